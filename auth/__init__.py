@@ -1,0 +1,1 @@
+"""Who you are: identities, credentials, sessions and tokens. Knows nothing of sockets."""

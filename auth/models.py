@@ -1,0 +1,168 @@
+"""What the server is about: users, sessions, devices and principals, with their pure rules.
+
+Times are aware UTC in whole milliseconds; rules take `now` and ask nobody for it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+
+class TokenDelivery(StrEnum):
+    """How a session's tokens travel (protocol.md, section 3)."""
+
+    BODY = "body"
+    COOKIE = "cookie"
+    COOKIES = "cookies"
+
+
+class RevocationReason(StrEnum):
+    """Why a session ended before its tokens did (protocol.md, section 5)."""
+
+    LOGOUT = "logout"
+    LOGOUT_ALL = "logout_all"
+    REVOKED = "revoked"
+    REVOKED_OTHERS = "revoked_others"
+    REFRESH_REUSED = "refresh_reused"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a reason, not a password
+    ROLE_CHANGED = "role_changed"
+    ADMIN = "admin"
+    EXPIRED = "expired"
+    ACCOUNT_DELETED = "account_deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a request or a socket comes from. All of it is the peer's claim but `ip`.
+
+    `hints` are the user-agent client hints sent, header name in lower case to value.
+    """
+
+    ip: str
+    user_agent: str = ""
+    hints: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A label for people to recognise a login by. Never proof of anything."""
+
+    name: str
+    browser: str | None = None
+    os: str | None = None
+    kind: Literal["desktop", "phone", "tablet", "bot", "other"] = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where an address is registered: `country` an ISO 3166-1 alpha-2 code."""
+
+    city: str | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account. `user_id` is opaque and is the `sub` of every token."""
+
+    user_id: str
+    email: str
+    name: str | None
+    username: str | None
+    roles: tuple[str, ...]
+    created_at: datetime
+    email_verified_at: datetime | None = None
+    password_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who ended a session: a user on one of their devices, an administrator, or the server itself."""
+
+    kind: Literal["user", "admin", "system"]
+    session_id: str | None = None
+
+
+SYSTEM = Actor("system")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One login on one device, which is one refresh token family (sessions.md)."""
+
+    session_id: str
+    user_id: str
+    nonce_hash: bytes
+    generation: int
+    confirmed: bool
+    delivery: TokenDelivery
+    roles: tuple[str, ...]
+    amr: tuple[str, ...]
+    device: Device
+    user_agent: str
+    ip: str
+    location: Location | None
+    logged_in_at: datetime
+    last_seen_at: datetime
+    rotated_at: datetime
+    expires_at: datetime
+    ends_at: datetime
+    revoked_at: datetime | None = None
+    revoked_reason: RevocationReason | None = None
+    revoked_by: Actor | None = None
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether the session is neither revoked nor expired at `now`."""
+        return self.revoked_at is None and now < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a request or a socket acts as: what a verified access token says."""
+
+    user_id: str
+    session_id: str
+    generation: int
+    roles: tuple[str, ...]
+    amr: tuple[str, ...]
+    auth_time: datetime
+    issued_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a forced logout at the devices it was meant for, counted over all nodes within 1 s.
+
+    `sockets` were live; `notified` were sent `session-revoked`; `acknowledged` confirmed it; `closed` are
+    gone; `pending` are not known to be gone yet.
+    """
+
+    sockets: int = 0
+    notified: int = 0
+    acknowledged: int = 0
+    closed: int = 0
+    pending: int = 0
+
+    def __add__(self, other: "Delivery") -> "Delivery":
+        return Delivery(
+            self.sockets + other.sockets,
+            self.notified + other.notified,
+            self.acknowledged + other.acknowledged,
+            self.closed + other.closed,
+            self.pending + other.pending,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedTokens:
+    """A token pair as handed to a client once. Never stored, never logged."""
+
+    access_token: str
+    access_token_expires_at: datetime
+    refresh_token: str
+    refresh_token_expires_at: datetime
+
+    def __repr__(self) -> str:
+        return "IssuedTokens(…)"

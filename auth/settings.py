@@ -1,0 +1,338 @@
+"""Settings: frozen sections read once from `VIGIL_…` environment variables and validated at start.
+
+A wrong value stops the start: `Settings.load` raises `SettingsError`, whose text is one line that names the
+variable. Each variable is documented where its field is declared; docs/settings.md is the same list for
+readers.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, urlsplit
+
+import limits
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+
+PREFIX = "VIGIL_"
+MIN_SECRET_BYTES = 32
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message is one line for the operator."""
+
+
+def _comma_list(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _switch(value: object) -> object:
+    words = {"on": True, "off": False}
+    if isinstance(value, str):
+        if value.lower() not in words:
+            raise ValueError("must be on or off")
+        return words[value.lower()]
+    return value
+
+
+def _split_web_url(value: str) -> SplitResult | None:
+    """The parts of an http or https URL that names a host and nothing odd; None for anything else."""
+    try:
+        parts = urlsplit(value)
+        odd = parts.query or parts.fragment or "@" in parts.netloc or any(part.isspace() for part in value)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if good and not odd else None
+
+
+def _origin(value: str) -> str:
+    parts = _split_web_url(value)
+    if parts is None or parts.path not in {"", "/"}:
+        raise ValueError(f"{value!r} is not an origin such as https://example.org")
+    return _origin_of(value)
+
+
+def _web_url(value: str) -> str:
+    if _split_web_url(value) is None:
+        raise ValueError("must be a URL such as https://example.org")
+    return value
+
+
+def _service_url(*schemes: str) -> AfterValidator:
+    """Accepts a store's URL. The value may hold a password: no message repeats it."""
+
+    def check(value: SecretStr) -> SecretStr:
+        scheme, separator, rest = value.get_secret_value().partition("://")
+        if scheme not in schemes or not separator or not rest:
+            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _has_good_port(value: SecretStr) -> SecretStr:
+    try:
+        _ = urlsplit(value.get_secret_value()).port
+    except ValueError:
+        raise ValueError("has a wrong port") from None
+    return value
+
+
+def _rate(value: str) -> str:
+    try:
+        limits.parse(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a rate such as 5/5 minutes") from None
+    return value
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Switch = Annotated[bool, BeforeValidator(_switch)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_comma_list)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_comma_list)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+MongoUrl = Annotated[SecretStr, _service_url("mongodb", "mongodb+srv")]
+RedisUrl = Annotated[SecretStr, _service_url("redis", "rediss", "unix"), AfterValidator(_has_good_port)]
+Rate = Annotated[str, AfterValidator(_rate)]
+Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
+
+
+class Section(BaseModel):
+    """One concern's settings. A field `x` is read from `VIGIL_X`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ServerSettings(Section):
+    """Where the server listens and whom it trusts on the way in."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    public_url: WebUrl | None = Field(
+        None, description="URL that people and mails use. Default: from host and port."
+    )
+    allowed_origins: Origins = Field(
+        (),
+        description="Origins, comma-separated, that may use cookies and sockets. Default: the public URL's.",
+    )
+    trusted_proxies: Networks = Field(
+        (), description="Addresses or networks whose X-Forwarded-For is believed. Default: none."
+    )
+    application: str | None = Field(
+        "client-demo/chat.py:chat",
+        description="The application's socket events, `file.py:name` or `module:name`; empty for none.",
+    )
+    worker: Switch = Field(False, description="Set by `serve --workers` for the processes it starts.")
+    demo: Switch = Field(True, description="Serve the demo page at `/`.")
+
+
+class StoreSettings(Section):
+    """Where data lives. Without both URLs the server runs its own private MongoDB and Valkey."""
+
+    mongo_url: MongoUrl | None = Field(None, description="MongoDB (a replica set). Default: embedded.")
+    mongo_database: str | None = Field(
+        None,
+        min_length=1,
+        max_length=38,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Name of the database. Default: the one in the URL, or vigil.",
+    )
+    mongo_driver: Literal["motor", "pymongo"] = Field("motor", description="Which driver talks to MongoDB.")
+    redis_url: RedisUrl | None = Field(None, description="Redis or Valkey. Default: embedded.")
+    redis_prefix: str = Field(
+        "vigil", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="Prefix of every key and channel in Redis."
+    )
+    data_dir: Path = Field(Path(".data"), description="Where embedded services and the made secret live.")
+
+
+class TokenSettings(Section):
+    """Lifetimes and rules of tokens and sessions (sessions.md)."""
+
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Root secret, 32 bytes or more. Embedded mode makes one and keeps it in the data dir.",
+    )
+    issuer: str | None = Field(
+        None, description="`iss` of access tokens. Default: the public URL if given, else vigil."
+    )
+    audience: str = Field("vigil", min_length=1, description="`aud` of access tokens.")
+    access_token_seconds: Seconds = Field(900, description="Life of an access token.")
+    refresh_token_seconds: Seconds = Field(604_800, description="Idle life of a session: sliding.")
+    session_max_seconds: Seconds = Field(2_592_000, description="Life of a session in all.")
+    reuse_leeway_seconds: Annotated[int, Field(ge=0, le=300)] = Field(
+        10, description="How long two tabs racing with one refresh token are forgiven."
+    )
+    reuse_policy: Literal["all", "family"] = Field(
+        "all", description="What a stolen refresh token ends: all sessions of the user, or its own."
+    )
+    audit_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        90, description="How long revoked sessions and audit events are kept."
+    )
+
+
+class LiveSettings(Section):
+    """The live socket's timing."""
+
+    expiry_lead_seconds: Seconds = Field(60, description="How long before expiry `token-expiring` is sent.")
+    expiry_grace_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        30, description="How long a socket outlives its token to re-authenticate."
+    )
+
+
+class AccountSettings(Section):
+    """Accounts, mail and location."""
+
+    require_verified_email: Switch = Field(True, description="Refuse a login until the address is verified.")
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp://user:password@host:port or smtps://…. Embedded mode: the outbox."
+    )
+    mail_from: str = Field("Vigil <no-reply@localhost>", description="Sender of mails.")
+    dev_outbox: Switch | None = Field(
+        None,
+        description="Keep mail and serve it at /dev/outbox. On in embedded mode without VIGIL_SMTP_URL.",
+    )
+    country_database: Path | None = Field(
+        None, description="MaxMind-format country database. Default: the one that comes with Vigil."
+    )
+    city_database: Path | None = Field(
+        None, description="MaxMind-format city database; gives devices a city as well. Default: none."
+    )
+    jobs: Switch = Field(True, description="Run background jobs in this node; off where workers run them.")
+
+
+class LimitSettings(Section):
+    """Rate limits, written as `limits` does: `5/5 minutes`."""
+
+    rate_limits: Switch = Field(True, description="All of them, on or off.")
+    limit_login: Rate = Field("5/5 minutes", description="Failed logins per address and account.")
+    limit_login_ip: Rate = Field("300/5 minutes", description="Login attempts per address over all accounts.")
+    limit_register: Rate = Field("200/hour", description="Registrations and mail requests per address.")
+    limit_mail: Rate = Field("5/hour", description="Mails per account that anybody can ask for.")
+    limit_refresh: Rate = Field("300/minute", description="Refreshes per address.")
+    limit_api: Rate = Field("1200/minute", description="All API requests per address.")
+    limit_socket_connects: Rate = Field("300/minute", description="Socket handshakes per address.")
+    limit_socket_events: Rate = Field("100/minute", description="Events per socket.")
+
+
+class LogSettings(Section):
+    """What the log looks like."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or for people.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections, resolved: every default that depends on another setting is filled in."""
+
+    server: ServerSettings
+    stores: StoreSettings
+    tokens: TokenSettings
+    live: LiveSettings
+    accounts: AccountSettings
+    limits: LimitSettings
+    log: LogSettings
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> Self:
+        """Read and validate every section.
+
+        Raises `SettingsError` naming the first wrong variable.
+        """
+        sections = {
+            "server": _read(ServerSettings, environ),
+            "stores": _read(StoreSettings, environ),
+            "tokens": _read(TokenSettings, environ),
+            "live": _read(LiveSettings, environ),
+            "accounts": _read(AccountSettings, environ),
+            "limits": _read(LimitSettings, environ),
+            "log": _read(LogSettings, environ),
+        }
+        settings = cls(**sections)  # type: ignore[arg-type] # one reader makes them all
+        settings._check()
+        return settings
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the server must run a MongoDB or a Redis of its own."""
+        return self.stores.mongo_url is None or self.stores.redis_url is None
+
+    @property
+    def public_url(self) -> str:
+        """The URL people use, without a slash at its end."""
+        server = self.server
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        return (server.public_url or f"http://{host}:{server.port}").rstrip("/")
+
+    @property
+    def issuer(self) -> str:
+        """`iss` of access tokens: the same on every node, whatever port each listens on."""
+        return self.tokens.issuer or (self.server.public_url or "vigil").rstrip("/")
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        """Origins that may use cookies and open sockets, in lower case."""
+        return frozenset(self.server.allowed_origins or (_origin_of(self.public_url),))
+
+    @property
+    def dev_outbox(self) -> bool:
+        """Whether mail is kept and served on `/dev/outbox`: by default, where nothing else takes it."""
+        if self.accounts.dev_outbox is not None:
+            return self.accounts.dev_outbox
+        return self.embedded and self.accounts.smtp_url is None
+
+    def _check(self) -> None:
+        secret = self.tokens.secret_key
+        if secret is None and not self.embedded:
+            raise SettingsError("VIGIL_SECRET_KEY is required when MongoDB and Redis are given")
+        if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            raise SettingsError(f"VIGIL_SECRET_KEY must be at least {MIN_SECRET_BYTES} bytes long")
+        if self.dev_outbox and not is_loopback(self.server.host):
+            # Whoever reads the outbox verifies any address. In embedded mode it is on without being asked for.
+            raise SettingsError(
+                "VIGIL_DEV_OUTBOX=on is refused: VIGIL_HOST is not a loopback address; give VIGIL_SMTP_URL"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin_of(url: str) -> str:
+    """The origin as browsers write it: in lower case, without the scheme's own port (RFC 6454, section 6.2)."""
+    parts = urlsplit(url)
+    own_port = {"http": ":80", "https": ":443"}[parts.scheme]
+    return f"{parts.scheme}://{parts.netloc.removesuffix(own_port)}".lower()
+
+
+def _read(section: type[Section], environ: Mapping[str, str]) -> Section:
+    values: dict[str, Any] = {}
+    for field in section.model_fields:
+        raw = environ.get(PREFIX + field.upper())
+        if raw is None:
+            continue
+        if raw == "" and field != "application":
+            continue
+        values[field] = raw if raw != "" else None
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else section.__name__
+        raise SettingsError(f"{name} is wrong: {first['msg'].removeprefix('Value error, ')}") from None

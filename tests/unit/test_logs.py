@@ -1,0 +1,124 @@
+"""Logs are one line each, carry the request id, and hold no secret however it got there."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from auth import logs
+
+JWT = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+REFRESH = "rt1.AAECAwQFBgcICQoLDA0ODwAAAAEQERITFBUWFxgZGhscHR4f"
+PASSWORD = "hunter2-hunter2"
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root, structured = logging.getLogger(), structlog.get_config()
+    handlers, level = list(root.handlers), root.level
+    levels = {name: logging.getLogger(name).level for name in logs.QUIET_LOGGERS}
+    captured = io.StringIO()
+    yield captured
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, least in levels.items():
+        logging.getLogger(name).setLevel(least)
+    structlog.configure(**structured)
+
+
+@pytest.fixture
+def lines(stream: io.StringIO) -> Any:
+    logs.configure(level="debug", style="json", stream=stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_is_one_json_line(lines: Any) -> None:
+    structlog.get_logger("test").info("request", status=200)
+    (line,) = lines()
+    assert line["event"] == "request"
+    assert line["status"] == 200
+    assert line["level"] == "info"
+    assert line["time"].endswith("Z")
+
+
+def test_the_request_id_is_on_every_line_in_its_context(lines: Any) -> None:
+    with structlog.contextvars.bound_contextvars(request_id="abc"):
+        structlog.get_logger("test").info("ours")
+        logging.getLogger("library").warning("theirs")
+    structlog.get_logger("test").info("outside")
+    assert [line.get("request_id") for line in lines()] == ["abc", "abc", None]
+
+
+def test_a_traceback_stays_on_the_line_of_its_event(lines: Any) -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger("test").exception("request_failed")
+    (line,) = lines()
+    assert "ValueError: broken" in line["exception"]
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"token": JWT},
+        {"access_token": JWT},
+        {"refreshToken": REFRESH},
+        {"password": PASSWORD},
+        {"newPassword": PASSWORD},
+        {"headers": {"Authorization": f"Bearer {JWT}", "Cookie": f"a={REFRESH}"}},
+        {"nested": {"deep": [{"password": PASSWORD}]}},
+        {"body": f'{{"password": "{PASSWORD}", "email": "a@b.c"}}'},
+        {"body": f"password={PASSWORD}&x=1"},
+        {"line": f"Authorization: Bearer {JWT}"},
+        {"line": f"Cookie: __Host-vigil_refresh={REFRESH}"},
+        {"raw": f"Set-Cookie: a={PASSWORD}".encode()},
+        {"url": f"redis://user:{PASSWORD}@host:6379/0"},
+        {"link": f"https://a.example/verify-email?token={PASSWORD}"},
+        {"anything": REFRESH},
+        {JWT: "as a key"},
+    ],
+)
+def test_no_secret_is_written(stream: io.StringIO, style: Any, fields: dict[str, Any]) -> None:
+    logs.configure(level="debug", style=style, stream=stream)
+    structlog.get_logger("test").info("event", details=fields)
+    structlog.get_logger("test").info("event", **{str(name): value for name, value in fields.items()})
+    logging.getLogger("library").error("it said %s", fields)
+    written = stream.getvalue()
+    assert written.count("\n") == 3
+    for secret in (JWT, JWT.split(".")[1], REFRESH, PASSWORD):
+        assert secret not in written
+
+
+def test_a_secret_in_an_exception_is_not_written(lines: Any, stream: io.StringIO) -> None:
+    try:
+        raise ValueError(f"cannot parse {JWT} and password={PASSWORD}")
+    except ValueError:
+        structlog.get_logger("test").exception("failed", exc_value=ValueError(REFRESH))
+        logging.getLogger("library").exception("failed")
+    assert len(lines()) == 2
+    assert not any(secret in stream.getvalue() for secret in (JWT, PASSWORD, REFRESH))
+
+
+def test_plain_words_are_left_alone(lines: Any) -> None:
+    structlog.get_logger("test").info("login", outcome="invalid_token", session_id="a1b2", email="ada@example.org")
+    (line,) = lines()
+    assert (line["outcome"], line["session_id"], line["email"]) == ("invalid_token", "a1b2", "ada@example.org")
+
+
+def test_values_that_json_cannot_hold_do_not_stop_a_line(lines: Any) -> None:
+    structlog.get_logger("test").info("odd", text="half \udc80", number=2**80, thing=object(), raw=b"\xff")
+    (line,) = lines()
+    assert line["event"] == "odd"
+
+
+@pytest.mark.parametrize("name", ["socketio.server", "engineio.server", "pymongo.command"])
+def test_libraries_that_log_packets_and_commands_are_quiet(lines: Any, name: str) -> None:
+    logging.getLogger(name).info("a packet")
+    assert lines() == []

@@ -1,0 +1,283 @@
+"""Settings: read once, validated, and the same in the code and in docs/settings.md."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from support.nodes import ROOT
+
+from auth.settings import (
+    AccountSettings,
+    LimitSettings,
+    LiveSettings,
+    LogSettings,
+    Section,
+    ServerSettings,
+    Settings,
+    SettingsError,
+    StoreSettings,
+    TokenSettings,
+    is_loopback,
+)
+
+SECRET = "0123456789abcdef" * 2
+GIVEN = {"VIGIL_MONGO_URL": "mongodb://db", "VIGIL_REDIS_URL": "redis://cache", "VIGIL_SECRET_KEY": SECRET}
+SECTIONS = (
+    ServerSettings, StoreSettings, TokenSettings, LiveSettings, AccountSettings, LimitSettings, LogSettings
+)  # fmt: skip
+FIELDS = {f"VIGIL_{name.upper()}": field for section in SECTIONS for name, field in section.model_fields.items()}
+
+
+def load(environ: Mapping[str, str] | None = None, **more: str) -> Settings:
+    return Settings.load({**(environ or {}), **{f"VIGIL_{name}": value for name, value in more.items()}})
+
+
+def wrong(environ: Mapping[str, str] | None = None, **more: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load(environ, **more)
+    return str(refused.value)
+
+
+# What they come to ----------------------------------------------------------------------------------------
+
+
+def test_without_any_everything_is_embedded_and_local() -> None:
+    settings = load()
+    assert settings.embedded
+    assert settings.dev_outbox
+    assert settings.public_url == "http://127.0.0.1:8000"
+    assert settings.allowed_origins == {"http://127.0.0.1:8000"}
+    assert settings.issuer == "vigil"
+    assert (settings.tokens.access_token_seconds, settings.tokens.refresh_token_seconds) == (900, 604_800)
+    assert settings.tokens.session_max_seconds == 2_592_000
+    assert (settings.live.expiry_lead_seconds, settings.live.expiry_grace_seconds) == (60, 30)
+    assert (settings.tokens.reuse_leeway_seconds, settings.tokens.reuse_policy) == (10, "all")
+    assert settings.limits.rate_limits
+    assert settings.accounts.require_verified_email
+
+
+def test_with_both_stores_given_nothing_is_for_development() -> None:
+    settings = load(GIVEN)
+    assert not settings.embedded
+    assert not settings.dev_outbox
+
+
+@pytest.mark.parametrize("one", ["VIGIL_MONGO_URL", "VIGIL_REDIS_URL"])
+def test_with_one_of_them_the_other_is_embedded(one: str) -> None:
+    assert load({one: GIVEN[one]}).embedded
+
+
+def test_the_public_url_decides_origin_and_issuer() -> None:
+    settings = load(PUBLIC_URL="https://Id.Example.org/")
+    assert settings.public_url == settings.issuer == "https://Id.Example.org"
+    assert settings.allowed_origins == {"https://id.example.org"}
+    other = load(PUBLIC_URL="https://id.example.org", ISSUER="https://issuer", ALLOWED_ORIGINS="https://a.example")
+    assert (other.issuer, other.allowed_origins) == ("https://issuer", {"https://a.example"})
+
+
+@pytest.mark.parametrize(
+    ("written", "origins"),
+    [
+        ("https://a.example", {"https://a.example"}),
+        (" https://A.example/ , http://b.example:8080,", {"https://a.example", "http://b.example:8080"}),
+        ("https://a.example:443,http://b.example:80", {"https://a.example", "http://b.example"}),
+        ("http://[::1]:8000", {"http://[::1]:8000"}),
+    ],
+)
+def test_origins_are_those_that_browsers_send(written: str, origins: set[str]) -> None:
+    assert load(ALLOWED_ORIGINS=written).allowed_origins == origins
+
+
+def test_an_ipv6_host_is_a_url_in_brackets() -> None:
+    assert load(HOST="::1", PORT="80").public_url == "http://[::1]:80"
+
+
+def test_an_empty_variable_is_not_set_but_for_the_application() -> None:
+    settings = load(PORT="", SMTP_URL="", ALLOWED_ORIGINS="", APPLICATION="", SECRET_KEY="", JOBS="")
+    assert settings == load(APPLICATION="")
+    assert settings.server.application is None
+    assert load().server.application == "client-demo/chat.py:chat"
+
+
+@pytest.mark.parametrize(("written", "on"), [("on", True), ("ON", True), ("off", False), ("Off", False)])
+def test_switches_are_on_or_off(written: str, on: bool) -> None:
+    assert load(RATE_LIMITS=written).limits.rate_limits is on
+
+
+def test_other_programs_variables_are_not_read() -> None:
+    assert load({"PORT": "1", "vigil_port": "2", "VIGIL_UNKNOWN": "3"}) == load()
+
+
+def test_sections_are_frozen() -> None:
+    settings = load()
+    with pytest.raises(ValidationError):
+        settings.server.port = 1  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        settings.server = settings.server  # type: ignore[misc]
+
+
+def test_secrets_do_not_show() -> None:
+    settings = load(
+        SECRET_KEY=SECRET,
+        MONGO_URL="mongodb://u:sesame@db",
+        REDIS_URL="redis://:sesame@cache",
+        SMTP_URL="smtp://u:sesame@mail",
+    )
+    shown = repr(settings) + str(settings)
+    assert SECRET not in shown
+    assert "sesame" not in shown
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1"])
+def test_loopback_is_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "localhost.example.org", ""])
+def test_everything_else_is_not(host: str) -> None:
+    assert not is_loopback(host)
+
+
+# What stops the start --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"), ("PORT", "65536"), ("PORT", "-1"), ("PORT", "80 80"),
+        ("PUBLIC_URL", "example.org"), ("PUBLIC_URL", "ftp://example.org"), ("PUBLIC_URL", "https:example.org"),
+        ("PUBLIC_URL", "http://"), ("PUBLIC_URL", "http://[x"), ("PUBLIC_URL", "http://h:port"),
+        ("PUBLIC_URL", "http://h:99999"), ("PUBLIC_URL", "https://u:p@h"), ("PUBLIC_URL", "https://h/?q"),
+        ("PUBLIC_URL", "https://h/#f"), ("PUBLIC_URL", "https://a b"),
+        ("ALLOWED_ORIGINS", "*"), ("ALLOWED_ORIGINS", "null"), ("ALLOWED_ORIGINS", "https://a.example/path"),
+        ("ALLOWED_ORIGINS", "https://a.example https://b.example"), ("ALLOWED_ORIGINS", "https://[x"),
+        ("ALLOWED_ORIGINS", "https://a.example,b.example"), ("ALLOWED_ORIGINS", "https://a.example?q"),
+        ("TRUSTED_PROXIES", "proxy"), ("TRUSTED_PROXIES", "10.0.0.1/8"), ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("WORKER", "yes"), ("DEMO", "1"), ("DEMO", "true"),
+        ("MONGO_URL", "db"), ("MONGO_URL", "http://db"), ("MONGO_URL", "mongodb://"),
+        ("MONGO_DATABASE", "a b"), ("MONGO_DATABASE", "a.b"), ("MONGO_DATABASE", "a/b"), ("MONGO_DATABASE", "$a"),
+        ("MONGO_DATABASE", "x" * 39), ("MONGO_DRIVER", "mongoengine"),
+        ("REDIS_URL", "cache:6379"), ("REDIS_URL", "mongodb://db"), ("REDIS_URL", "redis://"),
+        ("REDIS_URL", "redis://h:x"), ("REDIS_PREFIX", "a:b"), ("REDIS_PREFIX", "*"), ("REDIS_PREFIX", "x" * 40),
+        ("SECRET_KEY", "too short"), ("SECRET_KEY", "x" * 31),
+        ("ACCESS_TOKEN_SECONDS", "0"), ("ACCESS_TOKEN_SECONDS", "-5"), ("ACCESS_TOKEN_SECONDS", "15m"),
+        ("ACCESS_TOKEN_SECONDS", "1.5"), ("ACCESS_TOKEN_SECONDS", "inf"), ("ACCESS_TOKEN_SECONDS", "nan"),
+        ("REFRESH_TOKEN_SECONDS", "0"), ("SESSION_MAX_SECONDS", "9" * 12), ("REUSE_LEEWAY_SECONDS", "301"),
+        ("REUSE_LEEWAY_SECONDS", "-1"), ("REUSE_POLICY", "none"), ("AUDIT_DAYS", "0"),
+        ("EXPIRY_LEAD_SECONDS", "0"), ("EXPIRY_GRACE_SECONDS", "3601"), ("EXPIRY_GRACE_SECONDS", "-1"),
+        ("REQUIRE_VERIFIED_EMAIL", "maybe"), ("JOBS", "no"), ("DEV_OUTBOX", "yes"),
+        ("RATE_LIMITS", "0"), ("LIMIT_LOGIN", "five"), ("LIMIT_LOGIN", "5"), ("LIMIT_API", "5/fortnight"),
+        ("LIMIT_SOCKET_EVENTS", "/minute"), ("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_one_line_that_names_the_variable(name: str, value: str) -> None:
+    message = wrong({f"VIGIL_{name}": value})
+    assert message.startswith(f"VIGIL_{name} ")
+    assert "\n" not in message
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "MONGO_URL", "REDIS_URL"])
+def test_a_wrong_secret_is_not_repeated(name: str) -> None:
+    assert "sesame" not in wrong({f"VIGIL_{name}": "sesame:sesame@h"})
+
+
+def test_with_both_stores_given_the_secret_is_required() -> None:
+    assert wrong({name: value for name, value in GIVEN.items() if "SECRET" not in name}).startswith(
+        "VIGIL_SECRET_KEY "
+    )
+
+
+def test_a_secret_counts_bytes_and_not_letters() -> None:
+    assert load(SECRET_KEY="é" * 16).tokens.secret_key is not None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_the_outbox_is_refused_where_others_could_read_it(host: str) -> None:
+    assert wrong(GIVEN, DEV_OUTBOX="on", HOST=host).startswith("VIGIL_DEV_OUTBOX=on ")
+    assert load(GIVEN, DEV_OUTBOX="on", HOST="127.0.0.1").dev_outbox
+    assert not load(GIVEN, HOST=host).dev_outbox
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_the_outbox_of_embedded_mode_is_refused_there_too(host: str) -> None:
+    assert wrong(HOST=host).startswith("VIGIL_DEV_OUTBOX=on ")
+    assert not load(HOST=host, DEV_OUTBOX="off").dev_outbox
+
+
+def test_with_a_mail_server_embedded_mode_sends_its_mail() -> None:
+    assert not load(SMTP_URL="smtp://mail.example.org:587").dev_outbox
+    assert load(SMTP_URL="smtp://mail.example.org:587", DEV_OUTBOX="on").dev_outbox
+
+
+@pytest.mark.parametrize("value", ["VIGIL_PORT=http", "VIGIL_MONGO_URL=mongodb://a:b:c@h/"])
+def test_the_server_exits_with_status_two_and_one_line(value: str) -> None:
+    name, _, text = value.partition("=")
+    environ = {**GIVEN, "PATH": "/usr/bin:/bin", "VIGIL_PORT": "0", name: text}
+    # The port of a node of ours is read anew when it listens: `port 0` would hide a wrong one.
+    ended = subprocess.run(
+        [sys.executable, "server.py"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert re.fullmatch(rf"vigil: {name} is wrong: [^\n]+\n", ended.stderr)
+
+
+# What the page says ----------------------------------------------------------------------------------------
+
+ROW = re.compile(r"^\| `(VIGIL_[A-Z_]+)` \| ([^|]*) \| ([^|]*) \| ([^|]*) ?\|$", re.MULTILINE)
+PAGE = (Path(ROOT) / "docs/settings.md").read_text()
+ROWS = {
+    name: (default.strip(), meaning.strip(), example.strip())
+    for name, default, meaning, example in ROW.findall(PAGE)
+}
+
+
+def shown(value: Any) -> str:
+    """A default as the page writes it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def test_the_page_has_every_setting_once_and_no_other() -> None:
+    names = [name for name, *_ in ROW.findall(PAGE)]
+    assert sorted(names) == sorted(FIELDS)
+    mentioned = set(re.findall(r"VIGIL_[A-Z_]+", PAGE))
+    assert mentioned <= FIELDS.keys()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_page_tells_the_default(name: str) -> None:
+    default, meaning, _ = ROWS[name]
+    field = FIELDS[name]
+    if field.default in (None, ()):
+        assert not default.startswith("`"), "it depends on something: said in words"
+    else:
+        assert default == f"`{shown(field.default)}`"
+    assert len(meaning) > 15
+    assert field.description
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name not in {"VIGIL_WORKER", "VIGIL_SECRET_KEY"}])
+def test_the_example_is_one_that_works(name: str) -> None:
+    example = ROWS[name][2]
+    assert example.startswith("`")
+    value = example.strip("`")
+    assert value != shown(FIELDS[name].default) or name == "VIGIL_MONGO_DATABASE"
+    # An address that others reach asks for a way to send mail: the outbox is for this machine only.
+    mail = {"VIGIL_SMTP_URL": "smtp://mail.example.org:587"} if name == "VIGIL_HOST" else {}
+    load({**mail, name: value}, SECRET_KEY=SECRET)
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_settings_of_one_section_stand_together_in_the_code_s_order(section: type[Section]) -> None:
+    parts = PAGE.split("\n## ")
+    names = [f"VIGIL_{name.upper()}" for name in section.model_fields]
+    (part,) = [part for part in parts if f"| `{names[0]}` | " in part and ROW.search(part)]
+    assert sorted(name for name, *_ in ROW.findall(part)) == sorted(names)
