@@ -1,0 +1,519 @@
+"""What a user does with sessions: begin one, refresh it, see them all, end them.
+
+The one place where these rules live; HTTP routes and socket handlers both call it.
+"""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from auth.clock import Clock
+from auth.errors import InvalidToken, NotFound, RefreshReused, SessionExpired, SessionRevoked, Unavailable
+from auth.events import (
+    Fact,
+    PresenceReader,
+    Publisher,
+    SecurityAlert,
+    SessionCreated,
+    SessionEnded,
+    SessionUpdated,
+)
+from auth.metrics import Metrics
+from auth.models import (
+    SYSTEM,
+    Actor,
+    Client,
+    Delivery,
+    Device,
+    IssuedTokens,
+    Location,
+    Principal,
+    RevocationReason,
+    Session,
+    TokenDelivery,
+    User,
+)
+from auth.rotation import RotationPolicy, Verdict, judge
+from auth.stores.sessions import Sessions as SessionStore
+from auth.tokens import AccessTokens, RefreshToken, RefreshTokens, hash_nonce
+
+log = structlog.get_logger()
+
+# A node remembers this many confirmed generations and recently seen sessions; forgetting one costs a write.
+REMEMBERED = 50_000
+SEEN_EVERY = timedelta(seconds=60)
+
+
+class RevocationList(Protocol):
+    """Answers from memory of all nodes whether a session was revoked while its tokens could still be good."""
+
+    async def is_revoked(self, session_id: str) -> bool:
+        """Raises `Unavailable` when it cannot tell."""
+
+
+class Audit(Protocol):
+    """Where security events are written down."""
+
+    async def record(
+        self,
+        kind: str,
+        *,
+        user_id: str | None,
+        session_id: str | None,
+        client: Client | None,
+        details: Mapping[str, str] = ...,
+        now: datetime,
+    ) -> None:
+        """Write one event."""
+
+
+class DeviceReader(Protocol):
+    """Reads a device off what a client says of itself."""
+
+    def read(self, client: Client, *, name: str | None = None) -> Device:
+        """The device, named `name` if the user gave one."""
+
+
+class LocationReader(Protocol):
+    """Knows where addresses are."""
+
+    def locate(self, ip: str) -> Location | None:
+        """The location, or None for an address that has none."""
+
+
+class TheftNotice(Protocol):
+    """Tells a user by mail that a refresh token of theirs was used twice."""
+
+    async def refresh_reused(self, session: Session, *, now: datetime) -> None:
+        """Queue the mail; never waits for a mail server."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartedSession:
+    """A new session and its first tokens."""
+
+    session: Session
+    tokens: IssuedTokens
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh handed out and why."""
+
+    session: Session
+    tokens: IssuedTokens
+    outcome: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class SessionList:
+    """The user's live sessions; `version` counts changes, a gap in it means: list again."""
+
+    sessions: tuple[Session, ...]
+    online: frozenset[str]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """How many sessions were ended, and what became of that at their devices."""
+
+    count: int
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRules:
+    """Lifetimes and the rotation policy; `theft_ends_all`: a reused token ends every session of the user."""
+
+    idle_life: timedelta
+    whole_life: timedelta
+    rotation: RotationPolicy
+    theft_ends_all: bool
+
+
+class Sessions:
+    """Operations on sessions."""
+
+    def __init__(
+        self,
+        *,
+        store: SessionStore,
+        access_tokens: AccessTokens,
+        refresh_tokens: RefreshTokens,
+        revocations: RevocationList,
+        publisher: Publisher,
+        presence: PresenceReader,
+        audit: Audit,
+        devices: DeviceReader,
+        locations: LocationReader,
+        theft_notice: TheftNotice,
+        rules: SessionRules,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._access_tokens = access_tokens
+        self._refresh_tokens = refresh_tokens
+        self._revocations = revocations
+        self._publisher = publisher
+        self._presence = presence
+        self._audit = audit
+        self._devices = devices
+        self._locations = locations
+        self._theft_notice = theft_notice
+        self._rules = rules
+        self._metrics = metrics
+        self._clock = clock
+        self._confirmed = Recent(REMEMBERED)
+        self._seen = Recent(REMEMBERED)
+
+    async def start(
+        self,
+        user: User,
+        *,
+        amr: Sequence[str],
+        device_name: str | None,
+        delivery: TokenDelivery,
+        client: Client,
+    ) -> StartedSession:
+        """Begin a session for a user who has just proved who they are."""
+        now = self._clock()
+        token = RefreshToken(secrets.token_hex(16), 0, secrets.token_bytes(16))
+        session = Session(
+            session_id=token.session_id,
+            user_id=user.user_id,
+            nonce_hash=hash_nonce(token.nonce),
+            generation=0,
+            confirmed=False,
+            delivery=delivery,
+            roles=user.roles,
+            amr=tuple(amr),
+            device=self._devices.read(client, name=device_name),
+            user_agent=client.user_agent[:512],
+            ip=client.ip,
+            location=self._locations.locate(client.ip),
+            logged_in_at=now,
+            last_seen_at=now,
+            rotated_at=now,
+            expires_at=now + min(self._rules.idle_life, self._rules.whole_life),
+            ends_at=now + self._rules.whole_life,
+        )
+        await self._store.create(session)
+        facts: list[Fact] = [SessionCreated(session)]
+        if await self._is_new_device(session):
+            facts.append(SecurityAlert("new_device", session, now))
+        await self._publisher.publish(facts)
+        return StartedSession(session, self._issue(session, token, now))
+
+    async def refresh(self, refresh_token: str, *, client: Client) -> Refreshed:
+        """Trade a refresh token for the next pair (docs/sessions.md, the table).
+
+        Raises `InvalidToken`, `SessionRevoked`, `SessionExpired`, `RefreshReused` or `Unavailable`. A caller
+        that got `Unavailable`, or no answer at all, may repeat the call with the same token.
+        """
+        try:
+            refreshed = await self._refresh(self._refresh_tokens.parse(refresh_token), client)
+        except (InvalidToken, SessionRevoked, SessionExpired, RefreshReused, Unavailable) as refusal:
+            self._metrics.refreshes.labels(refusal.code).inc()
+            raise
+        self._metrics.refreshes.labels(refreshed.outcome.value).inc()
+        return refreshed
+
+    async def _refresh(self, token: RefreshToken, client: Client) -> Refreshed:
+        location = self._locations.locate(client.ip)
+        now = self._clock()
+        before = await self._store.rotate(
+            token.session_id,
+            nonce_hash=token.nonce_hash,
+            from_generation=token.generation,
+            client=client,
+            location=location,
+            now=now,
+            idle_life=self._rules.idle_life,
+        )
+        if before is not None:
+            session = replace(
+                before,
+                generation=token.generation + 1,
+                confirmed=False,
+                rotated_at=now,
+                last_seen_at=now,
+                ip=client.ip,
+                location=location,
+                expires_at=min(now + self._rules.idle_life, before.ends_at),
+            )
+            if before.ip != session.ip:
+                await self._publisher.publish([SessionUpdated(session)])
+            return Refreshed(session, self._issue(session, token.successor(), now), Verdict.ROTATED)
+        return await self._refresh_again(token, client)
+
+    async def _refresh_again(self, token: RefreshToken, client: Client) -> Refreshed:
+        """The token was not of the current generation when we tried: judge what it was."""
+        now = self._clock()
+        session = await self._store.get(token.session_id)
+        if session is None:
+            raise SessionExpired
+        verdict = judge(
+            generation=token.generation,
+            nonce_matches=secrets.compare_digest(session.nonce_hash, token.nonce_hash),
+            session=session,
+            now=now,
+            policy=self._rules.rotation,
+        )
+        if verdict in {Verdict.REPLAYED, Verdict.CONCURRENT}:
+            await self._record(f"refresh_{verdict.value}", session, client, now)
+            return Refreshed(session, self._issue(session, token.successor(), now), verdict)
+        if verdict is Verdict.REVOKED:
+            raise SessionRevoked
+        if verdict is Verdict.EXPIRED:
+            raise SessionExpired
+        if verdict is Verdict.FORGED:
+            await self._record("refresh_forged", session, client, now)
+            if await self._end(session, RevocationReason.REFRESH_REUSED, SYSTEM, client, now):
+                await self._publisher.publish([SecurityAlert("refresh_reused", session, now)])
+            raise InvalidToken
+        if verdict is Verdict.REUSED:
+            await self._record("refresh_reused", session, client, now)
+            await self._end_stolen(session, client, now)
+            raise RefreshReused
+        # ROTATED: the clock or the store moved between the update and the read. The client may repeat.
+        raise Unavailable
+
+    async def authenticate(self, access_token: str, *, confirm: bool = True) -> Principal:
+        """Who acts with this access token, at once refused after a revocation.
+
+        `confirm=False` for a token that its client has not received yet. Raises `InvalidToken`,
+        `TokenExpired`, `SessionRevoked` or `Unavailable`.
+        """
+        principal = await self.verify(access_token)
+        if await self._is_revoked(principal.session_id):
+            raise SessionRevoked
+        if confirm:
+            await self.confirm(principal)
+        return principal
+
+    async def verify(self, access_token: str) -> Principal:
+        """Who the token speaks for, not asking whether its session was revoked since."""
+        return await self._access_tokens.verify(access_token, now=self._clock())
+
+    async def confirm(self, principal: Principal) -> None:
+        """Note that the principal's token pair is in use, and that its device was seen.
+
+        Best effort: with MongoDB down the next use confirms.
+        """
+        now = self._clock()
+        first_use = self._confirmed.get(principal.session_id) != principal.generation
+        seen = self._seen.get(principal.session_id)
+        try:
+            if first_use:
+                await self._store.confirm(principal.session_id, principal.generation, now=now)
+                self._confirmed.put(principal.session_id, principal.generation)
+            elif seen is None or now.timestamp() - seen > SEEN_EVERY.total_seconds():
+                await self._store.touch(principal.session_id, now=now)
+            else:
+                return
+            self._seen.put(principal.session_id, now.timestamp())
+        except Unavailable:
+            log.warning("generation_not_confirmed", session_id=principal.session_id)
+
+    async def seen(self, principal: Principal) -> None:
+        """Note that the principal's device was seen just now. Best effort."""
+        try:
+            await self._store.touch(principal.session_id, now=self._clock())
+        except Unavailable:
+            log.warning("device_not_seen", session_id=principal.session_id)
+
+    def refresh_token_session(self, refresh_token: str) -> str:
+        """The session of a genuine refresh token, good or not; touches no store. Raises `InvalidToken`."""
+        return self._refresh_tokens.parse(refresh_token).session_id
+
+    async def list(self, principal: Principal) -> SessionList:
+        """The user's live sessions, last seen first.
+
+        The version is read before the sessions: a change in between is in the list already and is pushed
+        once more, rather than missed.
+        """
+        online, version = await self._presence.online(principal.user_id)
+        sessions = await self._store.live_of_user(principal.user_id, now=self._clock())
+        return SessionList(tuple(sessions), online, version)
+
+    async def revoke(self, principal: Principal, session_id: str, *, client: Client) -> Delivery:
+        """End one session of the principal's user. Raises `NotFound` for anyone else's, or none."""
+        now = self._clock()
+        by = Actor("user", principal.session_id)
+        ended = await self._store.revoke(
+            session_id,
+            user_id=principal.user_id,
+            reason=RevocationReason.REVOKED,
+            by=by,
+            ip=client.ip,
+            now=now,
+        )
+        if ended is None:
+            raise NotFound("There is no such session.")
+        return await self._tell_ended([ended], client, now, wait=True)
+
+    async def revoke_others(self, principal: Principal, *, client: Client) -> Revoked:
+        """End every session of the user but the principal's own."""
+        return await self._revoke_all(
+            principal.user_id,
+            keep=principal.session_id,
+            reason=RevocationReason.REVOKED_OTHERS,
+            by=Actor("user", principal.session_id),
+            client=client,
+        )
+
+    async def log_out_everywhere(self, principal: Principal, *, client: Client) -> Revoked:
+        """End every session of the user, the principal's own too."""
+        return await self._revoke_all(
+            principal.user_id,
+            keep=None,
+            reason=RevocationReason.LOGOUT_ALL,
+            by=Actor("user", principal.session_id),
+            client=client,
+        )
+
+    async def end_all(self, user_id: str, *, reason: RevocationReason, by: Actor, client: Client) -> Revoked:
+        """End every session of a user, for a reason other than their asking."""
+        return await self._revoke_all(user_id, keep=None, reason=reason, by=by, client=client)
+
+    async def log_out(self, principal: Principal, *, client: Client) -> None:
+        """End the principal's own session; fine when it is gone already."""
+        await self._log_out(principal.session_id, principal.user_id, client)
+
+    async def log_out_by_refresh_token(self, refresh_token: str, *, client: Client) -> None:
+        """End the session of a genuine refresh token of any generation; fine when it is gone already.
+
+        Raises `InvalidToken` for a token that we never minted.
+        """
+        token = self._refresh_tokens.parse(refresh_token)
+        session = await self._store.get(token.session_id)
+        if session is None:
+            return
+        if not secrets.compare_digest(session.nonce_hash, token.nonce_hash):
+            raise InvalidToken
+        await self._log_out(session.session_id, session.user_id, client)
+
+    async def _log_out(self, session_id: str, user_id: str, client: Client) -> None:
+        now = self._clock()
+        ended = await self._store.revoke(
+            session_id,
+            user_id=user_id,
+            reason=RevocationReason.LOGOUT,
+            by=Actor("user", session_id),
+            ip=client.ip,
+            now=now,
+        )
+        if ended is not None:
+            await self._tell_ended([ended], client, now, wait=False)
+
+    async def _revoke_all(
+        self, user_id: str, *, keep: str | None, reason: RevocationReason, by: Actor, client: Client
+    ) -> Revoked:
+        now = self._clock()
+        ended = await self._store.revoke_all(
+            user_id,
+            revocation_id=secrets.token_hex(8),
+            keep=keep,
+            reason=reason,
+            by=by,
+            ip=client.ip,
+            now=now,
+        )
+        return Revoked(len(ended), await self._tell_ended(ended, client, now, wait=True))
+
+    async def _end(
+        self, session: Session, reason: RevocationReason, by: Actor, client: Client, now: datetime
+    ) -> bool:
+        ended = await self._store.revoke(
+            session.session_id, user_id=session.user_id, reason=reason, by=by, ip=client.ip, now=now
+        )
+        if ended is not None:
+            await self._tell_ended([ended], client, now, wait=False)
+        return ended is not None
+
+    async def _end_stolen(self, session: Session, client: Client, now: datetime) -> None:
+        """A token was used twice: one of its two holders is a thief, and we cannot tell which."""
+        if self._rules.theft_ends_all:
+            revoked = await self._store.revoke_all(
+                session.user_id,
+                revocation_id=secrets.token_hex(8),
+                keep=None,
+                reason=RevocationReason.REFRESH_REUSED,
+                by=SYSTEM,
+                ip=client.ip,
+                now=now,
+            )
+            await self._tell_ended(revoked, client, now, wait=False)
+            told_first = bool(revoked)
+        else:
+            told_first = await self._end(session, RevocationReason.REFRESH_REUSED, SYSTEM, client, now)
+        if told_first:
+            await self._publisher.publish([SecurityAlert("refresh_reused", session, now)])
+            await self._theft_notice.refresh_reused(session, now=now)
+
+    async def _tell_ended(
+        self, ended: Sequence[Session], client: Client, now: datetime, *, wait: bool
+    ) -> Delivery:
+        for session in ended:
+            await self._record("session_revoked", session, client, now)
+        facts = [
+            SessionEnded(session, session.revoked_reason, session.revoked_by, session.revoked_at)
+            for session in ended
+            if session.revoked_reason and session.revoked_by and session.revoked_at
+        ]
+        return await self._publisher.publish(facts, wait=wait)
+
+    async def _record(self, kind: str, session: Session, client: Client, now: datetime) -> None:
+        details = {"generation": str(session.generation)}
+        if session.revoked_reason is not None and session.revoked_by is not None:
+            details |= {"reason": session.revoked_reason.value, "by": session.revoked_by.kind}
+            details |= {"bySession": session.revoked_by.session_id or ""}
+        await self._audit.record(
+            kind,
+            user_id=session.user_id,
+            session_id=session.session_id,
+            client=client,
+            details=details,
+            now=now,
+        )
+
+    async def _is_revoked(self, session_id: str) -> bool:
+        try:
+            return await self._revocations.is_revoked(session_id)
+        except Unavailable:
+            # Redis cannot tell; the truth can, more slowly.
+            session = await self._store.get(session_id)
+            return session is None or session.revoked_at is not None
+
+    async def _is_new_device(self, session: Session) -> bool:
+        return await self._store.has_others(session) and not await self._store.knows_device(session)
+
+    def _issue(self, session: Session, token: RefreshToken, now: datetime) -> IssuedTokens:
+        access_token, access_expires_at = self._access_tokens.mint(session, now=now)
+        return IssuedTokens(access_token, access_expires_at, self._refresh_tokens.mint(token), session.expires_at)
+
+
+class Recent:
+    """A number for each of the most recent keys; the oldest leave first, so it never grows past `size`."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[str, float] = OrderedDict()
+
+    def get(self, key: str) -> float | None:
+        """The number, or None when it was never put or is forgotten."""
+        return self._values.get(key)
+
+    def put(self, key: str, value: float) -> None:
+        """Remember `value` for `key` as the most recent."""
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._size:
+            self._values.popitem(last=False)

@@ -1,0 +1,1 @@
+"""One file per collection; the only place that imports the MongoDB driver."""

@@ -1,0 +1,71 @@
+"""Signing keys of access tokens. Private halves are sealed; this collection alone signs nothing."""
+
+from datetime import datetime
+
+from bson.binary import Binary
+from pymongo.errors import DuplicateKeyError
+
+from auth.keys import SigningKey
+from auth.stores.mongo import Database, Document, outage_is_unavailable
+
+MAX_KEYS = 100
+
+
+class SigningKeys:
+    """The collection `signing_keys`; `sequence` is unique, so that two nodes never both add a number."""
+
+    def __init__(self, database: Database) -> None:
+        self._keys = database["signing_keys"]
+
+    @outage_is_unavailable
+    async def ensure_indexes(self) -> None:
+        """Create the indexes; again is a no-op."""
+        await self._keys.create_index("sequence", unique=True)
+        await self._keys.create_index("purgeAt", expireAfterSeconds=0)
+
+    @outage_is_unavailable
+    async def all(self) -> list[SigningKey]:
+        """Every kept key, oldest first."""
+        return [_key(document) for document in await self._keys.find().sort("sequence", 1).to_list(MAX_KEYS)]
+
+    @outage_is_unavailable
+    async def add(self, key: SigningKey) -> bool:
+        """Add `key`; False when its sequence number is taken: of several racing callers one wins."""
+        try:
+            await self._keys.insert_one(
+                {
+                    "_id": key.key_id,
+                    "sequence": key.sequence,
+                    "public": Binary(key.public),
+                    "sealed": Binary(key.sealed),
+                    "createdAt": key.created_at,
+                    "activatedAt": key.activated_at,
+                }
+            )
+        except DuplicateKeyError:
+            return False
+        return True
+
+    @outage_is_unavailable
+    async def activate(self, key_id: str, *, now: datetime, retire_older_at: datetime) -> bool:
+        """Make a next key current, once; older keys leave at `retire_older_at` by the TTL index."""
+        activated = await self._keys.find_one_and_update(
+            {"_id": key_id, "activatedAt": None}, {"$set": {"activatedAt": now}}
+        )
+        if activated is None:
+            return False
+        await self._keys.update_many(
+            {"sequence": {"$lt": activated["sequence"]}, "purgeAt": None}, {"$set": {"purgeAt": retire_older_at}}
+        )
+        return True
+
+
+def _key(document: Document) -> SigningKey:
+    return SigningKey(
+        key_id=document["_id"],
+        sequence=document["sequence"],
+        public=bytes(document["public"]),
+        sealed=bytes(document["sealed"]),
+        created_at=document["createdAt"],
+        activated_at=document["activatedAt"],
+    )
