@@ -1,0 +1,105 @@
+"""Locations: the country, and with a city database the city, where an address is registered.
+
+A country database comes with Vigil (data/README.md). A database named in the settings that cannot be read
+stops the start; the bundled one, or one that turns out to be damaged later, costs locations and nothing else.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Any
+
+import maxminddb
+import structlog
+from maxminddb import InvalidDatabaseError
+
+from auth.accounts import printable
+from auth.models import Location
+from auth.settings import SettingsError
+
+log = structlog.get_logger()
+
+BUNDLED = Path(__file__).parent / "data" / "country.mmdb"
+MAX_CITY = 80
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+
+class Locations:
+    """Looks addresses up. Raises `SettingsError` for a named database that cannot be read."""
+
+    def __init__(self, *, country_database: Path | None = None, city_database: Path | None = None) -> None:
+        self._readers: list[maxminddb.Reader] = []
+        self._damaged = False
+        if city_database is not None:
+            self._readers.append(_open(city_database, "VIGIL_CITY_DATABASE"))
+        if country_database is not None:
+            self._readers.append(_open(country_database, "VIGIL_COUNTRY_DATABASE"))
+            return
+        try:
+            self._readers.append(_open(BUNDLED, "the bundled country database"))
+        except SettingsError as error:
+            log.warning("no_country_database", error=str(error))
+
+    def locate(self, ip: str) -> Location | None:
+        """The location, or None for an address that has none: private, loopback, unknown, or no address."""
+        address = _public(ip)
+        if address is None:
+            return None
+        city = country = None
+        for reader in self._readers:
+            record = self._get(reader, address)
+            country = country or _country(record)
+            city = city or _city(record)
+        return Location(city, country) if city or country else None
+
+    def close(self) -> None:
+        """Close the databases."""
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
+
+    def _get(self, reader: maxminddb.Reader, address: str) -> dict[str, Any]:
+        try:
+            record = reader.get(address)
+        # An IPv4 database refuses an IPv6 address with ValueError; a damaged one can raise nearly anything.
+        except (InvalidDatabaseError, ValueError, KeyError, IndexError, TypeError, OSError) as error:
+            if not self._damaged and not isinstance(error, ValueError):
+                log.exception("location_database_damaged")
+                self._damaged = True
+            return {}
+        return record if isinstance(record, dict) else {}
+
+
+def _open(path: Path, name: str) -> maxminddb.Reader:
+    try:
+        return maxminddb.open_database(path)
+    except (OSError, InvalidDatabaseError, ValueError) as error:
+        raise SettingsError(f"{name} is wrong: {path} is not a readable MaxMind database") from error
+
+
+def _public(ip: str) -> str | None:
+    try:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return str(address) if address.is_global else None
+
+
+def _country(record: dict[str, Any]) -> str | None:
+    """The country of a record as MaxMind lays it out (`country.iso_code`) or flat (`country_code`)."""
+    nested = record.get("country")
+    code = nested.get("iso_code") if isinstance(nested, dict) else record.get("country_code")
+    if not isinstance(code, str) or _COUNTRY.fullmatch(code) is None or code == "ZZ":
+        return None
+    return code
+
+
+def _city(record: dict[str, Any]) -> str | None:
+    """The city of a record as MaxMind lays it out (`city.names.en`) or flat (`city`)."""
+    city = record.get("city")
+    if isinstance(city, dict):
+        names = city.get("names")
+        city = names.get("en") if isinstance(names, dict) else None
+    return (printable(city, MAX_CITY) or None) if isinstance(city, str) else None

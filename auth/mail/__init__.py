@@ -1,0 +1,1 @@
+"""Mail: composing messages from templates, and sending them."""

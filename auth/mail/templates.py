@@ -1,0 +1,103 @@
+"""The wording of mails, each in text and HTML, from templates read once at start.
+
+Nothing that a stranger typed stands in a mail to somebody else: no name, no username, no device name. Or a
+registration would be a way to have us deliver any sentence, link and all, to any address.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from auth.locations import Locations
+from auth.mail.message import Mail
+from auth.models import Session
+
+FOLDER = Path(__file__).parent / "templates"
+SUBJECTS = {
+    "verify_address": "Confirm your e-mail address",
+    "already_registered": "You already have an account",
+    "refresh_reused": "Security alert: you have been logged out",
+}
+
+
+class MailTemplates:
+    """Composes mails. Reads every template when it is made."""
+
+    def __init__(self, *, public_url: str, locations: Locations) -> None:
+        environment = Environment(
+            loader=FileSystemLoader(FOLDER),
+            autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        self._templates = {
+            name: environment.get_template(name) for kind in SUBJECTS for name in (f"{kind}.txt", f"{kind}.html")
+        }
+        self._public_url = public_url
+        self._locations = locations
+
+    def verify_address(
+        self, to: str, *, token: str, requested_at: datetime, ip: str | None, valid_for: timedelta
+    ) -> Mail:
+        """The link that verifies an address, saying which registration it is for."""
+        return self._compose(
+            "verify_address",
+            to,
+            link=f"{self._public_url}/api/auth/verify-email?token={quote(token, safe='')}",
+            requested_at=readable(requested_at),
+            origin=self._origin(ip),
+            hours=round(valid_for / timedelta(hours=1)),
+        )
+
+    def already_registered(self, to: str, *, requested_at: datetime, ip: str) -> Mail:
+        """What the owner of an account hears when somebody registers its address again."""
+        return self._compose(
+            "already_registered",
+            to,
+            link=f"{self._public_url}/",
+            requested_at=readable(requested_at),
+            origin=self._origin(ip),
+        )
+
+    def refresh_reused(self, to: str, *, session: Session, at: datetime) -> Mail:
+        """What the owner of an account hears when a refresh token was used twice."""
+        return self._compose(
+            "refresh_reused",
+            to,
+            link=f"{self._public_url}/",
+            device=session.device.name,
+            logged_in_at=readable(session.logged_in_at),
+            origin=self._origin(session.ip),
+            at=readable(at),
+        )
+
+    def _compose(self, kind: str, to: str, **values: object) -> Mail:
+        subject = SUBJECTS[kind]
+        values |= {"subject": subject, "public_url": self._public_url}
+        return Mail(
+            message_id=secrets.token_hex(16),
+            kind=kind,
+            to=to,
+            subject=subject,
+            text=self._templates[f"{kind}.txt"].render(values),
+            html=self._templates[f"{kind}.html"].render(values),
+        )
+
+    def _origin(self, ip: str | None) -> str | None:
+        """An address for people: `203.0.113.7 (NL)`."""
+        if not ip:
+            return None
+        location = self._locations.locate(ip)
+        place = ", ".join(part for part in (location.city, location.country) if part) if location else ""
+        return f"{ip} ({place})" if place else ip
+
+
+def readable(moment: datetime) -> str:
+    """A time in UTC for people: `21 November 2026, 09:30 UTC`."""
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"

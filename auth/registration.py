@@ -1,0 +1,255 @@
+"""Registering an account and proving that its address is one's own.
+
+Two threats shape this file.
+
+*Enumeration*: nobody learns by registering or by asking for a new link whether an address is known. Known or
+not, the answer is the same and so is the work: one Argon2 hash, then as many reads and awaited writes. What
+differs is the mail, which only the owner of the address sees.
+
+*Pre-hijacking* (Sudhodanan and Paverd, USENIX Security 2022): someone registers a victim's address first,
+with a password of their own, and waits for the victim to verify it. Hence a password is bound to the link
+that was mailed for it: each registration of an unverified address mails a link of its own, changes nothing
+of what is there, and the one whose link is followed is the one that counts. Its password comes into force,
+the other links die, and sessions begun on the unverified account with another password end. The mail says
+when and from where its registration was made. Once an address is verified, registering it changes nothing.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from auth.accounts import (
+    EmailAddress,
+    clean_name,
+    clean_username,
+    require_email,
+    username_taken,
+)
+from auth.audit import AuditLog
+from auth.clock import Clock
+from auth.errors import InvalidToken, RateLimited, Unavailable
+from auth.mail.mailer import Mailer
+from auth.models import SYSTEM, Actor, Client, RevocationReason, User
+from auth.passwords import Passwords
+from auth.rate_limits import RateLimits
+from auth.stores.one_time_tokens import OneTimeToken, OneTimeTokens, Purpose
+from auth.stores.users import EmailTaken, UsernameTaken, Users, Verified
+
+LINK_LIFE = timedelta(hours=24)
+# A registration outlives its link, so that a new link can be mailed for it.
+REGISTRATION_LIFE = timedelta(days=30)
+
+
+class SessionEnder(Protocol):
+    """Ends sessions of a user."""
+
+    async def end_all(self, user_id: str, *, reason: RevocationReason, by: Actor, client: Client) -> object:
+        """End every session of the user."""
+
+
+class Registration:
+    """Registers accounts and verifies their addresses."""
+
+    def __init__(
+        self,
+        *,
+        users: Users,
+        tokens: OneTimeTokens,
+        passwords: Passwords,
+        mailer: Mailer,
+        sessions: SessionEnder,
+        limits: RateLimits,
+        audit: AuditLog,
+        clock: Clock,
+        require_verified_email: bool,
+    ) -> None:
+        self._users = users
+        self._tokens = tokens
+        self._passwords = passwords
+        self._mailer = mailer
+        self._sessions = sessions
+        self._limits = limits
+        self._audit = audit
+        self._clock = clock
+        self._require_verified_email = require_verified_email
+
+    async def register(
+        self,
+        *,
+        email: str,
+        password: str,
+        name: str | None = None,
+        username: str | None = None,
+        client: Client,
+    ) -> None:
+        """Register an address; what comes of it is in the mail.
+
+        A username is checked against everybody's, whoever has the address, and is claimed when the address
+        is verified (at once where unverified users may log in), so that nobody hoards names with addresses
+        they do not own. Raises `InvalidRequest`, `RateLimited` or `Unavailable`.
+        """
+        await self._limits.hit("register", client.ip)
+        address = require_email(email)
+        name, username = clean_name(name), clean_username(username)
+        await self._passwords.check(password, context=(address.address, name, username))
+        if username is not None and await self._users.has_username(username):
+            raise username_taken()
+        registration = {
+            "registrationId": secrets.token_hex(8),
+            "passwordHash": await self._passwords.hash(password),
+            "name": name,
+            "username": username,
+            "ip": client.ip,
+        }
+        now = self._clock()
+        user, known = await self._account(address, registration, now)
+        await self._audit.record(
+            "registered_again" if known else "registered",
+            user_id=user.user_id,
+            session_id=None,
+            client=client,
+            now=now,
+        )
+        if not await self._may_mail(address):
+            return
+        if user.email_verified_at is None:
+            await self._mail_link(user, registration, now)
+        else:
+            await self._pretend_token(now)
+            await self._mailer.already_registered(user, requested_at=now, ip=client.ip)
+
+    async def verify_email(self, token: str, client: Client) -> User:
+        """Verify the address that `token` was mailed to, and put its registration in force.
+
+        Happens once. The same link followed again within its life, as mail scanners and impatient people
+        do, answers with the user and changes nothing. Raises `InvalidToken` for any other token.
+        """
+        now = self._clock()
+        found = await self._tokens.consume(token, Purpose.VERIFY_EMAIL, now=now)
+        if found is None:
+            raise InvalidToken("This link is not valid any more. Ask for a new one.")
+        verified = await self._users.mark_verified(
+            found.user_id,
+            key=found.email_key,
+            registration_id=found.data["registrationId"] or "",
+            password_hash=found.data["passwordHash"],
+            name=found.data["name"],
+            username=found.data["username"],
+            now=now,
+        )
+        if verified is None:
+            raise InvalidToken("This link is not valid any more. Ask for a new one.")
+        await self._settle(found, verified, client, now)
+        return verified.user
+
+    async def resend(self, email: str, client: Client) -> None:
+        """Mail a new link, if the address waits for one; nothing tells the caller whether it does.
+
+        Raises `InvalidRequest` for what is no address, `RateLimited` or `Unavailable`.
+        """
+        await self._limits.hit("register", client.ip)
+        address = require_email(email)
+        now = self._clock()
+        user = await self._users.by_email(address.key)
+        registrations = await self._tokens.of_user(user.user_id if user else "", Purpose.VERIFY_EMAIL)
+        if not await self._may_mail(address):
+            return
+        if user is None or user.email_verified_at is not None:
+            await self._pretend_token(now)
+            await self._pretend_token(now)
+            return
+        await self._mail_link(user, registration_to_resend(user, registrations, ip=client.ip), now)
+
+    async def _account(
+        self, address: EmailAddress, registration: Mapping[str, str | None], now: datetime
+    ) -> tuple[User, bool]:
+        """The account of the address, and whether it was there before."""
+        known = await self._users.by_email(address.key)
+        if known is None:
+            user = User(
+                user_id=secrets.token_hex(16),
+                email=address.address,
+                name=registration["name"],
+                username=None if self._require_verified_email else registration["username"],
+                roles=(),
+                created_at=now,
+                password_hash=registration["passwordHash"],
+            )
+            try:
+                await self._users.create(user)
+            except UsernameTaken:
+                raise username_taken() from None
+            except EmailTaken:
+                known = await self._users.by_email(address.key)
+            else:
+                return user, False
+        if known is None:
+            raise Unavailable
+        await self._users.note_registration(known.user_id, now=now)
+        return known, True
+
+    async def _settle(self, token: OneTimeToken, verified: Verified, client: Client, now: datetime) -> None:
+        """What follows from a verification, finished by a second click where the first was cut off."""
+        if verified.sessions_to_end:
+            await self._sessions.end_all(
+                token.user_id, reason=RevocationReason.PASSWORD_CHANGED, by=SYSTEM, client=client
+            )
+            await self._users.sessions_ended(token.user_id)
+        if not verified.newly:
+            return
+        await self._tokens.discard(
+            token.user_id,
+            Purpose.VERIFY_EMAIL,
+            keep_where={"registrationId": token.data["registrationId"]},
+        )
+        await self._audit.record("email_verified", user_id=token.user_id, session_id=None, client=client, now=now)
+
+    async def _mail_link(self, user: User, registration: Mapping[str, str | None], now: datetime) -> None:
+        secret = await self._tokens.issue(
+            Purpose.VERIFY_EMAIL,
+            user_id=user.user_id,
+            email_key=user.email.casefold(),
+            now=now,
+            expires_at=now + LINK_LIFE,
+            remove_at=now + REGISTRATION_LIFE,
+            data=registration,
+        )
+        await self._mailer.verify_address(
+            user, token=secret, requested_at=now, ip=registration["ip"], valid_for=LINK_LIFE
+        )
+
+    async def _pretend_token(self, now: datetime) -> None:
+        """Take the time that issuing a token takes."""
+        await self._tokens.issue(
+            Purpose.NOTHING, user_id="", email_key="", now=now, expires_at=now, remove_at=now, data={}
+        )
+
+    async def _may_mail(self, address: EmailAddress) -> bool:
+        """Whether the address was not mailed too often. Said to nobody: others would learn of it."""
+        try:
+            await self._limits.hit("mail", address.key)
+        except RateLimited:
+            return False
+        return True
+
+
+def registration_to_resend(
+    user: User, registrations: Sequence[OneTimeToken], *, ip: str
+) -> Mapping[str, str | None]:
+    """Which registration a new link is for: the newest made from the asker's address, else the newest.
+
+    Someone elsewhere who registers the same address in between does not get their password into the link
+    that the owner asks for. Pure.
+    """
+    from_here = [token.data for token in registrations if token.data.get("ip") == ip]
+    newest = [token.data for token in registrations]
+    for data in (*from_here, *newest):
+        return data
+    return {
+        "registrationId": secrets.token_hex(8),
+        "passwordHash": user.password_hash,
+        "name": user.name,
+        "username": user.username,
+        "ip": None,
+    }

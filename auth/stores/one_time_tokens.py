@@ -1,0 +1,134 @@
+"""One-time tokens: what a mailed link carries. 256 random bits, kept only as their SHA-256.
+
+A token is bound to a purpose, a user and the address it was mailed to, and may carry data that its use
+puts in force. It is worth something until `expires_at`; the document stays until `remove_at`.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from pymongo import DESCENDING, ReturnDocument
+
+from auth.stores.mongo import Database, Document, outage_is_unavailable
+
+TOKEN_BYTES = 32
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class Purpose(StrEnum):
+    """What a token is good for. `NOTHING` is a write that looks like any other to a clock."""
+
+    VERIFY_EMAIL = "verify_email"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class OneTimeToken:
+    """A token without its secret. `fresh`: this very call used it up."""
+
+    purpose: Purpose
+    user_id: str
+    email_key: str
+    issued_at: datetime
+    fresh: bool
+    data: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+
+
+class OneTimeTokens:
+    """The collection `one_time_tokens`."""
+
+    def __init__(self, database: Database) -> None:
+        self._tokens = database["one_time_tokens"]
+
+    @outage_is_unavailable
+    async def ensure_indexes(self) -> None:
+        """Make the index by user, and the one by which MongoDB removes tokens."""
+        await self._tokens.create_index([("userId", 1), ("purpose", 1), ("issuedAt", -1)], name="user")
+        await self._tokens.create_index("removeAt", expireAfterSeconds=0, name="removal")
+
+    @outage_is_unavailable
+    async def issue(
+        self,
+        purpose: Purpose,
+        *,
+        user_id: str,
+        email_key: str,
+        now: datetime,
+        expires_at: datetime,
+        remove_at: datetime,
+        data: Mapping[str, str | None],
+    ) -> str:
+        """Make a token and return its secret, which exists nowhere else. Others stay as they are."""
+        secret = secrets.token_urlsafe(TOKEN_BYTES)
+        await self._tokens.insert_one(
+            {
+                "_id": _digest(secret),
+                "purpose": purpose.value,
+                "userId": user_id,
+                "emailKey": email_key,
+                "issuedAt": now,
+                "expiresAt": expires_at,
+                "removeAt": remove_at,
+                "consumedAt": None,
+                "data": dict(data),
+            }
+        )
+        return secret
+
+    @outage_is_unavailable
+    async def consume(self, secret: str, purpose: Purpose, *, now: datetime) -> OneTimeToken | None:
+        """Use the token up; None when it is unknown, expired, or for another purpose.
+
+        Guarantee: of any number of calls, at once or not, one gets `fresh=True`; the others get
+        `fresh=False` while the token lives, so that a caller whose first try was cut off can tell its own
+        token from a wrong one.
+        """
+        if _TOKEN.fullmatch(secret) is None:
+            return None
+        good = {"_id": _digest(secret), "purpose": purpose.value, "expiresAt": {"$gt": now}}
+        document = await self._tokens.find_one_and_update(
+            good | {"consumedAt": None},
+            {"$set": {"consumedAt": now}},
+            return_document=ReturnDocument.AFTER,
+        )
+        if document is not None:
+            return _token(document, fresh=True)
+        document = await self._tokens.find_one(good)
+        return _token(document, fresh=False) if document else None
+
+    @outage_is_unavailable
+    async def of_user(self, user_id: str, purpose: Purpose, *, limit: int = 20) -> list[OneTimeToken]:
+        """Tokens of a user, used up or expired ones too, newest first."""
+        found = self._tokens.find(
+            {"userId": user_id, "purpose": purpose.value},
+            sort=[("issuedAt", DESCENDING), ("_id", DESCENDING)],
+            limit=limit,
+        )
+        return [_token(document, fresh=False) for document in await found.to_list(limit)]
+
+    @outage_is_unavailable
+    async def discard(self, user_id: str, purpose: Purpose, *, keep_where: Mapping[str, str | None]) -> int:
+        """Delete the user's tokens but those whose data holds all of `keep_where`; how many were deleted."""
+        kept = {f"data.{name}": value for name, value in keep_where.items()}
+        done = await self._tokens.delete_many({"userId": user_id, "purpose": purpose.value, "$nor": [kept]})
+        return int(done.deleted_count)
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _token(document: Document, *, fresh: bool) -> OneTimeToken:
+    return OneTimeToken(
+        purpose=Purpose(document["purpose"]),
+        user_id=document["userId"],
+        email_key=document["emailKey"],
+        issued_at=document["issuedAt"],
+        fresh=fresh,
+        data=document["data"],
+    )

@@ -1,0 +1,213 @@
+"""Users: one document per account, identified by the key of its address."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from auth.accounts import email_key
+from auth.models import User
+from auth.stores.mongo import Database, Document, outage_is_unavailable
+
+
+class EmailTaken(Exception):
+    """Another account has this address."""
+
+
+class UsernameTaken(Exception):
+    """Another account has this username."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A user whose address is verified; `newly`: by this very call.
+
+    `sessions_to_end`: the account had another password before, and sessions begun with it are to be ended;
+    true until `Users.sessions_ended`, so that a caller that was cut off is reminded.
+    """
+
+    user: User
+    newly: bool
+    sessions_to_end: bool
+
+
+class Users:
+    """The collection `users`."""
+
+    def __init__(self, database: Database) -> None:
+        self._users = database["users"]
+
+    @outage_is_unavailable
+    async def ensure_indexes(self) -> None:
+        """Make the indexes that uniqueness rests on."""
+        await self._users.create_index("emailKey", unique=True, name="email")
+        await self._users.create_index(
+            "usernameKey",
+            unique=True,
+            partialFilterExpression={"usernameKey": {"$type": "string"}},
+            name="username",
+        )
+
+    @outage_is_unavailable
+    async def create(self, user: User) -> None:
+        """Add an account. Of several for one address or username, at once or not, one succeeds.
+
+        Raises `EmailTaken` or `UsernameTaken`.
+        """
+        document: Document = {
+            "_id": user.user_id,
+            "email": user.email,
+            "emailKey": user.email.casefold(),
+            "emailVerifiedAt": user.email_verified_at,
+            "name": user.name,
+            **_username_fields(user.username),
+            "roles": list(user.roles),
+            "passwordHash": user.password_hash,
+            "createdAt": user.created_at,
+        }
+        try:
+            await self._users.insert_one(document)
+        except DuplicateKeyError as error:
+            raise _taken(error) from None
+
+    @outage_is_unavailable
+    async def by_id(self, user_id: str) -> User | None:
+        """The user with this id."""
+        return _user(await self._users.find_one({"_id": user_id}))
+
+    @outage_is_unavailable
+    async def by_email(self, key: str) -> User | None:
+        """The user whose address has this key (`accounts.email_key`)."""
+        return _user(await self._users.find_one({"emailKey": key}))
+
+    @outage_is_unavailable
+    async def has_username(self, username: str) -> bool:
+        """Whether somebody has this username, in any case."""
+        return await self._users.find_one({"usernameKey": username.casefold()}, {"_id": 1}) is not None
+
+    @outage_is_unavailable
+    async def note_registration(self, user_id: str, *, now: datetime) -> None:
+        """Note that somebody registered the address of this account again. Changes nothing else."""
+        await self._users.update_one({"_id": user_id}, {"$set": {"registeredAgainAt": now}})
+
+    @outage_is_unavailable
+    async def mark_verified(
+        self,
+        user_id: str,
+        *,
+        key: str,
+        registration_id: str,
+        password_hash: str | None,
+        name: str | None,
+        username: str | None,
+        now: datetime,
+    ) -> Verified | None:
+        """Verify the address and put the registration's password in force.
+
+        A registration with another password than the account has brings its names too. A username that was
+        taken meanwhile is left out. Guarantee: one update, which applies at most once in an account's life,
+        whatever races. A second call for the same registration changes nothing and says `newly=False`; for
+        any other it is None, as it is when the account's address is not `key` any more.
+        """
+        verified: Document = {
+            "emailVerifiedAt": now,
+            "verifiedRegistration": registration_id,
+            "sessionsToEnd": False,
+        }
+        theirs = verified | {"passwordHash": password_hash, "name": name, "sessionsToEnd": True}
+        same_password = {"passwordHash": password_hash}
+        attempts: tuple[tuple[Document, Document], ...] = (
+            (same_password | {"usernameKey": None}, verified | _username_fields(username)),
+            (same_password, verified),
+            ({}, theirs | _username_fields(username)),
+            ({}, theirs | _username_fields(None)),
+        )
+        for condition, change in attempts:
+            found = {"_id": user_id, "emailKey": key, "emailVerifiedAt": None} | condition
+            try:
+                after = await self._users.find_one_and_update(
+                    found, {"$set": change}, return_document=ReturnDocument.AFTER
+                )
+            except DuplicateKeyError:
+                continue
+            if after is not None:
+                return _verified(after, newly=True)
+        again = await self._users.find_one(
+            {"_id": user_id, "emailKey": key, "verifiedRegistration": registration_id}
+        )
+        return _verified(again, newly=False) if again else None
+
+    @outage_is_unavailable
+    async def sessions_ended(self, user_id: str) -> None:
+        """Note that the sessions which `Verified.sessions_to_end` spoke of have been ended."""
+        await self._users.update_one({"_id": user_id}, {"$set": {"sessionsToEnd": False}})
+
+    @outage_is_unavailable
+    async def set_password_hash(self, user_id: str, *, old_hash: str, new_hash: str) -> bool:
+        """Replace the hash, unless it is no longer `old_hash`: a new password set meanwhile stays."""
+        done = await self._users.update_one(
+            {"_id": user_id, "passwordHash": old_hash}, {"$set": {"passwordHash": new_hash}}
+        )
+        return bool(done.matched_count)
+
+    @outage_is_unavailable
+    async def update_profile(self, user_id: str, changes: Mapping[str, str | None]) -> User | None:
+        """Set `name` and `username` as far as `changes` names them, in one update; the user as it is then.
+
+        Raises `UsernameTaken`; then nothing was changed.
+        """
+        if not changes:
+            return _user(await self._users.find_one({"_id": user_id}))
+        fields: Document = {"name": changes["name"]} if "name" in changes else {}
+        if "username" in changes:
+            fields |= _username_fields(changes["username"])
+        try:
+            after = await self._users.find_one_and_update(
+                {"_id": user_id}, {"$set": fields}, return_document=ReturnDocument.AFTER
+            )
+        except DuplicateKeyError:
+            raise UsernameTaken from None
+        return _user(after)
+
+    @outage_is_unavailable
+    async def grant_role(self, email: str, role: str) -> User | None:
+        """Add `role` to the account of `email`, once; None when there is no such account."""
+        key = email_key(email)
+        if key is None:
+            return None
+        after = await self._users.find_one_and_update(
+            {"emailKey": key}, {"$addToSet": {"roles": role}}, return_document=ReturnDocument.AFTER
+        )
+        return _user(after)
+
+
+def _username_fields(username: str | None) -> Document:
+    return {"username": username, "usernameKey": username.casefold() if username else None}
+
+
+def _taken(error: DuplicateKeyError) -> EmailTaken | UsernameTaken:
+    pattern = (error.details or {}).get("keyPattern", {})
+    return UsernameTaken() if "usernameKey" in pattern else EmailTaken()
+
+
+def _verified(document: Document, *, newly: bool) -> Verified:
+    user = _user(document)
+    assert user is not None
+    return Verified(user, newly, document["sessionsToEnd"])
+
+
+def _user(document: Document | None) -> User | None:
+    if document is None:
+        return None
+    return User(
+        user_id=document["_id"],
+        email=document["email"],
+        name=document["name"],
+        username=document["username"],
+        roles=tuple(document["roles"]),
+        created_at=document["createdAt"],
+        email_verified_at=document["emailVerifiedAt"],
+        password_hash=document["passwordHash"],
+    )

@@ -1,0 +1,208 @@
+"""Logging in with a password."""
+
+import asyncio
+import statistics
+import time
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+
+from auth.errors import AuthError, EmailNotVerified, InvalidCredentials, RateLimited, Unavailable
+from auth.metrics import Metrics
+from auth.models import TokenDelivery
+from auth.stores.users import Users
+
+ADA = "ada@example.org"
+PASSWORD = "correct horse battery staple"
+
+
+def logins(metrics: Metrics, outcome: str) -> float:
+    return metrics.logins.labels(outcome)._value.get()
+
+
+async def test_the_right_password_begins_a_session(world: Any) -> None:
+    user = await world.verified_user(ADA)
+    logged_in = await world.login(" ADA@Example.org ", device_name="Kitchen", delivery=TokenDelivery.COOKIES)
+    assert logged_in.user == user
+    [(started_for, how)] = world.sessions.started
+    assert started_for == user
+    assert how == {"amr": ("pwd",), "device_name": "Kitchen", "delivery": TokenDelivery.COOKIES}
+    event = (await world.audited(user))[0]
+    assert (event.kind, event.session_id, event.ip) == ("login", logged_in.session.session_id, "192.0.2.10")
+    assert logins(world.metrics, "success") == 1
+
+
+@pytest.mark.parametrize("email", [ADA, "nobody@example.org", "no address", "\ud800@x", ""])
+async def test_a_wrong_password_and_an_unknown_address_are_refused_alike(world: Any, email: str) -> None:
+    await world.verified_user(ADA)
+    before = world.passwords.verified
+    with pytest.raises(InvalidCredentials) as refused:
+        await world.login(email, "wrong horse")
+    assert refused.value.message == InvalidCredentials.default_message
+    assert world.passwords.verified == before + 1
+    assert world.sessions.started == []
+    assert logins(world.metrics, "invalid_credentials") == 1
+
+
+async def test_an_unknown_address_takes_as_long_as_a_known_one(world: Any) -> None:
+    """Medians of real Argon2 hashes, far enough from skipping one and from any noise."""
+    world.passwords._hasher = slow = PasswordHasher(time_cost=3, memory_cost=16384, parallelism=1)
+    world.passwords._decoy_hash = slow.hash("decoy")
+    world.use_limits(rate_limits=False)
+    await world.verified_user(ADA)
+    times: dict[str, list[float]] = {ADA: [], "nobody@example.org": []}
+    for _ in range(9):
+        for email, taken in times.items():
+            begun = time.perf_counter()
+            with pytest.raises(InvalidCredentials):
+                await world.login(email, "wrong horse")
+            taken.append(time.perf_counter() - begun)
+    known, unknown = (statistics.median(taken) for taken in times.values())
+    assert 0.4 < unknown / known < 2.5
+
+
+async def test_failures_are_audited_without_what_was_typed(world: Any) -> None:
+    user = await world.verified_user(ADA)
+    for email in (ADA, "my secret typed into the wrong field"):
+        with pytest.raises(InvalidCredentials):
+            await world.login(email, "wrong horse")
+    known, unknown = (await world.audited(user))[0], (await world.audited(None))[0]
+    assert (known.kind, known.details) == ("login_failed", {"reason": "wrong_password"})
+    assert (unknown.kind, unknown.details) == ("login_failed", {"reason": "unknown_account"})
+    assert "secret" not in repr(unknown)
+    assert "wrong horse" not in repr((known, unknown))
+
+
+async def test_an_unverified_address_is_said_to_whoever_knows_the_password_only(world: Any) -> None:
+    await world.register(ADA)
+    with pytest.raises(InvalidCredentials):
+        await world.login(ADA, "wrong horse")
+    with pytest.raises(EmailNotVerified):
+        await world.login(ADA)
+    assert world.sessions.started == []
+    world.use_limits(require_verified_email=False)
+    await world.login(ADA)
+    assert len(world.sessions.started) == 1
+
+
+async def test_a_hash_of_old_parameters_is_renewed_by_a_login(world: Any) -> None:
+    user = await world.verified_user(ADA)
+    old = PasswordHasher(time_cost=2, memory_cost=32, parallelism=1).hash(PASSWORD)
+    await world.users.set_password_hash(user.user_id, old_hash=user.password_hash, new_hash=old)
+    await world.login(ADA)
+    renewed = (await world.users.by_id(user.user_id)).password_hash
+    assert renewed != old
+    assert not world.passwords._hasher.check_needs_rehash(renewed)
+    await world.login(ADA)
+    assert (await world.users.by_id(user.user_id)).password_hash == renewed
+    assert [event.kind for event in await world.audited(user)].count("password_rehashed") == 1
+
+
+async def test_a_hash_that_cannot_be_renewed_does_not_stop_the_login(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await world.verified_user(ADA)
+    old = PasswordHasher(time_cost=2, memory_cost=32, parallelism=1).hash(PASSWORD)
+    await world.users.set_password_hash(user.user_id, old_hash=user.password_hash, new_hash=old)
+
+    async def unavailable(*_: Any, **__: Any) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr(Users, "set_password_hash", unavailable)
+    await world.login(ADA)
+    assert len(world.sessions.started) == 1
+
+
+async def test_guesses_are_limited_and_the_owner_elsewhere_is_not(world: Any) -> None:
+    await world.verified_user(ADA)
+    for _ in range(5):
+        with pytest.raises(InvalidCredentials):
+            await world.login(ADA, "wrong horse", ip="203.0.113.9")
+    for password in ("wrong horse", PASSWORD):
+        with pytest.raises(RateLimited) as refused:
+            await world.login(ADA, password, ip="203.0.113.9")
+        assert 1 <= (refused.value.retry_after_seconds or 0) <= 300
+    await world.login(ADA)
+    with pytest.raises(InvalidCredentials):
+        await world.login("bob@example.org", "wrong horse", ip="203.0.113.9")
+
+
+async def test_a_success_forgets_the_failures_before_it(world: Any) -> None:
+    await world.verified_user(ADA)
+    for _ in range(3):
+        for _ in range(4):
+            with pytest.raises(InvalidCredentials):
+                await world.login(ADA, "wrong horse")
+        await world.login(ADA)
+
+
+async def test_guesses_made_at_once_are_limited_like_others(world: Any) -> None:
+    await world.verified_user(ADA)
+    tries = [world.login(ADA, "wrong horse") for _ in range(40)]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(result, InvalidCredentials) for result in results) == 5
+    assert sum(isinstance(result, RateLimited) for result in results) == 35
+
+
+async def test_the_right_password_late_among_guesses_made_at_once_says_nothing(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.verified_user(ADA)
+    verify, verifying, guessed = world.passwords.verify, asyncio.Event(), asyncio.Event()
+
+    async def verify_late(**values: Any) -> Any:
+        if values["password"] == PASSWORD:
+            verifying.set()
+            await guessed.wait()
+        return await verify(**values)
+
+    monkeypatch.setattr(world.passwords, "verify", verify_late)
+    right = asyncio.ensure_future(world.login(ADA))
+    await verifying.wait()
+    for _ in range(5):
+        with pytest.raises(InvalidCredentials):
+            await world.login(ADA, "wrong horse")
+    guessed.set()
+    with pytest.raises(RateLimited):
+        await right
+    assert world.sessions.started == []
+
+
+async def test_the_owner_may_log_in_many_times_at_once(world: Any) -> None:
+    await world.verified_user(ADA)
+    await asyncio.gather(*(world.login(ADA) for _ in range(20)))
+    assert len(world.sessions.started) == 20
+
+
+async def test_an_address_may_not_go_through_many_accounts(world: Any) -> None:
+    world.use_limits(limit_login_ip="3/5 minutes")
+    for number in range(3):
+        with pytest.raises(InvalidCredentials):
+            await world.login(f"user{number}@example.org", "wrong horse")
+    with pytest.raises(RateLimited):
+        await world.login("user3@example.org", "wrong horse")
+
+
+async def test_a_login_whose_audit_event_is_lost_succeeds_and_is_counted(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.verified_user(ADA)
+
+    async def unavailable(*_: Any, **__: Any) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr(world.events, "append", unavailable)
+    await world.login(ADA)
+    assert world.metrics.jobs.labels("audit", "failed")._value.get() == 1
+
+
+async def test_an_outage_is_no_failure_of_the_user(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unavailable(*_: Any, **__: Any) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr(world.users, "by_email", unavailable)
+    for _ in range(6):
+        with pytest.raises(AuthError) as refused:
+            await world.login(ADA)
+        assert refused.value.code == "unavailable"

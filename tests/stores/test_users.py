@@ -1,0 +1,185 @@
+"""The accounts in MongoDB: what is unique, and what happens at most once."""
+
+import asyncio
+import secrets
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from auth.clock import utc_now
+from auth.models import User
+from auth.stores.mongo import Mongo
+from auth.stores.users import EmailTaken, UsernameTaken, Users
+
+# MongoDB's TTL index reads the real clock: tests of a fixed date would lose their documents to it one day.
+NOW = utc_now()
+LATER = NOW.replace(hour=10)
+
+
+@pytest.fixture
+async def users(mongo: Mongo) -> Users:
+    store = Users(mongo.database)
+    await store.ensure_indexes()
+    await store.ensure_indexes()
+    return store
+
+
+def a_user(**changes: Any) -> User:
+    user = User(
+        user_id=secrets.token_hex(16),
+        email="Ada@example.org",
+        name="Ada",
+        username=None,
+        roles=(),
+        created_at=NOW,
+        password_hash="hash",
+    )
+    return replace(user, **changes)
+
+
+def verification(user: User, **changes: Any) -> dict[str, Any]:
+    values = {
+        "key": user.email.casefold(),
+        "registration_id": "r1",
+        "password_hash": user.password_hash,
+        "name": user.name,
+        "username": user.username,
+        "now": LATER,
+    }
+    return values | changes
+
+
+async def test_a_user_comes_back_as_it_was_stored(users: Users) -> None:
+    user = a_user(username="Ada", roles=("admin",))
+    await users.create(user)
+    assert await users.by_id(user.user_id) == user
+    assert await users.by_email("ada@example.org") == user
+    assert await users.by_id("nobody") is None
+    assert await users.by_email("nobody@example.org") is None
+
+
+async def test_an_address_and_a_username_are_one_accounts_in_any_case(users: Users) -> None:
+    await users.create(a_user(username="Ada"))
+    with pytest.raises(EmailTaken):
+        await users.create(a_user(email="ADA@example.org"))
+    with pytest.raises(UsernameTaken):
+        await users.create(a_user(email="other@example.org", username="aDA"))
+    assert await users.has_username("ADA")
+    assert not await users.has_username("ad")
+
+
+async def test_any_number_of_accounts_have_no_username(users: Users) -> None:
+    for number in range(3):
+        await users.create(a_user(email=f"{number}@example.org"))
+
+
+async def test_of_many_creations_at_once_one_succeeds(users: Users) -> None:
+    results = await asyncio.gather(*(users.create(a_user()) for _ in range(20)), return_exceptions=True)
+    assert results.count(None) == 1
+    assert sum(isinstance(result, EmailTaken) for result in results) == 19
+
+
+async def test_of_many_verifications_at_once_one_is_new(users: Users) -> None:
+    user = a_user()
+    await users.create(user)
+    calls = [users.mark_verified(user.user_id, **verification(user, registration_id=f"r{n}")) for n in range(10)]
+    results = [result for result in await asyncio.gather(*calls) if result is not None]
+    assert [(result.newly, result.sessions_to_end) for result in results] == [(True, False)]
+
+
+async def test_the_same_registration_again_is_told_and_changes_nothing(users: Users) -> None:
+    user = a_user()
+    await users.create(user)
+    first = await users.mark_verified(user.user_id, **verification(user))
+    await users.set_password_hash(user.user_id, old_hash="hash", new_hash="new")
+    again = await users.mark_verified(user.user_id, **verification(user, now=LATER.replace(hour=11)))
+    assert first is not None
+    assert again is not None
+    assert (first.newly, again.newly) == (True, False)
+    assert again.user == replace(user, email_verified_at=LATER, password_hash="new")
+
+
+async def test_another_password_brings_its_names_and_ends_sessions_until_that_is_done(users: Users) -> None:
+    user = a_user(username="mallory")
+    await users.create(user)
+    others = verification(user, password_hash="other", name="Ada L.", username="ada")
+    for newly in (True, False):
+        result = await users.mark_verified(user.user_id, **others)
+        assert result is not None
+        assert (result.newly, result.sessions_to_end) == (newly, True)
+        assert (result.user.password_hash, result.user.name, result.user.username) == ("other", "Ada L.", "ada")
+    await users.sessions_ended(user.user_id)
+    result = await users.mark_verified(user.user_id, **others)
+    assert result is not None
+    assert not result.sessions_to_end
+    assert not await users.has_username("mallory")
+
+
+@pytest.mark.parametrize("password_hash", ["hash", "other"])
+async def test_a_username_taken_meanwhile_is_left_out(users: Users, password_hash: str) -> None:
+    await users.create(a_user(email="first@example.org", username="ada"))
+    user = a_user()
+    await users.create(user)
+    result = await users.mark_verified(
+        user.user_id, **verification(user, username="ADA", password_hash=password_hash)
+    )
+    assert result is not None
+    assert result.newly
+    assert result.user.username is None
+
+
+async def test_a_profile_changed_before_the_verification_stays(users: Users) -> None:
+    user = a_user()
+    await users.create(user)
+    await users.update_profile(user.user_id, {"name": "Countess", "username": "countess"})
+    result = await users.mark_verified(user.user_id, **verification(user, username="ada"))
+    assert result is not None
+    assert (result.user.name, result.user.username) == ("Countess", "countess")
+
+
+async def test_an_address_that_is_not_the_accounts_any_more_is_not_verified(users: Users) -> None:
+    user = a_user()
+    await users.create(user)
+    assert await users.mark_verified(user.user_id, **verification(user, key="old@example.org")) is None
+    assert await users.mark_verified("nobody", **verification(user)) is None
+
+
+async def test_a_password_changed_meanwhile_is_not_overwritten(users: Users) -> None:
+    user = a_user()
+    await users.create(user)
+    assert await users.set_password_hash(user.user_id, old_hash="hash", new_hash="new")
+    assert not await users.set_password_hash(user.user_id, old_hash="hash", new_hash="late")
+    stored = await users.by_id(user.user_id)
+    assert stored is not None
+    assert stored.password_hash == "new"
+
+
+async def test_registering_again_changes_nothing_that_is_read(users: Users) -> None:
+    user = a_user()
+    await users.create(user)
+    await users.note_registration(user.user_id, now=LATER)
+    assert await users.by_id(user.user_id) == user
+
+
+async def test_a_profile_changes_as_a_whole_or_not_at_all(users: Users) -> None:
+    await users.create(a_user(email="first@example.org", username="first"))
+    user = a_user()
+    await users.create(user)
+    with pytest.raises(UsernameTaken):
+        await users.update_profile(user.user_id, {"name": "New", "username": "FIRST"})
+    assert await users.by_id(user.user_id) == user
+    assert await users.update_profile(user.user_id, {}) == user
+    assert await users.update_profile(user.user_id, {"name": None}) == replace(user, name=None)
+    assert await users.update_profile("nobody", {"name": "x"}) is None
+
+
+async def test_a_role_is_granted_once(users: Users) -> None:
+    user = a_user()
+    await users.create(user)
+    for _ in range(2):
+        granted = await users.grant_role(" ADA@Example.org ", "admin")
+        assert granted is not None
+        assert granted.roles == ("admin",)
+    assert await users.grant_role("nobody@example.org", "admin") is None
+    assert await users.grant_role("no address", "admin") is None
