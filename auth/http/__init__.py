@@ -1,0 +1,1 @@
+"""The HTTP side: routes parse, call an operation and answer."""

@@ -1,0 +1,57 @@
+"""The two shapes of every JSON answer: success and failure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from auth.errors import AuthError, FieldError, MissingToken
+from auth.views import View
+
+JSON_TYPE = "application/json"
+
+# RFC 6750, section 3.1: what is wrong with a token that was sent.
+BEARER_ERRORS = frozenset(
+    {"invalid_token", "token_expired", "session_revoked", "session_expired", "refresh_reused"}
+)
+
+
+def success(data: View, *, status: int = 200, message: str | None = None) -> web.Response:
+    """`{"success": true, …}`."""
+    body: dict[str, Any] = {"success": True}
+    if message is not None:
+        body["message"] = message
+    return json_response({**body, "data": data.to_wire()}, status=status)
+
+
+def failure(error: AuthError, request_id: str) -> web.Response:
+    """`{"success": false, …}` with the headers that belong to the error."""
+    body: dict[str, Any] = {
+        "success": False,
+        "code": error.code,
+        "message": error.message,
+        "requestId": request_id,
+    }
+    errors: Sequence[FieldError] = getattr(error, "errors", ())
+    if errors:
+        body["errors"] = [{"field": wrong.field, "message": wrong.message} for wrong in errors]
+    return json_response(body, status=error.status, headers=_headers(error))
+
+
+def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """`body` as JSON."""
+    return web.Response(body=orjson.dumps(body), status=status, headers=headers, content_type=JSON_TYPE)
+
+
+def _headers(error: AuthError) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    if isinstance(error, MissingToken):
+        headers["WWW-Authenticate"] = "Bearer"
+    elif error.status == 401:
+        told = ' error="invalid_token"' if error.code in BEARER_ERRORS else ""
+        headers["WWW-Authenticate"] = f"Bearer{told}"
+    return headers

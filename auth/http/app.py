@@ -1,0 +1,157 @@
+"""The HTTP application: routes over operations, wired from what the composition root hands in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from auth.clock import Clock
+from auth.http import documentation, openapi
+from auth.http.account_routes import AccountRoutes
+from auth.http.body import MAX_BODY_BYTES
+from auth.http.identity import CookiePolicy, Identity
+from auth.http.middleware import limit, observe, refuse, secure
+from auth.http.pages import ASSETS, Outbox, OutboxPages, Pages, VerificationPage, page
+from auth.http.routing import API, Endpoint, endpoints_of, handler_of
+from auth.http.service_routes import Readiness, ServiceRoutes
+from auth.http.session_routes import SessionRoutes
+from auth.http.static import Files
+from auth.http.token_routes import TokenRoutes
+from auth.login import Login
+from auth.metrics import Metrics
+from auth.profile import Profile
+from auth.rate_limits import RateLimits
+from auth.registration import Registration
+from auth.sessions import Sessions
+from auth.settings import Settings
+
+ENDPOINTS = web.AppKey("endpoints", Sequence[Endpoint])
+
+# High-entropy client hints that help to name a device; browsers send them only to pages that ask.
+WANTED_HINTS = "Sec-CH-UA-Model, Sec-CH-UA-Platform-Version"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpDependencies:
+    """What the HTTP side needs.
+
+    `csrf_key` binds CSRF tokens to sessions; `asyncapi` is the live socket's document; `outbox` is served
+    only where the settings say so; `demo` is the folder of the demo page.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    clock: Clock
+    registration: Registration
+    login: Login
+    profile: Profile
+    sessions: Sessions
+    limits: RateLimits
+    csrf_key: bytes
+    jwks: Callable[[], Mapping[str, Any]]
+    readiness: Readiness
+    asyncapi: Mapping[str, Any]
+    outbox: Outbox | None = None
+    demo: Path | None = None
+
+
+def create_app(deps: HttpDependencies) -> web.Application:
+    """The application. The live socket is attached to it afterwards, under `/socket.io/`."""
+    settings = deps.settings
+    origins = settings.allowed_origins
+    app = web.Application(
+        client_max_size=MAX_BODY_BYTES,
+        middlewares=[
+            observe(deps.metrics, settings.server.trusted_proxies),
+            secure(public_url=settings.public_url, allowed_origins=origins),
+            refuse(allowed_origins=origins),
+            limit(deps.limits, API),
+        ],
+    )
+    pages = Pages()
+    app[ENDPOINTS] = _add_api(app, deps)
+    _add_service(app, deps, pages)
+    _add_pages(app, deps, pages)
+    return app
+
+
+def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]:
+    policy = CookiePolicy(deps.csrf_key, deps.settings.allowed_origins)
+    identity = Identity(deps.sessions, deps.limits, policy, deps.clock)
+    groups: Sequence[object] = (
+        AccountRoutes(deps.registration, deps.profile),
+        TokenRoutes(deps.login, deps.sessions, identity),
+        SessionRoutes(deps.sessions),
+    )
+    rows = []
+    for group in groups:
+        for row, route in endpoints_of(group):
+            handler = handler_of(row, route, identity)
+            for path in row.paths:
+                app.router.add_route(row.method, path, handler)
+            rows.append(row)
+    return rows
+
+
+def _add_service(app: web.Application, deps: HttpDependencies, pages: Pages) -> None:
+    openapi_document = openapi.build(app[ENDPOINTS])
+    service = ServiceRoutes(
+        readiness=deps.readiness,
+        metrics=deps.metrics,
+        jwks=deps.jwks,
+        documents={"/openapi.json": openapi_document, "/asyncapi.json": deps.asyncapi},
+    )
+    app.router.add_get("/health/live", service.live)
+    app.router.add_get("/health/ready", service.ready)
+    app.router.add_get("/metrics", service.metrics)
+    app.router.add_get("/.well-known/jwks.json", service.jwks)
+    app.router.add_get("/openapi.json", service.document)
+    app.router.add_get("/asyncapi.json", service.document)
+    api = pages.render("api.html", **documentation.api_page(openapi_document))
+    events = pages.render("events.html", **documentation.events_page(deps.asyncapi))
+    app.router.add_get("/docs/api", _page_handler(api))
+    app.router.add_get("/docs/events", _page_handler(events))
+    app.router.add_get("/docs/assets/{path:.+}", Files(ASSETS).serve)
+
+
+def _add_pages(app: web.Application, deps: HttpDependencies, pages: Pages) -> None:
+    settings = deps.settings
+    demo = Files(deps.demo) if deps.demo is not None and settings.server.demo else None
+    link = VerificationPage(deps.registration, pages, has_demo=demo is not None)
+    app.router.add_get(f"{API}/verify-email", link.follow, allow_head=False)
+    if demo is not None:
+        app.router.add_get("/", _index_handler(demo, settings.public_url))
+        app.router.add_get("/demo/{path:.+}", demo.serve)
+    if settings.dev_outbox and deps.outbox is not None:
+        outbox = OutboxPages(deps.outbox, pages)
+        app.router.add_get("/dev/outbox", outbox.as_page)
+        app.router.add_get("/dev/outbox.json", outbox.as_json)
+
+
+def _page_handler(html: str) -> Callable[[web.Request], Any]:
+    async def show(_request: web.Request) -> web.Response:
+        return page(html)
+
+    return show
+
+
+def _index_handler(demo: Files, public_url: str) -> Callable[[web.Request], Any]:
+    async def show(request: web.Request) -> web.StreamResponse:
+        if is_alias(request.host, urlsplit(public_url).netloc):
+            # Cookies and sockets belong to one origin; the page must be opened on it.
+            return web.HTTPTemporaryRedirect(public_url + request.path_qs)
+        response = demo.response("index.html")
+        response.headers["Accept-CH"] = WANTED_HINTS
+        return response
+
+    return show
+
+
+def is_alias(host: str, public_host: str) -> bool:
+    """Whether `host` is this machine under its other name: localhost for 127.0.0.1, on the same port."""
+    name, _, port = host.partition(":")
+    public_name, _, public_port = public_host.partition(":")
+    return {name, public_name} == {"localhost", "127.0.0.1"} and port == public_port

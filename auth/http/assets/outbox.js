@@ -1,0 +1,28 @@
+// The outbox page: reload at once, or every few seconds while the button is pressed.
+const EVERY_MS = 3000;
+const KEY = "vigil-outbox-follows";
+
+const follow = document.querySelector("#follow");
+
+function show(on) {
+  follow.setAttribute("aria-pressed", String(on));
+  follow.textContent = on ? "Following new mail" : "Follow new mail";
+}
+
+follow.addEventListener("click", () => {
+  const on = follow.getAttribute("aria-pressed") !== "true";
+  sessionStorage.setItem(KEY, on ? "on" : "off");
+  show(on);
+});
+document.querySelector("#reload").addEventListener("click", () => location.reload());
+
+show(sessionStorage.getItem(KEY) === "on");
+
+const shown = document.body.dataset.newest;
+setInterval(async () => {
+  if (follow.getAttribute("aria-pressed") !== "true" || document.hidden) return;
+  const answer = await fetch("/dev/outbox.json").catch(() => null);
+  if (!answer?.ok) return;
+  const { messages } = await answer.json();
+  if ((messages[0]?.sentAt ?? "") !== shown) location.reload();
+}, EVERY_MS);

@@ -1,0 +1,134 @@
+"""The route table of the JSON API: what each endpoint takes and gives is declared beside it, once.
+
+Safe by default: an endpoint needs a principal unless it is declared `public`. The same declaration
+validates the request, shapes the answer and makes the OpenAPI document.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import structlog
+from aiohttp import web
+
+from auth.errors import AuthError
+from auth.http.answers import success
+from auth.http.body import read_json
+from auth.http.context import CLIENT, PRINCIPAL
+from auth.http.identity import Identity
+from auth.http.schemas import Nothing
+from auth.models import Client, Principal
+from auth.views import Input, View, parse
+
+API = "/api/auth"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row of the route table."""
+
+    method: str
+    path: str
+    summary: str
+    answer: type[View]
+    tag: str
+    body: type[Input] = Nothing
+    body_optional: bool = False
+    status: int = 200
+    message: str | None = None
+    public: bool = False
+    aliases: tuple[str, ...] = ()
+    errors: tuple[type[AuthError], ...] = ()
+    name: str = field(default="")
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether a body is read at all."""
+        return self.method not in {"GET", "DELETE"}
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path and its aliases, whole."""
+        return tuple(API + path for path in (self.path, *self.aliases))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as a route sees it."""
+
+    request: web.Request
+    client: Client
+
+    @property
+    def principal(self) -> Principal:
+        """Who the request acts as; only for endpoints that are not public."""
+        return self.request[PRINCIPAL]
+
+
+Body = TypeVar("Body", bound=Input)
+Route = Callable[[Any, Call, Body], Awaitable[View]]
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    summary: str,
+    answer: type[View],
+    tag: str,
+    body: type[Body] = Nothing,  # type: ignore[assignment] # the default is the type variable's narrowest use
+    body_optional: bool = False,
+    status: int = 200,
+    message: str | None = None,
+    public: bool = False,
+    aliases: tuple[str, ...] = (),
+    errors: tuple[type[AuthError], ...] = (),
+) -> Callable[[Route[Body]], Route[Body]]:
+    """Declare a method of a routes class as an endpoint."""
+
+    def declare(route: Route[Body]) -> Route[Body]:
+        row = Endpoint(
+            method=method,
+            path=path,
+            summary=summary,
+            answer=answer,
+            tag=tag,
+            body=body,
+            body_optional=body_optional or body is Nothing,
+            status=status,
+            message=message,
+            public=public,
+            aliases=aliases,
+            errors=errors,
+            name=getattr(route, "__name__", path),
+        )
+        setattr(route, "endpoint", row)  # noqa: B010 - a function has no such attribute for mypy
+        return route
+
+    return declare
+
+
+def endpoints_of(routes: object) -> Iterator[tuple[Endpoint, Callable[[Call, Any], Awaitable[View]]]]:
+    """Every endpoint of a routes object, in the order of its source."""
+    for name, member in vars(type(routes)).items():
+        row = getattr(member, "endpoint", None)
+        if isinstance(row, Endpoint):
+            yield row, getattr(routes, name)
+
+
+def handler_of(
+    row: Endpoint, route: Callable[[Call, Any], Awaitable[View]], identity: Identity
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The endpoint as aiohttp calls it: authenticate, parse, call, answer."""
+
+    async def handle(request: web.Request) -> web.Response:
+        call = Call(request, request[CLIENT])
+        if not row.public:
+            principal = await identity.principal(request, call.client)
+            request[PRINCIPAL] = principal
+            structlog.contextvars.bind_contextvars(user_id=principal.user_id, session_id=principal.session_id)
+        raw = await read_json(request, optional=row.body_optional) if row.takes_body else {}
+        data = await route(call, parse(row.body, raw))
+        return success(data, status=row.status, message=row.message)
+
+    return handle

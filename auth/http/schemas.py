@@ -1,0 +1,194 @@
+"""What HTTP takes and gives: the one source for validation and for the OpenAPI document.
+
+Rules that a schema can say are said here; rules that need a store or a word list are the operations'.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from auth.views import (
+    Counter,
+    Credential,
+    DeliveryView,
+    Input,
+    Moment,
+    SessionView,
+    Text,
+    TokensView,
+    UserView,
+    View,
+    omittable,
+)
+
+# Room for RFC 5321's 254 and for space around it, which is forgiven. What an address is, auth/accounts.py says.
+MAX_EMAIL_LENGTH = 270
+
+# NIST SP 800-63B, 5.1.1.2: at least 8 characters, and long ones are welcome; the upper bound is ours.
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_LENGTH = 128
+
+Email = Annotated[
+    Text,
+    StringConstraints(min_length=1, max_length=MAX_EMAIL_LENGTH),
+    Field(json_schema_extra={"format": "email"}),
+]
+NewPassword = Annotated[
+    Text,
+    StringConstraints(min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH),
+    Field(json_schema_extra={"format": "password"}),
+]
+# What names may be made of, auth/accounts.py says; an empty one is none.
+Name = Annotated[Text, StringConstraints(max_length=100)]
+
+USERNAME_RULE = "3 to 32 letters, digits, dots, dashes or underscores; letters or digits at both ends."
+
+
+class Nothing(Input):
+    """No fields."""
+
+
+class RegisterRequest(Input):
+    """A new account."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"email": "ada@example.org", "password": "correct horse battery", "name": "Ada"}]
+        }
+    )
+
+    email: Email
+    password: NewPassword = Field(description="8 to 128 characters; commonly used ones are refused.")
+    name: Name | None = None
+    username: Name | None = Field(None, description=USERNAME_RULE)
+
+
+class VerifyEmailRequest(Input):
+    """The token of the mailed link."""
+
+    token: Credential
+
+
+class ResendVerificationRequest(Input):
+    """The address that waits for its mail."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "ada@example.org"}]})
+
+    email: Email
+
+
+class LoginRequest(Input):
+    """Credentials and how the tokens shall travel."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "email": "ada@example.org",
+                    "password": "correct horse battery",
+                    "deviceName": "Kitchen laptop",
+                    "delivery": "cookies",
+                }
+            ]
+        }
+    )
+
+    email: Email
+    password: Annotated[Text, StringConstraints(min_length=1, max_length=1024)]
+    device_name: Name | None = Field(
+        None, description="What to call this device; else it is named for its browser."
+    )
+    delivery: Literal["body", "cookie", "cookies"] = Field(
+        "body",
+        description="`body`: both tokens in the answer. `cookie`: the refresh token in an HttpOnly cookie. "
+        "`cookies`: both in HttpOnly cookies.",
+    )
+
+
+class RefreshRequest(Input):
+    """The refresh token, unless it comes as a cookie."""
+
+    refresh_token: Credential | None = None
+
+
+class LogoutRequest(Input):
+    """The refresh token of the session to end, unless bearer or cookie say it."""
+
+    refresh_token: Credential | None = None
+
+
+class ProfileRequest(Input):
+    """The fields to change; null clears one, a field left out stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Ada Lovelace"}]})
+
+    name: Name | None = None
+    username: Name | None = None
+
+
+class UserAnswer(View):
+    """An account."""
+
+    user: UserView
+
+
+class LoginAnswer(TokensView):
+    """A new session and its tokens."""
+
+    user: UserView
+    session: SessionView
+
+
+class SessionsAnswer(View):
+    """The user's live sessions."""
+
+    sessions: tuple[SessionView, ...]
+    count: Counter
+    version: Counter = Field(description="Counts changes; a gap to a pushed `version` means: list again.")
+
+
+class DeliveryAnswer(View):
+    """What became of the session's sockets."""
+
+    delivery: DeliveryView
+
+
+class RevokedAnswer(View):
+    """How many sessions ended, and what became of their sockets."""
+
+    revoked: Counter
+    delivery: DeliveryView
+
+
+class Empty(View):
+    """Nothing more to say."""
+
+
+class MessageView(View):
+    """A mail in the development outbox."""
+
+    to: str
+    channel: str
+    subject: str
+    text: str
+    html: str | None = omittable()
+    sent_at: Moment
+
+
+class Problem(View):
+    """Every failure looks like this."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    success: Literal[False]
+    code: str = Field(description="Stable, for programs.")
+    message: str = Field(description="For people.")
+    request_id: str = Field(description="Also in the X-Request-Id header and in the server's log.")
+    errors: tuple["ProblemField", ...] = Field((), description="Which field is wrong, if one is.")
+
+
+class ProblemField(View):
+    """One wrong field."""
+
+    field: str
+    message: str

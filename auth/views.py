@@ -1,0 +1,290 @@
+"""What clients are shown: one model per thing, shared by the HTTP answers and the socket's messages.
+
+A view is built from a dataclass by its `of` and from nothing else, so that no token, hash or internal field
+can slip into an answer because a dataclass grew one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+from pydantic_core import ErrorDetails
+
+from auth.clock import iso
+from auth.errors import FieldError, InvalidRequest
+from auth.models import Delivery, Device, IssuedTokens, Location, Session, User
+
+# ECMA-262 Number.MAX_SAFE_INTEGER: beyond it a browser's JSON.parse rounds.
+MAX_SAFE_INTEGER = 2**53 - 1
+
+MAX_FIELD_ERRORS = 20
+SCHEMA_REFERENCE = "#/components/schemas/{model}"
+
+# Where pydantic's own sentence speaks of Python.
+MESSAGES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "bool_type": "must be true or false",
+    "invalid_key": "is not a known field",
+}
+
+Moment = Annotated[
+    datetime,
+    PlainSerializer(iso, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-21T09:30:00.000Z"]}),
+]
+Counter = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)]
+
+
+def _not_null(schema: dict[str, Any]) -> None:
+    kinds = [kind for kind in schema.pop("anyOf", []) if kind != {"type": "null"}]
+    schema.pop("default", None)
+    if len(kinds) == 1:
+        schema.update(kinds[0])
+    elif kinds:
+        schema["anyOf"] = kinds
+
+
+def omittable(description: str | None = None) -> Any:
+    """A field that is left out when it is None: `refreshToken?` in the contract's notation."""
+    return Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description=description,
+        json_schema_extra=_not_null,
+    )
+
+
+class View(BaseModel):
+    """A thing sent to a client: camelCase, times in ISO 8601 with milliseconds and `Z`."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, frozen=True
+    )
+
+    def to_wire(self) -> dict[str, Any]:
+        """The view as plain JSON values."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Input(BaseModel):
+    """A thing a client sends: no unknown field, no conversion of types."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=False,
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise ValueError("must not contain a NUL character")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("must not contain half of a surrogate pair") from None
+    return value
+
+
+# A string that every store and every log takes.
+Text = Annotated[str, BeforeValidator(_storable)]
+Credential = Annotated[
+    Text, StringConstraints(min_length=1), Field(json_schema_extra={"pattern": "^[^\\u0000]+$"})
+]
+
+InputModel = TypeVar("InputModel", bound=BaseModel)
+
+
+class _PlainSchema(GenerateJsonSchema):
+    """pydantic's JSON Schema without a title on every field."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - never
+        return False
+
+
+def component_schemas(models: Iterable[tuple[type[BaseModel], JsonSchemaMode]]) -> dict[str, Any]:
+    """The JSON Schemas of `models` and of all they are made of, by name, as both documents hold them."""
+    _, definitions = models_json_schema(
+        list(dict.fromkeys(models)), ref_template=SCHEMA_REFERENCE, schema_generator=_PlainSchema
+    )
+    return dict(definitions["$defs"])
+
+
+def schema_reference(model: type[BaseModel]) -> dict[str, str]:
+    """A reference to the schema of `model` in either document."""
+    return {"$ref": SCHEMA_REFERENCE.format(model=model.__name__)}
+
+
+def parse(model: type[InputModel], value: object) -> InputModel:
+    """`value` as a `model`.
+
+    Raises `InvalidRequest` that names each wrong field and repeats nothing of what was sent.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidRequest(errors=field_errors(error)) from None
+
+
+def field_errors(error: ValidationError) -> Sequence[FieldError]:
+    """What is wrong with which field, for people."""
+    details = error.errors(include_url=False, include_input=False)
+    return [
+        FieldError(
+            field=".".join(str(part) for part in detail["loc"])[:100].encode(errors="replace").decode(),
+            message=_sentence(detail),
+        )
+        for detail in details[:MAX_FIELD_ERRORS]
+    ]
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind in {"string_too_short", "too_short"}:
+        return f"must have at least {context['min_length']} characters"
+    if kind in {"string_too_long", "too_long"}:
+        return f"must have at most {context['max_length']} characters"
+    return MESSAGES.get(kind) or detail["msg"].removeprefix("Value error, ")
+
+
+class DeviceView(View):
+    """A label for people to recognise a login by."""
+
+    name: str
+    browser: str | None
+    os: str | None
+    kind: Literal["desktop", "phone", "tablet", "bot", "other"]
+
+    @classmethod
+    def of(cls, device: Device) -> Self:
+        return cls(name=device.name, browser=device.browser, os=device.os, kind=device.kind)
+
+
+class LocationView(View):
+    """Where the address is registered."""
+
+    city: str | None
+    country: str | None = Field(description="ISO 3166-1 alpha-2")
+
+    @classmethod
+    def of(cls, location: Location) -> Self:
+        return cls(city=location.city, country=location.country)
+
+
+class SessionView(View):
+    """One login on one device. No token, no hash, ever."""
+
+    session_id: str
+    device: DeviceView
+    user_agent: str
+    ip: str
+    location: LocationView | None
+    logged_in_at: Moment
+    last_seen_at: Moment
+    expires_at: Moment
+    is_current: bool
+    online: bool
+    amr: tuple[str, ...]
+
+    @classmethod
+    def of(cls, session: Session, *, current_session_id: str | None, online: bool) -> Self:
+        """`current_session_id` is the reader's own session."""
+        return cls(
+            session_id=session.session_id,
+            device=DeviceView.of(session.device),
+            user_agent=session.user_agent,
+            ip=session.ip,
+            location=LocationView.of(session.location) if session.location else None,
+            logged_in_at=session.logged_in_at,
+            last_seen_at=session.last_seen_at,
+            expires_at=session.expires_at,
+            is_current=session.session_id == current_session_id,
+            online=online,
+            amr=session.amr,
+        )
+
+
+class UserView(View):
+    """An account, as its owner sees it."""
+
+    user_id: str
+    email: str
+    email_verified: bool
+    name: str | None
+    username: str | None
+    roles: tuple[str, ...]
+    created_at: Moment
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        return cls(
+            user_id=user.user_id,
+            email=user.email,
+            email_verified=user.email_verified_at is not None,
+            name=user.name,
+            username=user.username,
+            roles=user.roles,
+            created_at=user.created_at,
+        )
+
+
+class DeliveryView(View):
+    """What became of a forced logout at the devices it was meant for, over all nodes, within 1 s."""
+
+    sockets: Counter = Field(description="Live sockets it was meant for.")
+    notified: Counter = Field(description="Were sent `session-revoked`.")
+    acknowledged: Counter = Field(description="Confirmed it.")
+    closed: Counter = Field(description="Are gone.")
+    pending: Counter = Field(description="Are not known to be gone yet.")
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> Self:
+        return cls(**asdict(delivery))
+
+
+class TokensView(View):
+    """A token pair; a token that travels in a cookie is left out."""
+
+    access_token: str | None = omittable("Absent in delivery `cookies`.")
+    access_token_expires_at: Moment
+    refresh_token: str | None = omittable("Only in delivery `body`.")
+    refresh_token_expires_at: Moment
+
+    @classmethod
+    def of(cls, tokens: IssuedTokens, *, access: bool = True, refresh: bool = True, **more: Any) -> Self:
+        """`access` and `refresh` say which of the two may be in the body; `more` are a subclass's fields."""
+        return cls(
+            access_token=tokens.access_token if access else None,
+            access_token_expires_at=tokens.access_token_expires_at,
+            refresh_token=tokens.refresh_token if refresh else None,
+            refresh_token_expires_at=tokens.refresh_token_expires_at,
+            **more,
+        )
+
+
+class RefreshedView(TokensView):
+    """The answer to a refresh, on HTTP and on the socket."""
+
+    outcome: Literal["rotated", "replayed", "concurrent"]

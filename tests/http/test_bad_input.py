@@ -1,0 +1,277 @@
+"""Whatever is sent, the answer is a refusal of the contract: never a 500, never a word about our insides."""
+
+import asyncio
+import json
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from support.clients import Answer, Api
+from support.nodes import Node
+
+LOGIN = "/api/auth/login"
+JSON = {"Content-Type": "application/json"}
+
+
+def assert_refusal(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.body["code"]) == (status, code), answer.body
+    assert set(answer.body) <= {"success", "code", "message", "requestId", "errors"}
+    assert answer.body["success"] is False
+    assert answer.body["requestId"] == answer.headers["X-Request-Id"]
+    assert answer.headers["Content-Type"] == "application/json"
+    assert "Traceback" not in json.dumps(answer.body)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{",
+        b"",
+        b"   ",
+        b"{'a': 1}",
+        b'{"email": NaN}',
+        b'{"email": Infinity}',
+        b'{"email": 1e9999}',
+        b'{"email": "\\ud800"}',
+        b'{"email": "\xff"}',
+        b"\xff\xfe{\x00}\x00",
+        b"\xef\xbb\xbf{}",
+        b'{"email": "a",}',
+        b'{"email": "a"} trailing',
+        b'{"email": "\x00"}',
+        b"[" * 60_000,
+    ],
+)
+async def test_malformed_json(send: Any, data: bytes) -> None:
+    assert_refusal(await send("POST", LOGIN, data, JSON), 400, "invalid_json")
+
+
+@pytest.mark.parametrize("data", [b"[" * 30_000 + b"]" * 30_000, b'{"email":' * 5000 + b"1" + b"}" * 5000])
+async def test_deep_nesting(send: Any, data: bytes) -> None:
+    answer = await send("POST", LOGIN, data, JSON)
+    assert answer.status == 400
+    assert answer.body["code"] in {"invalid_json", "invalid_request"}
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"email", "password"}),
+        ([], {""}),
+        ("text", {""}),
+        (None, {""}),
+        (5, {""}),
+        (True, {""}),
+        ({"email": 5, "password": "x"}, {"email"}),
+        ({"email": None, "password": "x"}, {"email"}),
+        ({"email": ["a@b.c"], "password": "x"}, {"email"}),
+        ({"email": {"$gt": ""}, "password": {"$gt": ""}}, {"email", "password"}),
+        ({"email": "a@b.c", "password": "x", "admin": True}, {"admin"}),
+        ({"email": "a@b.c", "password": "x", "device_name": "x"}, {"device_name"}),
+        ({"email": "a@b.c", "password": "x", "delivery": "pigeon"}, {"delivery"}),
+        ({"email": "a@b.c", "password": "x", "delivery": None}, {"delivery"}),
+        ({"email": "a@b.c", "password": "x\0"}, {"password"}),
+        ({"email": "a@b.c\0", "password": "x"}, {"email"}),
+        ({"email": "a@b.c", "password": ""}, {"password"}),
+        ({"email": "a@b.c", "password": "x" * 1025}, {"password"}),
+        ({"email": "a@b.c", "password": "x", "deviceName": "x" * 101}, {"deviceName"}),
+    ],
+)
+async def test_wrong_fields_are_named(send: Any, body: Any, fields: set[str]) -> None:
+    answer = await send("POST", LOGIN, json.dumps(body).encode(), JSON)
+    assert_refusal(answer, 400, "invalid_request")
+    assert {error["field"] for error in answer.body["errors"]} == fields
+    assert all(error["message"] for error in answer.body["errors"])
+
+
+async def test_a_refusal_repeats_nothing_of_what_was_sent(send: Any) -> None:
+    body = {"email": {"a": "hunter2"}, "password": ["hunter2"], "k" * 3000: "hunter2"}
+    answer = await send("POST", LOGIN, json.dumps(body).encode(), JSON)
+    assert_refusal(answer, 400, "invalid_request")
+    assert "hunter2" not in json.dumps(answer.body)
+    assert all(len(error["field"]) <= 100 for error in answer.body["errors"])
+
+
+async def test_of_a_repeated_key_the_last_counts(send: Any) -> None:
+    data = b'{"email": 5, "email": "a@example.org", "password": "x"}'
+    assert_refusal(await send("POST", LOGIN, data, JSON), 401, "invalid_credentials")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+        "application/json; charset=utf-16", "application/jsonp", "text/json", ";",
+    ],
+)  # fmt: skip
+async def test_what_does_not_say_that_it_is_json(send: Any, content_type: str | None) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    data = b'{"email": "a@b.c", "password": "x"}'
+    assert_refusal(await send("POST", LOGIN, data, headers), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "Application/JSON; charset=UTF-8", "application/json;"]
+)
+async def test_json_by_any_spelling(send: Any, content_type: str) -> None:
+    data = b'{"email": "nobody@example.org", "password": "x"}'
+    answer = await send("POST", LOGIN, data, {"Content-Type": content_type})
+    assert_refusal(answer, 401, "invalid_credentials")
+
+
+def padded(size: int) -> bytes:
+    body = b'{"email": "nobody@example.org", "password": "x"}'
+    return body + b" " * (size - len(body))
+
+
+async def test_a_body_of_64_kib_is_read(send: Any) -> None:
+    assert_refusal(await send("POST", LOGIN, padded(65_536), JSON), 401, "invalid_credentials")
+
+
+async def test_a_larger_body_is_refused(send: Any) -> None:
+    assert_refusal(await send("POST", LOGIN, padded(65_537), JSON), 413, "payload_too_large")
+
+
+async def test_a_larger_body_of_unknown_length_is_refused(send: Any) -> None:
+    async def chunks() -> Any:
+        for _ in range(20):
+            yield b" " * 8192
+
+    assert_refusal(await send("POST", LOGIN, chunks(), JSON), 413, "payload_too_large")
+
+
+@pytest.mark.parametrize("path", ["/api/auth/nothing", "/api/auth", "/api/auth/", "/nothing", "/api/auth/login/"])
+async def test_an_unknown_path(send: Any, path: str) -> None:
+    assert_refusal(await send("GET", path), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", "/api/auth/login", "POST"),
+        ("DELETE", "/api/auth/me", "GET, PATCH"),
+        ("HEAD", "/api/auth/verify-email", "GET, POST"),
+        ("OPTIONS", "/api/auth/login", "POST"),
+        ("POST", "/health/live", "GET, HEAD"),
+        ("PROPFIND", "/api/auth/me", "GET, PATCH"),
+    ],
+)
+async def test_a_wrong_method_names_the_right_ones(send: Any, method: str, path: str, allow: str) -> None:
+    answer = await send(method, path)
+    assert answer.status == 405
+    assert answer.headers["Allow"] == allow
+    if method != "HEAD":
+        assert_refusal(answer, 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("given", ["abc", "req-1.2_3", "A" * 64])
+async def test_a_harmless_request_id_is_kept(send: Any, given: str) -> None:
+    answer = await send("GET", "/api/auth/me", None, {"X-Request-Id": given})
+    assert answer.headers["X-Request-Id"] == answer.body["requestId"] == given
+
+
+@pytest.mark.parametrize("given", ["", "a" * 65, "a b", "<script>", "ä", "-x", '"', "a;b", "a/b"])
+async def test_any_other_request_id_is_replaced(send: Any, given: str) -> None:
+    answer = await send("GET", "/api/auth/me", None, {"X-Request-Id": given})
+    assert answer.headers["X-Request-Id"] != given
+    assert answer.headers["X-Request-Id"] == answer.body["requestId"]
+
+
+async def test_every_answer_has_a_request_id_of_its_own(send: Any) -> None:
+    answers = [await send("GET", path) for path in ("/health/live", "/api/auth/me", "/", "/nothing", "/metrics")]
+    assert len({answer.headers["X-Request-Id"] for answer in answers}) == len(answers)
+
+
+@pytest.mark.parametrize(
+    "session_id", ["x", "0" * 32, "%00", "%FF", "%ED%A0%80", "..%2Fme", "a" * 2000, "%7B%22%24gt%22%3A%22%22%7D"]
+)
+async def test_a_session_id_that_is_none(api: Api, email: str, send: Any, session_id: str) -> None:
+    login = await api.login(email)
+    headers = {"Authorization": f"Bearer {login.access_token}"}
+    answer = await send("DELETE", f"/api/auth/sessions/{session_id}", None, headers)
+    assert_refusal(answer, 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/logout-all", {"x": 1}),
+        ("/sessions/revoke-others", {"x": 1}),
+        ("/logout", {"x": 1}),
+        ("/refresh", {"x": 1}),
+    ],
+)
+async def test_where_no_field_is_known_none_is_taken(api: Api, email: str, path: str, body: Any) -> None:
+    login = await api.login(email)
+    answer = await login.call("POST", path, body)
+    assert_refusal(answer, 400, "invalid_request")
+
+
+@pytest.mark.parametrize("path", ["/logout-all", "/sessions/revoke-others"])
+@pytest.mark.parametrize("body", [None, {}])
+async def test_where_no_field_is_known_the_body_may_be_left_out(
+    api: Api, email: str, path: str, body: Any
+) -> None:
+    login = await api.login(email)
+    assert (await login.call("POST", path, body)).status == 200
+
+
+# Below the application: bytes that are not HTTP, or more of it than we take.
+
+
+async def raw(node: Node, sent: bytes) -> bytes:
+    parts = urlsplit(node.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(sent)
+    try:
+        async with asyncio.timeout(5):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+SECRET = "rt1.secretsecretsecretsecret"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"garbage\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + SECRET.encode() + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nbad header " + SECRET.encode() + b"\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_is_refused_in_the_same_form(node: Node, sent: bytes) -> None:
+    answer = await raw(node, sent)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), answer
+    refusal = json.loads(body)
+    assert refusal["code"] == "invalid_request"
+    assert f"x-request-id: {refusal['requestId']}" in head.decode().lower()
+    assert b"secret" not in answer
+    assert b"aiohttp" not in answer
+
+
+async def test_a_broken_chunked_body_is_refused(node: Node) -> None:
+    head = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    answer = await raw(node, head + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\nzzz\r\n\r\n")
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+    assert b"Traceback" not in answer
+
+
+async def test_bytes_that_are_not_http_are_no_error_in_the_log_and_leave_no_secret_there(node: Node) -> None:
+    marker = f"rt1.{secrets.token_hex(20)}"
+    await raw(
+        node, b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: " + marker.encode() + b"x" * 20_000 + b"\r\n\r\n"
+    )
+    await asyncio.sleep(0.1)
+    assert marker not in node.text()
+    (*_, last) = [line for line in node.log if "not_http" in line]
+    assert json.loads(last)["level"] == "info"

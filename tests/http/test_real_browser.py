@@ -1,0 +1,119 @@
+"""Our cookies, policy and pages in a real Chromium on plain http://127.0.0.1, as a developer has it."""
+
+import os
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, async_playwright
+from pymongo import MongoClient
+from support.browsers import QUIET, chromium_path
+from support.clients import PASSWORD, Api
+from support.nodes import Installation, ServiceUrls
+
+from auth.http.cookies import ACCESS_COOKIE, REFRESH_COOKIE, REFRESH_ONLY_COOKIE
+
+FETCH = """
+async ([method, path, body, token]) => {
+  const csrf = document.cookie.split("; ").find((pair) => pair.startsWith("csrf="))?.slice(5);
+  const headers = { "Content-Type": "application/json" };
+  if (csrf) headers["X-CSRF-Token"] = csrf;
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const answer = await fetch(`/api/auth${path}`, { method, headers, body: body && JSON.stringify(body) });
+  return [answer.status, await answer.json()];
+}
+"""
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    arguments = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=chromium_path(), args=arguments)
+        yield await chromium.new_page()
+        await chromium.close()
+
+
+@pytest.fixture(scope="module")
+def home(services: ServiceUrls) -> Iterator[str]:
+    """A node whose public URL is where it listens: what a browser sees and what it allows are one origin."""
+    installation = Installation(services)
+    node = installation.start(VIGIL_PUBLIC_URL="")
+    yield node.url
+    node.stop()
+    with MongoClient(services.mongo) as client:
+        client.drop_database(installation.name)
+
+
+@pytest.mark.parametrize("delivery", ["cookie", "cookies"])
+async def test_chromium_keeps_and_sends_our_cookies(home: str, http: Any, page: Page, delivery: str) -> None:
+    email = await Api(home, http).register()
+    await page.goto(home + "/docs/api")
+    status, login = await page.evaluate(
+        FETCH, ["POST", "/login", {"email": email, "password": PASSWORD, "delivery": delivery}, None]
+    )
+    assert status == 200
+    token = login["data"].get("accessToken")
+    kept = {cookie["name"]: cookie for cookie in await page.context.cookies()}
+    expected = {ACCESS_COOKIE, REFRESH_COOKIE} if delivery == "cookies" else {REFRESH_ONLY_COOKIE}
+    assert set(kept) == expected | {"csrf"}
+    assert all(cookie["secure"] and cookie["sameSite"] == "Strict" for cookie in kept.values())
+    assert "__Host-" not in await page.evaluate("document.cookie")
+
+    assert (await page.evaluate(FETCH, ["GET", "/me", None, token]))[0] == 200
+    status, refreshed = await page.evaluate(FETCH, ["POST", "/refresh", None, None])
+    assert (status, refreshed["data"]["outcome"]) == (200, "rotated")
+    if delivery == "cookies":
+        await page.context.clear_cookies(name=ACCESS_COOKIE)
+        assert (await page.evaluate(FETCH, ["PATCH", "/me", {"name": "Grace"}, None]))[0] == 200
+        assert ACCESS_COOKIE in {cookie["name"] for cookie in await page.context.cookies()}
+    assert (await page.evaluate(FETCH, ["POST", "/logout", None, None]))[0] == 200
+    assert await page.context.cookies() == []
+
+
+@pytest.mark.parametrize("path", ["/docs/api", "/docs/events", "/dev/outbox", "/"])
+async def test_our_pages_keep_to_their_own_policy_and_fit_a_phone(
+    home: str, http: Any, page: Page, path: str
+) -> None:
+    api = Api(home, http)
+    await api.mailed_token(await api.register(verify=False))
+    broken: list[str] = []
+    page.on("console", lambda message: broken.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(home + path, wait_until="load")
+    await page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    await page.wait_for_timeout(200)
+    assert not [problem for problem in broken if "Content Security Policy" in problem or "Error:" in problem]
+    assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    await check_contrast(page, "light")
+    await check_contrast(page, "dark")
+
+
+async def check_contrast(page: Page, scheme: Any) -> None:
+    """The text of the page stands out from its ground as WCAG 2.2, 1.4.3 asks."""
+    await page.emulate_media(color_scheme=scheme)
+    colours = await page.evaluate(
+        "(({color}, {backgroundColor}) => [color, backgroundColor])"
+        "(...[getComputedStyle(document.body), getComputedStyle(document.body)])"
+    )
+    light, dark = sorted((luminance(colour) for colour in colours), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def luminance(colour: str) -> float:
+    channels = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+async def test_the_outbox_page_follows_new_mail(home: str, http: Any, page: Page) -> None:
+    api = Api(home, http)
+    await page.goto(home + "/dev/outbox")
+    await page.get_by_role("button", name="Follow new mail").click()
+    email = await api.register(verify=False)
+    await page.get_by_text(f"To {email}").wait_for(timeout=15_000)
+    link = page.locator("article a").first
+    await link.click()
+    await page.wait_for_url("**/?verified=1")

@@ -1,0 +1,91 @@
+"""The server against its own OpenAPI document: whatever the document allows or forbids, both keep to it.
+
+Schemathesis makes the cases and judges the answers; each operation is a test of its own.
+"""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+from support.clients import Api
+from support.nodes import Node
+
+from auth.http import openapi
+from auth.http.account_routes import AccountRoutes
+from auth.http.routing import endpoints_of
+from auth.http.session_routes import SessionRoutes
+from auth.http.token_routes import TokenRoutes
+
+load_all_checks()
+
+ABSENT: Any = None
+ROUTES = (AccountRoutes(ABSENT, ABSENT), TokenRoutes(ABSENT, ABSENT, ABSENT), SessionRoutes(ABSENT))
+DOCUMENT = openapi.build([row for routes in ROUTES for row, _ in endpoints_of(routes)])
+OPERATIONS = [(method, path, item[method]) for path, item in DOCUMENT["paths"].items() for method in item]
+
+# The mailed link answers every token with a page.
+PAGE = "/api/auth/verify-email"
+CASES = [(method, path, GenerationMode.POSITIVE) for method, path, _ in OPERATIONS] + [
+    (method, path, GenerationMode.NEGATIVE)
+    for method, path, operation in OPERATIONS
+    if ("requestBody" in operation or "parameters" in operation) and (method, path) != ("get", PAGE)
+]
+
+# What no schema can say: which passwords are too common, what an address is, and that a name is printable.
+RULES_BEYOND_THE_SCHEMA = {
+    "/api/auth/register",
+    "/api/auth/resend-verification",
+    "/api/auth/me",
+    "/api/auth/login",
+}
+
+# A password is hashed for each of these, as slowly as it should be.
+SLOW = {"/api/auth/register", "/api/auth/login"}
+
+
+@pytest.fixture(scope="module")
+def served(node: Node) -> Any:
+    return schemathesis.openapi.from_url(f"{node.url}/openapi.json")
+
+
+@pytest.fixture
+def token(node: Node) -> str:
+    """The access token of a new session of a new account."""
+
+    async def log_in() -> str:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+            api = Api(node.url, http)
+            return (await api.login(await api.register())).access_token
+
+    return asyncio.run(log_in())
+
+
+def test_the_document_served_is_the_one_tested(served: Any) -> None:
+    assert served.raw_schema == DOCUMENT
+
+
+@pytest.mark.parametrize(("method", "path", "mode"), CASES)
+def test_the_server_keeps_to_its_document(
+    served: Any, token: str, method: str, path: str, mode: GenerationMode
+) -> None:
+    operation = served[path][method]
+    excluded = [CHECKS.get_one("positive_data_acceptance")] if path in RULES_BEYOND_THE_SCHEMA else []
+
+    @hypothesis.settings(
+        max_examples=12 if path in SLOW else 30,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    )
+    @hypothesis.given(operation.as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if operation.definition.raw["security"] else None
+        case.call_and_validate(headers=headers, excluded_checks=excluded, timeout=10)
+
+    check()

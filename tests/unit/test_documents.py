@@ -1,0 +1,157 @@
+"""The OpenAPI and AsyncAPI documents are valid, complete, and say what the code does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from auth.errors import AuthError
+from auth.http import documentation, openapi
+from auth.http.account_routes import AccountRoutes
+from auth.http.routing import endpoints_of
+from auth.http.session_routes import SessionRoutes
+from auth.http.token_routes import TokenRoutes
+from realtime import asyncapi
+from realtime.messages import CLIENT_EVENTS, SERVER_EVENTS
+
+DATA = Path(__file__).parent.parent / "data"
+ROUTES = (AccountRoutes(*[None] * 2), TokenRoutes(*[None] * 3), SessionRoutes(None))  # type: ignore[arg-type]
+ENDPOINTS = [row for routes in ROUTES for row, _ in endpoints_of(routes)]
+
+
+@pytest.fixture(scope="module")
+def http() -> dict[str, Any]:
+    return openapi.build(ENDPOINTS)
+
+
+@pytest.fixture(scope="module")
+def live() -> dict[str, Any]:
+    return asyncapi.build("https://auth.example.org")
+
+
+def test_the_openapi_document_is_valid(http: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(http).validate()
+
+
+def test_the_openapi_document_is_json_as_it_stands(http: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(http)) == http
+
+
+def test_every_endpoint_of_the_contract_is_there(http: dict[str, Any]) -> None:
+    there = {(method.upper(), path) for path, item in http["paths"].items() for method in item}
+    api = "/api/auth"
+    assert there >= {
+        ("POST", f"{api}/register"),
+        ("POST", f"{api}/verify-email"),
+        ("GET", f"{api}/verify-email"),
+        ("POST", f"{api}/resend-verification"),
+        ("POST", f"{api}/login"),
+        ("POST", f"{api}/refresh"),
+        ("POST", f"{api}/refresh-token"),
+        ("POST", f"{api}/logout"),
+        ("POST", f"{api}/logout-all"),
+        ("POST", f"{api}/sessions/revoke-others"),
+        ("GET", f"{api}/sessions"),
+        ("DELETE", f"{api}/sessions/{{sessionId}}"),
+        ("GET", f"{api}/me"),
+        ("PATCH", f"{api}/me"),
+        ("GET", "/.well-known/jwks.json"),
+        ("GET", "/health/live"),
+        ("GET", "/health/ready"),
+        ("GET", "/metrics"),
+    }
+
+
+def test_operation_ids_are_unique(http: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for item in http["paths"].values() for operation in item.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_refusal_that_is_documented_exists(http: dict[str, Any]) -> None:
+    known = {error.code: error.status for error in all_errors(AuthError)}
+    for item in http["paths"].values():
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                for code in response.get("content", {}).get("application/json", {}).get("examples", {}):
+                    assert known[code] == int(status)
+
+
+def test_every_example_fits_its_schema(http: dict[str, Any]) -> None:
+    checked = 0
+    for item in http["paths"].values():
+        for operation in item.values():
+            for response in operation["responses"].values():
+                content = response.get("content", {}).get("application/json", {})
+                for example in content.get("examples", {}).values():
+                    schema = {**content["schema"], "components": http["components"]}
+                    jsonschema.validate(example["value"], schema, cls=jsonschema.Draft202012Validator)
+                    checked += 1
+    assert checked > 100
+    for schema in http["components"]["schemas"].values():
+        for example in schema.get("examples", ()):
+            jsonschema.validate(example, {**schema, "components": http["components"]})
+
+
+def test_request_bodies_are_closed_and_answers_are_open(http: dict[str, Any]) -> None:
+    schemas = http["components"]["schemas"]
+    assert schemas["LoginRequest"]["additionalProperties"] is False
+    assert "additionalProperties" not in schemas["LoginAnswer"]
+
+
+def test_the_asyncapi_document_is_valid(live: dict[str, Any]) -> None:
+    schema = json.loads((DATA / "asyncapi-3.0.0.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(live)
+
+
+def test_the_asyncapi_document_is_json_as_it_stands(live: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(live)) == live
+
+
+def test_every_reference_of_the_asyncapi_document_leads_somewhere(live: dict[str, Any]) -> None:
+    for reference in references(live):
+        target: Any = live
+        for part in reference.removeprefix("#/").split("/"):
+            target = target[part]
+
+
+def test_every_event_is_documented(live: dict[str, Any]) -> None:
+    sent = {
+        o["messages"][0]["$ref"].rpartition("/")[2] for o in live["operations"].values() if o["action"] == "send"
+    }
+    heard = {
+        o["messages"][0]["$ref"].rpartition("/")[2]
+        for o in live["operations"].values()
+        if o["action"] == "receive"
+    }
+    assert sent == set(SERVER_EVENTS)
+    assert heard == set(CLIENT_EVENTS) | {"connect"}
+
+
+def test_every_client_event_takes_an_ack(live: dict[str, Any]) -> None:
+    for operation in live["operations"].values():
+        if operation["action"] == "receive":
+            assert len(operation["reply"]["messages"]) == 2
+
+
+def test_the_documents_make_readable_pages(http: dict[str, Any], live: dict[str, Any]) -> None:
+    api = documentation.api_page(http)
+    (login,) = [shown for shown in api["operations"]["Tokens"] if shown["id"] == "login"]
+    assert ("delivery", "body · cookie · cookies", False) in [(r.name, r.kind, r.required) for r in login["body"]]
+    names = [row.name for row in login["answers"][0]["fields"]]
+    assert {"accessToken", "session.device.kind", "session.location.country"} <= set(names)
+    events = documentation.events_page(live)["sections"]
+    assert {event["name"] for event in events["Server to client"]} == set(SERVER_EVENTS)
+
+
+def all_errors(error: type[AuthError]) -> list[type[AuthError]]:
+    return [error, *(below for child in error.__subclasses__() for below in all_errors(child))]
+
+
+def references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        return own + [reference for item in value.values() for reference in references(item)]
+    return [reference for item in value for reference in references(item)] if isinstance(value, list) else []

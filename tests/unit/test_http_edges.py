@@ -1,0 +1,141 @@
+"""The middlewares and the route table, where a running server cannot be made to show them."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from auth.clock import utc_now
+from auth.http.app import ENDPOINTS, HttpDependencies, create_app
+from auth.http.middleware import observe, refuse, secure
+from auth.http.static import listed
+from auth.metrics import Metrics
+from auth.settings import Settings
+from realtime import asyncapi
+
+# Outside the API nothing needs a login; within it, what is public is declared so.
+OUTSIDE = re.compile(r"/(|demo/.*|docs/.*|dev/.*|health/.*|metrics|openapi\.json|asyncapi\.json|\.well-known/.*)")
+LINK = "/api/auth/verify-email"
+
+
+def app_of(**environ: str) -> web.Application:
+    """The application with its routes; its operations are never called here."""
+    absent: Any = SimpleNamespace()
+    settings = Settings.load(environ)
+    return create_app(
+        HttpDependencies(
+            settings=settings,
+            metrics=Metrics(),
+            clock=utc_now,
+            registration=absent,
+            login=absent,
+            profile=absent,
+            sessions=absent,
+            limits=absent,
+            csrf_key=b"k" * 32,
+            jwks=dict,
+            readiness=absent,
+            asyncapi=asyncapi.build(settings.public_url),
+            outbox=absent,
+            demo=Path(__file__).parents[2] / "client-demo",
+        )
+    )
+
+
+def test_every_route_is_in_the_table_of_endpoints_or_outside_the_api() -> None:
+    app = app_of()
+    declared = {(row.method, path) for row in app[ENDPOINTS] for path in row.paths}
+    for route in app.router.routes():
+        assert route.resource is not None
+        path = route.resource.canonical
+        known = (
+            (route.method, path) in declared or OUTSIDE.fullmatch(path) or (route.method, path) == ("GET", LINK)
+        )
+        assert known, f"{route.method} {path} is neither declared nor outside the API"
+
+
+def test_what_is_public_is_a_short_list() -> None:
+    public = {f"{row.method} {row.path}" for row in app_of()[ENDPOINTS] if row.public}
+    assert public == {
+        "POST /register",
+        "POST /verify-email",
+        "POST /resend-verification",
+        "POST /login",
+        "POST /refresh",
+        "POST /logout",
+    }
+
+
+def test_the_outbox_has_no_route_unless_it_is_on() -> None:
+    urls = {"VIGIL_MONGO_URL": "mongodb://x", "VIGIL_REDIS_URL": "redis://x", "VIGIL_SECRET_KEY": "x" * 32}
+    paths = {route.resource.canonical for route in app_of(**urls).router.routes() if route.resource}
+    assert not any(path.startswith("/dev") for path in paths)
+    assert any(route.resource.canonical == "/dev/outbox" for route in app_of().router.routes() if route.resource)
+
+
+@pytest.fixture
+async def breaking() -> Any:
+    """An application whose one route fails in a way nobody foresaw."""
+
+    async def fail(_request: web.Request) -> web.Response:
+        raise RuntimeError("mongodb://user:hunter2@db")
+
+    async def teapot(_request: web.Request) -> web.Response:
+        raise web.HTTPPreconditionFailed(text="<html>short and stout</html>")
+
+    async def moved(_request: web.Request) -> web.Response:
+        raise web.HTTPFound("/elsewhere")
+
+    origins = frozenset({"http://127.0.0.1:8000"})
+    app = web.Application(
+        middlewares=[
+            observe(Metrics(), ()),
+            secure(public_url="http://127.0.0.1:8000", allowed_origins=origins),
+            refuse(allowed_origins=origins),
+        ]
+    )
+    app.router.add_get("/fail", fail)
+    app.router.add_get("/teapot", teapot)
+    app.router.add_get("/moved", moved)
+    app.router.add_get("/socket.io/", fail)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+async def test_a_bug_is_a_500_without_a_word_about_it(breaking: Any) -> None:
+    answer = await breaking.get("/fail")
+    body = await answer.json()
+    assert answer.status == 500
+    assert body == {
+        "success": False,
+        "code": "internal_error",
+        "message": "Something went wrong on our side.",
+        "requestId": answer.headers["X-Request-Id"],
+    }
+
+
+async def test_the_librarys_own_refusals_become_ours(breaking: Any) -> None:
+    answer = await breaking.get("/teapot")
+    assert (answer.status, (await answer.json())["code"]) == (400, "invalid_request")
+    moved = await breaking.get("/moved", allow_redirects=False)
+    assert (moved.status, moved.headers["Location"]) == (302, "/elsewhere")
+
+
+async def test_the_live_sockets_path_is_left_alone(breaking: Any) -> None:
+    answer = await breaking.get("/socket.io/")
+    assert answer.status == 500
+    assert "X-Request-Id" not in answer.headers
+
+
+def test_only_files_for_browsers_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    for name in ("a.js", "sub/b.css", "chat.py", "data.json", ".hidden/c.js", ".d.js"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "link.js").symlink_to(tmp_path / "chat.py")
+    (tmp_path / "outside").symlink_to("/etc")
+    assert set(listed(tmp_path)) == {"a.js", "sub/b.css"}
