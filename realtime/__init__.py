@@ -1,0 +1,1 @@
+"""The live side: sockets, presence and the push bus."""

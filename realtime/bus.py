@@ -1,0 +1,134 @@
+"""This node's ear: its channel on Redis, and the heartbeat by which it knows whether it hears.
+
+A subscription can die without a word: the connection stands and nothing comes. So the node sends itself a
+heartbeat through the bus every second; when none came back for five, it is deaf, whatever the socket says.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+
+from auth.errors import Unavailable
+from auth.metrics import Metrics
+from realtime.keys import Keys
+from realtime.redis_link import RedisLink
+from realtime.tasks import end
+
+HEARTBEAT_SECONDS = 1.0
+DEAF_AFTER_SECONDS = 5.0
+RECONNECT_SECONDS = 0.25
+
+log = structlog.get_logger()
+
+Message = dict[str, Any]
+
+
+class Bus:
+    """Hears this node's channel and speaks on others'.
+
+    `on_message` is awaited for each message in the order of the channel. `on_hearing` is awaited before the
+    first message after the node could have missed some: at the start, and whenever it subscribes again.
+    """
+
+    def __init__(
+        self,
+        link: RedisLink,
+        keys: Keys,
+        *,
+        node_id: str,
+        metrics: Metrics,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        deaf_after_seconds: float = DEAF_AFTER_SECONDS,
+    ) -> None:
+        self._link = link
+        self._keys = keys
+        self._node_id = node_id
+        self._metrics = metrics
+        self._heartbeat_seconds = heartbeat_seconds
+        self._deaf_after_seconds = deaf_after_seconds
+        self._heard_at = time.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.on_message: Callable[[Message], Awaitable[None]]
+        self.on_hearing: Callable[[], Awaitable[None]]
+
+    async def start(self) -> None:
+        """Listen and beat until `close`."""
+        self._heard_at = time.monotonic()
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await end(*self._tasks)
+
+    @property
+    def deaf_seconds(self) -> float:
+        """For how long the node has been deaf; 0 while it hears."""
+        silence = time.monotonic() - self._heard_at
+        return silence if silence > self._deaf_after_seconds else 0.0
+
+    async def send(self, node_id: str, message: Message) -> None:
+        """Send to one node, which may be this one. Best effort: a receipt, a heartbeat."""
+        try:
+            await self._link.call(
+                lambda: self._link.client.publish(self._keys.channel(node_id), orjson.dumps(message))
+            )
+        except Unavailable:
+            return
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                await self.send(self._node_id, {"t": "heartbeat", "at": time.monotonic()})
+            except Exception:
+                log.exception("heartbeat_failed")
+            self._metrics.bus_deaf.set(1 if self.deaf_seconds else 0)
+            await asyncio.sleep(self._heartbeat_seconds)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._hear()
+            except (RedisError, OSError, Unavailable, TimeoutError) as error:
+                log.warning("bus_not_heard", error=type(error).__name__)
+            except Exception:
+                log.exception("bus_failed")
+            # Redis may have been down between two of our calls: what was to be written there may be missing.
+            self._link.outages += 1
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _hear(self) -> None:
+        """Subscribe, catch up, and read until the subscription fails or falls silent."""
+        async with self._link.client.pubsub() as channel:
+            await channel.subscribe(self._keys.channel(self._node_id))
+            # Only once it is confirmed is everything published later sure to be heard; the logs have the rest.
+            if await channel.get_message(timeout=self._deaf_after_seconds) is None:
+                raise TimeoutError("the subscription was not confirmed")
+            await self.on_hearing()
+            last = time.monotonic()
+            while True:
+                message = await channel.get_message(
+                    ignore_subscribe_messages=True, timeout=self._heartbeat_seconds
+                )
+                if message is not None:
+                    last = time.monotonic()
+                    await self._take(message["data"])
+                elif time.monotonic() - last > self._deaf_after_seconds:
+                    raise TimeoutError("the subscription fell silent")
+
+    async def _take(self, raw: bytes) -> None:
+        try:
+            message: Message = orjson.loads(raw)
+            if message.get("t") == "heartbeat":
+                self._heard_at = time.monotonic()
+                self._metrics.bus_lag.set(self._heard_at - message["at"])
+            else:
+                await self.on_message(message)
+        except Unavailable:
+            raise  # what could not be caught up now is caught up when the node subscribes again
+        except Exception:
+            log.exception("bus_message_failed")

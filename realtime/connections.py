@@ -1,0 +1,158 @@
+"""This node's sockets, by socket, by session and by user."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from auth.models import Client, Principal
+from auth.rate_limits import EventWindow
+
+# Events of one socket that wait for their turn: more than a minute's worth by the limit on events, so that one
+# is what a burst meets first. A client that sends more than are served is told `rate_limited` all the same.
+MAX_INBOX = 128
+
+log = structlog.get_logger()
+
+
+class State(StrEnum):
+    """Where a socket is in its life. Only a live one is served application events."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    EXPIRED = "expired"
+    CLOSING = "closing"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event off a user's log; `previous` is the id of the event before it."""
+
+    user_id: str
+    event_id: int
+    previous: int
+    event: str
+    session_id: str
+    version: int | None
+    origin: str
+    payload: dict[str, Any]
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One socket: who it acts for, how far it has read its user's log, and what is still to be done for it."""
+
+    socket_id: str
+    principal: Principal
+    client: Client
+    events: EventWindow
+    cursor: int = 0
+    state: State = State.CONNECTING
+    greeted: bool = False
+    held_back: list[Frame] = field(default_factory=list)
+    inbox: deque[Callable[[], Awaitable[None]]] = field(default_factory=deque)
+    worker: asyncio.Task[None] | None = None
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    grace_ends_at: datetime | None = None
+
+    @property
+    def user_id(self) -> str:
+        """The user the socket acts for; never changes."""
+        return self.principal.user_id
+
+    @property
+    def session_id(self) -> str:
+        """The session the socket belongs to; never changes."""
+        return self.principal.session_id
+
+    @property
+    def serves(self) -> bool:
+        """Whether application events are served."""
+        return self.state is State.LIVE
+
+    def cancel_timers(self) -> None:
+        """Forget every pending warning and end."""
+        for timer in self.timers:
+            timer.cancel()
+        self.timers.clear()
+
+    def enqueue(self, job: Callable[[], Awaitable[None]]) -> bool:
+        """Run `job` after those before it, one at a time; False when too many wait."""
+        if len(self.inbox) >= MAX_INBOX:
+            return False
+        self.inbox.append(job)
+        if self.worker is None:
+            self.worker = asyncio.create_task(self._work())
+        return True
+
+    async def _work(self) -> None:
+        try:
+            while self.inbox:
+                await self._run(self.inbox.popleft())
+        finally:
+            self.worker = None
+
+    async def _run(self, job: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await job()
+        except Exception:
+            # A defect of ours; those that wait behind it are served all the same.
+            log.exception("socket_job_failed", socket_id=self.socket_id)
+
+
+class Connections:
+    """The registry. A user's or session's entry goes with its last socket, so none is left behind."""
+
+    def __init__(self) -> None:
+        self._by_socket: dict[str, Connection] = {}
+        self._by_session: dict[str, set[Connection]] = {}
+        self._by_user: dict[str, set[Connection]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_socket)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(tuple(self._by_socket.values()))
+
+    def add(self, connection: Connection) -> None:
+        """Register a socket."""
+        self._by_socket[connection.socket_id] = connection
+        self._by_session.setdefault(connection.session_id, set()).add(connection)
+        self._by_user.setdefault(connection.user_id, set()).add(connection)
+
+    def remove(self, socket_id: str) -> Connection | None:
+        """Take a socket out; None when it is not here."""
+        connection = self._by_socket.pop(socket_id, None)
+        if connection is not None:
+            _discard(self._by_session, connection.session_id, connection)
+            _discard(self._by_user, connection.user_id, connection)
+        return connection
+
+    def get(self, socket_id: str) -> Connection | None:
+        """The socket of that id, if it is on this node."""
+        return self._by_socket.get(socket_id)
+
+    def of_session(self, session_id: str) -> tuple[Connection, ...]:
+        """The sockets of one session."""
+        return tuple(self._by_session.get(session_id, ()))
+
+    def of_user(self, user_id: str) -> tuple[Connection, ...]:
+        """The sockets of one user."""
+        return tuple(self._by_user.get(user_id, ()))
+
+    def sessions(self) -> Iterable[str]:
+        """Every session with a socket on this node."""
+        return tuple(self._by_session)
+
+
+def _discard(index: dict[str, set[Connection]], key: str, connection: Connection) -> None:
+    members = index.get(key)
+    if members is not None:
+        members.discard(connection)
+        if not members:
+            del index[key]

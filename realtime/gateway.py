@@ -1,0 +1,352 @@
+"""The gate of the live socket: who comes in, how long they stay, and what is done when they go."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from auth.clock import Clock
+from auth.errors import (
+    AuthError,
+    MissingToken,
+    OriginNotAllowed,
+    RateLimited,
+    SessionRevoked,
+    Unavailable,
+)
+from auth.metrics import Metrics
+from auth.models import Client, Principal
+from auth.rate_limits import RateLimits
+from auth.sessions import Sessions
+from auth.views import View, parse
+from realtime import messages
+from realtime.application import Application, LiveSocket
+from realtime.connections import Connection, Connections, State
+from realtime.expiry import schedule
+from realtime.handlers import MAX_PAYLOAD_BYTES, Handlers
+from realtime.messages import ConnectRefusal, Handshake, ServerEvent
+from realtime.presence import Presence, device_status
+from realtime.push import MAX_HELD_BACK, Push
+from realtime.socket_server import Received, Refused, SocketServer
+from realtime.user_log import ConnectLimit, Joined, UserLog
+
+# How long a node that stops waits for the application to finish with sockets that are gone.
+FAREWELL_SECONDS = 2.0
+# An update in MongoDB takes milliseconds; a handshake does not wait out an outage for it.
+CONFIRM_SECONDS = 0.5
+
+log = structlog.get_logger()
+
+
+class Doorman(Protocol):
+    """What the gateway needs to know of the HTTP side of a handshake."""
+
+    def client(self, request: Any) -> Client:
+        """Where the request comes from."""
+
+    def access_cookie(self, request: Any) -> str | None:
+        """The access token in its cookie, if any."""
+
+
+class Gateway:
+    """Implements `socket_server.Gate` and `handlers.Renewer`."""
+
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        user_log: UserLog,
+        sessions: Sessions,
+        doorman: Doorman,
+        limits: RateLimits,
+        allowed_origins: frozenset[str],
+        lead: timedelta,
+        grace: timedelta,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._connections = connections
+        self._log = user_log
+        self._sessions = sessions
+        self._doorman = doorman
+        self._limits = limits
+        self._allowed_origins = allowed_origins
+        self._lead = lead
+        self._grace = grace
+        self._metrics = metrics
+        self._clock = clock
+        self._joined: dict[str, tuple[int | None, Joined]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self.draining = False
+        self.server: SocketServer
+        self.push: Push
+        self.presence: Presence
+        self.handlers: Handlers
+        self.application: Application | None = None
+        # Called when the log no longer reached back to what a socket had read.
+        self.on_skipped: Callable[[Connection], None]
+
+    async def admit(self, socket_id: str, environ: dict[str, Any], auth: Any) -> None:
+        """Let a socket in: its token is good, its session not revoked, its origin allowed.
+
+        Raises `Refused` with what the client is told.
+        """
+        request = environ["aiohttp.request"]
+        client = self._doorman.client(request)
+        try:
+            await self._admit(socket_id, request, client, auth)
+        except AuthError as refusal:
+            self._metrics.handshakes.labels(refusal.code).inc()
+            log.info("handshake_refused", socket_id=socket_id, code=refusal.code, ip=client.ip)
+            raise Refused(refusal.message, ConnectRefusal.of(refusal).to_wire()) from None
+        except Exception:
+            self._metrics.handshakes.labels(AuthError.code).inc()
+            log.exception("handshake_failed", socket_id=socket_id)
+            raise Refused(AuthError.default_message, ConnectRefusal.of(AuthError()).to_wire()) from None
+
+    async def _admit(self, socket_id: str, request: Any, client: Client, auth: Any) -> None:
+        if self.draining:
+            raise Unavailable(retry_after_seconds=random.uniform(0.2, 2))  # noqa: S311 - spreads the return
+        try:
+            handshake = parse(Handshake, auth or {})
+            principal = await self._sessions.verify(self._token(request, handshake))
+        except AuthError:
+            await self._limits.hit("socket_connects", client.ip)
+            raise
+        events = self._limits.event_window(now=time.monotonic())
+        connection = Connection(socket_id, principal, client, events)
+        self._connections.add(connection)
+        joined: Joined | None = None
+        try:
+            joined = await self._log.join(
+                connection,
+                cursor=handshake.last_event_id,
+                online=device_status(principal.session_id, online=True, sockets=1, clock=self._clock),
+                limit=self._connect_limit(client.ip),
+            )
+            if joined.status == "limited":
+                self._limits.refused("socket_connects")
+                raise RateLimited(retry_after_seconds=joined.wait_ms / 1000)
+            if joined.status == "revoked":
+                raise SessionRevoked
+            await self._confirm(principal)
+        except BaseException:
+            self._connections.remove(socket_id)
+            if joined is None or joined.status == "ok":
+                # Without an answer the script may have run all the same.
+                self.presence.leave_soon(connection)
+            raise
+        self._joined[socket_id] = (handshake.last_event_id, joined)
+
+    async def _confirm(self, principal: Principal) -> None:
+        """Confirm the pair before the greeting; with MongoDB slow or down, behind it."""
+        confirming = self._spawn(self._sessions.confirm(principal))
+        await asyncio.wait({confirming}, timeout=CONFIRM_SECONDS)
+
+    def _connect_limit(self, ip: str) -> ConnectLimit | None:
+        return ConnectLimit(*self._limits.redis_key("socket_connects", ip)) if self._limits.enabled else None
+
+    def _token(self, request: Any, handshake: Handshake) -> str:
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.lower() not in self._allowed_origins:
+            raise OriginNotAllowed
+        if handshake.token is not None:
+            return handshake.token
+        cookie = self._doorman.access_cookie(request)
+        if cookie is None:
+            raise MissingToken
+        if origin is None:
+            # A browser always names the page's origin here; without it a cookie proves nothing.
+            raise OriginNotAllowed
+        return cookie
+
+    async def admitted(self, socket_id: str) -> None:
+        """Greet the socket before anything that it sends is served."""
+        connection = self._connections.get(socket_id)
+        if connection is not None:
+            connection.enqueue(lambda: self._greet(connection))
+
+    async def _greet(self, connection: Connection) -> None:
+        """Send `ready`, then what the socket missed and what came in meanwhile."""
+        if connection.state is not State.CONNECTING:
+            return
+        cursor, joined = self._joined.pop(connection.socket_id)
+        connection.cursor = cursor if joined.recovered and cursor is not None else joined.last_event_id
+        connection.state = State.LIVE
+        self._metrics.handshakes.labels("ok").inc()
+        self._metrics.sockets.set(len(self._connections))
+        log.info(
+            "socket_ready",
+            socket_id=connection.socket_id,
+            user_id=connection.user_id,
+            session_id=connection.session_id,
+            recovered=joined.recovered,
+        )
+        await self._emit(connection, ServerEvent.READY, self._ready(connection, joined))
+        for frame in (*joined.missed, *connection.held_back):
+            await self.push.deliver(connection, frame)
+        if len(connection.held_back) >= MAX_HELD_BACK:
+            # More may have come in than was kept. Without the log it is told once the bus is heard again.
+            with contextlib.suppress(Unavailable):
+                await self.catch_up(connection)
+        connection.held_back.clear()
+        self._watch_expiry(connection)
+        connection.greeted = True
+        await self._run_hooks(connection, connected=True)
+
+    def _ready(self, connection: Connection, joined: Joined) -> messages.Ready:
+        return messages.Ready(
+            protocol=1,
+            user_id=connection.user_id,
+            session_id=connection.session_id,
+            socket_id=connection.socket_id,
+            access_token_expires_at=connection.principal.expires_at,
+            grace_ms=round(self._grace.total_seconds() * 1000),
+            server_time=self._clock(),
+            last_event_id=joined.last_event_id,
+            recovered=joined.recovered,
+        )
+
+    async def receive(self, socket_id: str, received: Received) -> None:
+        """Queue an event behind the socket's earlier ones."""
+        connection = self._connections.get(socket_id)
+        if connection is None:
+            return
+        if received.size > MAX_PAYLOAD_BYTES:
+            # Refused in its turn; until then it must not be kept.
+            received = replace(received, arguments=[])
+        wait = connection.events.take(now=time.monotonic())
+        if wait is None and connection.enqueue(lambda: self.handlers.handle(connection, received)):
+            return
+        self._limits.refused("socket_events")
+        await received.answer(messages.refused(RateLimited(retry_after_seconds=wait or 1)))
+
+    async def left(self, socket_id: str) -> None:
+        """Forget a socket that is gone; its presence lasts two seconds more."""
+        connection = self._connections.remove(socket_id)
+        self._joined.pop(socket_id, None)
+        if connection is None:
+            return
+        connection.state = State.CLOSING
+        connection.cancel_timers()
+        connection.inbox.clear()
+        self._metrics.sockets.set(len(self._connections))
+        self.presence.leave_soon(connection)
+        self._spawn(self._sessions.seen(connection.principal))
+        self._spawn(self._farewell(connection))
+
+    async def _farewell(self, connection: Connection) -> None:
+        """Run the application's hooks behind the handler that may still be at work for the socket."""
+        if connection.worker is not None:
+            await asyncio.wait({connection.worker})
+        if connection.greeted:
+            await self._run_hooks(connection, connected=False)
+
+    def renew(self, connection: Connection, principal: Principal) -> None:
+        """The socket lives on with a new token: same id, same rooms, same order of events."""
+        connection.principal = principal
+        connection.state = State.LIVE
+        self._watch_expiry(connection)
+
+    async def catch_up(self, connection: Connection) -> None:
+        """Put a socket back on the list and send what it missed: after the bus lost something."""
+        online = device_status(connection.session_id, online=True, sockets=1, clock=self._clock)
+        joined = await self._log.rejoin(connection, cursor=connection.cursor, online=online)
+        for frame in joined.missed:
+            await self.push.deliver(connection, frame)
+        connection.cursor = max(connection.cursor, joined.last_event_id)
+        if not joined.recovered:
+            self.on_skipped(connection)
+
+    def who_is(self, socket_id: str) -> Principal | None:
+        """Whom a socket of this node acts for, while it is live."""
+        connection = self._connections.get(socket_id)
+        return connection.principal if connection is not None and connection.serves else None
+
+    def is_open(self, socket_id: str) -> bool:
+        """Whether a socket of this node is neither gone nor about to be."""
+        connection = self._connections.get(socket_id)
+        return connection is not None and connection.state is not State.CLOSING
+
+    async def close(self) -> None:
+        """Wait for what runs on behalf of sockets that are gone, but not for a handler that hangs."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=FAREWELL_SECONDS)
+
+    def _watch_expiry(self, connection: Connection) -> None:
+        connection.cancel_timers()
+        if connection.state is State.CLOSING:
+            return
+        principal = connection.principal
+        plan = schedule(
+            issued_at=principal.issued_at,
+            expires_at=principal.expires_at,
+            lead=self._lead,
+            grace=self._grace,
+            jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+        )
+        connection.grace_ends_at = plan.grace_ends_at
+        for moment, act in (
+            (plan.warn_at, self._warn),
+            (plan.expires_at, self._expire),
+            (plan.grace_ends_at, self._end_grace),
+        ):
+            self._at(connection, moment, act)
+
+    def _at(self, connection: Connection, moment: datetime, act: Callable[[Connection], Awaitable[None]]) -> None:
+        async def run() -> None:
+            await act(connection)
+
+        delay = max((moment - self._clock()).total_seconds(), 0)
+        timer = asyncio.get_running_loop().call_later(delay, lambda: self._spawn(run()))
+        connection.timers.append(timer)
+
+    async def _warn(self, connection: Connection) -> None:
+        if connection.state is State.LIVE:
+            expires_at = connection.principal.expires_at
+            remaining = max((expires_at - self._clock()).total_seconds(), 0)
+            warning = messages.TokenExpiring(
+                expires_at=expires_at,
+                expires_in_ms=round(remaining * 1000),
+                grace_ms=round(self._grace.total_seconds() * 1000),
+            )
+            await self._emit(connection, ServerEvent.TOKEN_EXPIRING, warning)
+
+    async def _expire(self, connection: Connection) -> None:
+        if connection.state is State.LIVE:
+            connection.state = State.EXPIRED
+            assert connection.grace_ends_at is not None
+            expired = messages.TokenExpired(grace_ends_at=connection.grace_ends_at)
+            await self._emit(connection, ServerEvent.TOKEN_EXPIRED, expired)
+
+    async def _end_grace(self, connection: Connection) -> None:
+        if connection.state is State.EXPIRED:
+            connection.state = State.CLOSING
+            log.info("socket_grace_over", socket_id=connection.socket_id)
+            await self.server.close(connection.socket_id)
+
+    async def _emit(self, connection: Connection, event: ServerEvent, payload: View) -> None:
+        await self.server.emit_here(connection.socket_id, event, payload.to_wire())
+
+    async def _run_hooks(self, connection: Connection, *, connected: bool) -> None:
+        if self.application is None:
+            return
+        socket = LiveSocket(self.application, connection.socket_id, connection.principal)
+        hooks = self.application.connected_hooks if connected else self.application.disconnected_hooks
+        for hook in hooks:
+            try:
+                await hook(socket)
+            except Exception:
+                log.exception("application_hook_failed", socket_id=connection.socket_id)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task

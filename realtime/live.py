@@ -1,0 +1,292 @@
+"""The live side put together: one object that the composition root starts, drains and closes."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import socketio
+import structlog
+from aiohttp import web
+
+from auth.clock import Clock
+from auth.errors import Unavailable
+from auth.events import Fact, PresenceReader, Publisher, SessionCreated, SessionEnded, SessionUpdated
+from auth.metrics import Metrics
+from auth.models import Principal, User
+from auth.profile import Profile
+from auth.rate_limits import RateLimits
+from auth.sessions import RevocationList, Sessions
+from realtime.application import Application
+from realtime.bus import Bus, Message
+from realtime.connections import Connection, Connections
+from realtime.deny_list import DenyList
+from realtime.gateway import Doorman, Gateway
+from realtime.handlers import Handlers
+from realtime.keys import Keys
+from realtime.messages import Draining, ServerEvent
+from realtime.presence import Presence
+from realtime.publisher import LivePublisher
+from realtime.push import Push
+from realtime.redis_link import RedisLink
+from realtime.relay import Backlog, Relay
+from realtime.socket_server import NAMESPACE, SocketServer
+from realtime.user_log import UserLog, read_frame_value
+from realtime.watchdog import Truth, Watchdog
+
+SOCKET_PATH = "socket.io"
+RESYNC_BATCH = 100
+# A login or a revocation waits for the application's hooks, but not for ever.
+HOOK_SECONDS = 1.0
+# A planned stop spreads its disconnects over this long, and the clients' return over a little more.
+DRAIN_SECONDS = 3.0
+DRAIN_PER_SOCKET = 0.01
+DRAIN_NOTICE_SECONDS = 0.2
+
+log = structlog.get_logger()
+
+
+class Store(Backlog, Truth, Protocol):
+    """What the live side needs of the session store."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """The live side's settings."""
+
+    node_id: str
+    lead: timedelta
+    grace: timedelta
+    log_life: timedelta
+    deny_life: timedelta
+    allowed_origins: frozenset[str]
+    transports: tuple[str, ...] = ("polling", "websocket")
+
+
+class Live:
+    """One node's live side.
+
+    Made in two steps, for it and the operations need each other: the operations get `publisher`, `presence`
+    and `revocations`; then `serve` gets the operations.
+    """
+
+    def __init__(
+        self, link: RedisLink, store: Store, options: LiveOptions, *, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._link = link
+        self._store = store
+        self._options = options
+        self._metrics = metrics
+        self._clock = clock
+        self._keys = Keys(link.prefix)
+        self._connections = Connections()
+        node_id = options.node_id
+        self._deny_list = DenyList(link, self._keys, life=options.deny_life)
+        self._log = UserLog(link, self._keys, self._deny_list, node_id=node_id, log_life=options.log_life)
+        self._bus = Bus(link, self._keys, node_id=node_id, metrics=metrics)
+        self._presence = Presence(link, self._keys, self._log, node_id=node_id, on_lost=self._resync, clock=clock)
+        self._publisher = LivePublisher(
+            self._log, store, self._presence, node_id=node_id, hook=self._run_hooks, clock=clock
+        )
+        self._relay = Relay(store, self._publisher, self._deny_list, clock=clock)
+        self._application: Application | None = None
+        self._gateway: Gateway
+        self._push: Push
+        self._watchdog: Watchdog
+        self._server: SocketServer
+        self._profile: Profile
+        self._manager: Any
+        self._nudges: set[asyncio.Task[None]] = set()
+
+    @property
+    def publisher(self) -> Publisher:
+        """Brings facts to devices."""
+        return self._publisher
+
+    @property
+    def presence(self) -> PresenceReader:
+        """Tells who is online."""
+        return self._presence
+
+    @property
+    def revocations(self) -> RevocationList:
+        """The deny-list."""
+        return self._deny_list
+
+    @property
+    def hears(self) -> bool:
+        """Whether this node hears the bus; not ready otherwise."""
+        return not self._bus.deaf_seconds
+
+    def serve(
+        self,
+        app: web.Application,
+        *,
+        sessions: Sessions,
+        profile: Profile,
+        doorman: Doorman,
+        limits: RateLimits,
+        application: Application | None,
+    ) -> None:
+        """Attach the live socket to `app`."""
+        self._profile = profile
+        self._application = application
+        self._gateway = Gateway(
+            connections=self._connections,
+            user_log=self._log,
+            sessions=sessions,
+            doorman=doorman,
+            limits=limits,
+            allowed_origins=self._options.allowed_origins,
+            lead=self._options.lead,
+            grace=self._options.grace,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+        self._manager = socketio.AsyncRedisManager(
+            self._link.url, channel=self._link.rooms_channel, redis_options={"socket_connect_timeout": 1}
+        )
+        self._server = SocketServer(
+            self._gateway,
+            metrics=self._metrics,
+            client_manager=self._manager,
+            transports=list(self._options.transports),
+        )
+        self._push = Push(
+            self._connections,
+            self._server,
+            node_id=self._options.node_id,
+            send=self._bus.send,
+            catch_up=self._gateway.catch_up,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+        self._watchdog = Watchdog(self._store, self._connections, self._push, self._bus, clock=self._clock)
+        self._gateway.server = self._server
+        self._gateway.push = self._push
+        self._gateway.presence = self._presence
+        self._gateway.handlers = Handlers(sessions, application, self._gateway, metrics=self._metrics)
+        self._gateway.application = application
+        self._gateway.on_skipped = self._nudge_soon
+        self._bus.on_message = self._take
+        self._bus.on_hearing = self._resync
+        self._publisher.on_unheard = self._watchdog.ask
+        if application is not None:
+            application.start(self)
+        self._server.attach(app, socketio_path=SOCKET_PATH)
+
+    async def start(self) -> None:
+        """Take the lease and begin to listen."""
+        await self._presence.start()
+        await self._bus.start()
+        await self._relay.start()
+        await self._watchdog.start()
+
+    async def drain(self) -> None:
+        """Ask every client to come back elsewhere, then disconnect them one by one; some 3 s at most."""
+        self._gateway.draining = True
+        connections = list(self._connections)
+        random.shuffle(connections)
+        span = min(DRAIN_SECONDS, len(connections) * DRAIN_PER_SOCKET)
+        for connection in connections:
+            back = Draining(reconnect_after_ms=round(random.uniform(0.1, 1 + span) * 1000))  # noqa: S311
+            await self._server.emit_here(connection.socket_id, ServerEvent.DRAINING, back.to_wire())
+        if connections:
+            await asyncio.sleep(DRAIN_NOTICE_SECONDS)
+        for connection in connections:
+            await asyncio.sleep(span / len(connections))
+            await self._push.disconnect(connection)
+
+    async def close(self) -> None:
+        """Stop everything; sockets still open are disconnected."""
+        await self._push.close()
+        await self._gateway.close()
+        await self._watchdog.close()
+        await self._relay.close()
+        await self._bus.close()
+        await self._presence.close()
+        await self._close_server()
+
+    async def _close_server(self) -> None:
+        listener = getattr(self._manager, "thread", None)
+        if listener is not None:
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+        if self._manager.redis is not None:
+            await self._manager.pubsub.aclose()
+            await self._manager.redis.aclose()
+        await self._server.shutdown()
+
+    async def _take(self, message: Message) -> None:
+        if message.get("t") == "receipt":
+            self._publisher.receipt(message)
+        else:
+            await self._push.take(read_frame_value(message))
+
+    async def _resync(self) -> None:
+        """Put every socket of this node back on the list and let it catch up; then tidy what is stale."""
+        connections = list(self._connections)
+        for start in range(0, len(connections), RESYNC_BATCH):
+            batch = connections[start : start + RESYNC_BATCH]
+            await asyncio.gather(*map(self._gateway.catch_up, batch))
+        await self._presence.clear_gone(frozenset(c.socket_id for c in self._connections))
+        self._deny_list.doubt()
+        if connections:
+            log.info("node_resynced", sockets=len(connections))
+            self._watchdog.ask()
+
+    def _nudge_soon(self, connection: Connection) -> None:
+        task = asyncio.create_task(self._nudge(connection))
+        self._nudges.add(task)
+        task.add_done_callback(self._nudges.discard)
+
+    async def _nudge(self, connection: Connection) -> None:
+        """Make the socket's client list again: the next version is a gap to what it knows."""
+        try:
+            session = await self._store.get(connection.session_id)
+        except Unavailable:
+            return  # the node is not well; the client lists again after its next event
+        if session is not None and session.is_live(self._clock()):
+            await self._publisher.publish([SessionUpdated(session)])
+
+    async def _run_hooks(self, fact: Fact) -> None:
+        if self._application is None:
+            return
+        hooks = []
+        if isinstance(fact, SessionCreated):
+            hooks = self._application.started_hooks
+        elif isinstance(fact, SessionEnded):
+            hooks = self._application.ended_hooks
+        for hook in hooks:
+            try:
+                async with asyncio.timeout(HOOK_SECONDS):
+                    await hook(fact.session)
+            except Exception:
+                log.exception("application_hook_failed", session_id=fact.session.session_id)
+
+    async def emit_to_room(self, event: str, data: dict[str, Any], room: str) -> None:
+        """See `application.Rooms`."""
+        await self._server.emit(event, data, room=room, namespace=NAMESPACE)
+
+    async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
+        """See `application.Rooms`."""
+        await self._server.emit_here(socket_id, event, payload)
+
+    async def enter(self, socket_id: str, room: str) -> None:
+        """See `application.Rooms`. A socket that was ended meanwhile enters nothing."""
+        if self._gateway.is_open(socket_id):
+            await self._server.enter_room(socket_id, room, namespace=NAMESPACE)
+
+    async def leave(self, socket_id: str, room: str) -> None:
+        """See `application.Rooms`. One that is ended has left everything."""
+        if self._gateway.is_open(socket_id):
+            await self._server.leave_room(socket_id, room, namespace=NAMESPACE)
+
+    async def user(self, principal: Principal) -> User:
+        """See `application.Rooms`."""
+        return await self._profile.me(principal)
+
+    def who_is(self, socket_id: str) -> Principal | None:
+        """See `application.Rooms`."""
+        return self._gateway.who_is(socket_id)

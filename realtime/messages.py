@@ -1,0 +1,263 @@
+"""Every message of the live socket: names, payloads, acks. The source of the AsyncAPI document.
+
+The handlers validate and answer with these models and nothing else, so the document cannot drift from
+what the server does.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field
+
+from auth.errors import AuthError
+from auth.models import Actor, RevocationReason
+from auth.views import (
+    Counter,
+    Credential,
+    DeliveryView,
+    Input,
+    Moment,
+    RefreshedView,
+    SessionView,
+    Text,
+    View,
+    omittable,
+)
+
+PROTOCOL_VERSION = 1
+
+# How long a client may take to acknowledge `session-revoked` before it is disconnected anyway.
+REVOCATION_ACK_SECONDS = 1.0
+
+
+class ServerEvent(StrEnum):
+    """Events that the server sends."""
+
+    READY = "ready"
+    TOKEN_EXPIRING = "token-expiring"  # noqa: S105 - an event's name
+    TOKEN_EXPIRED = "token-expired"  # noqa: S105 - an event's name
+    SESSION_REVOKED = "session-revoked"
+    SESSIONS_CHANGED = "sessions-changed"
+    DEVICE_STATUS = "device-status"
+    SECURITY_ALERT = "security-alert"
+    DRAINING = "draining"
+
+
+class ClientEvent(StrEnum):
+    """Events that a client sends; each takes an ack."""
+
+    REAUTHENTICATE = "reauthenticate"
+    REFRESH = "refresh"
+    SESSIONS_LIST = "sessions-list"
+    SESSION_REVOKE = "session-revoke"
+    SESSIONS_REVOKE_OTHERS = "sessions-revoke-others"
+
+
+# While a socket's token is expired only these are served.
+SERVED_IN_GRACE = frozenset({ClientEvent.REAUTHENTICATE, ClientEvent.REFRESH})
+
+
+class Handshake(Input):
+    """`auth` of the connection. The token may come in the access cookie instead."""
+
+    token: Text | None = Field(None, description="An access token; absent when it comes as a cookie.")
+    last_event_id: Counter | None = Field(
+        None, description="The greatest `eventId` seen: what came after it is sent again."
+    )
+
+
+class ConnectRefusal(View):
+    """`data` of the `connect_error`."""
+
+    code: str = Field(description="A code of section 1.", examples=["token_expired"])
+    retryable: bool = Field(description="Whether the same credentials may succeed later.")
+    retry_after_ms: Counter | None = omittable("How long to wait before that.")
+
+    @classmethod
+    def of(cls, error: AuthError) -> Self:
+        return cls(code=error.code, retryable=error.retryable, retry_after_ms=_retry_after_ms(error))
+
+
+class Ready(View):
+    """The first event on every connection."""
+
+    protocol: Literal[1] = Field(description="Version of this protocol.")
+    user_id: str
+    session_id: str
+    socket_id: str
+    access_token_expires_at: Moment
+    grace_ms: Counter = Field(description="How long the socket outlives its token.")
+    server_time: Moment
+    last_event_id: Counter | None = Field(
+        description="The newest event of this user; null while the event log cannot be read."
+    )
+    recovered: bool = Field(description="True: what was missed follows, in order. False: list the sessions again.")
+
+
+class TokenExpiring(View):
+    """The access token expires soon: take a new one and re-authenticate."""
+
+    expires_at: Moment
+    expires_in_ms: Counter
+    grace_ms: Counter
+
+
+class TokenExpired(View):
+    """Only `reauthenticate` and `refresh` are served until the grace ends; then the server disconnects."""
+
+    grace_ends_at: Moment
+
+
+class By(View):
+    """Who ended a session."""
+
+    kind: Literal["user", "admin", "system"]
+    session_id: str | None = omittable("The session from which a user did it.")
+
+    @classmethod
+    def of(cls, actor: Actor) -> Self:
+        return cls(kind=actor.kind, session_id=actor.session_id)
+
+
+class SessionRevoked(View):
+    """This session was ended. Acknowledge; the server disconnects after the ack or 1 s."""
+
+    event_id: Counter
+    session_id: str
+    reason: RevocationReason
+    at: Moment
+    by: By
+
+
+class SessionsChanged(View):
+    """The list of devices changed. A gap in `version` means: list again."""
+
+    event_id: Counter
+    version: Counter
+    change: Literal["created", "updated", "removed"]
+    session: SessionView
+
+
+class DeviceStatus(View):
+    """A device of this user came online or went offline."""
+
+    event_id: Counter
+    session_id: str
+    online: bool
+    sockets: Counter
+    last_seen_at: Moment
+
+
+class SecurityAlert(View):
+    """Something the user should know of."""
+
+    event_id: Counter
+    kind: str = Field(examples=["new_device", "refresh_reused"])
+    session: SessionView
+    at: Moment
+
+
+class Draining(View):
+    """The node is about to stop: connect again after this time."""
+
+    reconnect_after_ms: Counter
+
+
+class Reauthenticate(Input):
+    """A new access token for the same user and the same session."""
+
+    token: Credential
+
+
+class Refresh(Input):
+    """The refresh token of the socket's own session."""
+
+    refresh_token: Credential
+
+
+class SessionsList(Input):
+    """Nothing."""
+
+
+class SessionRevoke(Input):
+    """The session to end."""
+
+    session_id: Credential
+
+
+class SessionsRevokeOthers(Input):
+    """Nothing."""
+
+
+class Reauthenticated(View):
+    """The socket now lives as long as this token, under its old id and in its old rooms."""
+
+    access_token_expires_at: Moment
+
+
+class SessionsListed(View):
+    """The user's live sessions."""
+
+    sessions: tuple[SessionView, ...]
+    version: Counter
+
+
+class SessionRevokeDone(View):
+    """What became of the session's sockets."""
+
+    delivery: DeliveryView
+
+
+class SessionsRevokeOthersDone(View):
+    """How many sessions ended and what became of their sockets."""
+
+    revoked: Counter
+    delivery: DeliveryView
+
+
+class Refusal(View):
+    """The ack of an event that was not served."""
+
+    ok: Literal[False] = False
+    code: str = Field(examples=["invalid_request"])
+    message: str
+    retry_after_ms: Counter | None = omittable()
+
+    @classmethod
+    def of(cls, error: AuthError) -> Self:
+        return cls(code=error.code, message=error.message, retry_after_ms=_retry_after_ms(error))
+
+
+SERVER_EVENTS: dict[str, type[BaseModel]] = {
+    ServerEvent.READY: Ready,
+    ServerEvent.TOKEN_EXPIRING: TokenExpiring,
+    ServerEvent.TOKEN_EXPIRED: TokenExpired,
+    ServerEvent.SESSION_REVOKED: SessionRevoked,
+    ServerEvent.SESSIONS_CHANGED: SessionsChanged,
+    ServerEvent.DEVICE_STATUS: DeviceStatus,
+    ServerEvent.SECURITY_ALERT: SecurityAlert,
+    ServerEvent.DRAINING: Draining,
+}
+
+# Payload of the event, data of its ack.
+CLIENT_EVENTS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
+    ClientEvent.REAUTHENTICATE: (Reauthenticate, Reauthenticated),
+    ClientEvent.REFRESH: (Refresh, RefreshedView),
+    ClientEvent.SESSIONS_LIST: (SessionsList, SessionsListed),
+    ClientEvent.SESSION_REVOKE: (SessionRevoke, SessionRevokeDone),
+    ClientEvent.SESSIONS_REVOKE_OTHERS: (SessionsRevokeOthers, SessionsRevokeOthersDone),
+}
+
+
+def served(data: View) -> dict[str, Any]:
+    """The ack of an event that was served."""
+    return {"ok": True, **data.to_wire()}
+
+
+def refused(error: AuthError) -> dict[str, Any]:
+    """The ack of an event that was not."""
+    return Refusal.of(error).to_wire()
+
+
+def _retry_after_ms(error: AuthError) -> int | None:
+    return None if error.retry_after_seconds is None else round(error.retry_after_seconds * 1000)

@@ -1,0 +1,190 @@
+"""Frames in: what comes off a user's log goes to that user's sockets on this node, in order, once each.
+
+A socket has a cursor. A frame not after it was delivered already; a frame whose predecessor the socket never
+saw means that the bus lost something, and the socket catches up from the log.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from auth.clock import Clock
+from auth.metrics import Metrics
+from auth.models import RevocationReason
+from realtime.bus import Message
+from realtime.connections import Connection, Connections, Frame, State
+from realtime.messages import ServerEvent
+
+# A socket that ends its own session, or finds it stolen, is closed only after it was answered, or after this long.
+OWN_ANSWER_SECONDS = 0.25
+# A handshake takes milliseconds. Frames beyond this many are read from the log instead.
+MAX_HELD_BACK = 64
+
+log = structlog.get_logger()
+
+
+class Emitter(Protocol):
+    """The way out to one socket."""
+
+    async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
+        """Send an event; never waits for the peer."""
+
+    async def emit_acknowledged(self, socket_id: str, event: str, payload: dict[str, Any]) -> bool:
+        """Send an event and wait for its ack, at most 1 s; whether it came."""
+
+    async def leave_rooms(self, socket_id: str) -> None:
+        """Take the socket out of the application's rooms."""
+
+    async def close(self, socket_id: str) -> None:
+        """Disconnect."""
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What this node can say of one forced logout; sent to the node that asked, again at each change."""
+
+    request: str
+    node: str
+    sockets: int = 0
+    notified: int = 0
+    acknowledged: int = 0
+    closed: int = 0
+
+    def message(self) -> Message:
+        """The report as it goes over the bus."""
+        return {"t": "receipt", **asdict(self)}
+
+
+class Push:
+    """Delivers frames to this node's sockets."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        emitter: Emitter,
+        *,
+        node_id: str,
+        send: Callable[[str, Message], Awaitable[None]],
+        catch_up: Callable[[Connection], Awaitable[None]],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._connections = connections
+        self._emitter = emitter
+        self._node_id = node_id
+        self._send = send
+        self._catch_up = catch_up
+        self._metrics = metrics
+        self._clock = clock
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def take(self, frame: Frame) -> None:
+        """Deliver a frame to every socket of its user here, and answer for them if somebody counts."""
+        self._metrics.bus_events.labels(frame.event).inc()
+        receipt = self._receipt(frame)
+        for connection in self._connections.of_user(frame.user_id):
+            if connection.state is not State.CONNECTING and frame.previous > connection.cursor:
+                await self._catch_up(connection)
+            await self.deliver(connection, frame, receipt)
+        if receipt is not None:
+            await self._report(frame, receipt)
+
+    async def deliver(self, connection: Connection, frame: Frame, receipt: Receipt | None = None) -> None:
+        """Give one frame to one socket, unless it had it."""
+        if connection.state is State.CONNECTING:
+            if len(connection.held_back) < MAX_HELD_BACK:
+                connection.held_back.append(frame)
+            return
+        if frame.event_id <= connection.cursor or connection.state is State.CLOSING:
+            return
+        connection.cursor = frame.event_id
+        if frame.event != ServerEvent.SESSION_REVOKED:
+            await self._emitter.emit_here(connection.socket_id, frame.event, payload_for(connection, frame))
+        elif frame.session_id == connection.session_id:
+            self.end(connection, frame, receipt)
+
+    def end(self, connection: Connection, frame: Frame, receipt: Receipt | None = None) -> None:
+        """Tell a socket that its session was ended, wait for its ack or 1 s, and disconnect it.
+
+        From this call on nothing more that the socket sends is served.
+        """
+        if connection.state is State.CLOSING:
+            return
+        connection.state = State.CLOSING
+        connection.cancel_timers()
+        if receipt is not None:
+            receipt.sockets += 1
+            receipt.notified += 1
+        self._spawn(self._end(connection, frame, receipt))
+
+    async def disconnect(self, connection: Connection) -> None:
+        """Close a socket without a reason of its own: its client comes back and is told what is so."""
+        connection.state = State.CLOSING
+        connection.cancel_timers()
+        await self._emitter.close(connection.socket_id)
+
+    async def close(self) -> None:
+        """Wait for the sockets that are being ended."""
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    async def _end(self, connection: Connection, frame: Frame, receipt: Receipt | None) -> None:
+        acknowledged = await self._tell(connection, frame)
+        # Read once: it may end while the report is on its way.
+        answering = connection.worker if asked_for_it(connection, frame) else None
+        if answering is None:
+            await self._emitter.close(connection.socket_id)
+        if receipt is not None:
+            receipt.acknowledged += acknowledged
+            receipt.closed += 1
+            await self._report(frame, receipt)
+        if answering is not None:
+            # The one that asked for this waits for the count, so it is counted first and closed then.
+            await asyncio.wait({answering}, timeout=OWN_ANSWER_SECONDS)
+            await self._emitter.close(connection.socket_id)
+        age = self._clock() - datetime.fromisoformat(frame.payload["at"])
+        self._metrics.revocation_to_close.observe(max(age.total_seconds(), 0))
+
+    async def _tell(self, connection: Connection, frame: Frame) -> bool:
+        """Tell a socket of its end; whether it acknowledged. Never raises: it is closed in any case."""
+        try:
+            await self._emitter.leave_rooms(connection.socket_id)
+            return await self._emitter.emit_acknowledged(
+                connection.socket_id, frame.event, payload_for(connection, frame)
+            )
+        except Exception:
+            log.exception("revocation_not_told", socket_id=connection.socket_id)
+            return False
+
+    def _receipt(self, frame: Frame) -> Receipt | None:
+        if not frame.origin or frame.event != ServerEvent.SESSION_REVOKED:
+            return None
+        return Receipt(request=frame.origin.partition(":")[2], node=self._node_id)
+
+    async def _report(self, frame: Frame, receipt: Receipt) -> None:
+        await self._send(frame.origin.partition(":")[0], receipt.message())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+def asked_for_it(connection: Connection, frame: Frame) -> bool:
+    """Whether the socket may wait for the answer to what ended it: its own revocation, or a reused token."""
+    own = frame.payload["by"].get("sessionId") == connection.session_id
+    return bool(own) or RevocationReason(frame.payload["reason"]) is RevocationReason.REFRESH_REUSED
+
+
+def payload_for(connection: Connection, frame: Frame) -> dict[str, Any]:
+    """The payload as one socket gets it: with the event's id and version, and its own session marked."""
+    payload = frame.payload | {"eventId": frame.event_id}
+    if frame.version is not None:
+        payload["version"] = frame.version
+    session = payload.get("session")
+    if session is not None:
+        payload["session"] = session | {"isCurrent": session["sessionId"] == connection.session_id}
+    return payload

@@ -1,0 +1,93 @@
+"""The way to Redis: one client, scripts loaded once, and a breaker that fails fast while it is down."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from auth.errors import Unavailable
+
+SCRIPTS = Path(__file__).parent / "lua"
+# A healthy Redis answers in well under a millisecond.
+ANSWER_SECONDS = 1.0
+MAX_CONNECTIONS = 32
+WAIT_SECONDS = 5.0
+# After a failure calls fail at once for this long, so that an outage costs no caller a timeout.
+OPEN_SECONDS = 0.5
+# Answers of a Redis that is up but cannot serve: it loads its data, or is a replica, or is full.
+CANNOT_SERVE = ("LOADING", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "CLUSTERDOWN", "BUSY")
+
+
+class RedisLink:
+    """A client whose every call answers, or raises `Unavailable`, within about a second."""
+
+    def __init__(self, url: str, *, prefix: str) -> None:
+        self.url = url
+        self.prefix = prefix
+        # A storm of callers waits for a connection; it must not look like an outage.
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=WAIT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=ANSWER_SECONDS,
+            # A script that was sent and not answered may have run: repeating it is the caller's decision.
+            retry=Retry(NoBackoff(), 0),
+            client_name="vigil",
+        )
+        self.client = redis.asyncio.Redis.from_pool(pool)
+        self._down_until = 0.0
+        # How often Redis was found down: who keeps something there may have to look after it.
+        self.outages = 0
+
+    @property
+    def rooms_channel(self) -> str:
+        """The channel of the application's rooms. Channels are shared by all databases of one Redis: name ours."""
+        database = self.client.connection_pool.connection_kwargs.get("db") or 0
+        return f"{self.prefix}:{database}:rooms"
+
+    def script(self, name: str) -> AsyncScript:
+        """The script `lua/<name>.lua`, with the shared part in front; sent by its hash."""
+        text = "\n".join((SCRIPTS / f"{part}.lua").read_text() for part in ("append", name))
+        return self.client.register_script(text)
+
+    async def call(self, command: Callable[[], Any]) -> Any:
+        """Run `command`; raises `Unavailable` when Redis is down, at once if it was a moment ago."""
+        if time.monotonic() < self._down_until:
+            raise Unavailable
+        try:
+            return await command()
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            self._down_until = time.monotonic() + OPEN_SECONDS
+            self.outages += 1
+            raise Unavailable from error
+        except ResponseError as error:
+            if str(error).startswith(CANNOT_SERVE):
+                self.outages += 1
+                raise Unavailable from error
+            raise
+
+    async def ping(self) -> None:
+        """Raise `Unavailable` unless Redis answers."""
+        await self.call(lambda: self.client.ping())
+
+    async def close(self) -> None:
+        """Close every connection."""
+        try:
+            await asyncio.wait_for(self.client.aclose(), timeout=ANSWER_SECONDS)
+        except (RedisError, OSError, TimeoutError):
+            return
+
+
+def as_text(value: Any) -> str:
+    """A Redis answer as text."""
+    return value.decode() if isinstance(value, bytes) else str(value)

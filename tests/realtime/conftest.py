@@ -1,0 +1,86 @@
+"""More nodes for the live socket's tests, each pair started once and only when it is needed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from pymongo import MongoClient
+from support.clients import ORIGIN, PASSWORD, Api, Login
+from support.nodes import Installation, Node, ServiceUrls
+
+PROBE = "tests/realtime/apps/probe.py:probe"
+# A token's life and the grace on the brief nodes, in seconds.
+BRIEF_LIFE = 4
+BRIEF_GRACE = 2
+
+Pair = tuple[Node, Node]
+LogIn = Callable[..., Awaitable[Login]]
+
+
+@contextmanager
+def _pair(installation: Installation, **settings: str) -> Iterator[Pair]:
+    with ThreadPoolExecutor(2) as starters:
+        first, second = starters.map(lambda _: installation.start(**settings), range(2))
+    yield first, second
+    assert [first.stop(), second.stop()] == [0, 0]
+    with MongoClient(installation.services.mongo, serverSelectionTimeoutMS=5000) as client:
+        client.drop_database(installation.name)
+
+
+@pytest.fixture(scope="session")
+def probe_installation(services: ServiceUrls) -> Installation:
+    """What the probe nodes share."""
+    return Installation(services)
+
+
+@pytest.fixture(scope="session")
+def probe_nodes(probe_installation: Installation) -> Iterator[Pair]:
+    """Two nodes that run the application `apps/probe.py`."""
+    with _pair(probe_installation, VIGIL_APPLICATION=PROBE) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="session")
+def brief_nodes(services: ServiceUrls) -> Iterator[Pair]:
+    """Two nodes whose access tokens live for seconds."""
+    settings = {
+        "VIGIL_ACCESS_TOKEN_SECONDS": str(BRIEF_LIFE),
+        "VIGIL_EXPIRY_GRACE_SECONDS": str(BRIEF_GRACE),
+    }
+    with _pair(Installation(services), **settings) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def log_in(http: aiohttp.ClientSession) -> LogIn:
+    """Logs a device in on a node, with a new account unless an address is given."""
+
+    async def log_in(
+        where: Node, email: str | None = None, *, user_agent: str | None = None, **more: Any
+    ) -> Login:
+        api = Api(where.url, http)
+        email = email or await api.register()
+        body = {"email": email, "password": PASSWORD, "delivery": "body"} | more
+        headers = {"Origin": ORIGIN} | ({"User-Agent": user_agent} if user_agent else {})
+        answer = await api.call("POST", "/login", body, headers=headers)
+        assert answer.status == 200, answer.body
+        return Login(api, answer.data)
+
+    return log_in
+
+
+@pytest.fixture(scope="session")
+def standing(node: Node) -> Login:
+    """A device that stays logged in, for tests to which it is all one who asks, and that end no session."""
+
+    async def make() -> Login:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+            api = Api(node.url, http)
+            return await api.login(await api.register())
+
+    with asyncio.Runner() as runner:
+        return runner.run(make())

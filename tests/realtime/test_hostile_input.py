@@ -1,0 +1,424 @@
+"""Whatever a peer sends, it can end only its own connection, and nothing it sends is raised through the node.
+
+`Traceback` in a node's log is what gives a surprise away: every other line there is meant.
+"""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from support.clients import Login
+from support.nodes import Node
+from support.raw_socket import HANDSHAKE, Polling, RawSocket
+
+PLACEHOLDER = '{"_placeholder":true,"num":0}'
+DEEP = "[" * 2000 + "]" * 2000
+
+# Frames after which there is nothing to be made of the connection: it is closed.
+CLOSING: dict[str, list[str | bytes]] = {
+    "an empty frame": [""],
+    "an empty binary frame": [b""],
+    "binary that nobody announced": [b"\x00\x01\x02"],
+    "base64 that nobody announced": ["bAAAA"],
+    "base64 that is none": ["b!!!!="],
+    "no Engine.IO type": ["x"],
+    "a sign for a type": ["-4"],
+    "a superscript for a type": ["\u00b2"],
+    "NUL": ["\0"],
+    "the end": ["1"],
+    "a message of nothing": ["4"],
+    "a message that is an object": ['4{"a":1}'],
+    "a message that is null": ["4null"],
+    "no Socket.IO type": ["4x"],
+    "an unknown Socket.IO type": ["47"],
+    "a refusal of a client": ['44{"message":"no"}'],
+    "an event of nothing": ["42"],
+    "an event that is an object": ['42{"a":1}'],
+    "an event that is a string": ['42"sessions-list"'],
+    "an event without a name": ["42[]"],
+    "a number for a name": ["42[1]"],
+    "null for a name": ["42[null]"],
+    "an object for a name": ["42[{}]"],
+    "a list for a name": ['42[["connect"]]'],
+    "cut JSON": ['42["sessions-list",{"a":'],
+    "two JSONs": ['42["sessions-list"]["sessions-list"]'],
+    "NaN": ['421["sessions-list",{"a":NaN}]'],
+    "Infinity": ['421["sessions-list",{"a":-Infinity}]'],
+    "a number beyond all numbers": ['421["sessions-list",{"a":1e999}]'],
+    "half a surrogate pair": ['421["sessions-list",{"a":"\\ud800"}]'],
+    "half a surrogate pair for a name": ['421["\\udfff"]'],
+    "nesting without end": [f'421["sessions-list",{DEEP}]'],
+    "an id of two hundred digits": ["42" + "9" * 200 + '["sessions-list"]'],
+    "five thousand digits": ["4" + "9" * 5000],
+    "a namespace without an end": ["42/chat"],
+    "a handshake twice": ["40"],
+    "a handshake twice, with a token": ['40{"token":"x"}'],
+    "a goodbye": ["41"],
+    "a goodbye to another namespace": ["41/admin,"],
+    "an ack of nothing": ["43"],
+    "an ack without an id": ["43[]"],
+    "an ack that is an object": ["431{}"],
+    "an ack of number 0": ["430[]"],
+    "an event in the place of an attachment": [f'451-["chat:send",{PLACEHOLDER}]', '42["sessions-list"]'],
+    "more attachments than are taken": ['4511-["chat:send"]'],
+    "999,999,999 attachments": ['45999999999-["chat:send"]'],
+    "attachments beyond counting": ["45" + "9" * 40 + '-["chat:send"]'],
+    "no attachment at all": ['450-["chat:send"]'],
+    "an unsaid number of attachments": ['45["chat:send"]'],
+    "a placeholder that points nowhere": ['451-["chat:send",{"_placeholder":true,"num":7}]', b"x"],
+    "a placeholder that is a word": ['451-["chat:send",{"_placeholder":true,"num":"x"}]', b"x"],
+    "a placeholder that is an object": ['451-["chat:send",{"_placeholder":true,"num":{}}]', b"x"],
+    "a placeholder in the name's place": [f"451-[{PLACEHOLDER}]", b"x"],
+    "placeholders nested without end": [f'451-["x",{"[" * 900 + PLACEHOLDER + "]" * 900}]', b"x"],
+    "more than the transport takes": ['42["chat:send",{"text":"' + "x" * 1_100_000 + '"}]'],
+    "attachments that are too large together": [f'453-["chat:send",{PLACEHOLDER}]', *[b"x" * 400_000] * 3],
+}
+
+# Frames that mean nothing here: the connection goes on.
+IGNORED: dict[str, list[str | bytes]] = {
+    "a greeting of a client": ['0{"sid":"x"}'],
+    "a ping of a client": ["2"],
+    "a probe": ["2probe"],
+    "a pong that nobody waits for": ["3"],
+    "a noop": ["6"],
+    "an unknown Engine.IO type": ["9"],
+    "an event in another namespace": ['42/admin,1["sessions-list",{}]'],
+    "an ack that nobody waits for": ["43999[]"],
+    "an ack with an enormous id": ["43" + "9" * 99 + "[]"],
+    "a binary ack that nobody waits for": [f"461-7[{PLACEHOLDER}]", b"x"],
+    "an event without an ack": ['42["nonsense",{"a":1}]'],
+}
+
+RESERVED = (
+    "connect",
+    "disconnect",
+    "connect_error",
+    "connection",
+    "disconnecting",
+    "newListener",
+    "removeListener",
+    "error",
+    "message",
+    "upgrade",
+    "*",
+    "__disconnect_final",
+    "__proto__",
+    "constructor",
+    "ready",
+    "session-revoked",
+    "draining",
+    "probe:connected",
+)
+
+
+@pytest.fixture(autouse=True)
+def no_surprise(shared_nodes: tuple[Node, Node]) -> Iterator[None]:
+    """After each test: nothing was raised through, and both nodes live."""
+    before = [len(node.log) for node in shared_nodes]
+    yield
+    for node, seen in zip(shared_nodes, before, strict=True):
+        assert node.process.poll() is None
+        assert "Traceback" not in "\n".join(node.log[seen:])
+
+
+@pytest.fixture
+async def raw(node: Node, standing: Login) -> AsyncIterator[RawSocket]:
+    """A socket of the account, past its handshake."""
+    async with RawSocket.open(node.url) as raw:
+        assert (await raw.connect({"token": standing.access_token})).kind == "0"
+        yield raw
+
+
+async def still_serves(node: Node, standing: Login) -> None:
+    async with RawSocket.open(node.url) as other:
+        assert (await other.connect({"token": standing.access_token})).kind == "0"
+        assert (await other.ask("sessions-list", {}))["ok"] is True
+
+
+@pytest.mark.parametrize("frames", CLOSING.values(), ids=CLOSING.keys())
+async def test_what_makes_no_sense_closes_its_own_connection(raw: RawSocket, node, standing, frames) -> None:
+    for frame in frames:
+        await raw.send(frame)
+    await raw.until_closed(timeout=4)
+    await still_serves(node, standing)
+
+
+@pytest.mark.parametrize("frames", IGNORED.values(), ids=IGNORED.keys())
+async def test_what_means_nothing_is_passed_over(raw: RawSocket, frames) -> None:
+    for frame in frames:
+        await raw.send(frame)
+    assert (await raw.ask("sessions-list", {}))["ok"] is True
+
+
+@pytest.mark.parametrize("frames", (CLOSING | IGNORED).values(), ids=(CLOSING | IGNORED).keys())
+async def test_the_same_before_the_handshake_is_not_served_either(node, standing, frames) -> None:
+    async with RawSocket.open(node.url) as stranger:
+        for frame in frames:
+            await stranger.send(frame)
+        await stranger.send("40" + json.dumps({"token": standing.access_token}))
+        answer = await stranger.packet()
+        # Closed or passed over, or read as a handshake of its own; never an ack or an event.
+        assert answer is None or answer.kind in {"0", "4"}
+    await still_serves(node, standing)
+
+
+async def test_text_that_is_no_utf8_closes_the_connection(raw: RawSocket, node, standing) -> None:
+    await raw.ws._writer.send_frame(b'42["\xff\xfe"]', aiohttp.WSMsgType.TEXT)
+    await raw.until_closed(timeout=4)
+    await still_serves(node, standing)
+
+
+@pytest.mark.parametrize("name", RESERVED)
+async def test_reserved_names_reach_no_lifecycle_handler(raw: RawSocket, name: str) -> None:
+    for arguments in ([], [{}], [{"token": "x"}]):
+        ack = await raw.ask(name, *arguments)
+        assert (ack["ok"], ack["code"]) == (False, "unknown_event")
+    # With forged arguments, as the library would pass them on.
+    ack = await raw.ask(name, "socket-id", {"environ": {}}, {"token": "x"})
+    assert ack["ok"] is False
+    assert ack["code"] in {"unknown_event", "invalid_request"}
+    assert (await raw.ask("sessions-list", {}))["ok"] is True
+
+
+@pytest.mark.parametrize("event", ["sessions-list", "reauthenticate", "refresh", "chat:send", "nonsense"])
+@pytest.mark.parametrize("payload", [None, True, 0, 1.5, "", "text", [], [{}]])
+async def test_a_payload_that_is_no_object_is_refused(raw: RawSocket, event: str, payload: Any) -> None:
+    ack = await raw.ask(event, payload)
+    assert (ack["ok"], ack["code"]) == (False, "invalid_request")
+
+
+async def test_several_arguments_are_refused(raw: RawSocket) -> None:
+    for arguments in ([{}, {}], [{}, None], [{}] * 50):
+        assert (await raw.ask("sessions-list", *arguments))["code"] == "invalid_request"
+
+
+async def test_wrong_fields_are_refused_without_repeating_them(raw: RawSocket) -> None:
+    for payload in (
+        {},
+        {"token": None},
+        {"token": 7},
+        {"token": ["canary"]},
+        {"token": {"canary": 1}},
+        {"token": ""},
+        {"token": "canary", "extra": "canary"},
+        {"__proto__": {"canary": True}},
+        {"constructor": {"prototype": {"canary": True}}},
+        {"token": "a\0b"},
+        {"token": "x", "canary" * 20_0: 1},
+    ):
+        ack = await raw.ask("reauthenticate", payload)
+        assert ack.keys() == {"ok", "code", "message"}
+        assert (ack["ok"], ack["code"]) == (False, "invalid_request")
+        assert "canary" not in ack["message"]
+
+
+async def test_the_greatest_id_of_an_ack_is_given_back_as_it_came(raw: RawSocket) -> None:
+    number = "9" * 99
+    await raw.send(f'42{number}["sessions-list",{{}}]')
+    assert (await raw.wait_for("3", int(number))).data[0]["ok"] is True
+
+
+async def test_a_binary_payload_is_not_taken_for_text(raw: RawSocket) -> None:
+    await raw.send(f'451-8["reauthenticate",{{"token":{PLACEHOLDER}}}]')
+    await raw.send(b"\xff" * 10)
+    assert (await raw.wait_for("3", 8)).data[0]["code"] == "invalid_request"
+    await raw.send(f'451-9["sessions-list",{PLACEHOLDER}]')
+    await raw.send(b"{}")
+    assert (await raw.wait_for("3", 9)).data[0]["code"] == "invalid_request"
+
+
+async def test_an_announced_attachment_that_never_comes_holds_up_only_its_sender(
+    raw: RawSocket, node, standing
+) -> None:
+    await raw.send(f'451-1["chat:send",{PLACEHOLDER}]')
+    await still_serves(node, standing)
+    # The server's pings go on and the peer's answers are no attachments; the next message is none either.
+    await raw.send("3")
+    await raw.send('42["sessions-list",{}]')
+    await raw.until_closed(timeout=4)
+
+
+async def test_events_before_the_handshake_are_not_served(node, standing) -> None:
+    async with RawSocket.open(node.url) as stranger:
+        await stranger.send('421["sessions-list",{}]')
+        await stranger.send('422["connect",{}]')
+        await stranger.send("43" + "1[]")
+        assert (await stranger.connect({"token": standing.access_token})).kind == "0"
+        assert (await stranger.ask("sessions-list", {}))["ok"] is True
+        assert [packet.id for packet in stranger.heard if packet.kind == "3"] == [1]
+
+
+async def test_a_handshake_to_another_namespace_is_refused(node, standing) -> None:
+    token = json.dumps({"token": standing.access_token})
+    async with RawSocket.open(node.url) as stranger:
+        for namespace in ("/admin", "/" + "x" * 5000, "/..", "/chat?token=x", "//", "/%00"):
+            await stranger.send(f"40{namespace},{token}")
+            answer = await stranger.packet()
+            assert answer is not None
+            assert answer.kind == "4"
+            assert len(answer.namespace) <= 64
+        # It may still enter where there is something.
+        assert (await stranger.connect({"token": standing.access_token})).kind == "0"
+        await stranger.send(f"40/admin,{token}")
+        await stranger.wait_for("4")
+        assert (await stranger.ask("sessions-list", {}))["ok"] is True
+
+
+class TestSize:
+    """A payload may have 64 KiB, counted in bytes and wherever they stand."""
+
+    @pytest.fixture
+    async def probing(self, probe_nodes, log_in) -> AsyncIterator[RawSocket]:
+        login = await log_in(probe_nodes[0])
+        async with RawSocket.open(probe_nodes[0].url) as raw:
+            await raw.connect({"token": login.access_token})
+            yield raw
+
+    @staticmethod
+    def payload(size: int, letter: str = "x") -> str:
+        """A JSON object of exactly `size` bytes."""
+        room = size - len('{"a":""}')
+        text = letter * (room // len(letter.encode()))
+        return f'{{"a":"{text}{"x" * (room - len(text.encode()))}"}}'
+
+    @pytest.mark.parametrize("letter", ["x", "é", "🎉"])
+    async def test_64_kib_are_served_and_a_byte_more_is_not(self, probing: RawSocket, letter: str) -> None:
+        for size, ok in ((65_536, True), (65_537, False), (200_000, False), (900_000, False)):
+            await probing.send(f'42{size}["probe:echo",{self.payload(size, letter)}]')
+            ack = (await probing.wait_for("3", size)).data[0]
+            assert ack["ok"] is ok, size
+            if not ok:
+                assert ack["code"] == "invalid_request"
+
+    async def test_attachments_count_and_so_does_the_text_beside_them(self, probing: RawSocket) -> None:
+        for number, (text, attachment) in enumerate(((10, 70_000), (70_000, 1), (40_000, 40_000)), start=1):
+            await probing.send(f'451-{number}["probe:silent",{{"t":"{"x" * text}","b":{PLACEHOLDER}}}]')
+            await probing.send(b"x" * attachment)
+            assert (await probing.wait_for("3", number)).data[0]["code"] == "invalid_request"
+        await probing.send(f'451-9["probe:silent",{{"b":{PLACEHOLDER}}}]')
+        await probing.send(b"x" * 60_000)
+        assert (await probing.wait_for("3", 9)).data[0] == {"ok": True}
+
+
+class TestOverHttp:
+    """The same by polling, and requests that are no Engine.IO at all."""
+
+    @pytest.mark.parametrize(
+        "payload",
+        [b"", b"x", b"4x", b"\xff\xfe", b"b", b"bAAAA", b"47", b'42["x"', b"4" + b"9" * 500, b"3\x1e" * 16 + b"3",
+         b"9", b"1\x1e9", b"40\x1e40\x1e40", b"1\x1e40{}", b'40{"token":7}', b'd=42["x"]', b"d", b"d=", b"\x1e"],
+    )  # fmt: skip
+    async def test_a_malformed_post_ends_at_most_its_own_connection(self, node, http, standing, payload) -> None:
+        polling = await Polling.open(node.url, http)
+        assert await polling.send(payload) in {200, 400}
+        # Whatever became of the connection, it can be asked on without harm.
+        assert await polling.send(b"40") in {200, 400}
+        await still_serves(node, standing)
+
+    async def test_a_closed_connection_can_be_talked_to_without_harm(self, node, http) -> None:
+        polling = await Polling.open(node.url, http)
+        assert await polling.send(b"1") == 200
+        for _ in range(3):
+            assert await polling.send(b"40{}") == 400
+            assert (await polling.poll())[0] == 400
+
+    async def test_a_post_that_is_too_large_is_refused(self, node, http, standing) -> None:
+        polling = await Polling.open(node.url, http)
+        assert await polling.send(io.BytesIO(b"4" + b"x" * 1_100_000)) in {400, 413}
+        await still_serves(node, standing)
+
+    @pytest.mark.parametrize(
+        ("query", "headers"),
+        [
+            ("", {}),
+            ("EIO=3&transport=polling", {}),
+            ("EIO=4&transport=carrier-pigeon", {}),
+            ("EIO=4&transport=polling&sid=unknown", {}),
+            ("EIO=4&transport=polling&sid=%0a%0dForged:%20line", {}),
+            ("EIO=4&transport=polling&j=x", {}),
+            ("EIO=4&transport=websocket", {}),
+            ("EIO=4&transport=websocket", {"Upgrade": "websocket"}),
+            ("EIO=4&transport=websocket", {"Upgrade": "websocket", "Connection": "Upgrade"}),
+            ("EIO=4&transport=websocket", {"Upgrade": "h2c", "Connection": "Upgrade"}),
+            (
+                "EIO=4&transport=websocket",
+                {
+                    "Upgrade": "websocket",
+                    "Connection": "Upgrade",
+                    "Sec-WebSocket-Version": "7",
+                    "Sec-WebSocket-Key": "x",
+                },
+            ),
+        ],
+    )
+    async def test_a_request_that_is_no_handshake_is_refused(self, node, http, standing, query, headers) -> None:
+        url = f"{node.url}/socket.io/?{query}"
+        async with http.get(url, headers=headers) as answer:
+            assert answer.status == 400
+        await still_serves(node, standing)
+
+    async def test_methods_that_mean_nothing_here_are_refused(self, node, http) -> None:
+        for method in ("PUT", "DELETE", "PATCH", "HEAD"):
+            async with http.request(method, node.url + HANDSHAKE + "polling") as answer:
+                assert answer.status in {404, 405}
+
+    async def test_a_second_upgrade_of_one_connection_does_no_harm(self, node, http, standing) -> None:
+        polling = await Polling.open(node.url, http)
+        url = f"{node.url}{HANDSHAKE}websocket&sid={polling.sid}"
+        async with http.ws_connect(url) as first, http.ws_connect(url) as second:
+            for ws in (first, second):
+                await ws.send_str("2probe")
+                assert (await ws.receive_str(timeout=10)) == "3probe"
+            for ws in (first, second):
+                await ws.send_str("5")
+                await ws.send_str("40" + json.dumps({"token": standing.access_token}))
+            # Each is answered, or closed.
+            for ws in (first, second):
+                await ws.receive(timeout=10)
+        await still_serves(node, standing)
+
+
+async def test_who_does_not_authenticate_is_gone_in_about_five_seconds(node, http, standing) -> None:
+    clock = asyncio.get_running_loop().time
+
+    async def lasts(*frames: str) -> float:
+        began = clock()
+        async with RawSocket.open(node.url) as stranger:
+            for frame in frames:
+                await stranger.send(frame)
+            await stranger.until_closed(timeout=20)
+        return clock() - began
+
+    async def chatters() -> float:
+        began = clock()
+        async with RawSocket.open(node.url) as stranger:
+            closing = asyncio.create_task(stranger.until_closed(timeout=20))
+            while not closing.done():
+                await stranger.send("3")
+                await asyncio.sleep(0.2)
+        return clock() - began
+
+    async def polls() -> float:
+        began = clock()
+        assert (await (await Polling.open(node.url, http)).rest(timeout=20)).endswith("1")
+        return clock() - began
+
+    began = clock()
+    async with RawSocket.open(node.url) as friend:
+        await friend.connect({"token": standing.access_token})
+        times = await asyncio.gather(
+            lasts(),
+            lasts('421["sessions-list",{}]'),
+            lasts("40"),
+            lasts('40{"token":"x"}', '40{"token":"y"}'),
+            lasts("40/admin,"),
+            chatters(),
+            polls(),
+        )
+        assert clock() - began >= 4.5
+        assert (await friend.ask("sessions-list", {}))["ok"] is True  # who did is not
+    assert all(4.5 <= seconds <= 10 for seconds in times), times

@@ -1,0 +1,102 @@
+"""An application's names, handlers and hooks, apart from any server."""
+
+from typing import Any
+
+import pytest
+
+from auth.models import Principal, User
+from realtime.application import Application, LiveSocket, Registration
+
+
+class Rooms:
+    """Writes down what an application asks of the live server."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def emit_to_room(self, event: str, data: dict[str, Any], room: str) -> None:
+        self.asked.append(("emit_to_room", event, data, room))
+
+    async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
+        self.asked.append(("emit_here", socket_id, event, payload))
+
+    async def enter(self, socket_id: str, room: str) -> None:
+        self.asked.append(("enter", socket_id, room))
+
+    async def leave(self, socket_id: str, room: str) -> None:
+        self.asked.append(("leave", socket_id, room))
+
+    async def user(self, principal: Principal) -> User:
+        raise NotImplementedError
+
+    def who_is(self, socket_id: str) -> Principal | None:
+        self.asked.append(("who_is", socket_id))
+        return None
+
+
+@pytest.fixture
+def chat() -> Application:
+    return Application("chat")
+
+
+@pytest.fixture
+def rooms(chat: Application) -> Rooms:
+    rooms = Rooms()
+    chat.start(rooms)
+    return rooms
+
+
+def test_handlers_are_registered_under_the_applications_name(chat: Application) -> None:
+    @chat.on("send")
+    async def send(socket: LiveSocket, data: dict[str, Any]) -> None: ...
+
+    @chat.on("mute", role="moderator")
+    async def mute(socket: LiveSocket, data: dict[str, Any]) -> None: ...
+
+    assert chat.handlers == {
+        "chat:send": Registration(send, None),
+        "chat:mute": Registration(mute, "moderator"),
+    }
+
+
+def test_the_decorators_give_back_what_they_decorate(chat: Application) -> None:
+    async def hook(_: Any) -> None: ...
+
+    for decorate in (
+        chat.on_socket_connected,
+        chat.on_socket_disconnected,
+        chat.on_session_started,
+        chat.on_session_ended,
+    ):
+        assert decorate(hook) is hook
+    assert chat.connected_hooks == chat.disconnected_hooks == chat.started_hooks == chat.ended_hooks == [hook]
+
+
+def test_two_applications_share_nothing() -> None:
+    first, second = Application("first"), Application("second")
+
+    @first.on("send")
+    async def send(socket: LiveSocket, data: dict[str, Any]) -> None: ...
+
+    assert second.handlers == {}
+
+
+async def test_what_it_emits_and_where_it_enters_bears_its_name(chat: Application, rooms: Rooms) -> None:
+    socket = LiveSocket(chat, "socket", None)  # type: ignore[arg-type]
+    await chat.emit("message", {"n": 1}, room="lobby")
+    await socket.enter("lobby")
+    await socket.emit("message", {"n": 2})
+    await socket.leave("lobby")
+    assert chat.who_is("socket") is None
+    assert rooms.asked == [
+        ("emit_to_room", "chat:message", {"n": 1}, "chat:lobby"),
+        ("enter", "socket", "chat:lobby"),
+        ("emit_here", "socket", "chat:message", {"n": 2}),
+        ("leave", "socket", "chat:lobby"),
+        ("who_is", "socket"),
+    ]
+
+
+async def test_before_its_server_has_started_it_says_so(chat: Application) -> None:
+    with pytest.raises(RuntimeError, match="'chat' is not running"):
+        await chat.emit("message", {}, room="lobby")
