@@ -1,0 +1,50 @@
+"""Services of a module's own, that its tests may break; two nodes on them; whole again after each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import aiohttp
+import pytest
+from support.breakable import Stores
+from support.clients import Api
+from support.health import both_ready
+from support.nodes import Installation, Node
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    """A MongoDB and a Redis that nobody else uses."""
+    folder: Path = tmp_path_factory.mktemp("stores")
+    with Stores(folder) as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def own_installation(stores: Stores) -> Installation:
+    """The installation on them."""
+    return stores.installation()
+
+
+@pytest.fixture(scope="module")
+def pair(own_installation: Installation) -> Iterator[tuple[Node, Node]]:
+    """Two nodes of it. However they were treated, they stop as they should."""
+    with ThreadPoolExecutor(2) as starters:
+        nodes = tuple(starters.map(lambda _: own_installation.start(), range(2)))
+    yield nodes[0], nodes[1]
+    assert [node.stop() for node in nodes] == [0, 0]
+
+
+@pytest.fixture
+async def whole(stores: Stores, pair: tuple[Node, Node], http: aiohttp.ClientSession) -> AsyncIterator[Stores]:
+    """The services, to be broken by one test: whole before and behind it."""
+    await both_ready(http, *pair)
+    yield stores
+    await asyncio.to_thread(stores.mend)
+
+
+@pytest.fixture
+def on(http: aiohttp.ClientSession) -> Callable[[Node], Api]:
+    """The HTTP API of a node."""
+    return lambda node: Api(node.url, http)

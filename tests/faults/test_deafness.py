@@ -1,0 +1,248 @@
+"""A node that does not hear the bus: it notices, catches up, asks MongoDB, and rather closes than be wrong."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from support.breakable import Stores, Way
+from support.clients import Api, Live
+from support.health import both_ready, readiness
+from support.nodes import Installation, Node
+from support.sockets import Sockets, connection
+from support.waiting import Stopwatch, eventually
+
+from auth.clock import utc_now
+from auth.errors import Unavailable
+from auth.metrics import Metrics
+from auth.models import Session
+from realtime.bus import Bus, Message
+from realtime.connections import Connections
+from realtime.keys import Keys
+from realtime.push import Push
+from realtime.redis_link import RedisLink
+from realtime.watchdog import Watchdog
+
+DEAF_SECONDS = 0.6
+
+
+@dataclass
+class Ear:
+    """A bus that writes down what it hears, on a way to Redis that can be cut."""
+
+    bus: Bus
+    link: RedisLink
+    keys: Keys
+    way: Way
+    heard: list[Message] = field(default_factory=list)
+    hearings: int = 0
+
+    async def take(self, message: Message) -> None:
+        self.heard.append(message)
+
+    async def hearing(self) -> None:
+        self.hearings += 1
+
+    async def deaf(self) -> bool:
+        return self.bus.deaf_seconds > 0
+
+    async def hears(self) -> bool:
+        return self.bus.deaf_seconds == 0
+
+
+@pytest.fixture
+async def ear(stores: Stores) -> AsyncIterator[Ear]:
+    way = stores.way_to(stores.redis.url)
+    link, keys = RedisLink(way.url, prefix=secrets.token_hex(4)), Keys("test")
+    bus = Bus(
+        link,
+        keys,
+        node_id="ear",
+        metrics=Metrics(),
+        heartbeat_seconds=0.1,
+        deaf_after_seconds=DEAF_SECONDS,
+    )
+    ear = Ear(bus, link, keys, way)
+    bus.on_message, bus.on_hearing = ear.take, ear.hearing
+    yield ear
+    way.let_through()
+    await bus.close()
+    await link.close()
+
+
+async def started(ear: Ear) -> None:
+    await ear.bus.start()
+
+    async def hearing() -> bool:
+        return ear.hearings > 0
+
+    await eventually(hearing, "it hears", timeout=5)
+
+
+async def test_a_subscription_that_falls_silent_is_noticed(ear: Ear) -> None:
+    await started(ear)
+    ear.way.hold()
+    await eventually(ear.deaf, "it knows that it is deaf", timeout=5)
+    ear.way.let_through()
+    await eventually(ear.hears, "it hears again", timeout=10)
+
+
+async def test_a_subscription_that_redis_refuses_for_a_while_is_made_anew(ear: Ear, stores: Stores) -> None:
+    await started(ear)
+    with stores.redis_client() as client:
+        # Redis ends the subscription, and refuses it and the heartbeats: no outage, and no reason to give up.
+        client.acl_setuser("default", enabled=True, reset_channels=True)
+        try:
+            await eventually(ear.deaf, "it knows that it is deaf", timeout=5)
+        finally:
+            client.acl_setuser("default", enabled=True, channels=["*"])
+    await eventually(ear.hears, "it hears again", timeout=10)
+    assert ear.hearings > 1
+
+
+async def test_it_does_not_say_that_it_hears_before_its_subscription_stands(ear: Ear, stores: Stores) -> None:
+    """Else what is published between the reading of the logs and the subscription is lost."""
+    ear.way.hold_back(b"SUBSCRIBE")
+    await ear.bus.start()
+    assert await asyncio.to_thread(ear.way.held.wait, 5)
+    await asyncio.sleep(0.2)
+    assert ear.hearings == 0
+    ear.way.let_through()
+
+    async def hearing() -> bool:
+        return ear.hearings > 0
+
+    await eventually(hearing, "it hears", timeout=5)
+    with stores.redis_client() as client:
+        assert client.publish(ear.keys.channel("ear"), b'{"t":"receipt"}') == 1
+
+    async def heard() -> bool:
+        return ear.heard == [{"t": "receipt"}]
+
+    await eventually(heard, "the message is heard", timeout=5)
+
+
+async def test_nonsense_on_its_channel_does_not_make_it_deaf(ear: Ear, stores: Stores) -> None:
+    await started(ear)
+    with stores.redis_client() as client:
+        for nonsense in (b"\xff", b"", b"[]", b"7", b'{"t":"heartbeat"}'):
+            client.publish(ear.keys.channel("ear"), nonsense)
+        client.publish(ear.keys.channel("ear"), b'{"t":"receipt"}')
+
+    async def heard() -> bool:
+        return {"t": "receipt"} in ear.heard
+
+    await eventually(heard, "what came behind the nonsense is heard", timeout=5)
+    assert ear.hearings == 1
+
+
+async def test_what_could_not_be_delivered_makes_it_catch_up(ear: Ear, stores: Stores) -> None:
+    await started(ear)
+
+    async def unavailable(_: Message) -> None:
+        raise Unavailable
+
+    ear.bus.on_message = unavailable
+    with stores.redis_client() as client:
+        client.publish(ear.keys.channel("ear"), b'{"t":"receipt"}')
+
+    async def hearing() -> bool:
+        return ear.hearings == 2
+
+    await eventually(hearing, "it catches up", timeout=5)
+
+
+class NoTruth:
+    """A MongoDB that does not answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    async def live_among(self, session_ids: Any, *, now: Any) -> set[str]:
+        self.asked.append(time.monotonic())
+        raise Unavailable
+
+    async def get(self, session_id: str) -> Session | None:
+        raise Unavailable
+
+
+async def nothing(*_: Any) -> None:
+    return
+
+
+async def test_deaf_and_without_mongodb_too_long_it_closes_its_sockets(ear: Ear) -> None:
+    await started(ear)
+    connections, sockets, truth = Connections(), Sockets(), NoTruth()
+    connections.add(connection("socket"))
+    push = Push(
+        connections, sockets, node_id="ear", send=nothing, catch_up=nothing, metrics=Metrics(), clock=utc_now
+    )
+    watchdog = Watchdog(truth, connections, push, ear.bus, clock=utc_now, check_seconds=0.1, blind_seconds=1.0)
+    await watchdog.start()
+    try:
+        # Blind alone it waits, and so it does deaf alone: see the tests of nodes.
+        watchdog.ask()
+        await asyncio.sleep(1.5)
+        assert truth.asked
+        assert not sockets.closed
+        ear.way.hold()
+        await eventually(ear.deaf, "it is deaf", timeout=5)
+        before = Stopwatch()
+
+        async def closed() -> bool:
+            return sockets.closed[:1] == ["socket"]
+
+        await eventually(closed, "it closes the socket", timeout=5)
+        assert before.seconds > 0.7
+        assert not sockets.told  # it knows of no revocation: the client comes back and asks
+    finally:
+        await watchdog.close()
+
+
+@pytest.fixture(scope="module")
+def partial(stores: Stores, own_installation: Installation) -> Any:
+    """Two nodes, the second of which can be cut off from Redis while the first is not."""
+    way = stores.way_to(stores.redis.url)
+    nodes = own_installation.start(), own_installation.start(VIGIL_REDIS_URL=way.url)
+    yield nodes, way
+    way.let_through()
+    assert [node.stop() for node in nodes] == [0, 0]
+
+
+async def test_cut_off_alone_it_fails_readiness_and_ends_revoked_sessions_by_asking_mongodb(
+    partial: tuple[tuple[Node, Node], Way],
+    connect: Callable[..., Awaitable[Live]],
+    http: aiohttp.ClientSession,
+) -> None:
+    (well, cut), way = partial
+    await both_ready(http, well, cut)
+    api = Api(well.url, http)
+    email = await api.register()
+    laptop, phone = await api.login(email), await api.login(email)
+    seeing, ended = await connect(cut, laptop.access_token), await connect(cut, phone.access_token)
+    way.hold()
+    watch = Stopwatch()
+
+    async def not_ready() -> bool:
+        answer = await readiness(http, cut)
+        return answer.status == 503 and "bus" in [error["field"] for error in answer.body["errors"]]
+
+    not_ready_soon = asyncio.create_task(eventually(not_ready, "readiness fails", timeout=12))
+    revoked = await laptop.call("DELETE", f"/sessions/{phone.session_id}")
+    assert revoked.data["delivery"]["pending"] == 1  # known to be there, and not to be gone
+    assert (await Api(cut.url, http).call("GET", "/me", token=phone.access_token)).code == "session_revoked"
+    told = await ended.wait("session-revoked", timeout=12)
+    assert watch.seconds < 10
+    assert told["by"]["sessionId"] == laptop.session_id
+    await ended.until_gone()
+    await not_ready_soon
+    assert (await readiness(http, well)).status == 200
+    assert not seeing.gone.is_set()
+    way.let_through()
+    await both_ready(http, cut)
+    removed = await seeing.wait("sessions-changed", lambda e: e["change"] == "removed", timeout=10)
+    assert removed["session"]["sessionId"] == phone.session_id

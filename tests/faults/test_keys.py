@@ -1,0 +1,120 @@
+"""Signing keys: nodes that start together agree on them, and they rotate under running nodes."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from pymongo import MongoClient
+from support.clients import Api
+from support.commands import run_command
+from support.nodes import Installation, Node, ServiceUrls
+from support.waiting import eventually
+
+from auth.clock import utc_now
+from auth.keys import KeyRing
+from auth.stores.mongo import Mongo
+from auth.stores.signing_keys import SigningKeys
+
+Nodes = list[Node]
+On = Callable[[Node], Api]
+
+
+@pytest.fixture(scope="module")
+def keyed_installation(services: ServiceUrls) -> Iterator[Installation]:
+    installation = Installation(services)
+    yield installation
+    with MongoClient(services.mongo) as client:
+        client.drop_database(installation.name)
+
+
+@pytest.fixture(scope="module")
+def started_together(keyed_installation: Installation) -> Iterator[Nodes]:
+    """Three nodes that found the database empty at the same moment."""
+    with ThreadPoolExecutor(3) as starters:
+        nodes = list(starters.map(lambda _: keyed_installation.start(), range(3)))
+    yield nodes
+    assert [node.stop() for node in nodes] == [0, 0, 0]
+
+
+@pytest.fixture
+async def empty_database(services: ServiceUrls, database_name: str) -> AsyncIterator[Mongo]:
+    mongo = Mongo(services.mongo, database_name, "pymongo")
+    yield mongo
+    await mongo.close()
+
+
+async def key_ids(http: aiohttp.ClientSession, node: Node) -> list[str]:
+    async with http.get(f"{node.url}/.well-known/jwks.json") as answer:
+        return [key["kid"] for key in (await answer.json())["keys"]]
+
+
+def key_of(token: str) -> str:
+    header = token.partition(".")[0]
+    return str(orjson.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"])
+
+
+async def test_nodes_that_start_at_the_same_moment_agree(
+    started_together: Nodes, http: aiohttp.ClientSession, on: On
+) -> None:
+    published = [await key_ids(http, node) for node in started_together]
+    assert published[0] == published[1] == published[2]
+    assert len(published[0]) == 2  # the current one and the next
+    email = await on(started_together[0]).register()
+    for issuer in started_together:
+        login = await on(issuer).login(email)
+        for verifier in started_together:
+            assert (await on(verifier).call("GET", "/me", token=login.access_token)).status == 200
+
+
+async def test_of_twenty_that_draw_the_first_keys_at_once_all_sign_with_the_same(empty_database: Mongo) -> None:
+    store = SigningKeys(empty_database.database)
+
+    async def start() -> KeyRing:
+        await store.ensure_indexes()
+        ring = KeyRing(store, bytes(32), token_life=timedelta(minutes=15), clock=utc_now)
+        return await ring.start()
+
+    rings = await asyncio.gather(*(start() for _ in range(20)))
+    for ring in rings:
+        await ring.reload()
+        await ring.close()
+    assert len({ring.current.key_id for ring in rings}) == 1
+    assert len({str(ring.jwks()) for ring in rings}) == 1
+
+
+async def test_keys_rotate_under_running_nodes_and_no_token_is_lost(
+    started_together: Nodes, keyed_installation: Installation, http: aiohttp.ClientSession, on: On
+) -> None:
+    email = await on(started_together[0]).register()
+    before = await on(started_together[0]).login(email)
+    old, following = await key_ids(http, started_together[0])
+    assert key_of(before.access_token) == old
+    done = await asyncio.to_thread(run_command, "keys", "rotate", environ=keyed_installation.environ())
+    assert (done.status, done.out) == (0, f"signing with {following}\n"), done
+
+    async def signs_with_it(node: Node) -> Any:
+        login = await on(node).login(email)
+        # Whoever signs with which key meanwhile: every node takes it.
+        for verifier in started_together:
+            assert (await on(verifier).call("GET", "/me", token=login.access_token)).status == 200
+            assert (await on(verifier).call("GET", "/me", token=before.access_token)).status == 200
+        return key_of(login.access_token) == following
+
+    await asyncio.gather(
+        *(
+            eventually(lambda n=node: signs_with_it(n), "the new key signs", timeout=14, every=0.5)
+            for node in started_together
+        )
+    )
+    for node in started_together:
+        now = await key_ids(http, node)
+        assert now[:2] == [old, following]  # the one in use by old tokens, the current one,
+        assert len(now) == 3  # and a new next
+    assert (await before.refresh()).data["outcome"] == "rotated"
+    assert key_of(before.access_token) == following

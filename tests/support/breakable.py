@@ -1,0 +1,204 @@
+"""MongoDB and Redis of a test's own, to be killed, frozen, emptied and restarted; and a way to them to be cut."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+import redis
+from pymongo import MongoClient
+
+from embedded import EmbeddedServices
+from support.nodes import Installation, ServiceUrls
+
+T = TypeVar("T")
+
+
+class Background:
+    """An event loop in a thread of its own: what runs on it outlives the loop of a single test."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(90)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Breakable:
+    """One service in a process of its own. It comes back at the same address, with the data it had."""
+
+    def __init__(self, background: Background, folder: Path, kind: Literal["mongo", "redis"]) -> None:
+        self._background = background
+        self._folder = folder
+        self._kind = kind
+        self._services = EmbeddedServices(folder)
+        self.url = ""
+
+    @property
+    def pid(self) -> int:
+        return int((self._folder / f"{self._kind}.pid").read_text())
+
+    def start(self) -> None:
+        started = self._background.run(
+            self._services.start(mongo=self._kind == "mongo", redis=self._kind == "redis")
+        )
+        url = started.mongo_url or started.redis_url
+        assert self.url in {"", url}, "it came back at another address"
+        self.url = url
+
+    def stop(self) -> None:
+        with suppress(OSError):
+            self.thaw()
+        self._background.run(self._services.stop())
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self.stop()
+
+    def freeze(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def empty(self) -> None:
+        """Take the data of a service that does not run."""
+        for file in (self._folder / self._kind).rglob("appendonly*/*"):
+            file.unlink()
+
+
+class Stores:
+    """A MongoDB and a Redis that only this test module knows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._background = Background()
+        self.mongo = Breakable(self._background, folder / "m", "mongo")
+        self.redis = Breakable(self._background, folder / "r", "redis")
+        self._ways: list[Way] = []
+
+    def __enter__(self) -> Self:
+        self.mongo.start()
+        self.redis.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for way in self._ways:
+            self._background.run(way.close())
+        self.mongo.stop()
+        self.redis.stop()
+        self._background.close()
+
+    @property
+    def urls(self) -> ServiceUrls:
+        return ServiceUrls(self.mongo.url, self.redis.url)
+
+    def installation(self) -> Installation:
+        return Installation(self.urls)
+
+    def way_to(self, url: str) -> "Way":
+        """A way to the service at `url` that one node takes, and that can be cut for this node alone."""
+        way = Way(url)
+        self._background.run(way.open())
+        self._ways.append(way)
+        return way
+
+    def mend(self) -> None:
+        """Whatever a test broke runs again."""
+        for service in (self.mongo, self.redis):
+            try:
+                service.thaw()
+                os.kill(service.pid, 0)
+            except (OSError, ValueError):
+                service.start()
+        for way in self._ways:
+            way.let_through()
+
+    def redis_client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.redis.url)
+
+    def mongo_client(self) -> MongoClient[dict[str, Any]]:
+        return MongoClient(self.mongo.url, serverSelectionTimeoutMS=5000, tz_aware=True)
+
+
+class Way:
+    """A TCP proxy. `hold` lets nothing pass and closes nothing, as a network does that loses every packet."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._target = parts.hostname, parts.port
+        self._address = f"{parts.hostname}:{parts.port}"
+        self._origin = url
+        self._open = threading.Event()
+        self._open.set()
+        self._held_words: tuple[bytes, ...] = ()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server
+        self.url = ""
+        self.held = threading.Event()
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = self._origin.replace(self._address, f"127.0.0.1:{port}")
+
+    async def close(self) -> None:
+        self._server.close()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    def hold(self) -> None:
+        self._open.clear()
+
+    def hold_back(self, *words: bytes) -> None:
+        """Hold up what a client sends from the first chunk on that has one of `words` in it."""
+        self.held.clear()
+        self._held_words = words
+
+    def let_through(self) -> None:
+        self._held_words = ()
+        self._open.set()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            onward, back = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, back}
+        try:
+            await asyncio.gather(self._pump(reader, back, asks=True), self._pump(onward, writer, asks=False))
+        finally:
+            self._writers -= {writer, back}
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asks: bool) -> None:
+        try:
+            while chunk := await reader.read(65536):
+                while not self._open.is_set() or (asks and self._is_held(chunk)):
+                    await asyncio.sleep(0.005)
+                writer.write(chunk)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    def _is_held(self, chunk: bytes) -> bool:
+        held = any(word in chunk for word in self._held_words)
+        if held:
+            self.held.set()
+        return held
