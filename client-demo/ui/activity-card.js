@@ -1,0 +1,40 @@
+/** What happened to this account's security while the page was open, newest first. */
+import { html } from "./html.js";
+import { ShieldIcon } from "./icons.js";
+import { clockTime } from "./words.js";
+
+/**
+ * @typedef {{key: string, at: number, tone: "info"|"good"|"warning", text: string}} Entry
+ */
+
+const KEPT_ENTRIES = 60;
+
+/**
+ * Adds an entry; one with the same key is replaced, so that a login and the alert about it are one line.
+ * @param {Entry[]} entries
+ * @param {Entry} entry
+ * @returns {Entry[]}
+ */
+export function withEntry(entries, entry) {
+  return [entry, ...entries.filter(({ key }) => key !== entry.key)].slice(0, KEPT_ENTRIES);
+}
+
+/** @param {{entries: Entry[]}} props */
+export function ActivityCard({ entries }) {
+  return html`
+    <section class="card activity-card" aria-labelledby="activity-title">
+      <h2 id="activity-title">Security log</h2>
+      <div class="activity" role="log" aria-live="polite" aria-relevant="additions" aria-labelledby="activity-title"
+           tabindex="0" data-testid="security-log">
+        <ul>
+          ${entries.map(({ key, at, tone, text }) => html`
+            <li key=${key} class=${`activity-entry is-${tone}`} data-testid="security-entry" data-tone=${tone}>
+              <time class="tabular" dateTime=${new Date(at).toISOString()}>${clockTime(at)}</time>
+              <span>${text}</span>
+            </li>`)}
+        </ul>
+      </div>
+      ${entries.length === 0 && html`
+        <p class="empty with-icon"><${ShieldIcon} />Quiet so far. Logins, log outs and alerts appear here.</p>`}
+    </section>`;
+}

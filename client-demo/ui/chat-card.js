@@ -1,0 +1,125 @@
+/** The chat room: an application beside the security events, on the same socket. */
+import { Component, createRef, html } from "./html.js";
+import { ChatIcon, SendIcon } from "./icons.js";
+import { clockTime } from "./words.js";
+
+/** Nearer to the end than this counts as reading along: then new messages scroll into view. */
+const READING_ALONG_PX = 80;
+
+/** Within this time, lines of one person stand under one name. */
+const SAME_BREATH_MS = 5 * 60_000;
+
+const LONGEST_MESSAGE = 2_000;
+
+/** Properties: `chat`, `userId`, `isLive`, `onSend(text)`, `onSendAgain(key)`. */
+export class ChatCard extends Component {
+  #scroller = createRef();
+  #readsAlong = true;
+
+  onScroll = ({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
+    this.#readsAlong = scrollHeight - scrollTop - clientHeight < READING_ALONG_PX;
+  };
+
+  componentDidUpdate() {
+    if (this.#readsAlong) this.#scroller.current.scrollTop = this.#scroller.current.scrollHeight;
+  }
+
+  send = (text) => {
+    this.#readsAlong = true;
+    this.props.onSend(text);
+  };
+
+  render({ chat, userId, isLive, onSendAgain }) {
+    const { messages, members, outgoing } = chat;
+    return html`
+      <section class="card chat-card" aria-labelledby="chat-title">
+        <header class="chat-head">
+          <h2 id="chat-title">Chat room</h2>
+          <p class="muted chat-members" data-testid="chat-members">${memberSentence(members, userId)}</p>
+        </header>
+        <div class="chat-scroll" ref=${this.#scroller} onScroll=${this.onScroll} tabindex="0" role="region"
+             aria-label="Messages">
+          ${messages.length + outgoing.length === 0 && html`<${EmptyRoom} joined=${chat.joined} />`}
+          <div role="log" aria-live="polite" aria-label="Messages received">
+            <ol class="messages" data-testid="chat-messages">
+              ${messages.map((message, index) => html`
+                <${Message} key=${message.messageId} message=${message} isOwn=${message.userId === userId}
+                            continues=${continues(messages[index - 1], message)} />`)}
+            </ol>
+          </div>
+          <ol class="messages" aria-label="Messages not sent yet">
+            ${outgoing.map((each) => html`
+              <${Outgoing} key=${each.key} ...${each} onAgain=${() => onSendAgain(each.key)} />`)}
+          </ol>
+        </div>
+        <${Composer} onSend=${this.send} isLive=${isLive} />
+      </section>`;
+  }
+}
+
+function EmptyRoom({ joined }) {
+  return html`
+    <div class="chat-empty"><${ChatIcon} />
+      <p>${joined ? "No messages yet. Say hello." : "Joining the room…"}</p>
+    </div>`;
+}
+
+function memberSentence(members, userId) {
+  const others = members.filter((member) => member.userId !== userId).map(({ name }) => name);
+  if (members.length === 0) return "";
+  if (others.length === 0) return "Only you are here";
+  if (others.length < 4) return `You and ${others.join(", ")}`;
+  return `You and ${others.length} others`;
+}
+
+function continues(previous, { userId, at }) {
+  return previous?.userId === userId && Date.parse(at) - Date.parse(previous.at) < SAME_BREATH_MS;
+}
+
+function Message({ message: { messageId, name, text, at }, isOwn, continues: isContinued }) {
+  return html`
+    <li class=${`message ${isOwn ? "is-own" : ""} ${isContinued ? "is-continued" : ""}`} data-testid="chat-message"
+        data-message-id=${messageId}>
+      <p class=${`message-head ${isContinued ? "visually-hidden" : ""}`}>
+        <span class="message-name">${isOwn ? "You" : name}</span>
+        <time class="muted tabular" dateTime=${at}>${clockTime(at)}</time>
+      </p>
+      <p class="message-text" data-testid="chat-text">${text}</p>
+    </li>`;
+}
+
+function Outgoing({ text, status, problem, onAgain }) {
+  return html`
+    <li class="message is-own is-outgoing" data-testid="chat-outgoing" data-status=${status}>
+      <p class="message-text">${text}</p>
+      <p class="message-fate" role=${status === "waiting" ? undefined : "alert"}>
+        ${status === "waiting" ? "Sending…" : problem ?? "The connection broke before this was confirmed."}
+        ${status !== "waiting" && html` <button class="link" type="button" onClick=${onAgain}>Send again</button>`}
+      </p>
+    </li>`;
+}
+
+class Composer extends Component {
+  state = { text: "" };
+
+  submit = (event) => {
+    event.preventDefault();
+    const text = this.state.text.trim();
+    if (!text) return;
+    this.props.onSend(text);
+    this.setState({ text: "" });
+  };
+
+  render({ isLive }, { text }) {
+    return html`
+      <form class="composer" onSubmit=${this.submit}>
+        <label class="visually-hidden" for="chat-input">Message</label>
+        <input id="chat-input" class="composer-input" value=${text} maxlength=${LONGEST_MESSAGE} autocomplete="off"
+               placeholder=${isLive ? "Write a message" : "Not connected: messages wait here"} data-testid="chat-input"
+               enterkeyhint="send" onInput=${({ currentTarget }) => this.setState({ text: currentTarget.value })} />
+        <button class="button primary icon-only" type="submit" data-testid="chat-send" aria-disabled=${!text.trim()}>
+          <${SendIcon} /><span class="visually-hidden">Send</span>
+        </button>
+      </form>`;
+  }
+}

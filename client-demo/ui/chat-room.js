@@ -1,0 +1,168 @@
+/**
+ * The chat room as this tab sees it: joined on every connection, each message once and in the server's
+ * order, what was typed sent one after the other.
+ */
+import { asVigilError, retryDelay } from "../vigil-rules.js";
+import { sleep } from "../vigil-tabs.js";
+
+/**
+ * @typedef {{messageId: string, userId: string, name: string, text: string, at: string, sequence?: number}} Message
+ * @typedef {{userId: string, name: string}} Member
+ *
+ * `waiting`: not sent yet. `unsure`: the connection broke before the answer, the person decides.
+ * @typedef {{key: number, text: string, status: "waiting"|"unsure"|"refused", problem: string|null}} Outgoing
+ * @typedef {{messages: Message[], members: Member[], outgoing: Outgoing[], joined: boolean}} Chat
+ */
+
+/** @type {Chat} */
+export const EMPTY_CHAT = Object.freeze({ messages: [], members: [], outgoing: [], joined: false });
+
+const KEPT_MESSAGES = 500;
+
+/**
+ * Adds messages that are not there yet; a message is known by its id, its place by the server's count.
+ * @param {Message[]} messages
+ * @param {Message[]} added
+ * @returns {Message[]}
+ */
+export function mergeMessages(messages, added) {
+  const byId = new Map(messages.map((message) => [message.messageId, message]));
+  for (const message of added) byId.set(message.messageId, { ...byId.get(message.messageId), ...message });
+  return [...byId.values()].sort(byPlace).slice(-KEPT_MESSAGES);
+}
+
+/**
+ * @param {Message} a
+ * @param {Message} b
+ */
+function byPlace(a, b) {
+  if (a.sequence !== undefined && b.sequence !== undefined) return a.sequence - b.sequence;
+  return Date.parse(a.at) - Date.parse(b.at);
+}
+
+export class ChatRoom {
+  #client;
+  #onChange;
+  #chat = EMPTY_CHAT;
+  #userId = "";
+  #nextKey = 1;
+  #isSending = false;
+  #wasExpired = false;
+
+  /**
+   * @param {import("../vigil-client.js").VigilClient} client
+   * @param {(chat: Chat) => void} onChange
+   */
+  constructor(client, onChange) {
+    this.#client = client;
+    this.#onChange = onChange;
+    client.on("ready", ({ userId }) => this.#enter(userId));
+    client.on("state", ({ state }) => this.#follow(state));
+    client.on("chat:message", (message) => this.#receive([message]));
+    client.on("chat:members", ({ members }) => this.#change({ members }));
+  }
+
+  /** @param {string} text */
+  send(text) {
+    /** @type {Outgoing} */
+    const outgoing = { key: this.#nextKey++, text, status: "waiting", problem: null };
+    this.#change({ outgoing: [...this.#chat.outgoing, outgoing] });
+    this.#sendAll();
+  }
+
+  /** @param {number} key */
+  sendAgain(key) {
+    this.#update(key, { status: "waiting", problem: null });
+    this.#sendAll();
+  }
+
+  /** @param {string} userId */
+  #enter(userId) {
+    if (this.#userId !== userId) this.#change(EMPTY_CHAT);
+    this.#userId = userId;
+    this.#join();
+  }
+
+  /** @param {import("../vigil-client.js").ClientState} state */
+  #follow(state) {
+    // What was pushed while the token had run out was not for this socket: the next join brings it.
+    if (state === "live" && this.#wasExpired) this.#join();
+    this.#wasExpired = state === "expired";
+    if (state !== "live") this.#change({ joined: false });
+    if (state === "logged-out" || state === "ended") this.#chat = EMPTY_CHAT;
+  }
+
+  async #join() {
+    for (let attempt = 0; this.#client.state.state === "live"; attempt++) {
+      try {
+        const { members, recent } = await this.#client.emit("chat:join");
+        this.#change({ members, joined: true });
+        this.#receive(recent);
+        return this.#sendAll();
+      } catch (error) {
+        await sleep(retryDelay(attempt, asVigilError(error).retryAfterMs));
+      }
+    }
+  }
+
+  /** @param {Message[]} messages */
+  #receive(messages) {
+    const known = new Set(this.#chat.messages.map(({ messageId }) => messageId));
+    const own = messages.filter(({ userId, messageId }) => userId === this.#userId && !known.has(messageId));
+    const arrived = new Set(own.map(({ text }) => text));
+    const outgoing = this.#chat.outgoing.filter(({ status, text }) => status !== "unsure" || !arrived.has(text));
+    this.#change({ messages: mergeMessages(this.#chat.messages, messages), outgoing });
+  }
+
+  /** One at a time: what is typed first is there first, also across a renewal or a reconnect. */
+  async #sendAll() {
+    if (this.#isSending) return;
+    this.#isSending = true;
+    for (let next = this.#nextWaiting(); next; next = this.#nextWaiting()) await this.#sendOne(next);
+    this.#isSending = false;
+  }
+
+  #nextWaiting() {
+    return this.#chat.joined ? this.#chat.outgoing.find(({ status }) => status === "waiting") : undefined;
+  }
+
+  /** @param {Outgoing} outgoing */
+  async #sendOne({ key, text }) {
+    try {
+      const { messageId } = await this.#client.emit("chat:send", { text });
+      this.#settle(key, text, messageId);
+    } catch (error) {
+      const { code, message, retryAfterMs } = asVigilError(error);
+      if (code === "rate_limited") await sleep(retryDelay(0, retryAfterMs));
+      else if (code === "timeout" || code === "disconnected") this.#update(key, { status: "unsure" });
+      else this.#update(key, { status: "refused", problem: message });
+    }
+  }
+
+  /**
+   * @param {number} key
+   * @param {string} text
+   * @param {string} messageId
+   */
+  #settle(key, text, messageId) {
+    const outgoing = this.#chat.outgoing.filter((each) => each.key !== key);
+    const isKnown = this.#chat.messages.some((each) => each.messageId === messageId);
+    const at = new Date(this.#client.serverNow()).toISOString();
+    const own = { messageId, userId: this.#userId, name: this.#client.user?.name ?? "", text, at };
+    this.#change({ outgoing, messages: isKnown ? this.#chat.messages : mergeMessages(this.#chat.messages, [own]) });
+  }
+
+  /**
+   * @param {number} key
+   * @param {Partial<Outgoing>} change
+   */
+  #update(key, change) {
+    this.#change({ outgoing: this.#chat.outgoing.map((each) => (each.key === key ? { ...each, ...change } : each)) });
+  }
+
+  /** @param {Partial<Chat>} change */
+  #change(change) {
+    this.#chat = { ...this.#chat, ...change };
+    this.#onChange(this.#chat);
+  }
+}

@@ -1,0 +1,129 @@
+/** The devices of this user, live, and the buttons that end them. */
+import { asVigilError } from "../vigil-rules.js";
+import { Component, html } from "./html.js";
+import { DesktopIcon, PhoneIcon, TabletIcon, UnknownDeviceIcon } from "./icons.js";
+import { deliverySentence, deviceName, deviceSoftware, errorSentence, placeName, relativeTime } from "./words.js";
+
+const KIND_ICONS = { desktop: DesktopIcon, phone: PhoneIcon, tablet: TabletIcon };
+
+/** Often enough that "2 minutes ago" is never far off. */
+const RETELL_MS = 10_000;
+
+/** Properties: `client`, `devices`, `onDone(text)` for the log of what happened. */
+export class DevicesCard extends Component {
+  state = { result: { text: "", failed: false }, busy: null, confirming: false };
+
+  componentDidMount() {
+    this.timer = setInterval(() => this.forceUpdate(), RETELL_MS);
+  }
+
+  componentWillUnmount() {
+    clearInterval(this.timer);
+  }
+
+  /** @param {string} key @param {string} subject @param {() => Promise<string>} act */
+  async run(key, subject, act) {
+    if (this.state.busy) return;
+    this.setState({ busy: key, confirming: false, result: { text: "", failed: false } });
+    try {
+      const text = await act();
+      this.setState({ result: { text, failed: false } });
+      this.props.onDone(`${subject}: ${text}`);
+    } catch (error) {
+      this.setState({ result: { text: errorSentence(asVigilError(error)), failed: true } });
+    } finally {
+      this.setState({ busy: null });
+    }
+  }
+
+  endOne = (session) => this.run(session.sessionId, `You logged out ${deviceName(session)}`, async () => {
+    const delivery = await this.props.client.revoke(session.sessionId);
+    return delivery ? deliverySentence(delivery, 1) : "";
+  });
+
+  endOthers = () => this.run("others", "You logged out all other devices", async () => {
+    const { revoked, delivery } = await this.props.client.revokeOthers();
+    return deliverySentence(delivery, revoked);
+  });
+
+  endAll = () => this.run("all", "You logged out everywhere", async () => {
+    await this.props.client.logoutAll();
+    return "";
+  });
+
+  render({ client, devices }, { result, busy, confirming }) {
+    const { sessions, version } = devices;
+    const now = client.serverNow();
+    return html`
+      <section class="card devices-card" aria-labelledby="devices-title" data-testid="devices-card">
+        <h2 id="devices-title">
+          Devices <span class="count tabular" data-testid="device-count">${sessions.length}</span>
+        </h2>
+        ${version === null && sessions.length === 0 && html`<p class="empty">Loading your devices…</p>`}
+        <ul class="devices" data-testid="device-list" aria-busy=${devices.stale}>
+          ${sessions.map((session) => html`
+            <${DeviceRow} key=${session.sessionId} session=${session} now=${now}
+                          busy=${busy === session.sessionId} onEnd=${() => this.endOne(session)} />`)}
+        </ul>
+        ${sessions.length === 1 && html`<p class="empty">Log in from another browser and it appears here at once.</p>`}
+        <p class=${`result ${result.failed ? "is-error" : ""}`} role="status" data-testid="devices-result">
+          ${result.text}
+        </p>
+        ${confirming ? this.confirmation() : this.buttons(sessions.length, busy)}
+        ${sessions.some((session) => session.location) && html`
+          <p class="attribution"><a href="https://db-ip.com" rel="noreferrer">IP Geolocation by DB-IP</a></p>`}
+      </section>`;
+  }
+
+  buttons(count, busy) {
+    return html`
+      <div class="card-actions" key="actions">
+        <button class="button" type="button" data-testid="logout-others" aria-disabled=${count < 2 || busy !== null}
+                onClick=${() => count > 1 && this.endOthers()}>Log out all others</button>
+        <button class="button danger" type="button" data-testid="logout-all" aria-disabled=${busy !== null}
+                onClick=${() => this.setState({ confirming: true })}>Log out everywhere</button>
+      </div>`;
+  }
+
+  confirmation() {
+    return html`
+      <div class="card-actions" key="question" role="group" aria-label="Log out everywhere, this device too?">
+        <button class="button danger solid" type="button" data-testid="logout-all-confirm" ref=${focusOnce}
+                onClick=${this.endAll}>Yes, this device too</button>
+        <button class="button" type="button" onClick=${() => this.setState({ confirming: false })}>Cancel</button>
+      </div>`;
+  }
+}
+
+/** The button that opened the question is gone: the focus goes to the answer, not to the page's top. */
+const focusOnce = (button) => button?.focus();
+
+function DeviceRow({ session, now, busy, onEnd }) {
+  const { device, isCurrent, online, ip } = session;
+  const Icon = KIND_ICONS[device.kind] ?? UnknownDeviceIcon;
+  const name = deviceName(session);
+  const software = deviceSoftware(session);
+  const where = [placeName(session), ip].filter(Boolean).join(" · ");
+  return html`
+    <li class="device" data-testid="device" data-session-id=${session.sessionId} data-current=${String(isCurrent)}
+        data-online=${String(online)}>
+      <div class="device-icon">
+        <${Icon} /><span class=${`dot ${online ? "is-online" : ""}`} aria-hidden="true"></span>
+      </div>
+      <p class="device-name"><span data-testid="device-name">${name}</span>
+        ${isCurrent && html` <span class="badge" data-testid="this-device">This device</span>`}</p>
+      <button class="button small" type="button" data-testid="device-logout" aria-disabled=${busy} onClick=${onEnd}
+              aria-label=${isCurrent ? "Log out this device" : `Log out ${name}`}>
+        ${busy ? "Ending…" : "Log out"}
+      </button>
+      <div class="device-lines">
+        ${software && software !== name && html`<p class="device-line">${software}</p>`}
+        <p class="device-line" data-testid="device-place">${where || "Unknown place"}</p>
+        <p class="device-line" data-testid="device-seen">
+          ${online
+            ? html`<span class="online">Online now</span>`
+            : `Last seen ${relativeTime(session.lastSeenAt, now)}`}
+          ${" · "}<time dateTime=${session.loggedInAt}>logged in ${relativeTime(session.loggedInAt, now)}</time></p>
+      </div>
+    </li>`;
+}

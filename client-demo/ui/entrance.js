@@ -1,0 +1,162 @@
+/** The way in: log in, create an account, the mail with its link. */
+import { asVigilError } from "../vigil-rules.js";
+import { Component, createRef, html } from "./html.js";
+import { Form } from "./forms.js";
+import { EyeMark, MailIcon } from "./icons.js";
+import { errorSentence } from "./words.js";
+
+const EMAIL = { name: "email", label: "E-mail address", type: "email", autocomplete: "username" };
+const LOGIN_FIELDS = [
+  EMAIL,
+  { name: "password", label: "Password", type: "password", autocomplete: "current-password" },
+  { name: "deviceName", label: "Name of this device", type: "text", autocomplete: "off", optional: true,
+    hint: "What your other devices call it." },
+];
+const REGISTER_FIELDS = [
+  { name: "name", label: "Your name", type: "text", autocomplete: "name", optional: true,
+    hint: "What others in the room see." },
+  EMAIL,
+  { name: "password", label: "Password", type: "password", autocomplete: "new-password",
+    hint: "At least 8 characters. A few words in a row are better than one with signs." },
+];
+
+/**
+ * Properties: `screen` ("login", "register", "mail", "resend"), `email`, `notice`, `client`,
+ * `onScreen(screen, email)`.
+ */
+export class Entrance extends Component {
+  #heading = createRef();
+
+  componentDidUpdate({ screen }) {
+    if (screen !== this.props.screen) this.#heading.current?.focus();
+  }
+
+  render({ screen, ...props }) {
+    const [title, Screen] = SCREENS[screen];
+    return html`
+      <div class="entrance">
+        <header class="entrance-brand"><${EyeMark} /><span class="brand-name">Vigil</span></header>
+        <main class="card entrance-card">
+          <h1 tabindex="-1" ref=${this.#heading}>${title}</h1>
+          <${Notice} ...${props.notice} />
+          <${Screen} ...${props} />
+        </main>
+        <footer class="entrance-foot muted">
+          Log in once and stay connected. See every device, end any of them, live.
+        </footer>
+      </div>`;
+  }
+}
+
+function Notice({ tone = "info", text }) {
+  return html`<div class="notice-place" role="status">
+    ${text && html`<p class=${`notice is-${tone}`} data-testid="notice">${text}</p>`}
+  </div>`;
+}
+
+function LoginScreen({ client, email, onScreen }) {
+  const submit = async ({ deviceName, ...credentials }) => {
+    const name = deviceName.trim();
+    const answer = await client.login({ ...credentials, ...(name && { deviceName: name }) });
+    if (answer.mfaRequired) onScreen("login", credentials.email, MFA_NOTICE);
+  };
+  const explain = ({ code }, sent) => code === "email_not_verified" && html`
+    <button class="link" type="button" data-testid="to-resend" onClick=${() => onScreen("resend", sent.email)}>
+      Send me the link again
+    </button>`;
+  return html`
+    <${Form} testid="login-form" fields=${LOGIN_FIELDS} values=${{ email }} explain=${explain}
+             submitLabel="Log in" busyLabel="Logging in…" onSubmit=${submit} />
+    <p class="entrance-switch">New here?${" "}
+      <button class="link" type="button" data-testid="to-register" onClick=${() => onScreen("register")}>
+        Create an account
+      </button>
+    </p>`;
+}
+
+const MFA_NOTICE = { tone: "warning", text: "This account asks for a second factor, which this page does not offer." };
+
+function RegisterScreen({ client, email, onScreen }) {
+  const submit = async ({ name, email: address, password }) => {
+    const shown = name.trim();
+    await client.register({ email: address, password, ...(shown && { name: shown }) });
+    onScreen("mail", address);
+  };
+  return html`
+    <${Form} testid="register-form" fields=${REGISTER_FIELDS} values=${{ email }}
+             submitLabel="Create account" busyLabel="Creating account…" onSubmit=${submit} />
+    <p class="entrance-switch">Already have an account?${" "}
+      <button class="link" type="button" data-testid="to-login" onClick=${() => onScreen("login")}>Log in</button>
+    </p>`;
+}
+
+const RESEND_PAUSE_S = 30;
+
+class MailScreen extends Component {
+  state = { outbox: false, pause: RESEND_PAUSE_S, result: "" };
+
+  componentDidMount() {
+    hasOutbox().then((outbox) => this.setState({ outbox }));
+    this.timer = setInterval(() => this.setState(({ pause }) => ({ pause: Math.max(pause - 1, 0) })), 1000);
+  }
+
+  componentWillUnmount() {
+    clearInterval(this.timer);
+  }
+
+  resend = async () => {
+    if (this.state.pause) return;
+    try {
+      await this.props.client.resendVerification(this.props.email);
+      this.setState({ pause: RESEND_PAUSE_S, result: "Sent again. Only the newest link works." });
+    } catch (error) {
+      this.setState({ result: `Not sent. ${errorSentence(asVigilError(error))}` });
+    }
+  };
+
+  render({ email, onScreen }, { outbox, pause, result }) {
+    return html`
+      <div class="mail" data-testid="check-mail">
+        <div class="mail-icon"><${MailIcon} /></div>
+        <p>If <strong class="breakable">${email}</strong> can be registered, a link is on its way.
+           Open it, then log in here.</p>
+        ${outbox && html`
+          <p class="notice is-info">This is a development server: its mail is kept in the${" "}
+            <a href="/dev/outbox" target="_blank" rel="noopener" data-testid="outbox-link">outbox</a>.</p>`}
+        <button class="button primary wide" type="button" data-testid="to-login" onClick=${() => onScreen("login")}>
+          Go to log in
+        </button>
+        <button class="button wide tabular" type="button" data-testid="resend" aria-disabled=${pause > 0}
+                onClick=${this.resend}>${pause ? `Send again in ${pause} s` : "Send again"}</button>
+        <p class="field-note" role="status" data-testid="resend-result">${result}</p>
+      </div>`;
+  }
+}
+
+/** Asked only on loopback, the one place the outbox can be: elsewhere there is nothing to look for. */
+async function hasOutbox() {
+  if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) return false;
+  return fetch("/dev/outbox.json", { cache: "no-store" }).then(({ ok }) => ok, () => false);
+}
+
+function ResendScreen({ client, email, onScreen }) {
+  const submit = async ({ email: address }) => {
+    await client.resendVerification(address);
+    onScreen("mail", address);
+  };
+  return html`
+    <${Form} testid="resend-form" fields=${[EMAIL]} values=${{ email }}
+             submitLabel="Send a new link" busyLabel="Sending…" onSubmit=${submit} />
+    <p class="entrance-switch">
+      <button class="link" type="button" data-testid="to-login" onClick=${() => onScreen("login")}>
+        Back to log in
+      </button>
+    </p>`;
+}
+
+const SCREENS = {
+  login: ["Log in", LoginScreen],
+  register: ["Create your account", RegisterScreen],
+  mail: ["Check your mail", MailScreen],
+  resend: ["Confirm your e-mail address", ResendScreen],
+};

@@ -1,0 +1,97 @@
+/** What every form here shares: labelled fields with their error beside them, and one submit at a time. */
+import { VigilError, asVigilError } from "../vigil-rules.js";
+import { Component, createRef, html } from "./html.js";
+import { errorSentence } from "./words.js";
+
+/**
+ * A form that keeps its errors: next to the field where the server named one, above the button otherwise.
+ *
+ * Properties: `fields`, `submitLabel`, `busyLabel`, `onSubmit(values)`, `testid`, `values`, and
+ * `explain(error, values)`, which may answer an error with more than a sentence.
+ */
+export class Form extends Component {
+  state = { errors: {}, problem: null, busy: false, sent: {} };
+  #form = createRef();
+
+  submit = async (event) => {
+    event.preventDefault();
+    if (this.state.busy) return;
+    const values = Object.fromEntries(new FormData(this.#form.current));
+    const errors = missingFields(this.props.fields, values);
+    if (Object.keys(errors).length) return this.#show({ errors, problem: null });
+    this.setState({ busy: true, errors: {}, problem: null, sent: values });
+    try {
+      await this.props.onSubmit(values);
+      this.setState({ busy: false });
+    } catch (error) {
+      this.#show(this.#sorted(error));
+    }
+  };
+
+  #sorted(error) {
+    if (!(error instanceof VigilError)) reportError(error);
+    const refusal = asVigilError(error);
+    const names = new Set(this.props.fields.map(({ name }) => name));
+    const beside = refusal.errors.filter(({ field }) => names.has(field));
+    const errors = Object.fromEntries(beside.map(({ field, message }) => [field, this.#sentence(field, message)]));
+    return { errors, problem: beside.length ? null : refusal };
+  }
+
+  /** The server's messages go on from the field's name: "must have at least 8 characters". */
+  #sentence(field, message) {
+    if (!/^[a-z]/.test(message)) return message;
+    const { label } = this.props.fields.find(({ name }) => name === field);
+    return `${label} ${message.replace(/\.?$/, ".")}`;
+  }
+
+  #show({ errors, problem }) {
+    this.setState({ busy: false, errors, problem }, () => {
+      this.#form.current?.querySelector("[aria-invalid=true]")?.focus();
+    });
+  }
+
+  render({ fields, values = {}, submitLabel, busyLabel, testid, explain }, { errors, problem, busy, sent }) {
+    return html`
+      <form class="form" data-testid=${testid} ref=${this.#form} onSubmit=${this.submit} novalidate>
+        ${fields.map((field) => html`
+          <${Field} key=${field.name} ...${field} initial=${values[field.name]} error=${errors[field.name]} />`)}
+        <div class="form-problem" role="alert" data-testid="form-error">
+          ${problem && html`<p>${errorSentence(problem)}</p>${explain?.(problem, sent)}`}
+        </div>
+        <button class="button primary wide" type="submit" data-testid="submit" aria-disabled=${busy}>
+          ${busy ? busyLabel : submitLabel}
+        </button>
+      </form>`;
+  }
+}
+
+function missingFields(fields, values) {
+  const missing = fields.filter(({ name, optional }) => !optional && !values[name].trim());
+  return Object.fromEntries(missing.map(({ name, label }) => [name, `${label} is needed.`]));
+}
+
+class Field extends Component {
+  state = { revealed: false };
+
+  render({ name, label, type, hint, optional, autocomplete, initial, error }, { revealed }) {
+    const id = `field-${name}`;
+    const isPassword = type === "password";
+    return html`
+      <div class="field">
+        <label for=${id}>${label}${optional && html` <span class="muted">optional</span>`}</label>
+        <div class="field-box">
+          <input id=${id} name=${name} type=${revealed ? "text" : type} autocomplete=${autocomplete}
+                 defaultValue=${initial ?? ""} required=${!optional} maxlength="320"
+                 autocapitalize=${type === "text" ? "words" : "none"} spellcheck="false"
+                 aria-invalid=${error ? "true" : "false"} aria-describedby=${`${id}-note`} data-testid=${name} />
+          ${isPassword && html`
+            <button class="field-reveal" type="button" aria-pressed=${revealed} aria-controls=${id}
+                    onClick=${() => this.setState({ revealed: !revealed })}>
+              ${revealed ? "Hide" : "Show"}<span class="visually-hidden"> password</span>
+            </button>`}
+        </div>
+        <p class=${`field-note ${error ? "is-error" : ""}`} id=${`${id}-note`} aria-live="polite"
+           data-testid=${`${name}-note`}>${error ?? hint ?? ""}</p>
+      </div>`;
+  }
+}

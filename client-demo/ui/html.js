@@ -1,0 +1,6 @@
+/** Preact with htm's tagged templates: components without a build step. */
+import htm from "../vendor/htm.module.js";
+import { h } from "../vendor/preact.module.js";
+
+export { Component, createRef, render } from "../vendor/preact.module.js";
+export const html = htm.bind(h);

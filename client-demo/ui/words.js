@@ -1,0 +1,162 @@
+/** Every sentence that is made from the protocol's data, as pure functions. */
+
+/** @typedef {import("../vigil-rules.js").Session} Session */
+
+/**
+ * @param {number} count
+ * @param {string} noun
+ */
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+/**
+ * What the person who pressed "log out" is told. `delivery` counts live connections; a device with two
+ * tabs has two, and then the sentence must not call them devices.
+ * @param {import("../vigil-rules.js").Delivery} delivery
+ * @param {number} [loggedOut] how many devices it was meant for
+ */
+export function deliverySentence({ sockets, notified, closed, pending }, loggedOut) {
+  if (loggedOut === 0) return "There was no other device to log out.";
+  if (sockets === 0) {
+    const outcome = loggedOut === undefined || loggedOut === 1 ? "it is" : `${loggedOut} devices are`;
+    return `No live connection to tell; ${outcome} logged out.`;
+  }
+  const noun = loggedOut !== undefined && loggedOut < sockets ? "connection" : "device";
+  if (pending === 0) return `${counted(notified, noun)} told, ${closed} closed`;
+  return `${closed} of ${counted(sockets, noun)} closed, ${pending} did not answer yet`;
+}
+
+const REASONS = {
+  logout: "This login was ended with its own log out button.",
+  logout_all: "Every device of your account was logged out at once.",
+  revoked: "This device was picked in the list of devices and logged out.",
+  revoked_others: "All devices but the one that asked for it were logged out.",
+  refresh_reused: "A copy of this login was used from somewhere else. To keep your account safe, your sessions "
+    + "were ended. If you did not do this, change your password after logging in.",
+  password_changed: "The password of your account was changed, so every device has to log in anew.",
+  role_changed: "What your account is allowed to do was changed. Log in again to go on with it.",
+  admin: "An administrator ended this session.",
+  expired: "This login reached the end of its time.",
+  account_deleted: "This account was deleted.",
+};
+
+const END_CODES = {
+  session_revoked: "This session was ended while this device was not connected.",
+  session_expired: REASONS.expired,
+  refresh_reused: REASONS.refresh_reused,
+  invalid_token: "The server no longer accepts this login.",
+};
+
+/** @param {import("../vigil-client.js").End} end */
+export function endReason({ reason, code }) {
+  return lookUp(REASONS, reason) ?? lookUp(END_CODES, code) ?? "The server ended this session.";
+}
+
+/**
+ * The headline of the logged-out screen, naming the device that did it where it is known.
+ * @param {import("../vigil-client.js").End} end
+ * @param {Map<string, Session>} knownDevices by session id
+ * @param {string|null} ownSessionId
+ */
+export function endTitle({ by, reason, code }, knownDevices, ownSessionId) {
+  if (code === "session_expired" || reason === "expired") return "Your session has expired";
+  if (by?.kind === "admin") return "You were logged out by an administrator";
+  if (by?.kind !== "user") return "You were logged out";
+  if (by.sessionId && by.sessionId === ownSessionId) return "You logged out in another tab";
+  const device = knownDevices.get(by.sessionId ?? "");
+  return `You were logged out by ${device ? deviceName(device) : "another device"}`;
+}
+
+/** @param {Partial<Session>} session */
+export function deviceName({ device }) {
+  return device?.name || deviceSoftware({ device }) || "an unknown device";
+}
+
+/** @param {Partial<Session>} session */
+export function deviceSoftware({ device }) {
+  return [device?.browser, device?.os].filter(Boolean).join(" on ");
+}
+
+const COUNTRIES = new Intl.DisplayNames("en", { type: "region" });
+
+/** @param {Partial<Session>} session */
+export function placeName({ location }) {
+  return [location?.city, countryName(location?.country)].filter(Boolean).join(", ");
+}
+
+/** @param {string|null|undefined} code */
+function countryName(code) {
+  return code && /^[A-Z]{2}$/.test(code) ? COUNTRIES.of(code) : code;
+}
+
+/**
+ * @param {string} kind
+ * @param {Partial<Session>} session
+ */
+export function alertSentence(kind, session) {
+  const place = placeName(session);
+  const device = `${capitalised(deviceName(session))}${place ? `, ${place}` : ""}`;
+  if (kind === "new_device") return `New device: ${device}. If this was not you, log it out.`;
+  if (kind === "refresh_reused") return `A copied login was used and stopped: ${device}.`;
+  return `Security alert: ${kind.replaceAll("_", " ")}. ${device}.`;
+}
+
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const UNITS = /** @type {const} */ ([["day", 86_400], ["hour", 3_600], ["minute", 60]]);
+
+/**
+ * @param {string|number} time
+ * @param {number} now milliseconds
+ */
+export function relativeTime(time, now) {
+  const seconds = (now - new Date(time).getTime()) / 1000;
+  for (const [unit, size] of UNITS) {
+    if (seconds >= size) return RELATIVE.format(-Math.floor(seconds / size), unit);
+  }
+  return "just now";
+}
+
+/** @param {number} ms */
+export function countdown(ms) {
+  const seconds = Math.max(Math.ceil(ms / 1000), 0);
+  const clock = [Math.floor(seconds / 60) % 60, seconds % 60].map((part) => String(part).padStart(2, "0")).join(":");
+  return seconds < 3600 ? clock : `${Math.floor(seconds / 3600)}:${clock}`;
+}
+
+/** @param {string|number} time */
+export function clockTime(time) {
+  return new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
+const CODES = {
+  invalid_credentials: "That e-mail address and password do not belong together.",
+  network: "The server cannot be reached. Check your connection and try again.",
+  timeout: "The server did not answer in time. Try again.",
+  disconnected: "The connection was lost before the server answered. Try again.",
+  unavailable: "The server is busy recovering. Nothing is lost; try again in a moment.",
+};
+
+/** @param {import("../vigil-rules.js").VigilError} error */
+export function errorSentence({ code, message, retryAfterMs }) {
+  if (code === "rate_limited") return `Too many attempts. ${waitSentence(retryAfterMs)}`;
+  return lookUp(CODES, code) ?? message;
+}
+
+/** @param {number|null} ms */
+function waitSentence(ms) {
+  if (ms === null) return "Try again in a moment.";
+  const seconds = Math.ceil(ms / 1000);
+  return `Try again in ${seconds < 90 ? counted(seconds, "second") : counted(Math.ceil(seconds / 60), "minute")}.`;
+}
+
+/** @param {string} text */
+export function capitalised(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/**
+ * @param {Record<string, string>} sentences
+ * @param {string|null|undefined} key
+ */
+function lookUp(sentences, key) {
+  return key && Object.hasOwn(sentences, key) ? sentences[key] : undefined;
+}

@@ -1,0 +1,61 @@
+/** The page of somebody who is logged in: chat beside devices, connection and security log. */
+import { ActivityCard } from "./activity-card.js";
+import { ChatCard } from "./chat-card.js";
+import { DevicesCard } from "./devices-card.js";
+import { Component, createRef, html } from "./html.js";
+import { ChatIcon, DesktopIcon, EyeMark, ShieldIcon } from "./icons.js";
+import { LinkCard, LinkPill } from "./link-card.js";
+
+const PANES = [
+  { id: "chat", label: "Chat", Icon: ChatIcon },
+  { id: "devices", label: "Devices", Icon: DesktopIcon },
+  { id: "security", label: "Security", Icon: ShieldIcon },
+];
+
+/** On a wide window all panes stand side by side; on a phone the bar at the bottom picks one. */
+export class Workspace extends Component {
+  state = { pane: "chat" };
+  #main = createRef();
+
+  componentDidMount() {
+    // The form that had the focus is gone; a keyboard goes on from the content, not from the page's top.
+    this.#main.current.focus({ preventScroll: true });
+  }
+
+  render({ model, client, room, onLogout, onDone }, { pane }) {
+    const { link, user, userId, devices, chat, entries, reauthentications, problem } = model;
+    return html`
+      <div class=${`workspace shows-${pane}`} data-testid="app">
+        <a class="skip" href="#main">Skip to content</a>
+        <header class="topbar">
+          <div class="brand"><${EyeMark} /><h1 class="brand-name">Vigil</h1></div>
+          <${LinkPill} link=${link} />
+          <p class="who" data-testid="user-name" title=${user?.email}>${user?.name || user?.email || ""}</p>
+          <button class="button small" type="button" data-testid="logout" onClick=${onLogout}>Log out</button>
+        </header>
+        <div class="banner-place" role="alert">
+          ${problem && html`<p class="banner" data-testid="problem">${problem}</p>`}
+        </div>
+        <main class="panes" id="main" tabindex="-1" ref=${this.#main}>
+          <div class="pane pane-chat">
+            <${ChatCard} chat=${chat} userId=${userId} isLive=${link.state === "live"}
+                         onSend=${(text) => room.send(text)} onSendAgain=${(key) => room.sendAgain(key)} />
+          </div>
+          <div class="pane pane-devices">
+            <${DevicesCard} client=${client} devices=${devices} onDone=${onDone} />
+          </div>
+          <div class="pane pane-security">
+            <${LinkCard} client=${client} link=${link} reauthentications=${reauthentications} />
+            <${ActivityCard} entries=${entries} />
+          </div>
+        </main>
+        <nav class="tabbar" aria-label="Panes">
+          ${PANES.map(({ id, label, Icon }) => html`
+            <button key=${id} class="tab" type="button" data-testid=${`pane-${id}`}
+                    aria-current=${pane === id ? "page" : undefined} onClick=${() => this.setState({ pane: id })}>
+              <${Icon} />${label}
+            </button>`)}
+        </nav>
+      </div>`;
+  }
+}

@@ -1,0 +1,395 @@
+/**
+ * Vigil's browser client: log in once, stay connected, know at once when the login ends.
+ *
+ * Guarantees to the page that uses it:
+ * - Tokens are in memory and HttpOnly cookies, never in localStorage or sessionStorage.
+ * - However many tabs are open, one of them refreshes; the others take over its token.
+ * - A running-out token is replaced on the living socket: same socket id, same rooms, same order.
+ * - Being unable to reach the server is not being logged out. `ended` is final, and says why.
+ * - An event with an `eventId` is handed out once, also when it is replayed after a reconnect.
+ *
+ * It needs socket.io-client 4, passed in as `io` or found in `./vendor/`.
+ */
+import { Connection } from "./vigil-connection.js";
+import { NO_DEVICES, applySessionsEvent, watchDevices } from "./vigil-devices.js";
+import { Emitter } from "./vigil-events.js";
+import { VigilError, asVigilError } from "./vigil-rules.js";
+import { Api, TokenKeeper } from "./vigil-tokens.js";
+
+export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices };
+
+/**
+ * @typedef {import("./vigil-rules.js").Session} Session
+ * @typedef {import("./vigil-rules.js").Delivery} Delivery
+ * @typedef {import("./vigil-connection.js").End} End
+ * @typedef {import("./vigil-connection.js").Ready} Ready
+ * @typedef {import("./vigil-tokens.js").TokenSource} TokenSource
+ *
+ * @typedef {{userId: string, email: string, emailVerified: boolean, name: string|null, username: string|null,
+ *   roles: string[], createdAt: string}} User
+ *
+ * `restoring`: looking for a login from before. `logged-out`: there is none; `code` says why, when one was
+ * refused. The others are those of the connection; `ended` is a login that was live and is over.
+ * @typedef {"idle"|"restoring"|"logged-out"|"connecting"|"live"|"expired"|"waiting"|"ended"} ClientState
+ * @typedef {{state: ClientState, socketId: string|null, retryAt: number|null, code: string|null}} StateChange
+ *
+ * @typedef {object} VigilEvents what `on` can listen to, besides the application's own events
+ * @property {StateChange} state
+ * @property {{expiresAt: number, lifetimeMs: number, source: TokenSource}} token a new access token is in use
+ * @property {{count: number, socketId: string}} reauthenticated the socket was given a new token in place
+ * @property {End} ended this login is over: ask to log in
+ * @property {Ready} ready
+ * @property {{expiresAt: string, expiresInMs: number, graceMs: number}} token-expiring
+ * @property {{graceEndsAt: string}} token-expired
+ * @property {{reconnectAfterMs: number}} draining
+ * @property {{eventId: number, version: number, change: "created"|"updated"|"removed",
+ *   session: Session}} sessions-changed
+ * @property {{eventId: number, sessionId: string, online: boolean, sockets: number,
+ *   lastSeenAt: string}} device-status
+ * @property {{eventId: number, kind: string, session: Session, at: string}} security-alert
+ *
+ * @typedef {object} VigilOptions
+ * @property {string} [baseUrl] where Vigil is, without a trailing slash; by default this page's own origin
+ * @property {"cookie"|"cookies"|"body"} [delivery] how tokens travel; "cookie" unless said otherwise
+ * @property {import("./vigil-tokens.js").RefreshTokenStorage} [storage] needed for delivery "body"
+ * @property {import("./vigil-connection.js").Io} [io] socket.io-client's `io`; by default the vendored one
+ * @property {object} [socketOptions] more options for `io`, such as `path` or `transports`
+ * @property {string|null} [tabs] name shared by tabs that share a login; null: do not share
+ * @property {string} [csrfCookie]
+ * @property {number} [timeoutMs] for one HTTP request
+ *
+ * @typedef {{mfaRequired: true, mfaToken: string, methods: string[]}} MfaRequired
+ * @typedef {{mfaRequired: false, user: User, session: Session}} LoggedIn
+ */
+
+const VENDORED_SOCKET_IO = "./vendor/socket.io.esm.min.js";
+
+export class VigilClient {
+  /** @type {User|null} */
+  user = null;
+  /** @type {string|null} */
+  sessionId = null;
+  #options;
+  #api;
+  #tokens;
+  #events = new Emitter();
+  /** @type {Connection|null} */
+  #connection = null;
+  /** @type {StateChange} */
+  #state = { state: "idle", socketId: null, retryAt: null, code: null };
+  /** True until the server accepted this login once in this tab. */
+  #restoring = false;
+  /** True while this tab itself ends the login: being told so is then no news. */
+  #leaving = false;
+  #unhook = new AbortController();
+
+  /** @param {VigilOptions} [options] */
+  constructor(options = {}) {
+    const delivery = options.delivery ?? "cookie";
+    const baseUrl = options.baseUrl ?? "";
+    if (delivery === "body" && !options.storage) throw new TypeError('delivery "body" needs a storage');
+    this.#options = { ...options, baseUrl, delivery };
+    this.#api = new Api({
+      baseUrl,
+      credentials: baseUrl ? "include" : "same-origin",
+      csrfCookie: options.csrfCookie ?? "csrf",
+      timeoutMs: options.timeoutMs ?? 10_000,
+    });
+    this.#tokens = new TokenKeeper({
+      api: this.#api,
+      delivery,
+      storage: options.storage ?? null,
+      name: options.tabs !== undefined ? options.tabs : delivery === "body" ? null : "vigil",
+      onToken: (token, source) => this.#onToken(token, source),
+      onSibling: (what) => this.#onSibling(what),
+    });
+  }
+
+  // ── listening ─────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * @template {keyof VigilEvents} K
+   * @overload
+   * @param {K} event
+   * @param {(payload: VigilEvents[K]) => void} listener
+   * @returns {() => void} stops listening
+   */
+  /**
+   * @overload
+   * @param {`${string}:${string}`} event one of the application's own
+   * @param {(payload: any) => void} listener
+   * @returns {() => void} stops listening
+   */
+  /**
+   * @param {string} event
+   * @param {(payload: any) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** What is left of the access token, for showing it. */
+  tokenLife() {
+    const { current } = this.#tokens;
+    return { remainingMs: Math.max(this.#tokens.remainingMs(), 0), lifetimeMs: current?.lifetimeMs ?? 0 };
+  }
+
+  /** The server's clock: what its times are to be compared with. */
+  serverNow() {
+    return this.#api.serverNow();
+  }
+
+  // ── beginning ─────────────────────────────────────────────────────────────────────────────────
+
+  /** Begins to look for a login from before, silently, and to connect with it: `state` says how it goes. */
+  async start() {
+    await this.#prepare();
+    await this.#restore();
+  }
+
+  /** @param {{email: string, password: string, name?: string, username?: string}} account */
+  async register(account) {
+    await this.#api.request("POST", "/register", { body: account });
+  }
+
+  /** @param {string} token from the mailed link */
+  async verifyEmail(token) {
+    await this.#api.request("POST", "/verify-email", { body: { token } });
+  }
+
+  /** @param {string} email */
+  async resendVerification(email) {
+    await this.#api.request("POST", "/resend-verification", { body: { email } });
+  }
+
+  /**
+   * @param {{email: string, password: string, deviceName?: string}} credentials
+   * @returns {Promise<LoggedIn|MfaRequired>}
+   */
+  async login(credentials) {
+    await this.#prepare();
+    const { delivery } = this.#options;
+    const answer = await this.#api.request("POST", "/login", { body: { ...credentials, delivery } });
+    if (answer.mfaRequired) return answer;
+    this.#connection?.stop();
+    this.user = answer.user;
+    this.sessionId = answer.session.sessionId;
+    this.#restoring = false;
+    await this.#tokens.begin(answer);
+    this.#connection?.start();
+    return { mfaRequired: false, user: answer.user, session: answer.session };
+  }
+
+  // ── while logged in ───────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Sends an application event and resolves with its acknowledgement; waits for the connection when it
+   * is away, and rejects when that or the answer takes longer than `timeoutMs`.
+   * @param {string} event
+   * @param {object} [payload]
+   * @param {{timeoutMs?: number}} [options]
+   * @returns {Promise<any>}
+   */
+  async emit(event, payload = {}, { timeoutMs = 10_000 } = {}) {
+    if (!this.#connection) throw new VigilError({ code: "disconnected", message: "not started" });
+    return this.#connection.request(event, payload, timeoutMs);
+  }
+
+  /** @returns {Promise<User>} */
+  async me() {
+    const { user } = await this.#authorised("GET", "/me");
+    this.user = user;
+    return user;
+  }
+
+  /** @returns {Promise<{sessions: Session[], version: number}>} */
+  sessions() {
+    return this.#ask("sessions-list", {}, "GET", "/sessions");
+  }
+
+  /**
+   * Logs another device out, or this one.
+   * @param {string} sessionId
+   * @returns {Promise<Delivery|null>} what became of its live connections; null for this device
+   */
+  async revoke(sessionId) {
+    if (sessionId === this.sessionId) return this.logout().then(() => null);
+    const path = `/sessions/${encodeURIComponent(sessionId)}`;
+    return (await this.#ask("session-revoke", { sessionId }, "DELETE", path)).delivery;
+  }
+
+  /** @returns {Promise<{revoked: number, delivery: Delivery}>} */
+  revokeOthers() {
+    return this.#ask("sessions-revoke-others", {}, "POST", "/sessions/revoke-others");
+  }
+
+  /** Ends this login. Rejects when the server cannot be reached: then it has not ended. */
+  async logout() {
+    await this.#leave("/logout", await this.#tokens.refreshTokenBody());
+  }
+
+  /**
+   * Ends every login of this user, this one too.
+   * @returns {Promise<{revoked: number, delivery: Delivery}|null>} null when this login was already over
+   */
+  logoutAll() {
+    return this.#leave("/logout-all", {});
+  }
+
+  /** Disconnects and lets go of everything; the login itself goes on. */
+  close() {
+    this.#unhook.abort();
+    this.#connection?.stop();
+    this.#tokens.close();
+  }
+
+  // ── within ────────────────────────────────────────────────────────────────────────────────────
+
+  async #prepare() {
+    if (this.#connection) return;
+    const io = this.#options.io ?? (await import(VENDORED_SOCKET_IO)).io;
+    if (this.#connection) return;
+    this.#connection = new Connection({
+      io,
+      url: this.#options.baseUrl || location.origin,
+      socketOptions: this.#options.socketOptions ?? {},
+      tokens: this.#tokens,
+      api: this.#api,
+      listener: {
+        onStatus: (status) => this.#onStatus(status),
+        onEvent: (event, payload) => this.#onServerEvent(event, payload),
+        onReauthenticated: (count, socketId) => this.#events.dispatch("reauthenticated", { count, socketId }),
+        onEnd: (end) => this.#onEnd(end),
+      },
+    });
+    this.#hookWakeUps();
+  }
+
+  #hookWakeUps() {
+    const { signal } = this.#unhook;
+    const wake = () => {
+      if (document.visibilityState === "visible") this.#connection?.wake();
+    };
+    globalThis.addEventListener("online", wake, { signal });
+    globalThis.addEventListener("pageshow", wake, { signal });
+    document.addEventListener("visibilitychange", wake, { signal });
+  }
+
+  async #restore() {
+    this.#restoring = true;
+    if (!(await this.#tokens.maySignInSilently())) return this.#become({ state: "logged-out" });
+    this.#become({ state: "restoring" });
+    this.#connection?.start();
+  }
+
+  /**
+   * @param {import("./vigil-tokens.js").Token} token
+   * @param {TokenSource} source
+   */
+  #onToken({ expiresAt, lifetimeMs }, source) {
+    this.#events.dispatch("token", { expiresAt, lifetimeMs, source });
+    this.#connection?.tokenChanged();
+  }
+
+  /** A sibling tab logged in or out; its cookies are this tab's cookies. @param {"login"|"logout"} what */
+  async #onSibling(what) {
+    if (what === "logout") {
+      const by = /** @type {const} */ ({ kind: "user", sessionId: this.sessionId });
+      this.#connection?.end({ code: "session_revoked", reason: "logout", by, at: null });
+      return;
+    }
+    if (this.#state.state === "idle") return;
+    this.#connection?.stop();
+    await this.#tokens.forget({ tellSiblings: false });
+    this.user = null;
+    this.sessionId = null;
+    await this.#restore();
+  }
+
+  /** @param {import("./vigil-connection.js").LinkStatus} status */
+  #onStatus({ state, ...rest }) {
+    if (state === "stopped") return;
+    this.#become({ ...rest, state: this.#restoring && state === "connecting" ? "restoring" : state });
+  }
+
+  /**
+   * @param {string} event
+   * @param {any} payload
+   */
+  #onServerEvent(event, payload) {
+    if (event === "ready") {
+      this.#restoring = false;
+      this.sessionId = payload.sessionId;
+    }
+    this.#events.dispatch(event, payload);
+  }
+
+  /** @param {End} end */
+  #onEnd(end) {
+    if (this.#leaving) return;
+    this.#tokens.forget({ tellSiblings: false });
+    if (this.#restoring) return this.#become({ state: "logged-out", code: end.code });
+    this.#become({ state: "ended", code: end.code });
+    this.#events.dispatch("ended", end);
+  }
+
+  /**
+   * @param {string} path
+   * @param {object} body
+   */
+  async #leave(path, body) {
+    this.#leaving = true;
+    try {
+      const answer = await this.#authorised("POST", path, body).catch((error) => {
+        if (error.status === 401 || this.#connection?.isStopped) return null;
+        throw error;
+      });
+      this.#connection?.stop();
+      await this.#tokens.forget({ tellSiblings: true });
+      this.user = null;
+      this.sessionId = null;
+      this.#become({ state: "logged-out" });
+      return answer;
+    } finally {
+      this.#leaving = false;
+    }
+  }
+
+  /**
+   * Over the socket while it is live, so that the answer is in order with the pushed events.
+   * @param {string} event
+   * @param {object} payload
+   * @param {"GET"|"POST"|"DELETE"} method
+   * @param {string} path
+   */
+  #ask(event, payload, method, path) {
+    return this.#connection?.isLive ? this.emit(event, payload) : this.#authorised(method, path);
+  }
+
+  /**
+   * @param {"GET"|"POST"|"PATCH"|"DELETE"} method
+   * @param {string} path
+   * @param {object} [body]
+   */
+  async #authorised(method, path, body) {
+    const token = await this.#tokens.usable();
+    const send = (/** @type {string|null} */ accessToken) => this.#api.request(method, path, { body, accessToken });
+    try {
+      return await send(token.accessToken);
+    } catch (error) {
+      if (asVigilError(error).code !== "token_expired") throw error;
+      this.#tokens.distrust(token);
+      return send((await this.#tokens.usable()).accessToken);
+    }
+  }
+
+  /** @param {Partial<StateChange>} change */
+  #become(change) {
+    this.#state = { state: "idle", socketId: null, retryAt: null, code: null, ...change };
+    this.#events.dispatch("state", this.#state);
+  }
+}

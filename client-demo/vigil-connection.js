@@ -1,0 +1,427 @@
+/**
+ * The live socket: connects with a fresh token, renews the token in place, comes back with jitter after
+ * a loss, and stops for good when the server says that the login is over.
+ *
+ * socket.io-client's own reconnection is off: it would reconnect with a stale token, without jitter
+ * across a restart, and could not tell an ended login from a lost network.
+ */
+import { EventCursor } from "./vigil-events.js";
+import { VigilError, afterRefreshRefusal, afterRefusal, asVigilError, retryDelay } from "./vigil-rules.js";
+import { sleep } from "./vigil-tabs.js";
+
+/**
+ * @typedef {import("./vigil-tokens.js").Token} Token
+ *
+ * `connecting`: a token is taken and the socket opened. `live`: application events are served.
+ * `expired`: the socket is up, but only re-authentication is served. `waiting`: until `retryAt`, then again.
+ * @typedef {"stopped"|"connecting"|"live"|"expired"|"waiting"} LinkState
+ * @typedef {{state: LinkState, socketId: string|null, retryAt: number|null, code: string|null}} LinkStatus
+ *
+ * @typedef {object} Ready
+ * @property {number} protocol
+ * @property {string} userId
+ * @property {string} sessionId
+ * @property {string} socketId
+ * @property {string} accessTokenExpiresAt
+ * @property {number} graceMs
+ * @property {string} serverTime
+ * @property {number|null} lastEventId
+ * @property {boolean} recovered
+ *
+ * Why this login is over. `reason` and `by` are known when the server pushed it.
+ * @typedef {{code: string, reason: string|null, by: import("./vigil-rules.js").Actor|null, at: string|null}} End
+ *
+ * The part of a socket.io-client Socket that is used here.
+ * @typedef {object} SocketLike
+ * @property {boolean} connected
+ * @property {string|undefined} id
+ * @property {any} auth
+ * @property {(event: string, listener: (...args: any[]) => void) => unknown} on
+ * @property {(listener: (event: string, ...args: any[]) => void) => unknown} onAny
+ * @property {() => unknown} connect
+ * @property {() => unknown} disconnect
+ * @property {(ms: number) => {emitWithAck(event: string, payload: object): Promise<any>}} timeout
+ *
+ * @typedef {(url: string, options: object) => SocketLike} Io
+ *
+ * @typedef {object} Listener
+ * @property {(status: LinkStatus) => void} onStatus
+ * @property {(event: string, payload: any) => void} onEvent
+ * @property {(count: number, socketId: string) => void} onReauthenticated
+ * @property {(end: End) => void} onEnd
+ */
+
+/** Covers opening the transport, the handshake and the server's `ready`. */
+const CONNECT_TIMEOUT_MS = 15_000;
+
+/** A connection that lived this long proves that the way is free: the next wait is a short one. */
+const PROVEN_AFTER_MS = 10_000;
+
+/** Time for the acknowledgement of `session-revoked` to leave before this side hangs up too. */
+const LAST_WORD_MS = 1_500;
+
+/** The exponent at which waits between renewals stop growing: the grace period is short. */
+const LONGEST_RENEWAL_BACKOFF = 3;
+
+export class Connection {
+  #tokens;
+  #api;
+  #listener;
+  #socket;
+  /** @type {LinkState} */
+  #state = "stopped";
+  /** Raised by every start and stop: what was begun before it must not act after it. */
+  #run = 0;
+  #attempt = 0;
+  #liveSince = 0;
+  /** @type {number|null} */
+  #retryAt = null;
+  #serverChoseDelay = false;
+  /** @type {number|null} */
+  #drainDelayMs = null;
+  /** @type {Token|null} the one the server knows this socket by */
+  #token = null;
+  /** @type {Promise<void>|null} */
+  #renewing = null;
+  #reauthentications = 0;
+  #cursor = new EventCursor();
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #timer;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #renewalTimer;
+  /** @type {Set<() => void>} */
+  #waiters = new Set();
+
+  /**
+   * @param {object} options
+   * @param {Io} options.io
+   * @param {string} options.url
+   * @param {object} options.socketOptions
+   * @param {import("./vigil-tokens.js").TokenKeeper} options.tokens
+   * @param {import("./vigil-tokens.js").Api} options.api
+   * @param {Listener} options.listener
+   */
+  constructor({ io, url, socketOptions, tokens, api, listener }) {
+    this.#tokens = tokens;
+    this.#api = api;
+    this.#listener = listener;
+    this.#socket = io(url, {
+      transports: ["websocket", "polling"],
+      tryAllTransports: true,
+      withCredentials: true,
+      ...socketOptions,
+      autoConnect: false,
+      forceNew: true,
+      reconnection: false,
+    });
+    this.#listen();
+  }
+
+  get isLive() {
+    return this.#state === "live";
+  }
+
+  get isStopped() {
+    return this.#state === "stopped";
+  }
+
+  /** @returns {LinkStatus} */
+  get status() {
+    return { state: this.#state, socketId: this.#socket.id ?? null, retryAt: this.#retryAt, code: null };
+  }
+
+  start() {
+    if (this.#state !== "stopped") return;
+    // The socket of an ended login may still be waiting for the server to close it.
+    this.#socket.disconnect();
+    this.#run++;
+    this.#attempt = 0;
+    this.#cursor = new EventCursor();
+    this.#open();
+  }
+
+  stop() {
+    this.#halt();
+    this.#socket.disconnect();
+  }
+
+  /** The login is over, as this tab or a sibling knows without the socket. @param {End} end */
+  end(end) {
+    this.#end(end);
+  }
+
+  /** The network or the person is back: do not sit out a wait of our own making. */
+  wake() {
+    if (this.#state === "waiting" && !this.#serverChoseDelay) this.#open();
+    else if (this.#socket.connected && this.#tokens.remainingMs() <= 0) this.renew();
+  }
+
+  /**
+   * Emits once the connection is live, and resolves with the acknowledgement. An event refused because
+   * the token had just run out did not reach the application, so it is sent again after the renewal.
+   * @param {string} event
+   * @param {object} payload
+   * @param {number} timeoutMs
+   * @returns {Promise<any>}
+   */
+  async request(event, payload, timeoutMs) {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      await this.#untilLive(deadline - Date.now());
+      try {
+        return await this.#emit(event, payload, deadline - Date.now());
+      } catch (error) {
+        if (!(error instanceof VigilError) || error.code !== "token_expired") throw error;
+        await this.renew();
+      }
+    }
+  }
+
+  /** Puts the newest token on this socket, getting one first if this is it. Never reconnects for it. */
+  renew() {
+    if (this.#renewing) return this.#renewing;
+    const renewing = this.#renewInPlace().finally(() => {
+      if (this.#renewing === renewing) this.#renewing = null;
+    });
+    this.#renewing = renewing;
+    return renewing;
+  }
+
+  /** A sibling tab, or a request of this one, got a newer token than this socket has shown. */
+  tokenChanged() {
+    if (this.#socket.connected && this.#tokens.current !== this.#token) this.renew();
+  }
+
+  // ── opening ───────────────────────────────────────────────────────────────────────────────────
+
+  async #open() {
+    const run = this.#run;
+    clearTimeout(this.#timer);
+    this.#become("connecting");
+    try {
+      this.#token = await this.#tokens.usable();
+    } catch (error) {
+      if (run === this.#run) this.#refused(asVigilError(error), afterRefreshRefusal);
+      return;
+    }
+    if (run !== this.#run || this.#state !== "connecting") return;
+    this.#socket.auth = {
+      ...(this.#token.accessToken && { token: this.#token.accessToken }),
+      ...(this.#cursor.lastEventId !== null && { lastEventId: this.#cursor.lastEventId }),
+    };
+    this.#timer = setTimeout(() => this.#giveUpAttempt(), CONNECT_TIMEOUT_MS);
+    this.#socket.connect();
+  }
+
+  #giveUpAttempt() {
+    this.#socket.disconnect();
+    this.#refused(new VigilError({ code: "timeout", message: "the server did not answer in time" }), afterRefusal);
+  }
+
+  #listen() {
+    this.#socket.on("connect_error", (/** @type {Error & {data?: any}} */ error) => this.#onConnectError(error));
+    this.#socket.on("disconnect", () => this.#onDisconnect());
+    this.#socket.onAny((event, ...args) => this.#onAny(event, args));
+  }
+
+  /** @param {Error & {data?: any}} error */
+  #onConnectError({ message, data }) {
+    if (this.#state === "stopped") return;
+    const refusal = data?.code ? new VigilError({ message, ...data }) : new VigilError({ code: "network", message });
+    this.#refused(refusal, afterRefusal);
+  }
+
+  #onDisconnect() {
+    if (this.#state === "stopped" || this.#state === "waiting") return;
+    if (Date.now() - this.#liveSince > PROVEN_AFTER_MS) this.#attempt = 0;
+    this.#refused(new VigilError({ code: "disconnected", retryAfterMs: this.#drainDelayMs }), afterRefusal);
+  }
+
+  /**
+   * @param {VigilError} error
+   * @param {(error: VigilError) => "end"|"refresh"|"retry"} judge
+   */
+  #refused(error, judge) {
+    if (this.#state === "waiting") return;
+    const verdict = judge(error);
+    if (verdict === "end") return this.#end({ code: error.code, reason: null, by: null, at: null });
+    // A stale token is no reason to wait, unless a new one was just refused as well.
+    if (verdict === "refresh") this.#tokens.distrust(this.#token);
+    const delay = verdict === "refresh" && this.#attempt === 0 ? 0 : retryDelay(this.#attempt, error.retryAfterMs);
+    this.#waitAndRetry(delay, error);
+  }
+
+  /**
+   * @param {number} delay
+   * @param {VigilError} error
+   */
+  #waitAndRetry(delay, error) {
+    this.#clearTimers();
+    this.#attempt++;
+    this.#drainDelayMs = null;
+    this.#serverChoseDelay = error.retryAfterMs !== null;
+    this.#retryAt = Date.now() + delay;
+    this.#timer = setTimeout(() => this.#open(), delay);
+    this.#become("waiting", error.code);
+  }
+
+  // ── events ────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * @param {string} event
+   * @param {any[]} args
+   */
+  #onAny(event, args) {
+    const ack = typeof args.at(-1) === "function" ? args.pop() : null;
+    const payload = args[0];
+    // Acknowledged even when it is a repetition: the person who pressed the button is waiting for it.
+    if (event === "session-revoked") ack?.({ ok: true });
+    if (this.#state === "stopped" || !this.#cursor.isNew(payload)) return;
+    this.#react(event, payload);
+    this.#listener.onEvent(event, payload);
+    if (event === "session-revoked") {
+      this.#end({ code: "session_revoked", reason: payload.reason, by: payload.by ?? null, at: payload.at });
+    }
+  }
+
+  /**
+   * @param {string} event
+   * @param {any} payload
+   */
+  #react(event, payload) {
+    if (event === "ready") return this.#onReady(payload);
+    if (event === "token-expiring") return void this.renew();
+    if (event === "token-expired") {
+      this.#become("expired");
+      return void this.renew();
+    }
+    if (event === "draining") this.#drainDelayMs = payload.reconnectAfterMs;
+  }
+
+  /** @param {Ready} ready */
+  #onReady(ready) {
+    clearTimeout(this.#timer);
+    this.#api.observeClock(Date.parse(ready.serverTime));
+    this.#cursor.connected(ready);
+    this.#reauthentications = 0;
+    this.#renewing = null;
+    this.#liveSince = Date.now();
+    this.#become("live");
+    this.#scheduleRenewal();
+    this.tokenChanged();
+  }
+
+  // ── the token of a live socket ────────────────────────────────────────────────────────────────
+
+  async #renewInPlace() {
+    const { id } = this.#socket;
+    let stale = this.#token;
+    for (let attempt = 0; id !== undefined && this.#socket.id === id; attempt++) {
+      try {
+        const token = await this.#tokens.renew(stale);
+        if (this.#socket.id === id && token !== this.#token) await this.#present(token);
+        return;
+      } catch (error) {
+        const refusal = asVigilError(error);
+        if (this.#socket.id !== id) return;
+        if (refusal.code === "forbidden" && refusal.status === 0) return this.#reopen();
+        if (refusal.code === "token_expired" && refusal.status === 0) stale = this.#tokens.current;
+        else if (!refusal.retryable) return this.#end({ code: refusal.code, reason: null, by: null, at: null });
+        await sleep(retryDelay(Math.min(attempt, LONGEST_RENEWAL_BACKOFF), refusal.retryAfterMs));
+      }
+    }
+  }
+
+  /** @param {Token} token */
+  async #present(token) {
+    // Where script cannot read the token, the handshake is the only way to show the new cookie.
+    if (token.accessToken === null) return this.#reopen();
+    await this.#emit("reauthenticate", { token: token.accessToken }, CONNECT_TIMEOUT_MS);
+    this.#token = token;
+    this.#reauthentications++;
+    if (this.#state === "expired") this.#become("live");
+    this.#scheduleRenewal();
+    this.#listener.onReauthenticated(this.#reauthentications, this.#socket.id ?? "");
+  }
+
+  /** For when this socket cannot be kept: the login behind it is another one, or only a cookie tells. */
+  #reopen() {
+    this.#waitAndRetry(0, new VigilError({ code: "disconnected" }));
+    this.#socket.disconnect();
+  }
+
+  /** The server says when to renew; should that be lost, this still renews before the end. */
+  #scheduleRenewal() {
+    clearTimeout(this.#renewalTimer);
+    const lifetime = this.#token?.lifetimeMs ?? 0;
+    const delay = this.#tokens.remainingMs() - Math.min(10_000, lifetime / 10);
+    this.#renewalTimer = setTimeout(() => this.renew(), Math.max(delay, 1_000));
+  }
+
+  // ── small parts ───────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * @param {string} event
+   * @param {object} payload
+   * @param {number} timeoutMs
+   */
+  async #emit(event, payload, timeoutMs) {
+    const socket = this.#socket.timeout(Math.max(timeoutMs, 1));
+    const answer = await socket.emitWithAck(event, payload).catch((error) => {
+      throw new VigilError({ code: this.#socket.connected ? "timeout" : "disconnected", message: error.message });
+    });
+    if (answer?.ok) return answer;
+    const { code = "invalid_answer", message, retryAfterMs } = answer ?? {};
+    throw new VigilError({ code, message, retryAfterMs });
+  }
+
+  /** @param {number} timeoutMs @returns {Promise<void>} */
+  #untilLive(timeoutMs) {
+    if (this.isLive) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const settle = (/** @type {string|null} */ failure = null) => {
+        const code = failure ?? (this.isStopped ? "disconnected" : null);
+        if (!this.isLive && code === null) return;
+        clearTimeout(timer);
+        this.#waiters.delete(settle);
+        if (this.isLive) resolve();
+        else reject(new VigilError({ code: code ?? "disconnected", message: "there is no connection" }));
+      };
+      const timer = setTimeout(() => settle("timeout"), Math.max(timeoutMs, 0));
+      this.#waiters.add(settle);
+      settle();
+    });
+  }
+
+  /**
+   * @param {LinkState} state
+   * @param {string|null} [code]
+   */
+  #become(state, code = null) {
+    this.#state = state;
+    if (state !== "waiting") this.#retryAt = null;
+    for (const settle of [...this.#waiters]) settle();
+    this.#listener.onStatus({ ...this.status, code });
+  }
+
+  /** @param {End} end */
+  #end(end) {
+    if (this.#state === "stopped") return;
+    this.#halt();
+    // The server closes first, so that it can count this device as closed.
+    const run = this.#run;
+    setTimeout(() => { if (run === this.#run) this.#socket.disconnect(); }, LAST_WORD_MS);
+    this.#listener.onEnd(end);
+  }
+
+  #halt() {
+    this.#run++;
+    this.#clearTimers();
+    this.#become("stopped");
+  }
+
+  #clearTimers() {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#renewalTimer);
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * What the tabs of one browser share: a lock, so that only one of them refreshes, and a channel, so
+ * that the others get the result. Nothing secret is ever written to storage; the channel keeps what
+ * it carries in memory.
+ */
+import { VigilError } from "./vigil-rules.js";
+
+/**
+ * @typedef {{run<T>(task: () => Promise<T>): Promise<T>}} TabLock
+ *
+ * @typedef {{type: "token", accessToken: string|null, expiresAt: number, lifetimeMs: number,
+ *   sessionId: string|null}} TokenMessage
+ * @typedef {{type: "token-wanted"} | {type: "login"} | {type: "logout"} | TokenMessage} TabMessage
+ */
+
+/** Longer than any one refresh may take, so that waiting out a slow sibling beats going without. */
+const LONGEST_WAIT_MS = 30_000;
+
+/**
+ * The best lock this browser has. Web Locks need a secure context: over plain HTTP on another host
+ * than loopback, and in browsers from before 2022, the lease takes over.
+ * @param {string} name
+ * @returns {TabLock}
+ */
+export function tabLock(name) {
+  if (globalThis.navigator?.locks) return new WebLock(name);
+  const storage = usableStorage();
+  return storage ? new LeaseLock(name, storage) : NO_LOCK;
+}
+
+/** The browser's own lock: released by the browser even when the tab crashes. */
+export class WebLock {
+  #name;
+
+  /** @param {string} name */
+  constructor(name) {
+    this.#name = name;
+  }
+
+  /**
+   * @template T
+   * @param {() => Promise<T>} task
+   * @returns {Promise<T>}
+   */
+  async run(task) {
+    const waiting = new AbortController();
+    const timer = setTimeout(() => waiting.abort(), LONGEST_WAIT_MS);
+    try {
+      return await navigator.locks.request(this.#name, { signal: waiting.signal }, () => {
+        clearTimeout(timer);
+        return task();
+      });
+    } catch (error) {
+      throw waiting.signal.aborted ? lockTimeout() : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const LEASE_MS = 8_000;
+const SETTLE_MS = 60;
+const POLL_MS = 80;
+
+/**
+ * A lease in localStorage, for browsers without Web Locks.
+ *
+ * localStorage has no compare-and-set, so a claim is written, left to settle, and read back: of tabs
+ * that claim at once the last writer wins and the others see it. A crashed holder's lease runs out; a
+ * living one renews its own. Should two tabs hold it all the same (a tab frozen between the two steps),
+ * the server sees two refreshes within its leeway and gives both the same generation.
+ */
+export class LeaseLock {
+  #key;
+  #storage;
+
+  /**
+   * @param {string} name
+   * @param {Storage} storage
+   */
+  constructor(name, storage) {
+    this.#key = `${name}:lease`;
+    this.#storage = storage;
+  }
+
+  /**
+   * @template T
+   * @param {() => Promise<T>} task
+   * @returns {Promise<T>}
+   */
+  async run(task) {
+    const holder = randomId();
+    await this.#acquire(holder);
+    const renewal = setInterval(() => this.#renew(holder), LEASE_MS / 4);
+    try {
+      return await task();
+    } finally {
+      clearInterval(renewal);
+      if (this.#read()?.holder === holder) this.#storage.removeItem(this.#key);
+    }
+  }
+
+  /** @param {string} holder */
+  async #acquire(holder) {
+    const deadline = Date.now() + LONGEST_WAIT_MS;
+    while (Date.now() < deadline) {
+      if (!this.#isHeld()) {
+        this.#write(holder);
+        await sleep(SETTLE_MS);
+        if (this.#read()?.holder === holder) return;
+      }
+      await sleep(POLL_MS * (0.5 + Math.random()));
+    }
+    throw lockTimeout();
+  }
+
+  #isHeld() {
+    const lease = this.#read();
+    const now = Date.now();
+    // A lease further ahead than one can reach was written before the clock was set back.
+    return lease !== null && lease.until > now && lease.until <= now + LEASE_MS;
+  }
+
+  /** @param {string} holder */
+  #renew(holder) {
+    if (this.#read()?.holder === holder) this.#write(holder);
+  }
+
+  /** @param {string} holder */
+  #write(holder) {
+    this.#storage.setItem(this.#key, JSON.stringify({ holder, until: Date.now() + LEASE_MS }));
+  }
+
+  /** @returns {{holder: string, until: number}|null} */
+  #read() {
+    try {
+      const lease = JSON.parse(this.#storage.getItem(this.#key) ?? "null");
+      return typeof lease?.holder === "string" && Number.isFinite(lease.until) ? lease : null;
+    } catch {
+      return null;
+    }
+  }
+}
+
+/**
+ * For a tab that shares nothing, or whose storage is blocked so that it cannot see the others: then the
+ * server's leeway for racing refreshes is what is left.
+ * @type {TabLock}
+ */
+export const NO_LOCK = { run: (task) => task() };
+
+/**
+ * Messages between the tabs of one browser. Where BroadcastChannel is missing, a storage event says
+ * only THAT a login or logout happened: a token never goes through storage.
+ */
+export class TabChannel {
+  #signalKey;
+  #storage = usableStorage();
+  /** @type {BroadcastChannel|null} */
+  #channel = null;
+  #onMessage;
+
+  /**
+   * @param {string} name
+   * @param {(message: TabMessage) => void} onMessage
+   */
+  constructor(name, onMessage) {
+    this.#signalKey = `${name}:signal`;
+    this.#onMessage = onMessage;
+    if (typeof BroadcastChannel === "function") {
+      this.#channel = new BroadcastChannel(name);
+      this.#channel.onmessage = ({ data }) => onMessage(data);
+    } else {
+      globalThis.addEventListener?.("storage", this.#onSignal);
+    }
+  }
+
+  /** True when a message can carry a token. */
+  get carriesTokens() {
+    return this.#channel !== null;
+  }
+
+  /** @param {TabMessage} message */
+  post(message) {
+    if (this.#channel) return this.#channel.postMessage(message);
+    if (message.type !== "login" && message.type !== "logout") return;
+    this.#storage?.setItem(this.#signalKey, JSON.stringify({ type: message.type, id: randomId() }));
+  }
+
+  close() {
+    this.#channel?.close();
+    globalThis.removeEventListener?.("storage", this.#onSignal);
+  }
+
+  /** @param {StorageEvent} event */
+  #onSignal = ({ key, newValue }) => {
+    if (key !== this.#signalKey || newValue === null) return;
+    const { type } = JSON.parse(newValue);
+    if (type === "login" || type === "logout") this.#onMessage({ type });
+  };
+}
+
+/** @param {number} ms */
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function lockTimeout() {
+  return new VigilError({ code: "timeout", message: "another tab is still refreshing" });
+}
+
+function randomId() {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
+}
+
+/** Reading the property itself throws where storage is blocked. */
+function usableStorage() {
+  try {
+    return globalThis.localStorage ?? null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,80 @@
+"""Real Chromium on real nodes. Two browser contexts are two devices: they share no cookie and no storage."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import aiohttp
+import pytest
+from playwright.async_api import Browser, ViewportSize, async_playwright
+from support.browsers import DESKTOP, QUIET, Device, chromium_path
+from support.clients import Api
+from support.nodes import Installation, Node, ServiceUrls
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for the test."""
+    arguments = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=chromium_path(), args=arguments)
+        yield running
+        await running.close()
+
+
+@pytest.fixture
+async def device(browser: Browser) -> AsyncIterator[Callable]:
+    """Opens devices. At the end no page may have thrown, or met the Content-Security-Policy."""
+    opened: list[Device] = []
+
+    async def open_one(name: str, *, viewport: ViewportSize = DESKTOP, dark: bool = False, **options) -> Device:
+        context = await browser.new_context(
+            viewport=viewport, color_scheme="dark" if dark else "light", locale="en-GB", **options
+        )
+        one = Device(await context.new_page(), name)
+        one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
+        one.page.on(
+            "console",
+            lambda message: (
+                one.complaints.append(message.text)
+                if "Content Security Policy" in message.text or "Content-Security-Policy" in message.text
+                else None
+            ),
+        )
+        opened.append(one)
+        return one
+
+    yield open_one
+    for each in opened:
+        await each.page.context.close()
+    assert [complaint for each in opened for complaint in each.complaints] == []
+
+
+@pytest.fixture(scope="session")
+def page_node(services: ServiceUrls) -> Iterator[Node]:
+    """A node whose page can be opened, for tests that need no settings of their own."""
+    installation = Installation(services)
+    node = installation.start(VIGIL_PUBLIC_URL="")
+    yield node
+    assert node.stop() == 0
+
+
+@pytest.fixture
+def demo(start_node: Callable[..., Node]) -> Callable[..., Node]:
+    """Starts a node whose page can be opened: its public URL is its own. Nodes of a test share an issuer."""
+
+    def start(**settings: str) -> Node:
+        return start_node(VIGIL_PUBLIC_URL="", VIGIL_ISSUER="vigil-browser-tests", **settings)
+
+    return start
+
+
+@pytest.fixture
+def account(http: aiohttp.ClientSession) -> Callable:
+    """Makes a verified account through the API of a node."""
+
+    async def make(node: Node, name: str = "Ada") -> str:
+        email = f"{name.lower()}-{secrets.token_hex(4)}@example.org"
+        return await Api(node.url, http).register(email)
+
+    return make

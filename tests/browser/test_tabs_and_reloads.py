@@ -1,0 +1,106 @@
+"""Several tabs of one device, reloads and bad networks: what the browser module is for."""
+
+from playwright.async_api import Request, expect
+
+
+async def test_a_reload_keeps_the_login_and_does_not_flicker_on_other_devices(page_node, device, account) -> None:
+    node = page_node
+    email = await account(node)
+    laptop, phone = await device("Laptop"), await device("Phone")
+    await laptop.login(node, email)
+    await phone.login(node, email)
+    await expect(laptop.row("Phone")).to_have_attribute("data-online", "true")
+    await laptop.page.evaluate(
+        """() => {
+            window.flickers = 0;
+            const seen = () => document.querySelectorAll('[data-testid=device][data-online=false]').length;
+            new MutationObserver(() => { window.flickers += seen(); })
+                .observe(document.body, { subtree: true, childList: true, attributes: true });
+        }"""
+    )
+    await phone.page.reload()
+    await phone.is_live()
+    await laptop.page.wait_for_timeout(3_000)
+    assert await laptop.page.evaluate("window.flickers") == 0
+    await expect(laptop.by("device")).to_have_count(2)
+
+
+async def test_tabs_of_one_device_refresh_once_for_all_and_count_as_one(demo, device, account) -> None:
+    node = demo(VIGIL_ACCESS_TOKEN_SECONDS="5")
+    email = await account(node)
+    laptop = await device("Laptop")
+    await laptop.login(node, email)
+    refreshes: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/api/auth/refresh"):
+            refreshes.append(request.url)
+
+    laptop.page.context.on("request", note)
+    tabs = [await laptop.page.context.new_page() for _ in range(3)]
+    for tab in tabs:
+        await tab.goto(node.url)
+        await expect(tab.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+    await expect(laptop.by("device")).to_have_count(1)
+    refreshes.clear()
+    await laptop.page.wait_for_timeout(10_000)
+    # Four tabs, some ten seconds of five-second tokens: one refresh a lifetime, not four.
+    assert 1 <= len(refreshes) <= 4
+    for tab in tabs:
+        await expect(tab.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+
+
+async def test_logging_out_in_one_tab_ends_the_others(page_node, device, account) -> None:
+    node = page_node
+    laptop = await device("Laptop")
+    await laptop.login(node, await account(node))
+    other = await laptop.page.context.new_page()
+    await other.goto(node.url)
+    await expect(other.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+    await laptop.by("logout").click()
+    await expect(other.get_by_test_id("ended").or_(other.get_by_test_id("submit"))).to_be_visible()
+    await laptop.page.reload()
+    await expect(laptop.by("submit")).to_be_visible()
+
+
+async def test_a_page_that_was_offline_comes_back_and_hears_what_it_missed(page_node, device, account) -> None:
+    node = page_node
+    email = await account(node)
+    laptop, phone = await device("Laptop"), await device("Phone")
+    await laptop.login(node, email)
+    await laptop.page.context.set_offline(True)
+    await laptop.page.evaluate("window.dispatchEvent(new Event('offline'))")
+    await phone.login(node, email)
+    await laptop.page.context.set_offline(False)
+    await expect(laptop.row("Phone")).to_be_visible(timeout=30_000)
+    await laptop.is_live()
+
+
+async def test_a_restarted_node_is_found_again_without_a_login(
+    demo, device, account, installation, start_node
+) -> None:
+    node = demo()
+    laptop = await device("Laptop")
+    await laptop.login(node, await account(node))
+    port = node.url.rpartition(":")[2]
+    assert node.stop() == 0
+    await expect(laptop.by("connection-state")).to_have_attribute("data-state", "waiting")
+    demo(VIGIL_PORT=port)
+    await expect(laptop.by("connection-state")).to_have_attribute("data-state", "live", timeout=30_000)
+    await expect(laptop.by("device")).to_have_count(1)
+
+
+async def test_tokens_are_out_of_a_scripts_reach_and_of_storage(page_node, device, account) -> None:
+    node = page_node
+    laptop = await device("Laptop")
+    await laptop.login(node, await account(node))
+    readable = await laptop.page.evaluate(
+        "() => document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
+    )
+    assert "rt1." not in readable
+    assert "eyJ" not in readable
+    cookies = {cookie["name"]: cookie for cookie in await laptop.page.context.cookies()}
+    refresh = next(cookie for name, cookie in cookies.items() if "refresh" in name)
+    assert refresh["httpOnly"]
+    assert refresh["secure"]
+    assert refresh["sameSite"] == "Strict"

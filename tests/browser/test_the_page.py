@@ -1,0 +1,74 @@
+"""The page itself: forms that say what is wrong, a keyboard, a phone, and a dark room."""
+
+import pytest
+from playwright.async_api import expect
+from support.browsers import DESKTOP, PHONE
+
+
+async def test_a_wrong_password_says_so_and_keeps_what_was_typed(page_node, device, account) -> None:
+    node = page_node
+    email = await account(node)
+    laptop = await device("Laptop")
+    await laptop.open(node)
+    await laptop.fill_login(email, "not the password")
+    await expect(laptop.by("form-error")).to_contain_text("do not belong together")
+    await expect(laptop.page.get_by_label("E-mail address")).to_have_value(email)
+
+
+async def test_a_common_password_is_refused_beside_its_field(page_node, device) -> None:
+    node = page_node
+    laptop = await device("Laptop")
+    await laptop.open(node)
+    await laptop.by("to-register").click()
+    await laptop.page.get_by_label("E-mail address").fill("new@example.org")
+    await laptop.page.get_by_label("Password", exact=True).fill("password123")
+    await laptop.by("submit").click()
+    field = laptop.page.get_by_label("Password", exact=True)
+    await expect(field).to_have_attribute("aria-invalid", "true")
+    await laptop.picture("10-common-password")
+
+
+async def test_the_main_job_can_be_done_by_keyboard(page_node, device, account) -> None:
+    node = page_node
+    email = await account(node)
+    laptop, phone = await device("Laptop"), await device("Phone")
+    await phone.login(node, email)
+    await laptop.open(node)
+    await laptop.page.get_by_label("E-mail address").focus()
+    await laptop.page.keyboard.type(email)
+    await laptop.page.keyboard.press("Tab")
+    await laptop.page.keyboard.type("a quiet harbour at dusk")
+    await laptop.page.keyboard.press("Enter")
+    await laptop.is_live()
+    button = laptop.page.get_by_role("button", name="Log out Phone")
+    await expect(button).to_be_visible()
+    for _ in range(30):
+        if await button.evaluate("element => element === document.activeElement"):
+            break
+        await laptop.page.keyboard.press("Tab")
+    await expect(button).to_be_focused()
+    await laptop.page.keyboard.press("Enter")
+    await expect(phone.by("ended")).to_be_visible()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_nothing_overflows(page_node, device, account, viewport, dark) -> None:
+    node = page_node
+    email = await account(node)
+    one = await device("A device with quite a long name, as people give them", viewport=viewport, dark=dark)
+    await one.login(node, email)
+    await one.say("a-very-long-word-" * 20)
+    await expect(one.by("chat-text").last).to_contain_text("a-very-long-word-")
+    width = await one.page.evaluate("document.documentElement.scrollWidth")
+    assert width <= viewport["width"]
+    await one.picture(f"11-{viewport['width']}-{'dark' if dark else 'light'}")
+
+
+async def test_the_documents_have_pages_for_readers(page_node, device) -> None:
+    node = page_node
+    laptop = await device("Laptop")
+    for path, name in (("/docs/api", "12-docs-api"), ("/docs/events", "13-docs-events")):
+        await laptop.open(node, path)
+        await expect(laptop.page.get_by_role("heading").first).to_be_visible()
+        await laptop.picture(name)
