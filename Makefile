@@ -9,7 +9,7 @@
 
 PYTHON ?=
 # Most tests wait more than they compute. A file's tests stay together, with the services they share.
-IN_PARALLEL = -n 3 --dist loadfile
+IN_PARALLEL = -n 2 --dist loadfile
 ARGS ?=
 export PYTHON
 
