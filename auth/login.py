@@ -19,21 +19,10 @@ from auth.metrics import Metrics
 from auth.models import Client, IssuedTokens, Session, TokenDelivery, User
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
+from auth.sessions import StartedSession
 from auth.stores.users import Users
 
 log = structlog.get_logger()
-
-
-class StartedSession(Protocol):
-    """A new session and its first tokens."""
-
-    @property
-    def session(self) -> Session:
-        """The session begun."""
-
-    @property
-    def tokens(self) -> IssuedTokens:
-        """Its first token pair."""
 
 
 class SessionStarter(Protocol):

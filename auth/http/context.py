@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from aiohttp import web
 
 from auth.http.client_ip import Network, client_of
-from auth.http.cookies import ALL_COOKIES, CSRF_COOKIE, CSRF_HEADER, SetCookie, cleared_cookies
+from auth.http.cookies import CSRF_COOKIE, CSRF_HEADER, SetCookie, cleared_cookies
 from auth.models import Client, Principal
 
 REQUEST_ID = web.RequestKey("request_id", str)
@@ -49,11 +49,6 @@ def set_cookies(request: web.Request, cookies: Iterable[SetCookie]) -> None:
 def clear_cookies(request: web.Request) -> None:
     """Remove every cookie of ours that the caller has or was about to get."""
     set_cookies(request, cleared_cookies())
-
-
-def has_cookies(request: web.Request) -> bool:
-    """Whether the caller sent a cookie of ours."""
-    return any(name in request.cookies for name in ALL_COOKIES)
 
 
 def apply_cookies(request: web.Request, response: web.StreamResponse) -> None:
