@@ -1,4 +1,4 @@
-"""This node's ear: its channel on Redis, and the heartbeat by which it knows whether it hears.
+"""This node's ear: its channel on Redis, that of all nodes, and the heartbeat that tells whether it hears.
 
 A subscription can die without a word: the connection stands and nothing comes. So the node sends itself a
 heartbeat through the bus every second; when none came back for five, it is deaf, whatever the socket says.
@@ -53,6 +53,8 @@ class Bus:
         self._deaf_after_seconds = deaf_after_seconds
         self._heard_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
+        # Whether other nodes are alive; kept up to date by who reads the leases.
+        self.has_company = False
         self.on_message: Callable[[Message], Awaitable[None]]
         self.on_hearing: Callable[[], Awaitable[None]]
 
@@ -80,6 +82,20 @@ class Bus:
         except Unavailable:
             return
 
+    async def send_to_others(self, message: Message) -> None:
+        """Send to every other node. Best effort: an event of the application. Asks Redis nothing while alone."""
+        if not self.has_company:
+            return
+        sent = message | {"from": self._node_id}
+        try:
+            await self._link.call(lambda: self._link.client.publish(self._link.rooms_channel, orjson.dumps(sent)))
+        except Unavailable:
+            return
+
+    def note_company(self, has_company: bool) -> None:
+        """Other nodes are alive, or none is."""
+        self.has_company = has_company
+
     async def _beat(self) -> None:
         while True:
             try:
@@ -104,10 +120,16 @@ class Bus:
     async def _hear(self) -> None:
         """Subscribe, catch up, and read until the subscription fails or falls silent."""
         async with self._link.client.pubsub() as channel:
-            await channel.subscribe(self._keys.channel(self._node_id))
+            names = (self._keys.channel(self._node_id), self._link.rooms_channel)
+            await channel.subscribe(*names)
             # Only once it is confirmed is everything published later sure to be heard; the logs have the rest.
-            if await channel.get_message(timeout=self._deaf_after_seconds) is None:
-                raise TimeoutError("the subscription was not confirmed")
+            for _ in names:
+                if await channel.get_message(timeout=self._deaf_after_seconds) is None:
+                    raise TimeoutError("the subscription was not confirmed")
+            # Those that were alone until now are not any more.
+            await self._link.call(
+                lambda: self._link.client.publish(names[1], orjson.dumps({"t": "hello", "from": self._node_id}))
+            )
             await self.on_hearing()
             last = time.monotonic()
             while True:
@@ -123,9 +145,14 @@ class Bus:
     async def _take(self, raw: bytes) -> None:
         try:
             message: Message = orjson.loads(raw)
-            if message.get("t") == "heartbeat":
+            kind = message.get("t")
+            if kind == "heartbeat":
                 self._heard_at = time.monotonic()
                 self._metrics.bus_lag.set(self._heard_at - message["at"])
+            elif message.get("from") == self._node_id:
+                return
+            elif kind == "hello":
+                self.has_company = True
             else:
                 await self.on_message(message)
         except Unavailable:

@@ -3,8 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +11,7 @@ import structlog
 
 from auth.models import Client, Principal
 from auth.rate_limits import EventWindow
+from realtime.engine.timers import Timer
 
 # Events of one socket that wait for their turn: more than a minute's worth by the limit on events, so that one
 # is what a burst meets first. A client that sends more than are served is told `rate_limited` all the same.
@@ -54,11 +54,10 @@ class Connection:
     cursor: int = 0
     state: State = State.CONNECTING
     greeted: bool = False
-    held_back: list[Frame] = field(default_factory=list)
-    inbox: deque[Callable[[], Awaitable[None]]] = field(default_factory=deque)
+    held_back: tuple[Frame, ...] = ()
+    inbox: deque[Callable[[], Awaitable[None]]] | None = None
     worker: asyncio.Task[None] | None = None
-    timers: list[asyncio.TimerHandle] = field(default_factory=list)
-    grace_ends_at: datetime | None = None
+    timer: Timer | None = None
 
     @property
     def user_id(self) -> str:
@@ -75,27 +74,37 @@ class Connection:
         """Whether application events are served."""
         return self.state is State.LIVE
 
-    def cancel_timers(self) -> None:
-        """Forget every pending warning and end."""
-        for timer in self.timers:
-            timer.cancel()
-        self.timers.clear()
+    def cancel_timer(self) -> None:
+        """Forget the warning or the end that is due next."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def enqueue(self, job: Callable[[], Awaitable[None]]) -> bool:
         """Run `job` after those before it, one at a time; False when too many wait."""
+        if self.worker is None:
+            self.worker = asyncio.create_task(self._work(job))
+            return True
+        if self.inbox is None:
+            # Few sockets ever have two events at once; an empty deque for each would be half a kilobyte.
+            self.inbox = deque()
         if len(self.inbox) >= MAX_INBOX:
             return False
         self.inbox.append(job)
-        if self.worker is None:
-            self.worker = asyncio.create_task(self._work())
         return True
 
-    async def _work(self) -> None:
+    def forget_inbox(self) -> None:
+        """Drop what still waits for its turn."""
+        self.inbox = None
+
+    async def _work(self, job: Callable[[], Awaitable[None]]) -> None:
         try:
+            await self._run(job)
             while self.inbox:
                 await self._run(self.inbox.popleft())
         finally:
             self.worker = None
+            self.inbox = None
 
     async def _run(self, job: Callable[[], Awaitable[None]]) -> None:
         try:

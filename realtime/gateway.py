@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -22,24 +22,27 @@ from auth.errors import (
 )
 from auth.metrics import Metrics
 from auth.models import Client, Principal
-from auth.rate_limits import RateLimits
+from auth.rate_limits import LocalWindows, RateLimits
 from auth.sessions import Sessions
 from auth.views import View, parse
 from realtime import messages
 from realtime.application import Application, LiveSocket
 from realtime.connections import Connection, Connections, State
+from realtime.engine.sockets import Received, Refused, SocketServer
 from realtime.expiry import schedule
 from realtime.handlers import MAX_PAYLOAD_BYTES, Handlers
 from realtime.messages import ConnectRefusal, Handshake, ServerEvent
 from realtime.presence import Presence, device_status
 from realtime.push import MAX_HELD_BACK, Push
-from realtime.socket_server import Received, Refused, SocketServer
 from realtime.user_log import ConnectLimit, Joined, UserLog
 
 # How long a node that stops waits for the application to finish with sockets that are gone.
 FAREWELL_SECONDS = 2.0
 # An update in MongoDB takes milliseconds; a handshake does not wait out an outage for it.
 CONFIRM_SECONDS = 0.5
+# An address may open so many connections for each handshake that it may try.
+OPENS_PER_HANDSHAKE = 2
+MAX_ADDRESSES = 20_000
 
 log = structlog.get_logger()
 
@@ -54,8 +57,17 @@ class Doorman(Protocol):
         """The access token in its cookie, if any."""
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What is kept of the request that opened a connection."""
+
+    client: Client
+    origin: str | None
+    access_cookie: str | None
+
+
 class Gateway:
-    """Implements `socket_server.Gate` and `handlers.Renewer`."""
+    """Implements `engine.sockets.Gate` and `handlers.Renewer`."""
 
     def __init__(
         self,
@@ -82,6 +94,7 @@ class Gateway:
         self._metrics = metrics
         self._clock = clock
         self._joined: dict[str, tuple[int | None, Joined]] = {}
+        self._opened = LocalWindows(MAX_ADDRESSES)
         self._background: set[asyncio.Task[None]] = set()
         self.draining = False
         self.server: SocketServer
@@ -92,35 +105,52 @@ class Gateway:
         # Called when the log no longer reached back to what a socket had read.
         self.on_skipped: Callable[[Connection], None]
 
-    async def admit(self, socket_id: str, environ: dict[str, Any], auth: Any) -> None:
+    def note(self, request: Any) -> Arrival:
+        """See `engine.sockets.Gate.note`."""
+        origin = request.headers.get("Origin")
+        return Arrival(self._doorman.client(request), origin, self._doorman.access_cookie(request))
+
+    async def admit(self, socket_id: str, noted: Arrival, auth: Any) -> None:
         """Let a socket in: its token is good, its session not revoked, its origin allowed.
 
         Raises `Refused` with what the client is told.
         """
-        request = environ["aiohttp.request"]
-        client = self._doorman.client(request)
         try:
-            await self._admit(socket_id, request, client, auth)
+            await self._admit(socket_id, noted, auth)
         except AuthError as refusal:
             self._metrics.handshakes.labels(refusal.code).inc()
-            log.info("handshake_refused", socket_id=socket_id, code=refusal.code, ip=client.ip)
+            log.info("handshake_refused", socket_id=socket_id, code=refusal.code, ip=noted.client.ip)
             raise Refused(refusal.message, ConnectRefusal.of(refusal).to_wire()) from None
         except Exception:
             self._metrics.handshakes.labels(AuthError.code).inc()
             log.exception("handshake_failed", socket_id=socket_id)
             raise Refused(AuthError.default_message, ConnectRefusal.of(AuthError()).to_wire()) from None
 
-    async def _admit(self, socket_id: str, request: Any, client: Client, auth: Any) -> None:
+    def refuses(self, request: Any) -> float | None:
+        """After how many seconds an address may open connections again; None when it may now.
+
+        Counted here alone, and generously: handshakes are counted in Redis. This is for who never comes to one.
+        """
+        if not self._limits.enabled:
+            return None
+        key, amount, window = self._limits.redis_key("socket_connects", self._doorman.client(request).ip)
+        now = time.monotonic()
+        if self._opened.add(key, window, now=now) <= amount * OPENS_PER_HANDSHAKE:
+            return None
+        self._limits.refused("socket_connects")
+        return self._opened.seconds_left(key, now=now)
+
+    async def _admit(self, socket_id: str, arrival: Arrival, auth: Any) -> None:
         if self.draining:
             raise Unavailable(retry_after_seconds=random.uniform(0.2, 2))  # noqa: S311 - spreads the return
         try:
             handshake = parse(Handshake, auth or {})
-            principal = await self._sessions.verify(self._token(request, handshake))
+            principal = await self._sessions.verify(self._token(arrival, handshake))
         except AuthError:
-            await self._limits.hit("socket_connects", client.ip)
+            await self._limits.hit("socket_connects", arrival.client.ip)
             raise
         events = self._limits.event_window(now=time.monotonic())
-        connection = Connection(socket_id, principal, client, events)
+        connection = Connection(socket_id, principal, arrival.client, events)
         self._connections.add(connection)
         joined: Joined | None = None
         try:
@@ -128,7 +158,7 @@ class Gateway:
                 connection,
                 cursor=handshake.last_event_id,
                 online=device_status(principal.session_id, online=True, sockets=1, clock=self._clock),
-                limit=self._connect_limit(client.ip),
+                limit=self._connect_limit(arrival.client.ip),
             )
             if joined.status == "limited":
                 self._limits.refused("socket_connects")
@@ -152,31 +182,25 @@ class Gateway:
     def _connect_limit(self, ip: str) -> ConnectLimit | None:
         return ConnectLimit(*self._limits.redis_key("socket_connects", ip)) if self._limits.enabled else None
 
-    def _token(self, request: Any, handshake: Handshake) -> str:
-        origin = request.headers.get("Origin")
+    def _token(self, arrival: Arrival, handshake: Handshake) -> str:
+        origin = arrival.origin
         if origin is not None and origin.lower() not in self._allowed_origins:
             raise OriginNotAllowed
         if handshake.token is not None:
             return handshake.token
-        cookie = self._doorman.access_cookie(request)
-        if cookie is None:
+        if arrival.access_cookie is None:
             raise MissingToken
         if origin is None:
             # A browser always names the page's origin here; without it a cookie proves nothing.
             raise OriginNotAllowed
-        return cookie
+        return arrival.access_cookie
 
-    async def admitted(self, socket_id: str) -> None:
-        """Greet the socket before anything that it sends is served."""
+    def admitted(self, socket_id: str) -> None:
+        """Greet the socket before anything that it sends is served: `ready`, then what it missed meanwhile."""
         connection = self._connections.get(socket_id)
-        if connection is not None:
-            connection.enqueue(lambda: self._greet(connection))
-
-    async def _greet(self, connection: Connection) -> None:
-        """Send `ready`, then what the socket missed and what came in meanwhile."""
-        if connection.state is not State.CONNECTING:
+        if connection is None or connection.state is not State.CONNECTING:
             return
-        cursor, joined = self._joined.pop(connection.socket_id)
+        cursor, joined = self._joined.pop(socket_id)
         connection.cursor = cursor if joined.recovered and cursor is not None else joined.last_event_id
         connection.state = State.LIVE
         self._metrics.handshakes.labels("ok").inc()
@@ -188,15 +212,24 @@ class Gateway:
             session_id=connection.session_id,
             recovered=joined.recovered,
         )
-        await self._emit(connection, ServerEvent.READY, self._ready(connection, joined))
-        for frame in (*joined.missed, *connection.held_back):
-            await self.push.deliver(connection, frame)
-        if len(connection.held_back) >= MAX_HELD_BACK:
-            # More may have come in than was kept. Without the log it is told once the bus is heard again.
-            with contextlib.suppress(Unavailable):
-                await self.catch_up(connection)
-        connection.held_back.clear()
+        self._emit(connection, ServerEvent.READY, self._ready(connection, joined))
+        held_back, connection.held_back = connection.held_back, ()
+        for frame in (*joined.missed, *held_back):
+            self.push.deliver(connection, frame)
         self._watch_expiry(connection)
+        if len(held_back) >= MAX_HELD_BACK:
+            connection.enqueue(lambda: self._catch_up_once(connection))
+        if self.application is not None and self.application.connected_hooks:
+            connection.enqueue(lambda: self._welcome(connection))
+        else:
+            connection.greeted = True
+
+    async def _catch_up_once(self, connection: Connection) -> None:
+        """More may have come in than was held back. Without the log it is told once the bus is heard again."""
+        with contextlib.suppress(Unavailable):
+            await self.catch_up(connection)
+
+    async def _welcome(self, connection: Connection) -> None:
         connection.greeted = True
         await self._run_hooks(connection, connected=True)
 
@@ -213,29 +246,29 @@ class Gateway:
             recovered=joined.recovered,
         )
 
-    async def receive(self, socket_id: str, received: Received) -> None:
+    def receive(self, socket_id: str, received: Received) -> None:
         """Queue an event behind the socket's earlier ones."""
         connection = self._connections.get(socket_id)
         if connection is None:
             return
         if received.size > MAX_PAYLOAD_BYTES:
             # Refused in its turn; until then it must not be kept.
-            received = replace(received, arguments=[])
+            received.arguments = []
         wait = connection.events.take(now=time.monotonic())
         if wait is None and connection.enqueue(lambda: self.handlers.handle(connection, received)):
             return
         self._limits.refused("socket_events")
-        await received.answer(messages.refused(RateLimited(retry_after_seconds=wait or 1)))
+        received.answer(messages.refused(RateLimited(retry_after_seconds=wait or 1)))
 
-    async def left(self, socket_id: str) -> None:
+    def left(self, socket_id: str) -> None:
         """Forget a socket that is gone; its presence lasts two seconds more."""
         connection = self._connections.remove(socket_id)
         self._joined.pop(socket_id, None)
         if connection is None:
             return
         connection.state = State.CLOSING
-        connection.cancel_timers()
-        connection.inbox.clear()
+        connection.cancel_timer()
+        connection.forget_inbox()
         self._metrics.sockets.set(len(self._connections))
         self.presence.leave_soon(connection)
         self._spawn(self._sessions.seen(connection.principal))
@@ -259,7 +292,7 @@ class Gateway:
         online = device_status(connection.session_id, online=True, sockets=1, clock=self._clock)
         joined = await self._log.rejoin(connection, cursor=connection.cursor, online=online)
         for frame in joined.missed:
-            await self.push.deliver(connection, frame)
+            self.push.deliver(connection, frame)
         connection.cursor = max(connection.cursor, joined.last_event_id)
         if not joined.recovered:
             self.on_skipped(connection)
@@ -280,7 +313,7 @@ class Gateway:
             await asyncio.wait(self._background, timeout=FAREWELL_SECONDS)
 
     def _watch_expiry(self, connection: Connection) -> None:
-        connection.cancel_timers()
+        connection.cancel_timer()
         if connection.state is State.CLOSING:
             return
         principal = connection.principal
@@ -291,48 +324,39 @@ class Gateway:
             grace=self._grace,
             jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
         )
-        connection.grace_ends_at = plan.grace_ends_at
-        for moment, act in (
-            (plan.warn_at, self._warn),
-            (plan.expires_at, self._expire),
-            (plan.grace_ends_at, self._end_grace),
-        ):
-            self._at(connection, moment, act)
+        self._at(connection, plan.warn_at, self._warn)
 
-    def _at(self, connection: Connection, moment: datetime, act: Callable[[Connection], Awaitable[None]]) -> None:
-        async def run() -> None:
-            await act(connection)
-
+    def _at(self, connection: Connection, moment: datetime, act: Callable[[Connection], None]) -> None:
         delay = max((moment - self._clock()).total_seconds(), 0)
-        timer = asyncio.get_running_loop().call_later(delay, lambda: self._spawn(run()))
-        connection.timers.append(timer)
+        connection.timer = self.server.engines.timers.after(delay, lambda: act(connection))
 
-    async def _warn(self, connection: Connection) -> None:
+    def _warn(self, connection: Connection) -> None:
+        expires_at = connection.principal.expires_at
         if connection.state is State.LIVE:
-            expires_at = connection.principal.expires_at
             remaining = max((expires_at - self._clock()).total_seconds(), 0)
             warning = messages.TokenExpiring(
                 expires_at=expires_at,
                 expires_in_ms=round(remaining * 1000),
                 grace_ms=round(self._grace.total_seconds() * 1000),
             )
-            await self._emit(connection, ServerEvent.TOKEN_EXPIRING, warning)
+            self._emit(connection, ServerEvent.TOKEN_EXPIRING, warning)
+        self._at(connection, expires_at, self._expire)
 
-    async def _expire(self, connection: Connection) -> None:
+    def _expire(self, connection: Connection) -> None:
+        grace_ends_at = connection.principal.expires_at + self._grace
         if connection.state is State.LIVE:
             connection.state = State.EXPIRED
-            assert connection.grace_ends_at is not None
-            expired = messages.TokenExpired(grace_ends_at=connection.grace_ends_at)
-            await self._emit(connection, ServerEvent.TOKEN_EXPIRED, expired)
+            self._emit(connection, ServerEvent.TOKEN_EXPIRED, messages.TokenExpired(grace_ends_at=grace_ends_at))
+        self._at(connection, grace_ends_at, self._end_grace)
 
-    async def _end_grace(self, connection: Connection) -> None:
+    def _end_grace(self, connection: Connection) -> None:
         if connection.state is State.EXPIRED:
             connection.state = State.CLOSING
             log.info("socket_grace_over", socket_id=connection.socket_id)
-            await self.server.close(connection.socket_id)
+            self.server.close(connection.socket_id)
 
-    async def _emit(self, connection: Connection, event: ServerEvent, payload: View) -> None:
-        await self.server.emit_here(connection.socket_id, event, payload.to_wire())
+    def _emit(self, connection: Connection, event: ServerEvent, payload: View) -> None:
+        self.server.emit_here(connection.socket_id, event, payload.to_wire())
 
     async def _run_hooks(self, connection: Connection, *, connected: bool) -> None:
         if self.application is None:

@@ -13,8 +13,8 @@ from auth.views import DeliveryView, RefreshedView, SessionView, View, parse
 from realtime import messages
 from realtime.application import Application, LiveSocket, Registration
 from realtime.connections import Connection, State
+from realtime.engine.sockets import Received
 from realtime.messages import CLIENT_EVENTS, SERVED_IN_GRACE, ClientEvent
-from realtime.socket_server import Received
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 # Deeper than any honest payload, and far from where a handler that walks or relays it runs out of stack.
@@ -67,15 +67,15 @@ class Handlers:
         # A client chooses the names of unknown events: they must not become metrics of their own.
         known = received.event in self._served or self._registration(received.event) is not None
         self._metrics.socket_events.labels(received.event if known else "unknown", outcome).inc()
-        await self._answer(connection, received, ack)
+        self._answer(connection, received, ack)
 
-    async def _answer(self, connection: Connection, received: Received, ack: dict[str, Any]) -> None:
+    def _answer(self, connection: Connection, received: Received, ack: dict[str, Any]) -> None:
         try:
-            await received.answer(ack)
+            received.answer(ack)
         except Exception:
             # What an application's handler returned is no JSON.
             log.exception("ack_failed", socket_id=connection.socket_id, socket_event=received.event[:64])
-            await received.answer(messages.refused(AuthError()))
+            received.answer(messages.refused(AuthError()))
 
     async def _serve(self, connection: Connection, received: Received) -> dict[str, Any]:
         if connection.state is State.CLOSING:

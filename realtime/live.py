@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-import socketio
 import structlog
 from aiohttp import web
 
@@ -22,6 +21,7 @@ from realtime.application import Application
 from realtime.bus import Bus, Message
 from realtime.connections import Connection, Connections
 from realtime.deny_list import DenyList
+from realtime.engine.sockets import SocketServer
 from realtime.gateway import Doorman, Gateway
 from realtime.handlers import Handlers
 from realtime.keys import Keys
@@ -31,7 +31,6 @@ from realtime.publisher import LivePublisher
 from realtime.push import Push
 from realtime.redis_link import RedisLink
 from realtime.relay import Backlog, Relay
-from realtime.socket_server import NAMESPACE, SocketServer
 from realtime.user_log import UserLog, read_frame_value
 from realtime.watchdog import Truth, Watchdog
 
@@ -85,7 +84,15 @@ class Live:
         self._deny_list = DenyList(link, self._keys, life=options.deny_life)
         self._log = UserLog(link, self._keys, self._deny_list, node_id=node_id, log_life=options.log_life)
         self._bus = Bus(link, self._keys, node_id=node_id, metrics=metrics)
-        self._presence = Presence(link, self._keys, self._log, node_id=node_id, on_lost=self._resync, clock=clock)
+        self._presence = Presence(
+            link,
+            self._keys,
+            self._log,
+            node_id=node_id,
+            on_lost=self._resync,
+            on_company=self._bus.note_company,
+            clock=clock,
+        )
         self._publisher = LivePublisher(
             self._log, store, self._presence, node_id=node_id, hook=self._run_hooks, clock=clock
         )
@@ -96,7 +103,6 @@ class Live:
         self._watchdog: Watchdog
         self._server: SocketServer
         self._profile: Profile
-        self._manager: Any
         self._nudges: set[asyncio.Task[None]] = set()
 
     @property
@@ -144,15 +150,8 @@ class Live:
             metrics=self._metrics,
             clock=self._clock,
         )
-        self._manager = socketio.AsyncRedisManager(
-            self._link.url, channel=self._link.rooms_channel, redis_options={"socket_connect_timeout": 1}
-        )
-        self._server = SocketServer(
-            self._gateway,
-            metrics=self._metrics,
-            client_manager=self._manager,
-            transports=list(self._options.transports),
-        )
+        self._server = SocketServer(self._gateway, metrics=self._metrics, transports=self._options.transports)
+        self._server.engines.refuses = self._gateway.refuses
         self._push = Push(
             self._connections,
             self._server,
@@ -191,12 +190,12 @@ class Live:
         span = min(DRAIN_SECONDS, len(connections) * DRAIN_PER_SOCKET)
         for connection in connections:
             back = Draining(reconnect_after_ms=round(random.uniform(0.1, 1 + span) * 1000))  # noqa: S311
-            await self._server.emit_here(connection.socket_id, ServerEvent.DRAINING, back.to_wire())
+            self._server.emit_here(connection.socket_id, ServerEvent.DRAINING, back.to_wire())
         if connections:
             await asyncio.sleep(DRAIN_NOTICE_SECONDS)
         for connection in connections:
             await asyncio.sleep(span / len(connections))
-            await self._push.disconnect(connection)
+            self._push.disconnect(connection)
 
     async def close(self) -> None:
         """Stop everything; sockets still open are disconnected."""
@@ -206,21 +205,14 @@ class Live:
         await self._relay.close()
         await self._bus.close()
         await self._presence.close()
-        await self._close_server()
-
-    async def _close_server(self) -> None:
-        listener = getattr(self._manager, "thread", None)
-        if listener is not None:
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
-        if self._manager.redis is not None:
-            await self._manager.pubsub.aclose()
-            await self._manager.redis.aclose()
         await self._server.shutdown()
 
     async def _take(self, message: Message) -> None:
-        if message.get("t") == "receipt":
+        kind = message.get("t")
+        if kind == "receipt":
             self._publisher.receipt(message)
+        elif kind == "room":
+            self._server.room_event(message["packets"], message["room"])
         else:
             await self._push.take(read_frame_value(message))
 
@@ -267,21 +259,22 @@ class Live:
 
     async def emit_to_room(self, event: str, data: dict[str, Any], room: str) -> None:
         """See `application.Rooms`."""
-        await self._server.emit(event, data, room=room, namespace=NAMESPACE)
+        packets = self._server.emit_to_room(event, data, room)
+        await self._bus.send_to_others({"t": "room", "room": room, "packets": packets})
 
     async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         """See `application.Rooms`."""
-        await self._server.emit_here(socket_id, event, payload)
+        self._server.emit_here(socket_id, event, payload)
 
     async def enter(self, socket_id: str, room: str) -> None:
         """See `application.Rooms`. A socket that was ended meanwhile enters nothing."""
         if self._gateway.is_open(socket_id):
-            await self._server.enter_room(socket_id, room, namespace=NAMESPACE)
+            self._server.enter_here(socket_id, room)
 
     async def leave(self, socket_id: str, room: str) -> None:
         """See `application.Rooms`. One that is ended has left everything."""
         if self._gateway.is_open(socket_id):
-            await self._server.leave_room(socket_id, room, namespace=NAMESPACE)
+            self._server.leave_here(socket_id, room)
 
     async def user(self, principal: Principal) -> User:
         """See `application.Rooms`."""

@@ -33,6 +33,7 @@ class Presence:
     """This node's lease and its part in clearing up after dead nodes. Implements `auth.events.PresenceReader`.
 
     `on_lost` is awaited when the node finds its lease gone: another node may have cleared its sockets.
+    `on_company` is told at each renewal whether other nodes are alive.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Presence:
         *,
         node_id: str,
         on_lost: Callable[[], Awaitable[None]],
+        on_company: Callable[[bool], None],
         clock: Clock,
     ) -> None:
         self._link = link
@@ -50,6 +52,7 @@ class Presence:
         self._log = user_log
         self._node_id = node_id
         self._on_lost = on_lost
+        self._on_company = on_company
         self._clock = clock
         self._renew = link.script("renew")
         self._read = link.script("presence")
@@ -117,7 +120,8 @@ class Presence:
                 log.exception("presence_failed")
 
     async def _renew_once(self) -> None:
-        held, dead = await self._take_lease(LEASE)
+        held, dead, alive = await self._take_lease(LEASE)
+        self._on_company(alive > 1)
         self._relisted = self._relisted and bool(held)
         if not self._relisted:
             await self._on_lost()

@@ -17,7 +17,7 @@ from auth.metrics import Metrics
 from auth.models import RevocationReason
 from realtime.bus import Message
 from realtime.connections import Connection, Connections, Frame, State
-from realtime.messages import ServerEvent
+from realtime.messages import REVOCATION_ACK_SECONDS, ServerEvent
 
 # A socket that ends its own session, or finds it stolen, is closed only after it was answered, or after this long.
 OWN_ANSWER_SECONDS = 0.25
@@ -30,16 +30,18 @@ log = structlog.get_logger()
 class Emitter(Protocol):
     """The way out to one socket."""
 
-    async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
+    def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         """Send an event; never waits for the peer."""
 
-    async def emit_acknowledged(self, socket_id: str, event: str, payload: dict[str, Any]) -> bool:
-        """Send an event and wait for its ack, at most 1 s; whether it came."""
+    async def emit_acknowledged(
+        self, socket_id: str, event: str, payload: dict[str, Any], *, seconds: float
+    ) -> bool:
+        """Send an event and wait for its ack, at most `seconds`; whether it came."""
 
-    async def leave_rooms(self, socket_id: str) -> None:
+    def leave_rooms(self, socket_id: str) -> None:
         """Take the socket out of the application's rooms."""
 
-    async def close(self, socket_id: str) -> None:
+    def close(self, socket_id: str) -> None:
         """Disconnect."""
 
 
@@ -89,21 +91,21 @@ class Push:
         for connection in self._connections.of_user(frame.user_id):
             if connection.state is not State.CONNECTING and frame.previous > connection.cursor:
                 await self._catch_up(connection)
-            await self.deliver(connection, frame, receipt)
+            self.deliver(connection, frame, receipt)
         if receipt is not None:
             await self._report(frame, receipt)
 
-    async def deliver(self, connection: Connection, frame: Frame, receipt: Receipt | None = None) -> None:
+    def deliver(self, connection: Connection, frame: Frame, receipt: Receipt | None = None) -> None:
         """Give one frame to one socket, unless it had it."""
         if connection.state is State.CONNECTING:
             if len(connection.held_back) < MAX_HELD_BACK:
-                connection.held_back.append(frame)
+                connection.held_back = (*connection.held_back, frame)
             return
         if frame.event_id <= connection.cursor or connection.state is State.CLOSING:
             return
         connection.cursor = frame.event_id
         if frame.event != ServerEvent.SESSION_REVOKED:
-            await self._emitter.emit_here(connection.socket_id, frame.event, payload_for(connection, frame))
+            self._emitter.emit_here(connection.socket_id, frame.event, payload_for(connection, frame))
         elif frame.session_id == connection.session_id:
             self.end(connection, frame, receipt)
 
@@ -115,17 +117,17 @@ class Push:
         if connection.state is State.CLOSING:
             return
         connection.state = State.CLOSING
-        connection.cancel_timers()
+        connection.cancel_timer()
         if receipt is not None:
             receipt.sockets += 1
             receipt.notified += 1
         self._spawn(self._end(connection, frame, receipt))
 
-    async def disconnect(self, connection: Connection) -> None:
+    def disconnect(self, connection: Connection) -> None:
         """Close a socket without a reason of its own: its client comes back and is told what is so."""
         connection.state = State.CLOSING
-        connection.cancel_timers()
-        await self._emitter.close(connection.socket_id)
+        connection.cancel_timer()
+        self._emitter.close(connection.socket_id)
 
     async def close(self) -> None:
         """Wait for the sockets that are being ended."""
@@ -136,7 +138,7 @@ class Push:
         # Read once: it may end while the report is on its way.
         answering = connection.worker if asked_for_it(connection, frame) else None
         if answering is None:
-            await self._emitter.close(connection.socket_id)
+            self._emitter.close(connection.socket_id)
         if receipt is not None:
             receipt.acknowledged += acknowledged
             receipt.closed += 1
@@ -144,16 +146,16 @@ class Push:
         if answering is not None:
             # The one that asked for this waits for the count, so it is counted first and closed then.
             await asyncio.wait({answering}, timeout=OWN_ANSWER_SECONDS)
-            await self._emitter.close(connection.socket_id)
+            self._emitter.close(connection.socket_id)
         age = self._clock() - datetime.fromisoformat(frame.payload["at"])
         self._metrics.revocation_to_close.observe(max(age.total_seconds(), 0))
 
     async def _tell(self, connection: Connection, frame: Frame) -> bool:
         """Tell a socket of its end; whether it acknowledged. Never raises: it is closed in any case."""
         try:
-            await self._emitter.leave_rooms(connection.socket_id)
+            self._emitter.leave_rooms(connection.socket_id)
             return await self._emitter.emit_acknowledged(
-                connection.socket_id, frame.event, payload_for(connection, frame)
+                connection.socket_id, frame.event, payload_for(connection, frame), seconds=REVOCATION_ACK_SECONDS
             )
         except Exception:
             log.exception("revocation_not_told", socket_id=connection.socket_id)

@@ -111,14 +111,14 @@ class Watchdog:
             return
         log.error("node_is_blind", sockets=len(self._connections))
         for connection in self._connections:
-            await self._push.disconnect(connection)
+            self._push.disconnect(connection)
 
     async def _end(self, session_id: str) -> None:
         session = await self._truth.get(session_id)
         for connection in self._connections.of_session(session_id):
             log.info("session_ended_unheard", session_id=session_id, socket_id=connection.socket_id)
             if session is None:
-                await self._push.disconnect(connection)
+                self._push.disconnect(connection)
                 continue
             fact = ended(session, now=self._clock())
             revoked = SessionRevoked(

@@ -1,7 +1,8 @@
 -- A node renews its lease and learns whose have run out.
 --
 -- KEYS 1 leases of nodes (sorted set by end, in ms)   ARGV 1 node id   2 length of the lease in ms
--- Returns {1 if the node's own lease was still there, else 0; ids of nodes whose lease has run out}.
+-- Returns {1 if the node's own lease was still there, else 0; ids of nodes whose lease has run out; how many
+-- nodes hold a lease}.
 
 local now = now_ms()
 local dead = {}
@@ -10,4 +11,4 @@ for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', as_integer(no
 end
 local lease = redis.call('ZSCORE', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[1], as_integer(now + tonumber(ARGV[2])), ARGV[1])
-return {(lease and tonumber(lease) > now) and 1 or 0, dead}
+return {(lease and tonumber(lease) > now) and 1 or 0, dead, redis.call('ZCOUNT', KEYS[1], as_integer(now), '+inf')}

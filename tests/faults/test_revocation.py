@@ -245,7 +245,7 @@ async def test_a_socket_is_closed_whenever_its_own_question_is_answered(by: str,
 
 async def test_a_socket_that_cannot_be_told_is_closed_all_the_same() -> None:
     class Broken(Sockets):
-        async def leave_rooms(self, socket_id: str) -> None:
+        def leave_rooms(self, socket_id: str) -> None:
             raise KeyError(socket_id)
 
     connections, sockets = Connections(), Broken()

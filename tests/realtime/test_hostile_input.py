@@ -15,6 +15,8 @@ from support.clients import Login
 from support.nodes import Node
 from support.raw_socket import HANDSHAKE, Polling, RawSocket
 
+# Of the protocol itself ("Sending and receiving data"); no client can send an event of such a name.
+RESERVED = ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
 PLACEHOLDER = '{"_placeholder":true,"num":0}'
 DEEP = "[" * 2000 + "]" * 2000
 
@@ -55,14 +57,13 @@ CLOSING: dict[str, list[str | bytes]] = {
     "an id of two hundred digits": ["42" + "9" * 200 + '["sessions-list"]'],
     "five thousand digits": ["4" + "9" * 5000],
     "a namespace without an end": ["42/chat"],
+    "a namespace of five thousand letters": ["40/" + "x" * 5000 + ","],
     "a handshake twice": ["40"],
     "a handshake twice, with a token": ['40{"token":"x"}'],
-    "a goodbye": ["41"],
     "a goodbye to another namespace": ["41/admin,"],
     "an ack of nothing": ["43"],
     "an ack without an id": ["43[]"],
     "an ack that is an object": ["431{}"],
-    "an ack of number 0": ["430[]"],
     "an event in the place of an attachment": [f'451-["chat:send",{PLACEHOLDER}]', '42["sessions-list"]'],
     "more attachments than are taken": ['4511-["chat:send"]'],
     "999,999,999 attachments": ['45999999999-["chat:send"]'],
@@ -76,31 +77,27 @@ CLOSING: dict[str, list[str | bytes]] = {
     "placeholders nested without end": [f'451-["x",{"[" * 900 + PLACEHOLDER + "]" * 900}]', b"x"],
     "more than the transport takes": ['42["chat:send",{"text":"' + "x" * 1_100_000 + '"}]'],
     "attachments that are too large together": [f'453-["chat:send",{PLACEHOLDER}]', *[b"x" * 400_000] * 3],
-}
-
-# Frames that mean nothing here: the connection goes on.
-IGNORED: dict[str, list[str | bytes]] = {
     "a greeting of a client": ['0{"sid":"x"}'],
     "a ping of a client": ["2"],
     "a probe": ["2probe"],
-    "a pong that nobody waits for": ["3"],
     "a noop": ["6"],
     "an unknown Engine.IO type": ["9"],
     "an event in another namespace": ['42/admin,1["sessions-list",{}]'],
-    "an ack that nobody waits for": ["43999[]"],
     "an ack with an enormous id": ["43" + "9" * 99 + "[]"],
+} | {f"an event called {name}": [f'42["{name}",{{}}]'] for name in RESERVED}
+
+# Frames that mean nothing here: the connection goes on.
+IGNORED: dict[str, list[str | bytes]] = {
+    "a pong that nobody waits for": ["3"],
+    "an ack that nobody waits for": ["43999[]"],
+    "an ack of number 0": ["430[]"],
     "a binary ack that nobody waits for": [f"461-7[{PLACEHOLDER}]", b"x"],
     "an event without an ack": ['42["nonsense",{"a":1}]'],
 }
 
-RESERVED = (
-    "connect",
-    "disconnect",
-    "connect_error",
+# Names that mean something to some library, and nothing here.
+STRANGE = (
     "connection",
-    "disconnecting",
-    "newListener",
-    "removeListener",
     "error",
     "message",
     "upgrade",
@@ -172,8 +169,8 @@ async def test_text_that_is_no_utf8_closes_the_connection(raw: RawSocket, node, 
     await still_serves(node, standing)
 
 
-@pytest.mark.parametrize("name", RESERVED)
-async def test_reserved_names_reach_no_lifecycle_handler(raw: RawSocket, name: str) -> None:
+@pytest.mark.parametrize("name", STRANGE)
+async def test_strange_names_reach_no_handler(raw: RawSocket, name: str) -> None:
     for arguments in ([], [{}], [{"token": "x"}]):
         ack = await raw.ask(name, *arguments)
         assert (ack["ok"], ack["code"]) == (False, "unknown_event")
@@ -217,7 +214,7 @@ async def test_wrong_fields_are_refused_without_repeating_them(raw: RawSocket) -
 
 
 async def test_the_greatest_id_of_an_ack_is_given_back_as_it_came(raw: RawSocket) -> None:
-    number = "9" * 99
+    number = "9" * 16
     await raw.send(f'42{number}["sessions-list",{{}}]')
     assert (await raw.wait_for("3", int(number))).data[0]["ok"] is True
 
@@ -242,25 +239,28 @@ async def test_an_announced_attachment_that_never_comes_holds_up_only_its_sender
     await raw.until_closed(timeout=4)
 
 
-async def test_events_before_the_handshake_are_not_served(node, standing) -> None:
+@pytest.mark.parametrize("early", ['421["sessions-list",{}]', "431[]", "41"])
+async def test_who_talks_before_the_handshake_is_not_served(node, early: str) -> None:
     async with RawSocket.open(node.url) as stranger:
-        await stranger.send('421["sessions-list",{}]')
-        await stranger.send('422["connect",{}]')
-        await stranger.send("43" + "1[]")
-        assert (await stranger.connect({"token": standing.access_token})).kind == "0"
-        assert (await stranger.ask("sessions-list", {}))["ok"] is True
-        assert [packet.id for packet in stranger.heard if packet.kind == "3"] == [1]
+        await stranger.send(early)
+        await stranger.until_closed(timeout=4)
+        assert stranger.heard == []
+
+
+async def test_after_a_goodbye_the_connection_may_shake_hands_again(raw: RawSocket, standing) -> None:
+    await raw.send("41")
+    assert (await raw.connect({"token": standing.access_token})).kind == "0"
+    assert (await raw.ask("sessions-list", {}))["ok"] is True
 
 
 async def test_a_handshake_to_another_namespace_is_refused(node, standing) -> None:
     token = json.dumps({"token": standing.access_token})
     async with RawSocket.open(node.url) as stranger:
-        for namespace in ("/admin", "/" + "x" * 5000, "/..", "/chat?token=x", "//", "/%00"):
+        for namespace in ("/admin", "/..", "/chat?token=x", "//", "/%00"):
             await stranger.send(f"40{namespace},{token}")
             answer = await stranger.packet()
             assert answer is not None
             assert answer.kind == "4"
-            assert len(answer.namespace) <= 64
         # It may still enter where there is something.
         assert (await stranger.connect({"token": standing.access_token})).kind == "0"
         await stranger.send(f"40/admin,{token}")
@@ -364,22 +364,21 @@ class TestOverHttp:
     async def test_methods_that_mean_nothing_here_are_refused(self, node, http) -> None:
         for method in ("PUT", "DELETE", "PATCH", "HEAD"):
             async with http.request(method, node.url + HANDSHAKE + "polling") as answer:
-                assert answer.status in {404, 405}
+                assert answer.status == 400
 
-    async def test_a_second_upgrade_of_one_connection_does_no_harm(self, node, http, standing) -> None:
+    async def test_a_second_upgrade_of_one_connection_is_refused(self, node, http, standing) -> None:
         polling = await Polling.open(node.url, http)
         url = f"{node.url}{HANDSHAKE}websocket&sid={polling.sid}"
-        async with http.ws_connect(url) as first, http.ws_connect(url) as second:
-            for ws in (first, second):
-                await ws.send_str("2probe")
-                assert (await ws.receive_str(timeout=10)) == "3probe"
-            for ws in (first, second):
-                await ws.send_str("5")
-                await ws.send_str("40" + json.dumps({"token": standing.access_token}))
-            # Each is answered, or closed.
-            for ws in (first, second):
-                await ws.receive(timeout=10)
-        await still_serves(node, standing)
+        async with http.ws_connect(url) as first:
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await http.ws_connect(url)
+            await first.send_str("2probe")
+            assert (await first.receive_str(timeout=10)) == "3probe"
+            await first.send_str("5")
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await http.ws_connect(url)
+            await first.send_str("40" + json.dumps({"token": standing.access_token}))
+            assert (await first.receive_str(timeout=10)).startswith("40")
 
 
 async def test_who_does_not_authenticate_is_gone_in_about_five_seconds(node, http, standing) -> None:
@@ -412,7 +411,6 @@ async def test_who_does_not_authenticate_is_gone_in_about_five_seconds(node, htt
         await friend.connect({"token": standing.access_token})
         times = await asyncio.gather(
             lasts(),
-            lasts('421["sessions-list",{}]'),
             lasts("40"),
             lasts('40{"token":"x"}', '40{"token":"y"}'),
             lasts("40/admin,"),

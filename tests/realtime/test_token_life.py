@@ -142,7 +142,6 @@ async def a_socket_whose_token_is_not_renewed_is_warned_then_expired_then_closed
         ("chat:send", {"text": "too late"}),
         ("chat:join", {}),
         ("nonsense", {}),
-        ("connect", {}),
     ):
         ack = await live.ask(event, payload)
         assert (ack["ok"], ack["code"]) == (False, "token_expired"), event

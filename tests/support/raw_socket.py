@@ -24,6 +24,11 @@ class Packet:
     data: Any
     namespace: str = "/"
 
+    @property
+    def event(self) -> str | None:
+        """The name of an event."""
+        return self.data[0] if isinstance(self.data, list) and self.data else None
+
     @classmethod
     def read(cls, text: str) -> Self:
         found = PACKET.fullmatch(text)
@@ -100,7 +105,7 @@ class RawSocket:
         while True:
             packet = await self.packet()
             assert packet is not None, f"closed before {kind}{number or ''} came; heard {self.heard}"
-            if packet.kind == kind and number in (None, packet.id) and event in (None, (packet.data or [None])[0]):
+            if packet.kind == kind and number in (None, packet.id) and event in (None, packet.event):
                 return packet
 
     async def connect(self, auth: Any = None) -> Packet:

@@ -18,17 +18,19 @@ class Sockets:
     told: list[tuple[str, str]] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
 
-    async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
+    def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         self.told.append((socket_id, event))
 
-    async def emit_acknowledged(self, socket_id: str, event: str, payload: dict[str, Any]) -> bool:
+    async def emit_acknowledged(
+        self, socket_id: str, event: str, payload: dict[str, Any], *, seconds: float
+    ) -> bool:
         self.told.append((socket_id, event))
         return True
 
-    async def leave_rooms(self, socket_id: str) -> None:
+    def leave_rooms(self, socket_id: str) -> None:
         return
 
-    async def close(self, socket_id: str) -> None:
+    def close(self, socket_id: str) -> None:
         self.closed.append(socket_id)
 
 

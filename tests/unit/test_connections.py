@@ -10,6 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from auth.models import Client, Principal
 from auth.rate_limits import EventWindow
 from realtime.connections import MAX_INBOX, Connection, Connections, State
+from realtime.engine.timers import Timers
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
@@ -203,8 +204,7 @@ class TestState:
 
     async def test_cancelled_timers_do_not_go_off(self) -> None:
         each, went_off = connection(), []
-        loop = asyncio.get_running_loop()
-        each.timers.append(loop.call_later(0, went_off.append, 1))
-        each.cancel_timers()
+        each.timer = Timers().after(0, lambda: went_off.append(1))
+        each.cancel_timer()
         await asyncio.sleep(0.01)
-        assert (went_off, each.timers) == ([], [])
+        assert (went_off, each.timer) == ([], None)

@@ -1,0 +1,282 @@
+"""Engine.IO over HTTP (protocol v4): open a connection, poll, post, upgrade."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+import structlog
+from aiohttp import web
+from engineio.async_server import AsyncServer
+
+from auth.metrics import Metrics
+from realtime.engine.connection import BadRequest, EngineSocket, Probe
+from realtime.engine.packets import Json, Malformed, read_payload
+from realtime.engine.timers import Timer, Timers
+from realtime.engine.websocket import GOING_AWAY, WebSocket, upgrade_key
+
+PROTOCOL = "4"
+# A WebSocket that is tried has this long to prove itself; the reference implementation's number.
+UPGRADE_SECONDS = 10.0
+# A megabyte takes a slow phone some seconds.
+BODY_SECONDS = 10.0
+
+# The reference implementation's numbers and words; clients show them.
+REFUSALS = {
+    "transport": (0, "Transport unknown"),
+    "sid": (1, "Session ID unknown"),
+    "method": (2, "Bad handshake method"),
+    "request": (3, "Bad request"),
+    "protocol": (5, "Unsupported protocol version"),
+}
+
+log = structlog.get_logger()
+
+
+class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no types
+    """The Engine.IO server. Handlers are the library's: `connect`, `message` and `disconnect`.
+
+    They may return an awaitable: a `message` handler's is awaited before the connection's next message is taken.
+    `metrics` counts; `refuses` may turn a new connection away, telling after how many seconds to come back.
+    """
+
+    sockets: dict[str, EngineSocket]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**({"json": Json, "logger": False, "http_compression": False} | options))
+        self.timers = Timers()
+        self.metrics: Metrics
+        self.refuses: Callable[[web.BaseRequest], float | None] = _refuses_nobody
+        self._last_words: dict[str, tuple[EngineSocket, Timer]] = {}
+        self._opening = orjson.dumps(
+            {
+                "pingInterval": round(self.ping_interval * 1000),
+                "pingTimeout": round(self.ping_timeout * 1000),
+                "maxPayload": self.max_http_buffer_size,
+            }
+        )
+
+    def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
+        """Serve on `app` under `/<engineio_path>/`, whatever the method: what makes no sense gets a 400."""
+        app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
+
+    def generate_id(self) -> str:
+        """192 random bits: a polling connection's id is all that guards it."""
+        return secrets.token_urlsafe(24)
+
+    def create_queue(self, *_: Any, **__: Any) -> None:
+        """None: a connection writes to its transport, which has a buffer."""
+
+    # What Socket.IO asks for
+
+    def deliver(self, socket: EngineSocket, data: str | bytes) -> Awaitable[Any] | None:
+        """Hand a message to its handler."""
+        outcome: Awaitable[Any] | None = self.handlers["message"](socket.sid, data)
+        return outcome
+
+    def forget(self, socket: EngineSocket, reason: str) -> None:
+        """A connection ended."""
+        try:
+            if "disconnect" in self.handlers:
+                outcome = self.handlers["disconnect"](socket.sid, reason)
+                if outcome is not None:
+                    self.start_background_task(_wait_for, outcome)
+        finally:
+            self.sockets.pop(socket.sid, None)
+
+    def keep_last_words(self, socket: EngineSocket, seconds: float) -> None:
+        """A connection ended before its peer polled for the reason: keep that for a while."""
+        timer = self.timers.after(seconds, lambda: self.forget_last_words(socket))
+        self._last_words[socket.sid] = (socket, timer)
+
+    def forget_last_words(self, socket: EngineSocket) -> None:
+        """They were said, or nobody came for them."""
+        kept = self._last_words.pop(socket.sid, None)
+        if kept is not None:
+            kept[1].cancel()
+
+    async def shutdown(self) -> None:
+        """End every connection: those by WebSocket with a close frame that says so."""
+        for socket in list(self.sockets.values()):
+            socket.end(self.reason.SERVER_DISCONNECT, code=GOING_AWAY, why="the server stops")
+
+    def close(self) -> None:
+        """Forget every deadline; the last act."""
+        self._last_words.clear()
+        self.timers.close()
+
+    # HTTP
+
+    async def handle_request(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request."""
+        if request.method == "OPTIONS":
+            return self._answer(request, b"", status=204)
+        query = request.query
+        transport, socket_id = query.get("transport", ""), query.get("sid")
+        if transport not in self.transports or "j" in query:  # JSONP is of protocol 3
+            return self._refuse(request, "transport")
+        if query.get("EIO") != PROTOCOL:
+            return self._refuse(request, "protocol")
+        if socket_id is None:
+            return await self._open(request, transport)
+        socket = self._find(socket_id)
+        if socket is None:
+            return self._refuse(request, "sid")
+        if transport == "websocket":
+            return await self._upgrade(request, socket)
+        if socket.is_websocket:
+            return self._refuse(request, "request")
+        try:
+            if request.method == "GET":
+                return self._answer(request, await socket.polled(request))
+            if request.method == "POST":
+                return await self._post(request, socket)
+        except BadRequest:
+            pass
+        return self._refuse(request, "request")
+
+    def _find(self, socket_id: str) -> EngineSocket | None:
+        socket = self.sockets.get(socket_id)
+        if socket is None and socket_id in self._last_words:
+            socket = self._last_words[socket_id][0]
+        return socket
+
+    async def _open(self, request: web.Request, transport: str) -> web.StreamResponse:
+        if request.method != "GET":
+            return self._refuse(request, "method")
+        key = upgrade_key(request) if transport == "websocket" else None
+        if transport == "websocket" and key is None:
+            return self._refuse(request, "request")
+        wait = self.refuses(request)
+        if wait is not None:
+            headers = {"Retry-After": str(max(1, round(wait)))}
+            return self._answer(request, b"too many connections", status=429, headers=headers)
+        if key is not None:
+            return await self._open_websocket(request, key)
+        socket = await self._begin(request)
+        socket.connected = True
+        socket.send_text(self._hello(socket, upgrades="websocket" in self.transports and self.allow_upgrades))
+        return self._answer(request, await socket.polled(request))
+
+    async def _open_websocket(self, request: web.Request, key: str) -> web.StreamResponse:
+        socket_id = self.generate_id()
+        websocket = WebSocket(self.timers, max_size=self.max_http_buffer_size)
+        try:
+            response = await websocket.take_over(request, key)
+        except ConnectionError:
+            return self._refuse(request, "request")
+        socket = await self._begin(request, socket_id)
+        websocket.peer = socket
+        socket.by_websocket(websocket)
+        socket.send_text(self._hello(socket, upgrades=False))
+        websocket.listen(request)
+        return response
+
+    async def _begin(self, request: web.Request, socket_id: str | None = None) -> EngineSocket:
+        socket = EngineSocket(self, socket_id or self.generate_id())
+        self.sockets[socket.sid] = socket
+        if "connect" in self.handlers:
+            outcome = self.handlers["connect"](socket.sid, request)
+            if outcome is not None:
+                await outcome
+        return socket
+
+    def _hello(self, socket: EngineSocket, *, upgrades: bool) -> bytes:
+        ways = b'["websocket"]' if upgrades else b"[]"
+        return b'0{"sid":"%s","upgrades":%s,%s' % (socket.sid.encode(), ways, self._opening[1:])
+
+    async def _post(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
+        if socket.closed or socket.is_posting:
+            socket.end(self.reason.TRANSPORT_ERROR)
+            raise BadRequest
+        if (request.content_length or 0) > self.max_http_buffer_size:
+            return self._too_large(request, socket)
+        socket.is_posting = True
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await request.clone(client_max_size=self.max_http_buffer_size).read()
+            await socket.posted(read_payload(body))
+        except Malformed as error:
+            socket.fail(str(error))
+            raise BadRequest from None
+        except web.HTTPRequestEntityTooLarge:
+            return self._too_large(request, socket)
+        except (TimeoutError, OSError):
+            # Cut off in the middle, or held back.
+            socket.end(self.reason.TRANSPORT_ERROR)
+            raise
+        finally:
+            socket.is_posting = False
+        return self._answer(request, b"ok")
+
+    def _too_large(self, request: web.Request, socket: EngineSocket) -> web.Response:
+        socket.end(self.reason.TRANSPORT_ERROR)
+        return self._answer(request, b"", status=413)
+
+    async def _upgrade(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
+        key = upgrade_key(request)
+        if key is None or socket.closed or socket.is_websocket or socket.is_upgrading or not self.allow_upgrades:
+            return self._refuse(request, "request")
+        websocket = WebSocket(self.timers, max_size=self.max_http_buffer_size)
+        probe = websocket.peer = Probe(socket, websocket, UPGRADE_SECONDS)
+        socket.try_websocket(probe)
+        try:
+            response = await websocket.take_over(request, key)
+        except ConnectionError:
+            probe.fail()
+            return self._refuse(request, "request")
+        websocket.listen(request)
+        return response
+
+    def _refuse(self, request: web.BaseRequest, why: str) -> web.Response:
+        number, message = REFUSALS[why]
+        body = orjson.dumps({"code": number, "message": message})
+        return self._answer(request, body, status=400, content_type="application/json")
+
+    def _answer(
+        self,
+        request: web.BaseRequest,
+        body: bytes,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        content_type: str = "text/plain",
+    ) -> web.Response:
+        response = web.Response(body=body, status=status, content_type=content_type, headers=headers)
+        if body:
+            response.charset = "utf-8"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+        self._allow_origin(request, response)
+        return response
+
+    def _allow_origin(self, request: web.BaseRequest, response: web.Response) -> None:
+        origin = request.headers.get("Origin")
+        if origin is None or self.cors_allowed_origins != "*":
+            return
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Vary"] = "Origin"
+        if request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+            response.headers["Access-Control-Allow-Headers"] = "Content-Type"
+
+    def _get_socket(self, socket_id: str) -> EngineSocket:
+        socket = self.sockets.get(socket_id)
+        if socket is None or socket.closed:
+            raise KeyError(socket_id)
+        return socket
+
+    async def send_packet(self, sid: str, pkt: Any) -> None:
+        """Send a packet of the library's; one for a connection that is gone is dropped."""
+        socket = self.sockets.get(sid)
+        if socket is not None:
+            await socket.send(pkt)
+
+
+def _refuses_nobody(_: web.BaseRequest) -> None:
+    return None
+
+
+async def _wait_for(outcome: Awaitable[Any]) -> None:
+    await outcome
