@@ -16,14 +16,13 @@ from engineio.packet import Packet
 from realtime.engine import frames
 from realtime.engine.packets import Malformed, write_payload
 from realtime.engine.timers import Timer
-from realtime.engine.websocket import INVALID_DATA, NORMAL, WebSocket
+from realtime.engine.websocket import INVALID_DATA, MAX_WAITING_BYTES, MAX_WAITING_SECONDS, NORMAL, WebSocket
 
 if TYPE_CHECKING:
     from realtime.engine.server import EngineServer
 
-# What waits for a peer that polls; one that lets more pile up is dropped.
+# What waits for a peer that polls, and how long; one that lets more pile up is dropped.
 MAX_WAITING_PACKETS = 1024
-MAX_WAITING_BYTES = 1_000_000
 # What a peer sent behind a message that is still worked on; reading is held up, so this is one read's worth.
 MAX_UNREAD = 1024
 # How long the last words of a closed connection are kept for a peer that polls.
@@ -58,6 +57,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
         self.has_failed = False
         self._waiting: list[tuple[bytes, bool]] = []
         self._waiting_bytes = 0
+        self._unpolled: Timer | None = None
         self._work: asyncio.Task[None] | None = None
         self._unread: list[str | bytes] = []
         self._heartbeat: Timer = server.timers.after(server.ping_interval, self._ping)
@@ -93,11 +93,21 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
         self._waiting_bytes += len(packet)
         self._waiting.append((packet, is_binary))
         if len(self._waiting) > MAX_WAITING_PACKETS or self._waiting_bytes > MAX_WAITING_BYTES:
-            self.too_slow(self._waiting_bytes)
-            self._waiting.clear()
-            self.end("transport error", abort=True)
+            self._drop()
         elif self._poll is not None:
             self._answer_poll()
+        elif self._unpolled is None and self._probing is None:
+            self._unpolled = self.server.timers.after(MAX_WAITING_SECONDS, self._not_polled)
+
+    def _not_polled(self) -> None:
+        self._unpolled = None
+        if self._waiting and self._probing is None:
+            self._drop()
+
+    def _drop(self) -> None:
+        self.too_slow(self._waiting_bytes)
+        self._waiting.clear()
+        self.end("transport error", abort=True)
 
     async def send(self, packet: Packet) -> None:
         """The library's own way to send."""
@@ -209,6 +219,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
             return
         self.closed = self.closing = True
         self._heartbeat.cancel()
+        self._stop_unpolled()
         self._unread.clear()
         if self._probing is not None:
             self._probing.fail()
@@ -218,7 +229,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
             else:
                 self._websocket.close(code, why)
         else:
-            self._end_polling(say=say)
+            self._end_polling(say=say, last_words=reason == self.server.reason.SERVER_DISCONNECT)
         self.server.forget(self, reason)
 
     async def close(
@@ -230,17 +241,23 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
         """The library's own way to end a connection."""
         self.end(reason or self.server.reason.SERVER_DISCONNECT, abort=abort)
 
-    def _end_polling(self, *, say: bool) -> None:
+    def _end_polling(self, *, say: bool, last_words: bool) -> None:
         if say:
             self._waiting.append((CLOSE, False))
         if self._poll is not None:
             self._answer_poll()
-        elif self._waiting:
+        elif last_words:
             self.server.keep_last_words(self, LAST_WORDS_SECONDS)
+        else:
+            self._waiting.clear()
 
     def lost(self, reason: str) -> None:
         """Part of `websocket.Peer`: the connection ended, or the peer ended it."""
         self.end(reason)
+
+    def broke_rules(self, why: str) -> None:
+        """Part of `websocket.Peer`: what came in is no WebSocket's."""
+        self.fail(why)
 
     def too_slow(self, waiting: int) -> None:
         """Part of `websocket.Peer`: the peer does not read."""
@@ -248,11 +265,6 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
         log.info("socket_slow_reader", engine_id=self.sid, queued=waiting)
 
     # Long polling
-
-    @property
-    def has_last_words(self) -> bool:
-        """Whether a polling peer has still to fetch what was said before the connection was closed."""
-        return self.closed and bool(self._waiting)
 
     async def polled(self, request: web.BaseRequest) -> bytes:
         """What is there for the peer, once there is something.
@@ -283,7 +295,13 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
     def _take_waiting(self) -> bytes:
         packets, self._waiting = self._waiting, []
         self._waiting_bytes = 0
+        self._stop_unpolled()
         return write_payload(packets) or NOOP
+
+    def _stop_unpolled(self) -> None:
+        if self._unpolled is not None:
+            self._unpolled.cancel()
+            self._unpolled = None
 
     def _answer_poll(self) -> None:
         """Let the poll that waits have what there is; a peer that hung up would lose it, so it is let go of."""
@@ -321,6 +339,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
         """The connection is by WebSocket from here on; what waited goes out first."""
         self._websocket = websocket
         self.connected = self.upgraded = True
+        self._stop_unpolled()
         waiting, self._waiting = self._waiting, []
         for packet, is_binary in waiting:
             websocket.send(frames.frame(frames.BINARY if is_binary else frames.TEXT, packet))
@@ -349,19 +368,20 @@ class Probe:
         self._socket = socket
         self._websocket = websocket
         self._timer = socket.server.timers.after(seconds, self.fail)
-        self._over = False
+        self._is_taken = False
+        self._has_failed = False
         self.succeeded = False
 
     def received(self, data: str | bytes) -> None:
         """Part of `websocket.Peer`: first the probe, then the change-over, then all else."""
-        if self._over:
+        if self._is_taken:
             self._socket.received(data)
         elif not self.succeeded and data == PROBE:
             self.succeeded = True
             self._websocket.send(frames.frame(frames.TEXT, PROBED))
             self._socket.probe_worked()
         elif self.succeeded and data == UPGRADE:
-            self._over = True
+            self._is_taken = True
             self._timer.cancel()
             self._socket.probe_over(self._websocket)
         else:
@@ -369,16 +389,23 @@ class Probe:
 
     def fail(self) -> None:
         """It does not work; the connection goes on polling."""
-        if not self._over:
-            self._over = True
+        if not self._is_taken and not self._has_failed:
+            self._has_failed = True
             self._timer.cancel()
             self._socket.probe_over(None)
             self._websocket.close(INVALID_DATA, "not the upgrade that was announced")
 
     def lost(self, reason: str) -> None:
         """Part of `websocket.Peer`."""
-        if self._over:
+        if self._is_taken:
             self._socket.lost(reason)
+        else:
+            self.fail()
+
+    def broke_rules(self, why: str) -> None:
+        """Part of `websocket.Peer`."""
+        if self._is_taken:
+            self._socket.broke_rules(why)
         else:
             self.fail()
 

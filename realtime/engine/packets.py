@@ -52,7 +52,7 @@ class Incoming:
     `size` is that of the data in bytes as they came, attachments included.
     """
 
-    __slots__ = ("_expected", "attachments", "data", "kind", "namespace", "number", "size")
+    __slots__ = ("_body", "_expected", "attachments", "data", "kind", "namespace", "number", "size")
 
     def __init__(self, text: str) -> None:
         head = HEAD.match(text)
@@ -64,14 +64,16 @@ class Incoming:
         self.number = None if number is None else int(number)
         self.attachments: list[bytes] = []
         self._expected = self._count(attachments)
-        body = text[head.end() :]
+        if len(self.namespace) > MAX_NAMESPACE:
+            raise Malformed("a namespace that is too long")
+        self.data: Any = None
         try:
-            octets = body.encode()
-            self.size = len(octets)
-            self.data: Any = orjson.loads(octets) if octets else None
-        except ValueError:
-            raise Malformed("not JSON") from None
-        self._check()
+            self._body = text[head.end() :].encode()
+        except UnicodeEncodeError:
+            raise Malformed("not UTF-8") from None
+        self.size = len(self._body)
+        if self.is_whole:
+            self._read()
 
     def _count(self, attachments: str | None) -> int:
         if self.kind not in (BINARY_EVENT, BINARY_ACK):
@@ -82,9 +84,13 @@ class Incoming:
             raise Malformed("too many attachments, or none")
         return int(attachments)
 
-    def _check(self) -> None:
-        if len(self.namespace) > MAX_NAMESPACE:
-            raise Malformed("a namespace that is too long")
+    def _read(self) -> None:
+        # Only now: what a text of a megabyte becomes can take fifty, and attachments may never come.
+        body, self._body = self._body, b""
+        try:
+            self.data = orjson.loads(body) if body else None
+        except ValueError:
+            raise Malformed("not JSON") from None
         if self.kind == CONNECT:
             # What it carries is for the gate to judge, which can say what is wrong with it.
             fine = self.number is None
@@ -114,6 +120,7 @@ class Incoming:
             raise Malformed("the attachments are too large")
         if not self.is_whole:
             return False
+        self._read()
         try:
             self.data = self._filled(self.data)
         except RecursionError:

@@ -14,7 +14,7 @@ from auth.metrics import Metrics
 from realtime.engine.connection import BadRequest, EngineSocket, Probe
 from realtime.engine.packets import Json, Malformed, read_payload
 from realtime.engine.timers import Timer, Timers
-from realtime.engine.websocket import GOING_AWAY, WebSocket, upgrade_key
+from realtime.engine.websocket import GOING_AWAY, POLICY, WebSocket, upgrade_key
 
 PROTOCOL = "4"
 # A WebSocket that is tried has this long to prove itself; the reference implementation's number.
@@ -216,16 +216,19 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
 
     async def _upgrade(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
         key = upgrade_key(request)
-        if key is None or socket.closed or socket.is_websocket or socket.is_upgrading or not self.allow_upgrades:
+        if key is None or socket.closed or not self.allow_upgrades:
             return self._refuse(request, "request")
         websocket = WebSocket(self.timers, max_size=self.max_http_buffer_size)
-        probe = websocket.peer = Probe(socket, websocket, UPGRADE_SECONDS)
-        socket.try_websocket(probe)
         try:
             response = await websocket.take_over(request, key)
         except ConnectionError:
-            probe.fail()
             return self._refuse(request, "request")
+        if socket.closed or socket.is_websocket or socket.is_upgrading:
+            # "A client MUST NOT open more than one WebSocket connection per session" (protocol v4, "Upgrade").
+            websocket.close(POLICY, "this connection has a WebSocket already")
+        else:
+            websocket.peer = probe = Probe(socket, websocket, UPGRADE_SECONDS)
+            socket.try_websocket(probe)
         websocket.listen(request)
         return response
 

@@ -59,7 +59,7 @@ class Received:
     def answer(self, *values: Any) -> None:
         """Send the ack; does nothing where none was asked for, or when the socket is gone."""
         if self._number is not None and self._member.is_connected:
-            self._member.send(encode(ACK, self._member.namespace, self._number, values))
+            self._member.send(encode(ACK, self._member.namespace, self._number, list(values)))
 
 
 class Gate(Protocol):

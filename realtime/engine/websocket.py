@@ -10,7 +10,10 @@ megabyte waits for it, or when something has waited for five seconds.
 import asyncio
 import base64
 import binascii
+import fcntl
 import hashlib
+import sys
+import termios
 from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
@@ -22,6 +25,9 @@ from realtime.engine.timers import Timer, Timers
 
 MAX_WAITING_BYTES = 1_000_000
 MAX_WAITING_SECONDS = 5.0
+# So much may be written in one turn of the event loop and sent in one piece at its end; more is sent at once. What
+# the kernel does not take of it starts the five seconds.
+UNSENT_BYTES = 1024
 # How long the peer has to answer our close frame. Closing at once could take what it has not read away from it:
 # TCP answers what it still sends with a reset.
 CLOSE_SECONDS = 1.0
@@ -37,6 +43,9 @@ class Peer(Protocol):
 
     def lost(self, reason: str) -> None:
         """The connection is gone, or ends: nothing more comes in. `reason` is for the log."""
+
+    def broke_rules(self, why: str) -> None:
+        """What came in is no WebSocket's; the connection ends."""
 
     def too_slow(self, waiting: int) -> None:
         """The peer did not read; the connection was dropped with so many bytes waiting."""
@@ -86,7 +95,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
     # For aiohttp's parser in pure Python; the compiled one has its own. It never stalls: nothing is queued.
     _size = 0
     _limit = 0
-    __slots__ = ("_drained", "_is_closing", "_parser", "_timer", "_timers", "_transport", "_written", "peer")
+    __slots__ = ("_is_closing", "_parser", "_taken", "_timer", "_timers", "_transport", "_written", "peer")
 
     def __init__(self, timers: Timers, *, max_size: int) -> None:
         # The queue's own __init__ would make the buffer that we do without.
@@ -98,7 +107,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._transport: Any = None
         self._is_closing = False
         self._written = 0
-        self._drained = 0
+        self._taken = 0
         self._timer: Timer | None = None
 
     async def take_over(self, request: web.BaseRequest, key: str) -> Upgraded:
@@ -120,6 +129,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
             http.set_parser(self._parser)
         if self._transport is not None:
             self._transport.set_protocol(self)
+            self._transport.set_write_buffer_limits(high=UNSENT_BYTES, low=0)
         # As if the client had gone: aiohttp forgets the connection and its request, which it must not close.
         http.transport = None
         http.connection_lost(None)
@@ -130,12 +140,9 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         if transport is None or self._is_closing:
             return
         waiting = transport.get_write_buffer_size()
-        if waiting:
-            if waiting + len(data) > MAX_WAITING_BYTES:
-                self._drop(waiting)
-                return
-            if self._timer is None:
-                self._watch(waiting)
+        if waiting and waiting + len(data) > MAX_WAITING_BYTES:
+            self._drop(waiting)
+            return
         self._written += len(data)
         transport.write(data)
 
@@ -174,6 +181,17 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         """Part of `asyncio.Protocol`: the transport closes itself."""
         return False
 
+    def pause_writing(self) -> None:
+        """Part of `asyncio.Protocol`: the kernel did not take all."""
+        if self._timer is None:
+            self._watch()
+
+    def resume_writing(self) -> None:
+        """Part of `asyncio.Protocol`: it has."""
+        if self._timer is not None and not self._is_closing:
+            self._timer.cancel()
+            self._timer = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of `asyncio.Protocol`."""
         self._transport = self._parser = None
@@ -181,9 +199,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        peer, self.peer = self.peer, None
-        if peer is not None:
-            peer.lost("transport error" if exc is not None else "transport close")
+        self._tell("transport error" if exc is not None else "transport close")
 
     def feed_data(self, data: Any, size: int) -> None:  # noqa: ARG002 - the parser's signature
         """Called by the parser with each message."""
@@ -194,10 +210,9 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         elif kind is WSMsgType.PING:
             self.send(frame(PONG, bytes(data.data)))
         elif kind is WSMsgType.CLOSE:
-            if self._is_closing:
-                self._transport.close()
-            else:
-                self._goodbye(data.data or NORMAL, "")
+            self.close(data.data or NORMAL)
+            self._transport.close()
+            self._tell("transport close")
 
     def feed_eof(self) -> None:
         """Called by aiohttp as it lets go of the connection."""
@@ -205,16 +220,16 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:  # noqa: ARG002
         """Called by the parser with what is wrong with the bytes that came in; it takes no more of them."""
         code = int(exc.code) if isinstance(exc, WebSocketError) else PROTOCOL_ERROR
-        self._goodbye(code, "not a valid message")
+        # What the peer has still to say is read and dropped meanwhile, so that it gets to read why.
+        peer, self.peer = self.peer, None
+        self.close(code, str(exc))
+        if peer is not None:
+            peer.broke_rules(str(exc))
 
-    def _goodbye(self, code: int, reason: str) -> None:
-        """The peer ends the connection, or broke its rules: answer, and tell who listens at once."""
-        self.close(code, reason)
-        if self._transport is not None:
-            self._transport.close()
+    def _tell(self, reason: str) -> None:
         peer, self.peer = self.peer, None
         if peer is not None:
-            peer.lost("transport close" if not reason else "transport error")
+            peer.lost(reason)
 
     def _end_soon(self) -> None:
         self._is_closing = True
@@ -228,9 +243,9 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._transport.close()
         self._timer = self._timers.after(MAX_WAITING_SECONDS - CLOSE_SECONDS, self.abort)
 
-    def _watch(self, waiting: int) -> None:
+    def _watch(self) -> None:
         """Look in five seconds whether the peer has taken anything."""
-        self._drained = self._written - waiting
+        self._taken = self._taken_by_peer()
         self._timer = self._timers.after(MAX_WAITING_SECONDS, self._look)
 
     def _look(self) -> None:
@@ -238,14 +253,27 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         waiting = self._transport.get_write_buffer_size()
         if not waiting:
             return
-        if self._written - waiting <= self._drained:
+        if self._taken_by_peer() <= self._taken:
             self._drop(waiting)
         else:
-            self._watch(waiting)
+            self._watch()
+
+    def _taken_by_peer(self) -> int:
+        taken: int = self._written - self._transport.get_write_buffer_size() - _kept_by_kernel(self._transport)
+        return taken
 
     def _drop(self, waiting: int) -> None:
-        peer, self.peer = self.peer, None
         self.abort()
-        if peer is not None:
-            peer.too_slow(waiting)
-            peer.lost("transport error")
+        if self.peer is not None:
+            self.peer.too_slow(waiting)
+        self._tell("transport error")
+
+
+def _kept_by_kernel(transport: Any) -> int:
+    """How many bytes the kernel has taken that the peer's has not: megabytes, for a peer that reads slowly."""
+    kept = bytearray(4)
+    try:
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, kept)
+    except OSError:
+        return 0  # not told by this kind of socket: then what waits with us is all there is to go by
+    return int.from_bytes(kept, sys.byteorder)
