@@ -3,6 +3,7 @@
 # make lint      ruff: rules and format
 # make types     mypy --strict
 # make lock      bring requirements*.lock in line with pyproject.toml          (ARGS=--upgrade for newer versions)
+# make bench     what it costs beside its peers; some 40 minutes on a quiet machine (ARGS=--quick to see it run)
 # make clean     remove the virtual environment and caches; the data in .data stay
 #
 # PYTHON=/path/to/python3 chooses the interpreter. What set-up does is told in scripts/setup.
@@ -13,7 +14,7 @@ IN_PARALLEL = -n 2 --dist loadfile
 ARGS ?=
 export PYTHON
 
-.PHONY: run test lint types lock clean set-up
+.PHONY: run test lint types lock bench clean set-up
 
 # exec, so that the server itself gets the signals meant for it.
 run:
@@ -29,6 +30,9 @@ lint: set-up
 
 types: set-up
 	@.venv/bin/mypy
+
+bench: set-up
+	@.venv/bin/python -m bench $(ARGS)
 
 set-up:
 	@scripts/setup test

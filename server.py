@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import json
 import os
 import secrets
@@ -144,6 +145,10 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
             application=application,
         )
         await node.start()
+        # What is there by now stays: collections need not look at it again, and it is most of what there is.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
         runner = HttpRunner(node.app, shutdown_timeout=2)
         await runner.setup()
         await web.SockSite(runner, listener, backlog=2048).start()

@@ -99,7 +99,10 @@ def is_printable(character: str) -> bool:
 
 def printable(text: str, limit: int) -> str:
     """`text` as it may be shown and stored: nothing unprintable, at most `limit` characters."""
-    return "".join(character for character in text[: limit * 4] if is_printable(character)).strip()[:limit]
+    text = text[: limit * 4]
+    if text.isascii() and text.isprintable():  # nearly every user agent: 0.2 µs instead of 20
+        return text.strip()[:limit]
+    return "".join(character for character in text if is_printable(character)).strip()[:limit]
 
 
 def _ascii_domain(domain: str) -> str | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, Self
 
+import orjson
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -45,9 +46,10 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class OpenedKey:
-    """A signing key ready for use."""
+    """A signing key ready for use. `header`: the only JWS header, encoded, under which it signs and verifies."""
 
     key_id: str
+    header: str
     private: Ed25519PrivateKey
     public: Ed25519PublicKey
     jwk: dict[str, str]
@@ -84,6 +86,7 @@ class KeyRing:
         self._token_life = token_life
         self._clock = clock
         self._opened: dict[str, OpenedKey] = {}
+        self._by_header: dict[str, OpenedKey] = {}
         self._current: OpenedKey | None = None
         self._loaded_at: datetime | None = None
         self._reloader: asyncio.Task[None] | None = None
@@ -115,6 +118,10 @@ class KeyRing:
         """The key of that id, if it may still verify a token."""
         return self._opened.get(key_id)
 
+    def of_header(self, header: str) -> OpenedKey | None:
+        """The key that signs under this header, if it may still verify a token."""
+        return self._by_header.get(header)
+
     async def find(self, key_id: str) -> OpenedKey | None:
         """As `get`, but asks the store for a key that this node has not heard of, at most every 2 s."""
         known = self.get(key_id)
@@ -135,6 +142,7 @@ class KeyRing:
         self._loaded_at = self._clock()
         keys = await self._store.all()
         self._opened = {key.key_id: self._opened.get(key.key_id) or self._open(key) for key in keys}
+        self._by_header = {key.header: key for key in self._opened.values()}
         current = choose_current(keys)
         self._current = self._opened[current.key_id] if current else None
 
@@ -202,6 +210,12 @@ class KeyRing:
             ) from None
         public = private.public_key()
         # Not the stored public half: whoever can write to the database could publish a key of their own.
-        x = base64.urlsafe_b64encode(public.public_bytes_raw()).rstrip(b"=").decode()
+        x = base64url(public.public_bytes_raw())
         jwk = {"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key.key_id, "x": x}
-        return OpenedKey(key.key_id, private, public, jwk)
+        header = base64url(orjson.dumps({"alg": "EdDSA", "kid": key.key_id, "typ": "at+jwt"}))
+        return OpenedKey(key.key_id, header, private, public, jwk)
+
+
+def base64url(raw: bytes) -> str:
+    """Base64url without padding (RFC 7515, appendix C)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

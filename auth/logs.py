@@ -2,14 +2,16 @@
 
 Policy: no secret is ever passed to a logger. What is here is the last line of defence: every value of every
 line, tracebacks and other libraries' messages included, is searched for what looks like a secret and masked.
-Request and socket ids travel through contextvars, so that a line written deep in a store carries them.
+The request's id travels in a context variable, so that a line written deep in a store carries them.
 """
 
+import functools
 import logging
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal, TextIO
+from contextvars import ContextVar
+from typing import Any, Literal, NamedTuple, TextIO
 
 import orjson
 import structlog
@@ -43,6 +45,11 @@ SECRET_TEXTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(://[^\s:/@]*:)[^\s@/]+@"), rf"\1{MASK}@"),
 )
 
+# Every pattern above needs one of these: a text without any, as nearly all are, is let through in 1 µs, not 8.
+SECRET_SIGNS = (
+    "rt1.", "eyj", "$argon2", "bearer", "basic", "authorization", "cookie", "csrf", "passw", "secret", "token", "://",
+)  # fmt: skip
+
 # Their own level is too talkative, or their lines carry packets and commands with secrets in them.
 QUIET_LOGGERS = {
     "socketio": logging.WARNING,
@@ -57,6 +64,35 @@ QUIET_LOGGERS = {
 }
 
 
+_ABOUT: ContextVar[dict[str, str] | None] = ContextVar("about", default=None)
+
+
+class about:  # noqa: N801 - a `with` statement reads like a call
+    """Puts fields on every line written inside a `with`, those of libraries too.
+
+    One dictionary in one context variable: structlog has a variable for each field, and takes 10 µs to set and
+    clear three of them, at every request.
+    """
+
+    __slots__ = ("_fields", "_token")
+
+    def __init__(self, **fields: str) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        self._token = _ABOUT.set(self._fields)
+
+    def __exit__(self, *_error: object) -> None:
+        _ABOUT.reset(self._token)
+
+
+def also_about(**fields: str) -> None:
+    """Put more fields on the lines of the innermost `about`."""
+    around = _ABOUT.get()
+    if around is not None:
+        around.update(fields)
+
+
 def configure(
     *,
     level: Literal["debug", "info", "warning", "error"],
@@ -66,7 +102,7 @@ def configure(
     """Send every logger of the process, ours and the libraries', to `stream`, or else to stderr."""
     stream = stream or sys.stderr
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_about,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
@@ -105,9 +141,15 @@ def configure(
     )
 
 
+def _add_about(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {**(_ABOUT.get() or {}), **event}
+
+
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Mask every value that has a secret's name or a secret's look."""
-    public = {masked(name): _clean(name, value, MAX_DEPTH) for name, value in event.items() if name[:1] != "_"}
+    public = {
+        _known(name).shown: _clean(name, value, MAX_DEPTH) for name, value in event.items() if name[:1] != "_"
+    }
     # structlog's own, taken out again before the line is written.
     private = {name: value for name, value in event.items() if name[:1] == "_"}
     return {**public, **private}
@@ -115,16 +157,33 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 def masked(text: str) -> str:
     """`text` with everything that looks like a secret masked, and nothing that UTF-8 cannot hold."""
+    if text.isascii():
+        lowered = text.lower()
+        if not any(sign in lowered for sign in SECRET_SIGNS):
+            return text
     text = text.encode("utf-8", "backslashreplace").decode()
     for pattern, replacement in SECRET_TEXTS:
         text = pattern.sub(replacement, text)
     return text
 
 
+class _Name(NamedTuple):
+    """A field's name as it may be written, and whether its values may be."""
+
+    shown: str
+    is_secret: bool
+
+
+# Our own names are some fifty. Bounded, since a nested one can be a stranger's.
+@functools.lru_cache(maxsize=512)
+def _known(name: str) -> _Name:
+    return _Name(masked(name), SECRET_NAMES.search(name.lower().replace("_", "").replace("-", "")) is not None)
+
+
 def _clean(name: str, value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63):
         return value
-    if SECRET_NAMES.search(name.lower().replace("_", "").replace("-", "")):
+    if _known(name).is_secret:
         return MASK
     if isinstance(value, Mapping) and depth:
         return {masked(str(key)): _clean(str(key), item, depth - 1) for key, item in value.items()}

@@ -4,7 +4,6 @@ The one place where these rules live; HTTP routes and socket handlers both call 
 """
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -38,6 +37,7 @@ from auth.models import (
     TokenDelivery,
     User,
 )
+from auth.recent import Recent
 from auth.rotation import RotationPolicy, Verdict, judge
 from auth.stores.sessions import Sessions as SessionStore
 from auth.tokens import AccessTokens, RefreshToken, RefreshTokens, hash_nonce
@@ -170,8 +170,8 @@ class Sessions:
         self._rules = rules
         self._metrics = metrics
         self._clock = clock
-        self._confirmed = Recent(REMEMBERED)
-        self._seen = Recent(REMEMBERED)
+        self._confirmed: Recent[str, int] = Recent(REMEMBERED)
+        self._seen: Recent[str, float] = Recent(REMEMBERED)
 
     async def start(
         self,
@@ -206,7 +206,7 @@ class Sessions:
         )
         await self._store.create(session)
         facts: list[Fact] = [SessionCreated(session)]
-        if await self._is_new_device(session):
+        if await self._store.is_new_device(session):
             facts.append(SecurityAlert("new_device", session, now))
         await self._publisher.publish(facts)
         return StartedSession(session, self._issue(session, token, now))
@@ -285,14 +285,15 @@ class Sessions:
         # ROTATED: the clock or the store moved between the update and the read. The client may repeat.
         raise Unavailable
 
-    async def authenticate(self, access_token: str, *, confirm: bool = True) -> Principal:
+    async def authenticate(self, access_token: str, *, ask: bool = True, confirm: bool = True) -> Principal:
         """Who acts with this access token, at once refused after a revocation.
 
-        `confirm=False` for a token that its client has not received yet. Raises `InvalidToken`,
+        `ask=False` for a caller that hears of revocations and acts on them by itself; `confirm=False` for a token
+        that its client has not received yet, or that is to be confirmed later. Raises `InvalidToken`,
         `TokenExpired`, `SessionRevoked` or `Unavailable`.
         """
-        principal = await self.verify(access_token)
-        if await self._is_revoked(principal.session_id):
+        principal = await self._access_tokens.verify(access_token, now=self._clock(), again=True)
+        if ask and await self._is_revoked(principal.session_id):
             raise SessionRevoked
         if confirm:
             await self.confirm(principal)
@@ -492,28 +493,6 @@ class Sessions:
             session = await self._store.get(session_id)
             return session is None or session.revoked_at is not None
 
-    async def _is_new_device(self, session: Session) -> bool:
-        return await self._store.has_others(session) and not await self._store.knows_device(session)
-
     def _issue(self, session: Session, token: RefreshToken, now: datetime) -> IssuedTokens:
         access_token, access_expires_at = self._access_tokens.mint(session, now=now)
         return IssuedTokens(access_token, access_expires_at, self._refresh_tokens.mint(token), session.expires_at)
-
-
-class Recent:
-    """A number for each of the most recent keys; the oldest leave first, so it never grows past `size`."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._values: OrderedDict[str, float] = OrderedDict()
-
-    def get(self, key: str) -> float | None:
-        """The number, or None when it was never put or is forgotten."""
-        return self._values.get(key)
-
-    def put(self, key: str, value: float) -> None:
-        """Remember `value` for `key` as the most recent."""
-        self._values[key] = value
-        self._values.move_to_end(key)
-        if len(self._values) > self._size:
-            self._values.popitem(last=False)

@@ -83,6 +83,10 @@ class View(BaseModel):
         """The view as plain JSON values."""
         return self.model_dump(mode="json", by_alias=True)
 
+    def to_json(self) -> bytes:
+        """The view as JSON, without a dictionary in between."""
+        return self.__pydantic_serializer__.to_json(self, by_alias=True)
+
 
 class Input(BaseModel):
     """A thing a client sends: no unknown field, no conversion of types."""

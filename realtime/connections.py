@@ -16,6 +16,7 @@ from realtime.engine.timers import Timer
 # Events of one socket that wait for their turn: more than a minute's worth by the limit on events, so that one
 # is what a burst meets first. A client that sends more than are served is told `rate_limited` all the same.
 MAX_INBOX = 128
+MAX_INBOX_BYTES = 256 * 1024
 
 log = structlog.get_logger()
 
@@ -54,8 +55,10 @@ class Connection:
     cursor: int = 0
     state: State = State.CONNECTING
     greeted: bool = False
+    # Its session was ended: nothing about it is to be noted any more.
+    ended: bool = False
     held_back: tuple[Frame, ...] = ()
-    inbox: deque[Callable[[], Awaitable[None]]] | None = None
+    inbox: deque[tuple[Callable[[], Awaitable[None]], int]] | None = None
     worker: asyncio.Task[None] | None = None
     timer: Timer | None = None
 
@@ -80,17 +83,20 @@ class Connection:
             self.timer.cancel()
             self.timer = None
 
-    def enqueue(self, job: Callable[[], Awaitable[None]]) -> bool:
-        """Run `job` after those before it, one at a time; False when too many wait."""
+    def enqueue(self, job: Callable[[], Awaitable[None]], *, size: int = 0) -> bool:
+        """Run `job` after those before it, one at a time; False when too many wait, or too much with them.
+
+        `size`: how many bytes the job came in; what was made of them can take fifty times that.
+        """
         if self.worker is None:
             self.worker = asyncio.create_task(self._work(job))
             return True
         if self.inbox is None:
             # Few sockets ever have two events at once; an empty deque for each would be half a kilobyte.
             self.inbox = deque()
-        if len(self.inbox) >= MAX_INBOX:
+        if len(self.inbox) >= MAX_INBOX or sum(each for _, each in self.inbox) + size > MAX_INBOX_BYTES:
             return False
-        self.inbox.append(job)
+        self.inbox.append((job, size))
         return True
 
     def forget_inbox(self) -> None:
@@ -101,7 +107,7 @@ class Connection:
         try:
             await self._run(job)
             while self.inbox:
-                await self._run(self.inbox.popleft())
+                await self._run(self.inbox.popleft()[0])
         finally:
             self.worker = None
             self.inbox = None

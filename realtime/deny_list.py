@@ -62,8 +62,7 @@ class DenyList:
         """Whether the session is on the list. Raises `Unavailable` when that cannot be told."""
         if self.in_doubt:
             raise Unavailable
-        keys = [self._keys.deny(session_id), self._keys.deny(WHOLE)]
-        denied, whole = await self._link.call(lambda: self._link.client.mget(keys))
+        denied, whole = await self._link.execute("MGET", self._keys.deny(session_id), self._keys.deny(WHOLE))
         if denied is None and whole is None:
             self.doubt()
             raise Unavailable

@@ -102,6 +102,8 @@ class Gateway:
         self.presence: Presence
         self.handlers: Handlers
         self.application: Application | None = None
+        # Whether a revocation reaches this node's sockets at once, as it does while the bus is heard.
+        self.hears_revocations: Callable[[], bool]
         # Called when the log no longer reached back to what a socket had read.
         self.on_skipped: Callable[[Connection], None]
 
@@ -255,7 +257,9 @@ class Gateway:
             # Refused in its turn; until then it must not be kept.
             received.arguments = []
         wait = connection.events.take(now=time.monotonic())
-        if wait is None and connection.enqueue(lambda: self.handlers.handle(connection, received)):
+        if wait is None and connection.enqueue(
+            lambda: self.handlers.handle(connection, received), size=min(received.size, MAX_PAYLOAD_BYTES)
+        ):
             return
         self._limits.refused("socket_events")
         received.answer(messages.refused(RateLimited(retry_after_seconds=wait or 1)))
@@ -271,8 +275,10 @@ class Gateway:
         connection.forget_inbox()
         self._metrics.sockets.set(len(self._connections))
         self.presence.leave_soon(connection)
-        self._spawn(self._sessions.seen(connection.principal))
-        self._spawn(self._farewell(connection))
+        if not connection.ended:
+            self._spawn(self._sessions.seen(connection.principal))
+        if connection.worker is not None or connection.greeted:
+            self._spawn(self._farewell(connection))
 
     async def _farewell(self, connection: Connection) -> None:
         """Run the application's hooks behind the handler that may still be at work for the socket."""

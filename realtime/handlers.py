@@ -33,6 +33,8 @@ class UnknownEvent(AuthError):
 class Renewer(Protocol):
     """Gives a socket a new token's life."""
 
+    hears_revocations: Callable[[], bool]
+
     def renew(self, connection: Connection, principal: Principal) -> None:
         """The socket now acts as `principal`."""
 
@@ -105,10 +107,13 @@ class Handlers:
         return {"ok": True, **(await registration.handler(socket, payload) or {})}
 
     async def _reauthenticate(self, connection: Connection, asked: messages.Reauthenticate) -> View:
-        principal = await self._sessions.verify(asked.token)
+        # A revocation that is on its way ends the socket whatever its token: Redis is asked only by a deaf node.
+        heard = self._renewer.hears_revocations()
+        principal = await self._sessions.authenticate(asked.token, ask=not heard, confirm=False)
         if (principal.user_id, principal.session_id) != (connection.user_id, connection.session_id):
             raise Forbidden("This token belongs to another session.")
-        return self._renew(connection, await self._sessions.authenticate(asked.token))
+        await self._sessions.confirm(principal)
+        return self._renew(connection, principal)
 
     async def _refresh(self, connection: Connection, asked: messages.Refresh) -> View:
         if self._sessions.refresh_token_session(asked.refresh_token) != connection.session_id:

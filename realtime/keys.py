@@ -8,6 +8,7 @@ class Keys:
         self._prefix = prefix
         self.nodes = f"{prefix}:nodes"
         self.channels = f"{prefix}:bus:"
+        self.claims = f"{prefix}:clearing:"
 
     def deny(self, session_id: str) -> str:
         """The deny-list entry of a session."""

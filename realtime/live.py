@@ -168,6 +168,7 @@ class Live:
         self._gateway.handlers = Handlers(sessions, application, self._gateway, metrics=self._metrics)
         self._gateway.application = application
         self._gateway.on_skipped = self._nudge_soon
+        self._gateway.hears_revocations = lambda: self.hears
         self._bus.on_message = self._take
         self._bus.on_hearing = self._resync
         self._publisher.on_unheard = self._watchdog.ask

@@ -23,6 +23,8 @@ from realtime.user_log import UserLog, member
 
 LEASE = timedelta(seconds=10)
 RENEW_SECONDS = 3.0
+# One node clears up after a dead one, and another after this long if that one died over it.
+CLAIM = timedelta(seconds=10)
 RETURN_SECONDS = 2.0
 SWEEP_BATCH = 200
 
@@ -132,11 +134,17 @@ class Presence:
                 await self._forget(node_id)
 
     async def _take_lease(self, length: timedelta) -> Any:
-        arguments: list[str | int] = [self._node_id, int(length.total_seconds() * 1000)]
+        arguments: list[str | int] = [
+            self._node_id,
+            int(length.total_seconds() * 1000),
+            self._keys.claims,
+            int(CLAIM.total_seconds() * 1000),
+        ]
         return await self._link.call(lambda: self._renew(keys=[self._keys.nodes], args=arguments))
 
     async def _forget(self, node_id: str) -> None:
         await self._link.call(lambda: self._link.client.zrem(self._keys.nodes, node_id))
+        await self._link.execute("DEL", self._keys.claims + node_id)
 
     async def _clear(self, node_id: str, *, but: frozenset[str] = frozenset()) -> bool:
         """Take a node's sockets off the list, whoever else is doing the same; True when none is left."""

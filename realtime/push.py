@@ -117,6 +117,7 @@ class Push:
         if connection.state is State.CLOSING:
             return
         connection.state = State.CLOSING
+        connection.ended = True
         connection.cancel_timer()
         if receipt is not None:
             receipt.sockets += 1

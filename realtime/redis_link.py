@@ -1,4 +1,7 @@
-"""The way to Redis: one client, scripts loaded once, and a breaker that fails fast while it is down."""
+"""The way to Redis: one pipeline for commands and scripts, a client for the rest, and a breaker.
+
+The breaker fails fast while Redis is down. Whatever goes through here answers or raises `Unavailable`.
+"""
 
 import asyncio
 import time
@@ -9,12 +12,12 @@ from typing import Any
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from auth.errors import Unavailable
+from auth.redis_pipe import Argument, Pipe, Script
 
 SCRIPTS = Path(__file__).parent / "lua"
 # A healthy Redis answers in well under a millisecond.
@@ -28,7 +31,10 @@ CANNOT_SERVE = ("LOADING", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "CLUSTERD
 
 
 class RedisLink:
-    """A client whose every call answers, or raises `Unavailable`, within about a second."""
+    """Every call answers, or raises `Unavailable` when Redis has been silent for about a second.
+
+    Commands and scripts go through one pipeline; `client` is for what needs a connection of its own.
+    """
 
     def __init__(self, url: str, *, prefix: str) -> None:
         self.url = url
@@ -45,6 +51,7 @@ class RedisLink:
             client_name="vigil",
         )
         self.client = redis.asyncio.Redis.from_pool(pool)
+        self._pipe = Pipe(url, silence=ANSWER_SECONDS, name="vigil")
         self._down_until = 0.0
         # How often Redis was found down: who keeps something there may have to look after it.
         self.outages = 0
@@ -55,13 +62,19 @@ class RedisLink:
         database = self.client.connection_pool.connection_kwargs.get("db") or 0
         return f"{self.prefix}:{database}:rooms"
 
-    def script(self, name: str) -> AsyncScript:
-        """The script `lua/<name>.lua`, with the shared part in front; sent by its hash."""
-        text = "\n".join((SCRIPTS / f"{part}.lua").read_text() for part in ("append", name))
-        return self.client.register_script(text)
+    def script(self, name: str) -> Script:
+        """The script `lua/<name>.lua`, with the shared part in front; called, it raises as `execute` does."""
+        return Script(self.execute, "\n".join((SCRIPTS / f"{part}.lua").read_text() for part in ("append", name)))
+
+    async def execute(self, *command: Argument) -> Any:
+        """Run one command that neither blocks nor subscribes.
+
+        Raises `Unavailable` when Redis is down, at once if it was a moment ago; then it may have run.
+        """
+        return await self.call(lambda: self._pipe.execute(*command))
 
     async def call(self, command: Callable[[], Any]) -> Any:
-        """Run `command`; raises `Unavailable` when Redis is down, at once if it was a moment ago."""
+        """Run `command` of the client; raises as `execute` does."""
         if time.monotonic() < self._down_until:
             raise Unavailable
         try:
@@ -78,10 +91,11 @@ class RedisLink:
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless Redis answers."""
-        await self.call(lambda: self.client.ping())
+        await self.execute("PING")
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._pipe.close()
         try:
             await asyncio.wait_for(self.client.aclose(), timeout=ANSWER_SECONDS)
         except (RedisError, OSError, TimeoutError):

@@ -30,8 +30,8 @@ LONG_FUNCTIONS = {
 MONGO_DRIVERS = {"pymongo", "motor", "bson", "gridfs"}
 TRANSPORTS = {"aiohttp", "socketio", "engineio"}
 PURE = ("auth.models", "auth.errors", "auth.events", "auth.rotation")
-# Redis is no store here but a queue and a counter; these two are its owners in `auth`.
-REDIS_OWNERS = {"auth.jobs", "auth.rate_limits"}
+# Redis is no store here but a queue and a counter; these are its owners in `auth`.
+REDIS_OWNERS = {"auth.jobs", "auth.rate_limits", "auth.redis_pipe"}
 OPERATIONS = (
     "auth.accounts", "auth.audit", "auth.devices", "auth.jobs", "auth.keys", "auth.locations", "auth.login",
     "auth.passwords", "auth.profile", "auth.rate_limits", "auth.registration", "auth.sessions", "auth.tokens",
@@ -138,9 +138,9 @@ def test_operations_know_no_transport_and_no_driver() -> None:
     assert forbidden(named(*OPERATIONS), TRANSPORTS | MONGO_DRIVERS) == []
 
 
-def test_only_the_queue_and_the_limits_speak_to_redis_in_auth() -> None:
+def test_only_the_queue_the_limits_and_the_pipe_speak_to_redis_in_auth() -> None:
     others = [module for module in of("auth") if module.name not in REDIS_OWNERS]
-    assert forbidden(others, {"redis", "saq"}) == []
+    assert forbidden(others, {"redis", "hiredis", "saq"}) == []
 
 
 def test_only_the_stores_know_mongodbs_driver() -> None:

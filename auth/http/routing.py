@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import structlog
 from aiohttp import web
 
 from auth.errors import AuthError
@@ -17,6 +16,7 @@ from auth.http.body import read_json
 from auth.http.context import CLIENT, PRINCIPAL
 from auth.http.identity import Identity
 from auth.http.schemas import Nothing
+from auth.logs import also_about
 from auth.models import Client, Principal
 from auth.views import Input, View, parse
 
@@ -126,7 +126,7 @@ def handler_of(
         if not row.public:
             principal = await identity.principal(request, call.client)
             request[PRINCIPAL] = principal
-            structlog.contextvars.bind_contextvars(user_id=principal.user_id, session_id=principal.session_id)
+            also_about(user_id=principal.user_id, session_id=principal.session_id)
         raw = await read_json(request, optional=row.body_optional) if row.takes_body else {}
         data = await route(call, parse(row.body, raw))
         return success(data, status=row.status, message=row.message)

@@ -1,12 +1,14 @@
 """Audit events: who did what, when, from where. Written once, never changed, removed by time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pymongo import DESCENDING
 
-from auth.stores.mongo import Database, outage_is_unavailable
+from auth.stores.gathering import Gathering
+from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,19 @@ class AuditEvent:
     details: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Written:
+    """A document on its way; each is itself alone."""
+
+    document: Document
+
+
 class AuditEvents:
     """The collection `audit_events`."""
 
     def __init__(self, database: Database) -> None:
         self._events = database["audit_events"]
+        self._appended = Gathering(self._append_each)
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
@@ -37,7 +47,7 @@ class AuditEvents:
     @outage_is_unavailable
     async def append(self, event: AuditEvent, *, remove_at: datetime) -> None:
         """Write one event, to be kept until `remove_at`."""
-        await self._events.insert_one(
+        written = _Written(
             {
                 "kind": event.kind,
                 "at": event.at,
@@ -49,6 +59,11 @@ class AuditEvents:
                 "removeAt": remove_at,
             }
         )
+        await self._appended.ask(written)
+
+    async def _append_each(self, written: Sequence[_Written]) -> dict[Any, None]:
+        await self._events.insert_many([each.document for each in written], ordered=False)
+        return {}
 
     @outage_is_unavailable
     async def of_user(self, user_id: str | None, *, limit: int = 100) -> list[AuditEvent]:

@@ -5,20 +5,34 @@ hear of leaves a mark in `unpublished` in the same update, taken off once the bu
 outage in between delays the news and never loses it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from bson.binary import Binary
 from pymongo import ReturnDocument
 
+from auth.errors import Unavailable
 from auth.models import Actor, Client, Device, Location, RevocationReason, Session, TokenDelivery
-from auth.stores.mongo import Database, Document, outage_is_unavailable
+from auth.stores.gathering import Gathering
+from auth.stores.mongo import OUTAGES, Database, Document, outage_is_unavailable
 
 # More than a person can have; a list longer than this is cut, a revocation never is.
 MAX_LISTED = 200
+# What one query for the lists of several users may bring; beyond it each is asked for by itself.
+MAX_LISTED_TOGETHER = 600
 # An expired session stays this long, so that its end can be told before the TTL index takes it.
 EXPIRED_KEPT = timedelta(hours=1)
+# Half of what connections there are (auth/stores/mongo.py): a storm of refreshes leaves room for all else.
+MOST_ROTATIONS = 32
+TURN_SECONDS = 30.0
+# While MongoDB is down, whoever waits in that line is told so at once.
+DOWN_SECONDS = 1.0
+
+IdThen = tuple[str, datetime]
 
 
 class Sessions:
@@ -27,6 +41,12 @@ class Sessions:
     def __init__(self, database: Database, *, revoked_kept: timedelta) -> None:
         self._sessions = database["sessions"]
         self._revoked_kept = revoked_kept
+        self._live = Gathering(self._live_of_each)
+        self._confirmed = Gathering(self._confirm_each)
+        self._touched = Gathering(self._touch_each)
+        self._published = Gathering(self._mark_each_published)
+        self._rotating = asyncio.Semaphore(MOST_ROTATIONS)
+        self._down_until = float("-inf")
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
@@ -72,7 +92,42 @@ class Sessions:
         One conditional update: of any number of callers with one generation exactly one succeeds, and a
         revoked or expired session is never written, so no refresh in flight can bring it back.
         """
-        document = await self._sessions.find_one_and_update(
+        async with self._turn():
+            document = await self._rotate(
+                session_id, nonce_hash, from_generation, client, location, now, now + idle_life
+            )
+        return _session(document) if document else None
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One of the places for a rotation. When thousands of tokens end in one second, they wait here, where it
+        costs nothing, and not for a connection, where all would time out together and come back together."""
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._rotating.acquire()
+        except TimeoutError:
+            raise Unavailable from None
+        try:
+            if asyncio.get_running_loop().time() < self._down_until:
+                raise Unavailable
+            yield
+        except OUTAGES:
+            self._down_until = asyncio.get_running_loop().time() + DOWN_SECONDS
+            raise
+        finally:
+            self._rotating.release()
+
+    async def _rotate(
+        self,
+        session_id: str,
+        nonce_hash: bytes,
+        from_generation: int,
+        client: Client,
+        location: Location | None,
+        now: datetime,
+        idle_until: datetime,
+    ) -> Document | None:
+        document: Document | None = await self._sessions.find_one_and_update(
             {
                 "_id": session_id,
                 "generation": from_generation,
@@ -91,31 +146,68 @@ class Sessions:
                         "lastSeenAt": now,
                         "ip": {"$literal": client.ip},
                         "location": {"$literal": _location_document(location)},
-                        "expiresAt": {"$min": [now + idle_life, "$endsAt"]},
+                        "expiresAt": {"$min": [idle_until, "$endsAt"]},
                     }
                 },
                 {"$set": {"purgeAt": {"$add": ["$expiresAt", int(EXPIRED_KEPT.total_seconds() * 1000)]}}},
             ],
             return_document=ReturnDocument.BEFORE,
         )
-        return _session(document) if document else None
+        return document
 
     @outage_is_unavailable
     async def confirm(self, session_id: str, generation: int, *, now: datetime) -> None:
         """Note that the token pair of `generation` is in use; a no-op once a later one exists."""
-        await self._sessions.update_one(
-            {"_id": session_id, "generation": generation, "confirmed": False, "revokedAt": None},
-            {"$set": {"confirmed": True, "lastSeenAt": now}},
-        )
+        await self._confirmed.ask((session_id, generation, now))
+
+    async def _confirm_each(self, asked: Sequence[tuple[str, int, datetime]]) -> dict[Any, None]:
+        each = [
+            {"_id": session_id, "generation": generation, "confirmed": False, "revokedAt": None}
+            for session_id, generation, _ in asked
+        ]
+        # One moment for all: they asked in the same turn, and the time shown is to the second.
+        latest = max(now for _, _, now in asked)
+        await self._sessions.update_many({"$or": each}, {"$set": {"confirmed": True, "lastSeenAt": latest}})
+        return {}
 
     @outage_is_unavailable
     async def touch(self, session_id: str, *, now: datetime) -> None:
         """Note that the device was seen; time never runs backwards."""
-        await self._sessions.update_one({"_id": session_id, "revokedAt": None}, {"$max": {"lastSeenAt": now}})
+        await self._touched.ask((session_id, now))
+
+    async def _touch_each(self, asked: Sequence[IdThen]) -> dict[Any, None]:
+        ids, latest = [session_id for session_id, _ in asked], max(now for _, now in asked)
+        found = {"_id": {"$in": ids}, "revokedAt": None}
+        await self._sessions.update_many(found, {"$max": {"lastSeenAt": latest}})
+        return {}
 
     @outage_is_unavailable
     async def live_of_user(self, user_id: str, *, now: datetime) -> list[Session]:
         """The user's live sessions, last seen first, at most 200."""
+        return await self._live.ask((user_id, now)) or []
+
+    async def _live_of_each(
+        self, asked: Sequence[tuple[str, datetime]]
+    ) -> dict[tuple[str, datetime], list[Session]]:
+        """What `live_of_user` answers to each (user, now): from one query, unless somebody has very many."""
+        if len(asked) > 1:
+            user_ids = list({user_id for user_id, _ in asked})
+            earliest = min(now for _, now in asked)
+            cursor = self._sessions.find(
+                {"userId": {"$in": user_ids}, "revokedAt": None, "expiresAt": {"$gt": earliest}}
+            )
+            documents = await cursor.to_list(MAX_LISTED_TOGETHER)
+            if len(documents) < MAX_LISTED_TOGETHER:
+                by_user: dict[str, list[Session]] = {user_id: [] for user_id in user_ids}
+                for document in sorted(documents, key=itemgetter("lastSeenAt"), reverse=True):
+                    by_user[document["userId"]].append(_session(document))
+                return {
+                    (user_id, now): [each for each in by_user[user_id] if each.expires_at > now][:MAX_LISTED]
+                    for user_id, now in asked
+                }
+        return {(user_id, now): await self._live_of_one(user_id, now) for user_id, now in asked}
+
+    async def _live_of_one(self, user_id: str, now: datetime) -> list[Session]:
         cursor = self._sessions.find({"userId": user_id, "revokedAt": None, "expiresAt": {"$gt": now}})
         return [_session(document) for document in await cursor.sort("lastSeenAt", -1).to_list(MAX_LISTED)]
 
@@ -128,16 +220,12 @@ class Sessions:
         return {document["_id"] for document in await cursor.to_list(len(session_ids) or 1)}
 
     @outage_is_unavailable
-    async def knows_device(self, session: Session) -> bool:
-        """Whether the user has logged in before from a device of that name, as far back as sessions are kept."""
-        other = {"userId": session.user_id, "_id": {"$ne": session.session_id}}
-        return await self._sessions.find_one(other | {"device.name": session.device.name}, {"_id": 1}) is not None
-
-    @outage_is_unavailable
-    async def has_others(self, session: Session) -> bool:
-        """Whether the user has any other kept session."""
-        other = {"userId": session.user_id, "_id": {"$ne": session.session_id}}
-        return await self._sessions.find_one(other, {"_id": 1}) is not None
+    async def is_new_device(self, session: Session) -> bool:
+        """Whether no other kept session of the user is from a device of that name, though there are others."""
+        names = await self._sessions.distinct(
+            "device.name", {"userId": session.user_id, "_id": {"$ne": session.session_id}}
+        )
+        return bool(names) and session.device.name not in names
 
     @outage_is_unavailable
     async def revoke(
@@ -201,8 +289,16 @@ class Sessions:
     @outage_is_unavailable
     async def mark_published(self, session_id: str, news: Iterable[str]) -> None:
         """Take marks off once the bus has the news."""
-        await self._sessions.update_one(
-            {"_id": session_id},
+        await self._published.ask((session_id, tuple(news)))
+
+    async def _mark_each_published(self, asked: Sequence[tuple[str, tuple[str, ...]]]) -> dict[Any, None]:
+        for news in {news for _, news in asked}:
+            await self._mark_all_published([session_id for session_id, of in asked if of == news], news)
+        return {}
+
+    async def _mark_all_published(self, session_ids: Sequence[str], news: Sequence[str]) -> None:
+        await self._sessions.update_many(
+            {"_id": {"$in": list(session_ids)}},
             [
                 {"$set": {"unpublished": {"$setDifference": ["$unpublished", list(news)]}}},
                 {

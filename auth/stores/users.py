@@ -1,6 +1,6 @@
 """Users: one document per account, identified by the key of its address."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from auth.accounts import email_key
 from auth.models import User
+from auth.stores.gathering import Gathering
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 
@@ -38,6 +39,7 @@ class Users:
 
     def __init__(self, database: Database) -> None:
         self._users = database["users"]
+        self._by_id = Gathering(self._read)
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
@@ -75,7 +77,11 @@ class Users:
     @outage_is_unavailable
     async def by_id(self, user_id: str) -> User | None:
         """The user with this id."""
-        return _user(await self._users.find_one({"_id": user_id}))
+        return _user(await self._by_id.ask(user_id))
+
+    async def _read(self, user_ids: Sequence[str]) -> dict[str, Document]:
+        cursor = self._users.find({"_id": {"$in": user_ids}})
+        return {document["_id"]: document for document in await cursor.to_list(len(user_ids))}
 
     @outage_is_unavailable
     async def by_email(self, key: str) -> User | None:

@@ -6,20 +6,18 @@ something (the handshake, for Redis) makes a task, and holds the peer up while i
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
 from engineio.async_socket import AsyncSocket
 from engineio.packet import Packet
 
+from auth.metrics import Metrics
 from realtime.engine import frames
 from realtime.engine.packets import Malformed, write_payload
-from realtime.engine.timers import Timer
+from realtime.engine.timers import Timer, Timers
 from realtime.engine.websocket import INVALID_DATA, MAX_WAITING_BYTES, MAX_WAITING_SECONDS, NORMAL, WebSocket
-
-if TYPE_CHECKING:
-    from realtime.engine.server import EngineServer
 
 # What waits for a peer that polls, and how long; one that lets more pile up is dropped.
 MAX_WAITING_PACKETS = 1024
@@ -27,6 +25,9 @@ MAX_WAITING_PACKETS = 1024
 MAX_UNREAD = 1024
 # How long the last words of a closed connection are kept for a peer that polls.
 LAST_WORDS_SECONDS = 5.0
+
+# Under this key of a request the HTTP edge (auth/http/runner.py) finds whom to tell that its peer hung up.
+ON_GONE = "vigil.on_gone"
 
 PING, PONG, NOOP, CLOSE = b"2", "3", b"6", b"1"
 PROBE, PROBED, UPGRADE = "2probe", b"3probe", "5"
@@ -38,12 +39,34 @@ class BadRequest(Exception):
     """The request makes no sense for the connection as it is."""
 
 
+class Host(Protocol):
+    """What a connection needs of its server."""
+
+    timers: Timers
+    metrics: Metrics
+    ping_interval: float
+    ping_timeout: float
+    reason: Any
+
+    def deliver(self, socket: "EngineSocket", data: str | bytes) -> Awaitable[Any] | None:
+        """Hand a message to its handler; what is still to be awaited for it."""
+
+    def forget(self, socket: "EngineSocket", reason: str) -> None:
+        """The connection ended."""
+
+    def keep_last_words(self, socket: "EngineSocket", seconds: float) -> None:
+        """It ended before its peer polled for the reason."""
+
+    def forget_last_words(self, socket: "EngineSocket") -> None:
+        """They were said."""
+
+
 class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no types
     """One connection."""
 
-    server: "EngineServer"
+    server: Host
 
-    def __init__(self, server: "EngineServer", socket_id: str) -> None:
+    def __init__(self, server: Host, socket_id: str) -> None:
         super().__init__(server, socket_id)
         self.closed = False
         # Socket.IO's own: its sockets by this connection, and what the gate noted of the first request.
@@ -189,7 +212,8 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
 
     def _ping(self) -> None:
         self._awaits_pong = True
-        self._heartbeat = self.server.timers.after(self.server.ping_timeout, self._timed_out)
+        # From when the ping was due, or two late timers would add up.
+        self._heartbeat = self.server.timers.at(self._heartbeat.when + self.server.ping_timeout, self._timed_out)
         self.send_text(PING)
 
     def _pong(self) -> None:
@@ -282,11 +306,17 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
                 raise BadRequest("closed")
             waiter = asyncio.get_running_loop().create_future()
             self._poll = (request, waiter)
+            request[ON_GONE] = self._hung_up
             try:
                 await waiter
             finally:
                 self._poll = None
         return self._last_words() if self.closed else self._take_waiting()
+
+    def _hung_up(self) -> None:
+        """The peer hung up a poll: what was sent into it would be lost."""
+        if self._poll is not None:
+            self.end(self.server.reason.TRANSPORT_CLOSE, say=False)
 
     def _last_words(self) -> bytes:
         self.server.forget_last_words(self)

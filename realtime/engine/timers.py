@@ -57,8 +57,12 @@ class Timers:
 
     def after(self, seconds: float, call: Callable[[], object]) -> Timer:
         """Call `call` in `seconds`."""
+        return self.at(asyncio.get_running_loop().time() + seconds, call)
+
+    def at(self, when: float, call: Callable[[], object]) -> Timer:
+        """Call `call` at `when`, by the loop's clock."""
         loop = asyncio.get_running_loop()
-        timer = Timer(loop.time() + seconds, call, self)
+        timer = Timer(when, call, self)
         heapq.heappush(self._heap, timer)
         if timer.when < self._armed_for:
             self._arm(loop)

@@ -32,6 +32,7 @@ UNSENT_BYTES = 1024
 # TCP answers what it still sends with a reset.
 CLOSE_SECONDS = 1.0
 
+MASKED = 0x80
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, INVALID_DATA, POLICY, TOO_BIG = 1000, 1001, 1002, 1007, 1008, 1009
 
 
@@ -95,7 +96,17 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
     # For aiohttp's parser in pure Python; the compiled one has its own. It never stalls: nothing is queued.
     _size = 0
     _limit = 0
-    __slots__ = ("_is_closing", "_parser", "_taken", "_timer", "_timers", "_transport", "_written", "peer")
+    __slots__ = (
+        "_has_begun",
+        "_is_closing",
+        "_parser",
+        "_taken",
+        "_timer",
+        "_timers",
+        "_transport",
+        "_written",
+        "peer",
+    )
 
     def __init__(self, timers: Timers, *, max_size: int) -> None:
         # The queue's own __init__ would make the buffer that we do without.
@@ -105,6 +116,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
             self, max_size + 1, compress=False, decode_text=True
         )
         self._transport: Any = None
+        self._has_begun = False
         self._is_closing = False
         self._written = 0
         self._taken = 0
@@ -125,8 +137,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
     def listen(self, request: web.BaseRequest) -> None:
         """Take what came in behind the upgrade, which aiohttp has kept, and everything from now on."""
         http = request.protocol
-        if self._parser is not None:
-            http.set_parser(self._parser)
+        http.set_parser(_Handover(self))  # type: ignore[arg-type] # it has what is called of a parser
         if self._transport is not None:
             self._transport.set_protocol(self)
             self._transport.set_write_buffer_limits(high=UNSENT_BYTES, low=0)
@@ -174,8 +185,15 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Part of `asyncio.Protocol`."""
-        if self._parser is not None:
-            self._parser.feed_data(data)
+        if self._parser is None:
+            return
+        if not self._has_begun and len(data) > 1:
+            self._has_begun = True
+            if not data[1] & MASKED:
+                # aiohttp's parser takes it; "a server MUST close the connection" (RFC 6455, section 5.1).
+                self.set_exception(WebSocketError(PROTOCOL_ERROR, "an unmasked frame"))
+                return
+        self._parser.feed_data(data)
 
     def eof_received(self) -> bool:
         """Part of `asyncio.Protocol`: the transport closes itself."""
@@ -267,6 +285,23 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         if self.peer is not None:
             self.peer.too_slow(waiting)
         self._tell("transport error")
+
+
+class _Handover:
+    """What aiohttp takes for its parser as it lets go of the connection: passes the bytes on."""
+
+    __slots__ = ("_websocket",)
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Called with what came in behind the upgrade."""
+        self._websocket.data_received(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Called as the connection is forgotten."""
 
 
 def _kept_by_kernel(transport: Any) -> int:

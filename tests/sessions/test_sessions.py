@@ -11,8 +11,9 @@ from support.session_world import FIREFOX, IDLE_LIFE, LAPTOP, PHONE, WHOLE_LIFE,
 from auth.errors import InvalidToken, NotFound, RefreshReused, SessionExpired, SessionRevoked, TokenExpired
 from auth.events import SecurityAlert, SessionCreated, SessionEnded, SessionUpdated
 from auth.models import SYSTEM, Actor, Client, Delivery, Device, RevocationReason, TokenDelivery, User
+from auth.recent import Recent
 from auth.rotation import Verdict
-from auth.sessions import Recent, StartedSession
+from auth.sessions import StartedSession
 from auth.stores.mongo import Mongo
 from auth.tokens import RefreshToken
 

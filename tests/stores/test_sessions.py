@@ -151,6 +151,16 @@ async def test_of_fifty_callers_with_one_token_one_rotates(store: Sessions, sess
     assert after.generation == 1
 
 
+async def test_in_a_storm_of_refreshes_each_waits_its_turn_and_none_is_turned_away(
+    store: Sessions, time: Time
+) -> None:
+    sessions = [make_session(time.now, session_id=secrets.token_hex(16)) for _ in range(800)]
+    for start in range(0, len(sessions), 50):
+        await asyncio.gather(*map(store.create, sessions[start : start + 50]))
+    rotated = await asyncio.gather(*(rotate(store, session, time) for session in sessions))
+    assert rotated == sessions
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -244,6 +254,28 @@ async def test_a_confirmation_is_of_the_generation_that_was_used(
     after = await store.get(session.session_id)
     assert after is not None
     assert not after.confirmed
+
+
+async def test_confirmations_at_once_concern_each_its_own_session(store: Sessions, time: Time) -> None:
+    """They travel in one update; what is no more of the generation that was used, or revoked, stays as it is."""
+    good, rotated, revoked, unasked = made = [make_session(time.now) for _ in range(4)]
+    for each in made:
+        await store.create(each)
+    await rotate(store, rotated, time)
+    await revoke(store, revoked, time)
+    before = {each.session_id: await store.get(each.session_id) for each in made}
+    now = time.go(seconds=5)
+    await asyncio.gather(
+        *(store.confirm(each.session_id, 0, now=now) for each in (good, rotated, revoked, good)),
+        *(store.touch(each.session_id, now=now) for each in (rotated, revoked)),
+    )
+    after = {each.session_id: await store.get(each.session_id) for each in made}
+    assert after[good.session_id] == replace(good, confirmed=True, last_seen_at=now)
+    seen = before[rotated.session_id]
+    assert seen is not None
+    assert after[rotated.session_id] == replace(seen, last_seen_at=now)
+    for untouched in (revoked, unasked):
+        assert after[untouched.session_id] == before[untouched.session_id]
 
 
 async def test_a_revoked_session_is_neither_confirmed_nor_seen(
@@ -375,6 +407,30 @@ async def test_a_list_is_cut_at_two_hundred(store: Sessions, time: Time) -> None
     assert listed == made[:MAX_LISTED]
 
 
+@pytest.mark.parametrize("most", [3, MAX_LISTED + 5])
+async def test_lists_asked_for_together_are_those_that_each_would_get_alone(
+    store: Sessions, time: Time, most: int
+) -> None:
+    """Also where somebody has so many that one query would not bring all of everybody's."""
+    counts = {"ada": most, "bob": most, "cleo": most, "dora": 1, "emil": 0}
+    made = [
+        make_session(time.now, user_id=user_id, last_seen_at=time.now - timedelta(seconds=n))
+        for user_id, count in counts.items()
+        for n in range(count)
+    ]
+    made.append(make_session(time.now, user_id="dora", expires_at=time.now + timedelta(seconds=1)))
+    await asyncio.gather(*map(store.create, made))
+    later = time.now + timedelta(seconds=1)
+    asked = [(user_id, now) for user_id in counts for now in (time.now, later)]
+    together = await asyncio.gather(*(store.live_of_user(user_id, now=now) for user_id, now in asked))
+    alone = [await store.live_of_user(user_id, now=now) for user_id, now in asked]
+    # Two of one moment may come in either order.
+    for one, other in zip(together, alone, strict=True):
+        assert {each.session_id for each in one} == {each.session_id for each in other}
+        assert [each.last_seen_at for each in one] == [each.last_seen_at for each in other]
+    assert [len(listed) for listed in together[-4:]] == [2, 1, 0, 0]
+
+
 async def test_live_among(store: Sessions, session: Session, time: Time) -> None:
     ended, expired = make_session(time.now), make_session(time.now, expires_at=time.now)
     for each in (ended, expired):
@@ -385,22 +441,19 @@ async def test_live_among(store: Sessions, session: Session, time: Time) -> None
     assert await store.live_among([], now=time.now) == set()
 
 
-async def test_a_device_is_known_from_any_kept_session_of_its_user(
+async def test_a_device_is_new_that_no_kept_session_of_its_user_had_unless_it_is_the_first(
     store: Sessions, session: Session, time: Time
 ) -> None:
-    assert not await store.has_others(session)
-    assert not await store.knows_device(session)
+    assert not await store.is_new_device(session)
     again = make_session(time.now, user_id=session.user_id)
     other = make_session(time.now, user_id=session.user_id, device=Device("Firefox on Ubuntu"))
     stranger = make_session(time.now)
     for each in (again, other, stranger):
         await store.create(each)
     await revoke(store, session, time)
-    assert await store.knows_device(again)
-    assert not await store.knows_device(other)
-    assert not await store.knows_device(stranger)
-    assert await store.has_others(other)
-    assert not await store.has_others(stranger)
+    assert not await store.is_new_device(again)
+    assert await store.is_new_device(other)
+    assert not await store.is_new_device(stranger)
 
 
 async def test_roles_change_on_every_session_of_the_user(store: Sessions, session: Session, time: Time) -> None:
@@ -597,8 +650,7 @@ async def test_without_mongodb_every_method_says_unavailable(time: Time) -> None
         "touch": store.touch(one.session_id, now=time.now),
         "live_of_user": store.live_of_user(one.user_id, now=time.now),
         "live_among": store.live_among([one.session_id], now=time.now),
-        "knows_device": store.knows_device(one),
-        "has_others": store.has_others(one),
+        "is_new_device": store.is_new_device(one),
         "revoke": revoke(store, one, time),
         "revoke_all": revoke_all(store, one.user_id, time),
         "expire_one": store.expire_one(now=time.now),

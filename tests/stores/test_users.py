@@ -50,6 +50,14 @@ def verification(user: User, **changes: Any) -> dict[str, Any]:
     return values | changes
 
 
+async def test_users_asked_for_together_are_each_their_own(users: Users) -> None:
+    made = [a_user(email=f"{n}@example.org") for n in range(5)]
+    for user in made:
+        await users.create(user)
+    asked = [*(user.user_id for user in made), made[0].user_id, "unknown"]
+    assert await asyncio.gather(*map(users.by_id, asked)) == [*made, made[0], None]
+
+
 async def test_a_user_comes_back_as_it_was_stored(users: Users) -> None:
     user = a_user(username="Ada", roles=("admin",))
     await users.create(user)

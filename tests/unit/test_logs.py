@@ -47,11 +47,27 @@ def test_an_event_is_one_json_line(lines: Any) -> None:
 
 
 def test_the_request_id_is_on_every_line_in_its_context(lines: Any) -> None:
-    with structlog.contextvars.bound_contextvars(request_id="abc"):
+    with logs.about(request_id="abc"):
         structlog.get_logger("test").info("ours")
         logging.getLogger("library").warning("theirs")
+    logs.also_about(user_id="nobody")
     structlog.get_logger("test").info("outside")
     assert [line.get("request_id") for line in lines()] == ["abc", "abc", None]
+    assert not any("user_id" in line for line in lines())
+
+
+def test_what_is_learnt_on_the_way_is_on_the_lines_after_it(lines: Any) -> None:
+    with logs.about(request_id="abc"):
+        structlog.get_logger("test").info("before")
+        logs.also_about(user_id="ada")
+        structlog.get_logger("test").info("after")
+        with logs.about(request_id="def"):
+            structlog.get_logger("test").info("another")
+    assert [(line["request_id"], line.get("user_id")) for line in lines()] == [
+        ("abc", None),
+        ("abc", "ada"),
+        ("def", None),
+    ]
 
 
 def test_a_traceback_stays_on_the_line_of_its_event(lines: Any) -> None:
@@ -94,6 +110,15 @@ def test_no_secret_is_written(stream: io.StringIO, style: Any, fields: dict[str,
     assert written.count("\n") == 3
     for secret in (JWT, JWT.split(".")[1], REFRESH, PASSWORD):
         assert secret not in written
+
+
+def test_no_pattern_of_a_secret_is_passed_over_in_haste() -> None:
+    """A text without any sign of a secret is not searched: so each pattern's own text must show one."""
+    for secret in (
+        REFRESH, JWT, "$argon2id$v=19$m=65536", "Bearer abcdef123", "BASIC abcdef123", "Authorization: x1",
+        "set-cookie=a", "X-CSRF-Token: a", "PassWord=x", "passwd: x", "secret=x", "token=x", "a://user:word@host",
+    ):  # fmt: skip
+        assert logs.masked(f"before {secret} after") != f"before {secret} after"
 
 
 def test_a_secret_in_an_exception_is_not_written(lines: Any, stream: io.StringIO) -> None:

@@ -323,6 +323,62 @@ def test_the_jwks_holds_public_ed25519_signing_keys_and_nothing_else(ring: KeyRi
     assert len(ring.jwks()["keys"]) == 2
 
 
+# Remembered ----------------------------------------------------------------------------------------------
+
+
+def test_what_a_node_has_signed_it_knows_and_another_finds_the_same(ring: KeyRing) -> None:
+    signing, other = access_tokens(ring), access_tokens(ring)
+    token, _ = signing.mint(make_session(NOW), now=NOW)
+    known = run(signing.verify(token, now=NOW, again=True))
+    assert run(other.verify(token, now=NOW)) == known
+    assert [run(other.verify(token, now=NOW, again=True)) for _ in range(2)] == [known, known]
+
+
+def test_a_remembered_token_expires_all_the_same(ring: KeyRing) -> None:
+    tokens = access_tokens(ring)
+    token, expires_at = tokens.mint(make_session(NOW), now=NOW)
+    first = run(tokens.verify(token, now=NOW, again=True))
+    assert run(tokens.verify(token, now=expires_at + timedelta(seconds=4.999), again=True)) == first
+    with pytest.raises(TokenExpired):
+        run(tokens.verify(token, now=expires_at + timedelta(seconds=5), again=True))
+    with pytest.raises(InvalidToken):
+        run(tokens.verify(token, now=NOW - timedelta(seconds=10), again=True))
+
+
+def test_a_remembered_token_falls_with_its_key() -> None:
+    async def fall() -> None:
+        ring = await held_ring(lambda: NOW)
+        tokens = access_tokens(ring)
+        token, _ = tokens.mint(make_session(NOW), now=NOW)
+        assert await tokens.verify(token, now=NOW, again=True)
+        ring._store.keys = [key for key in ring._store.keys if key.key_id != ring.current.key_id]
+        await ring.reload()
+        for again in (True, False):
+            with pytest.raises(InvalidToken):
+                await tokens.verify(token, now=NOW, again=again)
+
+    run(fall())
+
+
+def test_one_remembered_token_vouches_for_no_other(ring: KeyRing) -> None:
+    tokens = access_tokens(ring)
+    token, _ = tokens.mint(make_session(NOW), now=NOW)
+    run(tokens.verify(token, now=NOW, again=True))
+    for other in (token[:-1], token + "A", token.swapcase(), " " + token, token + "\udc80", ""):
+        with pytest.raises(InvalidToken):
+            run(tokens.verify(other, now=NOW, again=True))
+
+
+def test_what_is_refused_is_not_remembered(ring: KeyRing) -> None:
+    tokens = access_tokens(ring)
+    token, _ = AccessTokens(ring, issuer=ISSUER, audience="other", lifetime=timedelta(hours=1)).mint(
+        make_session(NOW), now=NOW
+    )
+    for _ in range(2):
+        with pytest.raises(InvalidToken):
+            run(tokens.verify(token, now=NOW, again=True))
+
+
 # Forgeries -----------------------------------------------------------------------------------------------
 
 
@@ -345,8 +401,10 @@ def test_the_forger_works_well(ring: KeyRing, genuine: Genuine) -> None:
 def test_no_forgery_is_accepted(forgery: Forgery, ring: KeyRing, genuine: Genuine) -> None:
     token = forgery.make(genuine)
     assert token != genuine.token
-    with pytest.raises(InvalidToken):
-        run(access_tokens(ring).verify(token, now=NOW))
+    tokens = access_tokens(ring)
+    for again in (False, True, True):
+        with pytest.raises(InvalidToken):
+            run(tokens.verify(token, now=NOW, again=again))
 
 
 @given(data=st.data())

@@ -2,8 +2,8 @@
 
 Vigil accepts one algorithm, under header bytes of its own, with keys of its own; most vectors are about
 what it never does. They are used in two ways:
-- the signature file shows that the library beneath judges signatures as we rely on it to: with the
-  algorithm pinned from the key and not from the token;
+- the signature file shows that the library that we tell other services to verify with judges signatures as
+  they rely on it to: with the algorithm pinned from the key and not from the token;
 - the signature file again, and the key file, show that none of it gets past Vigil itself.
 """
 
@@ -85,7 +85,7 @@ def test_the_files_are_whole() -> None:
 
 
 def test_the_library_judges_signatures_as_wycheproof_does() -> None:
-    """With the algorithm pinned, as `AccessTokens` pins it; the eight it does not are told one by one."""
+    """With the algorithm pinned, as `AccessTokens` has only one; the eight it does not are told one by one."""
     different = {
         test["tcId"]
         for key, test in vectors("signature")
