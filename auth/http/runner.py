@@ -1,20 +1,134 @@
 """The server's edge below the application: what is not even HTTP is refused in the contract's form too.
 
 aiohttp answers bytes that it cannot parse by itself, before any middleware, in plain text that repeats them.
+And it waits for a request for as long as a peer likes to send it, a byte at a time (slowloris): here its headers
+must arrive within 10 s, and so must its body after them.
 """
 
+import asyncio
 import secrets
+from collections import OrderedDict
+from typing import Any
 
+import structlog
 from aiohttp import web
+from aiohttp.streams import StreamReader
 
 from auth.errors import AuthError, InvalidRequest
 from auth.http.answers import failure
+
+# How long a peer may take to send a request's headers, and then its body.
+REQUEST_SECONDS = 10.0
+# How long a connection may stay open between two requests; a proxy in front should close its own earlier.
+IDLE_SECONDS = 75.0
+# How late a connection may be closed: under attack many are, in one go.
+SWEEP_SECONDS = 0.5
+
+# The key of a request under which a call may be left for when its peer hangs up before it was answered.
+ON_GONE = "vigil.on_gone"
+
+log = structlog.get_logger()
+
+
+class Arrivals:
+    """The connections that owe us the rest of a request, the longest waiting first.
+
+    Every one has the same time, so their order is that of their deadlines: one timer serves them all, and a
+    request that comes in one piece, as nearly all do, costs none.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._deadlines: OrderedDict[Protocol, float] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
+    def begin(self, connection: "Protocol") -> None:
+        """The connection owes us something from now on."""
+        self._deadlines.pop(connection, None)
+        self._deadlines[connection] = deadline = self._loop.time() + REQUEST_SECONDS
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._sweep)
+
+    def end(self, connection: "Protocol") -> None:
+        """What it owed has come, or it is gone."""
+        self._deadlines.pop(connection, None)
+
+    def __contains__(self, connection: "Protocol") -> bool:
+        return connection in self._deadlines
+
+    def _sweep(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        late = 0
+        while self._deadlines:
+            connection, deadline = next(iter(self._deadlines.items()))
+            if deadline > now:
+                self._timer = self._loop.call_at(max(deadline, now + SWEEP_SECONDS), self._sweep)
+                break
+            del self._deadlines[connection]
+            connection.cut()
+            late += 1
+        if late:
+            log.info("slow_requests_closed", connections=late)
 
 
 class Protocol(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ()
+    __slots__ = ("_arrivals", "_body", "_heads")
+
+    def __init__(self, manager: "Server", *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+        super().__init__(manager, loop=loop, **options)
+        self._arrivals = manager.arrivals
+        self._heads = 0
+        self._body: StreamReader | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A peer has come: it owes us a request."""
+        super().connection_made(transport)
+        self._arrivals.begin(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The peer is gone: whoever holds its request back is told, under `ON_GONE`."""
+        self._arrivals.end(self)
+        request = self._current_request
+        on_gone = None if request is None else request.get(ON_GONE)
+        super().connection_lost(exc)
+        if on_gone is not None:
+            on_gone()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, and note what is still owed behind them."""
+        super().data_received(data)
+        if self._payload_parser is None:
+            self._take_stock(data)
+
+    def _take_stock(self, data: bytes) -> None:
+        if self._request_count != self._heads:
+            self._heads = self._request_count
+            self._body = self._messages[-1][1] if self._messages else None
+            if self._body is not None and not self._body.is_eof():
+                self._arrivals.begin(self)
+                return
+            self._body = None
+            self._arrivals.end(self)
+        elif self._body is not None:
+            if self._body.is_eof():
+                self._body = None
+                self._arrivals.end(self)
+        elif data and not self._upgraded and self not in self._arrivals:
+            # The first bytes of another request. One that is taken up as a WebSocket owes nothing more.
+            self._arrivals.begin(self)
+
+    def cut(self) -> None:
+        """Drop the peer, whatever still waits for it to read."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None:
+            transport.abort()
 
     def handle_error(
         self,
@@ -24,6 +138,8 @@ class Protocol(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - aiohttp's words repeat what was sent
     ) -> web.StreamResponse:
         """Answer a request that could not be parsed, or whose handler failed outside our middlewares."""
+        if isinstance(exc, ConnectionError) and self.transport is None:
+            raise exc  # the peer hung up, or was cut off, before its body had come: nobody to answer, no failure
         self.log_exception("Error handling request", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
@@ -39,6 +155,10 @@ class Protocol(web.RequestHandler):
 class Server(web.Server):
     """Makes a `Protocol` for each connection."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.arrivals = Arrivals(self._loop)
+
     def __call__(self) -> web.RequestHandler:
         return Protocol(self, loop=self._loop, **self._kwargs)
 
@@ -50,7 +170,7 @@ class HttpRunner(web.AppRunner):
     """
 
     def __init__(self, app: web.Application, *, shutdown_timeout: float = 5) -> None:
-        super().__init__(app, access_log=None, shutdown_timeout=shutdown_timeout)
+        super().__init__(app, access_log=None, shutdown_timeout=shutdown_timeout, keepalive_timeout=IDLE_SECONDS)
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()

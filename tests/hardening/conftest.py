@@ -1,0 +1,79 @@
+"""A node to be attacked, one who lives on it meanwhile, and the library as it comes, to be attacked beside it."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from pymongo import MongoClient
+from support.clients import Api, Login
+from support.nodes import ROOT, Installation, Node, ServiceUrls
+from support.raw_socket import RawSocket
+
+PROBE = "tests/realtime/apps/probe.py:probe"
+
+
+@pytest.fixture(scope="session")
+def attacked(services: ServiceUrls) -> Iterator[Node]:
+    """A node of its own with the probe application; whatever was done to it, it stops as it should."""
+    installation = Installation(services)
+    node = installation.start(VIGIL_APPLICATION=PROBE)
+    yield node
+    assert node.stop() == 0
+    with MongoClient(services.mongo, serverSelectionTimeoutMS=5000) as client:
+        client.drop_database(installation.name)
+
+
+@pytest.fixture(scope="session")
+def victim(attacked: Node) -> Login:
+    """A device that is logged in there."""
+
+    async def make() -> Login:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+            api = Api(attacked.url, http)
+            return await api.login(await api.register())
+
+    with asyncio.Runner() as runner:
+        return runner.run(make())
+
+
+@pytest.fixture
+def token(victim: Login) -> dict[str, str]:
+    """Its handshake."""
+    return {"token": victim.access_token}
+
+
+@pytest.fixture
+async def watching(attacked: Node, token: dict[str, str]) -> AsyncIterator[RawSocket]:
+    """Its socket, which is served before the test and after it; and nothing was raised through the node."""
+    before = len(attacked.log)
+    async with RawSocket.open(attacked.url) as raw:
+        assert (await raw.connect(token)).kind == "0"
+        yield raw
+        assert (await raw.ask("sessions-list", {}))["ok"] is True
+    assert attacked.process.poll() is None
+    assert "Traceback" not in "\n".join(attacked.log[before:])
+
+
+@pytest.fixture(scope="session")
+def stock() -> Iterator[Node]:
+    """The library as it comes, in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("stock_server.py"))],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    node = Node(process, process.stdout.readline().removeprefix("listening on ").strip())
+    reading = threading.Thread(target=lambda: node.log.extend(process.stdout or ()), daemon=True)
+    reading.start()
+    yield node
+    node.kill()
+    reading.join()
+    process.stdout.close()

@@ -1,0 +1,147 @@
+"""Who has not authenticated: gone in 5 s whatever it does meanwhile, and not let in any number of times."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from support.raw_socket import HANDSHAKE, Polling, RawSocket
+from support.waiting import Stopwatch
+from support.wire import PING, TEXT, Wire, frame
+
+AUTHENTICATE_SECONDS = 5
+# By which time a busy machine has noticed, and long before Engine.IO's own timeout of 45 s.
+LATE_SECONDS = 5
+
+
+async def quiet(wire: Wire) -> None:
+    await asyncio.sleep(60)
+
+
+async def answers_pings_that_nobody_sent(wire: Wire) -> None:
+    while True:
+        wire.send("3")
+        wire.write(frame(PING, b"still there?"))
+        await asyncio.sleep(0.2)
+
+
+async def tries_tokens(wire: Wire) -> None:
+    while True:
+        wire.send('40{"token":"x"}')
+        await asyncio.sleep(0.5)
+
+
+async def tries_namespaces(wire: Wire) -> None:
+    while True:
+        wire.send('40/admin,{"token":"x"}')
+        await asyncio.sleep(0.5)
+
+
+async def dribbles_one_message(wire: Wire) -> None:
+    wire.write(frame(TEXT, b"40", fin=False))
+    while True:
+        wire.write(frame(0, b" ", fin=False))
+        await asyncio.sleep(0.2)
+
+
+BEHAVIOUR = (
+    quiet, answers_pings_that_nobody_sent, tries_tokens, tries_namespaces, dribbles_one_message
+)  # fmt: skip
+
+
+@asynccontextmanager
+async def behaving(url: str, behaviour: Any):
+    async with Wire.open(url) as wire:
+        acting = asyncio.create_task(behaviour(wire))
+        yield wire
+        acting.cancel()
+
+
+async def test_who_does_not_authenticate_is_gone_in_five_seconds_whatever_it_does(
+    attacked, http, token, watching
+) -> None:
+    async def lasts(behaviour: Any) -> float:
+        watch = Stopwatch()
+        async with behaving(attacked.url, behaviour) as wire:
+            assert await wire.until_closed(timeout=20) is not None, "closed without a close frame"
+        return watch.seconds
+
+    async def polls(says: bytes | None) -> float:
+        watch = Stopwatch()
+        polling = await Polling.open(attacked.url, http)
+        resting = asyncio.create_task(polling.rest(timeout=20))
+        while says is not None and not resting.done():
+            await polling.send(says)
+            await asyncio.sleep(0.3)
+        await resting
+        return watch.seconds
+
+    watch = Stopwatch()
+    async with RawSocket.open(attacked.url) as friend:
+        await friend.connect(token)
+        times = await asyncio.gather(*map(lasts, BEHAVIOUR), polls(None), polls(b"3"))
+        if watch.seconds > AUTHENTICATE_SECONDS + 1:  # who did authenticate is still here
+            assert (await friend.ask("sessions-list", {}))["ok"] is True
+    assert all(AUTHENTICATE_SECONDS - 0.5 <= each <= AUTHENTICATE_SECONDS + LATE_SECONDS for each in times), times
+
+
+async def test_it_is_gone_also_when_it_never_reads_and_never_polls(attacked, http, watching) -> None:
+    polling = await Polling.open(attacked.url, http)
+    watch = Stopwatch()
+    while await polling.send(b"3") == 200:
+        assert watch.seconds < AUTHENTICATE_SECONDS + LATE_SECONDS
+        await asyncio.sleep(0.3)
+    assert watch.seconds > AUTHENTICATE_SECONDS - 1
+
+
+class TestHandshakesOfOneAddress:
+    """Also those that stop at Engine.IO, and never say who they are."""
+
+    LIMIT = 12
+
+    @pytest.fixture
+    def limited(self, start_node):
+        return start_node(VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_SOCKET_CONNECTS=f"{self.LIMIT}/minute")
+
+    @pytest.mark.parametrize("transport", ["polling", "websocket"])
+    async def test_they_are_bounded(self, limited, http, transport: str) -> None:
+        opened = 0
+        for _ in range(5 * self.LIMIT):
+            if transport == "polling":
+                async with http.get(limited.url + HANDSHAKE + "polling") as answer:
+                    status, headers = answer.status, dict(answer.headers)
+            else:
+                async with Wire.open(limited.url, greeted=False) as wire:
+                    status, headers = read_head(wire.said)
+            if status == 429:
+                assert 0 < int(headers["Retry-After"]) <= 60
+            else:
+                assert status in {200, 101}
+                opened += 1
+        assert opened <= 2 * self.LIMIT
+        # It says nothing of who has a connection already, nor of anything but live sockets.
+        async with http.get(limited.url + "/health/live") as answer:
+            assert answer.status == 200
+
+    async def test_a_connection_that_is_there_is_not_a_handshake(self, limited, http) -> None:
+        polling = await Polling.open(limited.url, http)
+        for _ in range(3 * self.LIMIT):
+            assert await polling.send(b"3") == 200
+
+
+def read_head(head: str) -> tuple[int, dict[str, str]]:
+    first, *lines = head.strip().split("\r\n")
+    return int(first.split()[1]), dict(line.split(": ", 1) for line in lines)
+
+
+async def test_the_stock_keeps_strangers_and_lets_in_any_number(stock, http) -> None:
+    watch = Stopwatch()
+    async with behaving(stock.url, answers_pings_that_nobody_sent) as wire:
+        async with asyncio.timeout(60):
+            opened = 0
+            while opened < 300 or watch.seconds < AUTHENTICATE_SECONDS + 2:
+                async with http.get(stock.url + HANDSHAKE + "polling") as answer:
+                    assert answer.status == 200
+                opened += 1
+        # Nobody yet, and welcome.
+        assert (await wire.connect()).kind == "0"
