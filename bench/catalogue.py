@@ -1,0 +1,38 @@
+"""Every line of the table, and which group of scenarios measures it."""
+
+from bench.http_scenarios import SCENARIOS as HTTP
+from bench.http_scenarios import requests
+from bench.load import Group
+from bench.measures import Scenario
+from bench.revocation_scenario import revocation_on_one_node, revocation_on_two_nodes
+from bench.socket_scenarios import SCENARIOS as SOCKETS
+from bench.socket_scenarios import sockets
+from bench.storm_scenario import SCENARIOS as STORM
+from bench.storm_scenario import expiry_storm
+
+SCENARIOS = (
+    Scenario("handshake", "authenticated handshake", "handshake"),
+    Scenario("idle", "idle socket", "socket", figure="bytes", target=1.0),
+    Scenario("push_1", "push to one user, 1 socket", "push"),
+    Scenario("push_3", "push to one user, 3 sockets", "push"),
+    Scenario("push_room", "push to a room of everybody", "socket"),
+    Scenario("reauthenticate", "re-authentication, token of the session's refresh", "token"),
+    Scenario("reauthenticate_unseen", "re-authentication, token minted elsewhere", "token"),
+    Scenario("expiry_storm", "expiry storm: warn, refresh, re-authenticate", "socket"),
+    Scenario("revocation_1", "revocation to close, one node", "revocation"),
+    Scenario("revocation_2", "revocation to close, two nodes", "revocation"),
+    Scenario("me", "GET /me, token seen before", "request"),
+    Scenario("me_fresh", "GET /me, token never seen", "request"),
+    Scenario("refresh", "POST /refresh", "request"),
+    Scenario("sessions", "GET /sessions, 5 devices", "request"),
+    Scenario("login", "POST /login, whole", "request", target=None),
+    Scenario("login_rest", "POST /login, all but argon2", "of a login", figure="share", target=10.0),
+)
+GROUPS: tuple[tuple[Group, frozenset[str]], ...] = (
+    (sockets, frozenset(SOCKETS)),
+    (expiry_storm, frozenset(STORM)),
+    (revocation_on_one_node, frozenset({"revocation_1"})),
+    (revocation_on_two_nodes, frozenset({"revocation_2"})),
+    (requests, frozenset(HTTP)),
+)
+KEYS = tuple(scenario.key for scenario in SCENARIOS)

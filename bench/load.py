@@ -1,0 +1,154 @@
+"""Drives a server: so many at a time, each one timed, and the server's CPU read around all of it."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from bench import profiles
+from bench.accounting import Clocks
+from bench.client import LoadError
+from bench.measures import Measure, Results, per_unit, waits
+from bench.peers import Peer, Stand
+from bench.profiles import Profile
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+# What a server puts off until after its answer is its work too.
+SETTLE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much is measured."""
+
+    rounds: int
+    sockets: int
+    # A share of the full number of requests, pushes and revocations.
+    scale: float = 1.0
+    profile: bool = False
+    # How long the tokens of the expiry storm live, which also sets how close their warnings come; None: by the
+    # number of sockets.
+    storm_seconds: int | None = None
+
+    def units(self, full: int) -> int:
+        """So many of something, at this scale."""
+        return max(round(full * self.scale), 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Used(Generic[R]):
+    """What a piece of work took of the servers, and what came of it."""
+
+    cpu: float
+    loop_cpu: float
+    # The share of its core that the server was busy, while there was something to do.
+    busy: float
+    profile: Profile | None
+    result: R
+
+
+async def drive(jobs: Iterable[J], act: Callable[[J], Awaitable[R]], *, at_once: int) -> list[R]:
+    """Do every job, `at_once` at a time; the results, in the order in which they came."""
+    results: list[R] = []
+    waiting = iter(jobs)
+
+    async def work() -> None:
+        for job in waiting:
+            results.append(await act(job))  # noqa: PERF401 - several workers share the list
+
+    await gather(work() for _ in range(at_once))
+    return results
+
+
+async def gather(work: Iterable[Awaitable[R]]) -> list[R]:
+    """As `asyncio.gather`, but nothing is left running when one fails."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def measured(stand: Stand, work: Awaitable[R]) -> Used[R]:
+    """Await `work` and read what it cost the servers, what they put off included."""
+    gc.collect()
+    gc.disable()
+    try:
+        if stand.profiled:
+            profiles.begin(stand.pids)
+        clocks, begun = Clocks(stand.pids), now()
+        result = await work
+        busy = clocks.used() / (now() - begun)
+        await asyncio.sleep(SETTLE_SECONDS)
+        stand.check()
+        cpu, loop_cpu = clocks.used(), clocks.used_by_loops()
+        profile = await profiles.fetch(stand.profiled, stand.pids) if stand.profiled else None
+        return Used(cpu, loop_cpu, busy, profile, result)
+    except OSError as error:
+        stand.check()
+        raise LoadError(f"{stand.peer.name}: {error}") from error
+    finally:
+        gc.enable()
+
+
+@dataclass
+class Round:
+    """One peer's turn at one group of scenarios in one round."""
+
+    stand: Stand
+    options: Options
+    wanted: frozenset[str]
+    number: int
+    results: Results
+
+    @property
+    def peer(self) -> Peer:
+        """Who is being measured."""
+        return self.stand.peer
+
+    def wants(self, *scenarios: str) -> bool:
+        """Whether any of them is to be measured here."""
+        return bool((self.wanted - self.peer.skips).intersection(scenarios))
+
+    def record_cpu(
+        self,
+        scenario: str,
+        used: Used[Any],
+        seconds: Sequence[float],
+        *,
+        units: int | None = None,
+        **details: float,
+    ) -> None:
+        """Keep what each of so many units cost, and how long they were waited for: a unit each, unless said."""
+        count = units or len(seconds)
+        if used.profile is not None and scenario in self.wanted:
+            self.results.profiles[scenario] = used.profile
+        measure = self._measure(scenario, per_unit(used.cpu, count), count, details)
+        p50, p99 = waits(seconds)
+        self._keep(replace(measure, p50=p50, p99=p99, busy=used.busy))
+
+    def record(self, scenario: str, value: float, units: int, **details: float) -> None:
+        """Keep one figure that nobody waits for."""
+        self._keep(self._measure(scenario, value, units, details))
+
+    def _measure(self, scenario: str, value: float, units: int, details: dict[str, float]) -> Measure:
+        return Measure(scenario, self.peer.name, self.number, value, units, details=details)
+
+    def _keep(self, measure: Measure) -> None:
+        if measure.scenario in self.wanted:
+            self.results.measures.append(measure)
+
+
+Group = Callable[[Round], Awaitable[None]]
+
+
+def now() -> float:
+    """The clock of every wait."""
+    return time.perf_counter()

@@ -1,0 +1,28 @@
+"""Becomes `server.py serve` with the bench's settings; the process stays the same.
+
+To be profiled it runs that file itself instead, beside the sampler.
+"""
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+from bench.peer_vigil.vigil_environ import vigil_environ
+from bench.sampler import Sampler
+
+SERVER = Path(__file__).resolve().parents[2] / "server.py"
+
+
+def main() -> None:
+    """Serve."""
+    if folder := os.environ.get("BENCH_PROFILE"):
+        os.environ.update(vigil_environ())
+        Sampler(Path(folder)).install()
+        sys.argv = [str(SERVER), "serve"]
+        runpy.run_path(str(SERVER), run_name="__main__")
+    os.execve(sys.executable, [sys.executable, str(SERVER), "serve"], vigil_environ())  # noqa: S606 - that is the point
+
+
+if __name__ == "__main__":
+    main()

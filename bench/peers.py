@@ -1,0 +1,259 @@
+"""The servers that are compared, each a command to serve, one to seed its database and one to mint tokens.
+
+All of them get the same environment (`BENCH_…`), the same MongoDB and the same Redis, each with a database of
+its own.
+"""
+
+import json
+import os
+import secrets
+import shlex
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import redis.asyncio
+from pymongo import AsyncMongoClient
+
+from bench.accounting import Cores
+from bench.client import LoadError
+from bench.processes import Child, run, spawn
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+NODE_FOLDER = HERE / "peer-node"
+PASSWORD = "bench-password-8341"  # noqa: S105 - of made-up users in a database that is thrown away
+INSTALL_SECONDS = 600.0
+TOKEN_SECONDS = 900
+OWN_SETTINGS = ("VIGIL_", "BENCH_")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One server to be measured. `skips`: scenarios it does not take part in."""
+
+    name: str
+    title: str
+    folder: Path
+    serve: tuple[str, ...]
+    seed: tuple[str, ...]
+    mint: tuple[str, ...]
+    argon2: tuple[str, ...]
+    skips: frozenset[str] = frozenset()
+    # Whether its server can take samples of itself (sampler.py).
+    samples: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The MongoDB and the Redis that all peers share."""
+
+    mongo_url: str
+    redis_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A seeded session and its tokens."""
+
+    user_id: str
+    email: str
+    session_id: str
+    access_token: str
+    refresh_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One running process of a peer."""
+
+    child: Child
+    host: str
+    port: int
+
+
+def python_peer(name: str, title: str, folder: Path, prefix: str, skips: frozenset[str] = frozenset()) -> Peer:
+    """A peer whose three commands are Python files in a folder of this one."""
+    python = sys.executable
+    serve, seed, mint = ((python, str(folder / f"{prefix}_{part}.py")) for part in ("server", "seed", "mint"))
+    return Peer(
+        name,
+        title,
+        ROOT,
+        serve,
+        seed,
+        mint,
+        (python, str(HERE / "argon2_cost.py")),
+        skips,
+        samples=prefix == "vigil",
+    )
+
+
+def node_peer() -> Peer:
+    """The Node peer: its commands are the scripts of its package.json, run without npm in between."""
+    scripts = json.loads((NODE_FOLDER / "package.json").read_text())["scripts"]
+    serve, seed, mint = (tuple(shlex.split(scripts[name])) for name in ("start", "seed", "mint"))
+    argon2 = ("node", str(HERE / "argon2_cost.cjs"), str(NODE_FOLDER))
+    return Peer("node", "Node", NODE_FOLDER, serve, seed, mint, argon2)
+
+
+async def install_node_peer(cores: Cores) -> None:
+    """Fetch the Node peer's packages on first use. Raises `LoadError` with what is missing."""
+    for tool in ("node", "npm"):
+        if shutil.which(tool) is None:
+            raise LoadError(f"{tool} is missing: install Node.js 20 or newer, or use --peers vigil,stock")
+    if not (NODE_FOLDER / "package-lock.json").is_file():
+        raise LoadError("bench/peer-node is not there: use --peers vigil,stock")
+    installed, wanted = NODE_FOLDER / "node_modules/.package-lock.json", NODE_FOLDER / "package-lock.json"
+    if installed.is_file() and installed.stat().st_mtime >= wanted.stat().st_mtime:
+        return
+    await run(
+        ("npm", "ci", "--no-audit", "--no-fund"),
+        name="npm ci",
+        environ=os.environ,
+        cores=cores.load | cores.server,
+        cwd=NODE_FOLDER,
+        timeout=INSTALL_SECONDS,
+    )
+
+
+@asynccontextmanager
+async def running_services(folder: Path, cores: Cores) -> AsyncIterator[Services]:
+    """A private MongoDB and Redis on the load's cores."""
+    child = await spawn(
+        (sys.executable, str(ROOT / "server.py"), "services"),
+        name="MongoDB and Redis",
+        environ=_clean_environ() | {"VIGIL_DATA_DIR": str(folder)},
+        cores=cores.load,
+        cwd=ROOT,
+    )
+    try:
+        mongo_url = await child.wait_for("VIGIL_MONGO_URL=")
+        redis_url = await child.wait_for("VIGIL_REDIS_URL=")
+        child.follow()
+        yield Services(mongo_url, redis_url)
+    finally:
+        await child.stop()
+
+
+@dataclass
+class Stand:
+    """One peer with a fresh database, for one group of scenarios."""
+
+    peer: Peer
+    services: Services
+    cores: Cores
+    # Where the servers leave their samples, if they are to take any.
+    profiled: Path | None = None
+    servers: list[Server] = field(default_factory=list)
+    _name: str = field(default_factory=lambda: f"bench_{secrets.token_hex(4)}")
+    _secret: str = field(default_factory=lambda: secrets.token_hex(32))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for server in self.servers:
+            await server.child.stop()
+        client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(self.services.mongo_url)
+        await client.drop_database(self._name)
+        await client.close()
+        async with redis.asyncio.from_url(self.services.redis_url) as keys:
+            await keys.flushall()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that serve."""
+        return [server.child.pid for server in self.servers]
+
+    async def seed(self, users: int, per_user: int) -> list[Login]:
+        """Verified users with live sessions, by the peer's own code."""
+        output = await self._run(self.peer.seed, "--users", str(users), "--sessions-per-user", str(per_user))
+        logins = [_login(line) for line in output.splitlines() if line.startswith("{")]
+        if len(logins) != users * per_user:
+            raise LoadError(f"{self.peer.name} seeded {len(logins)} sessions instead of {users * per_user}")
+        return logins
+
+    async def mint(self, logins: Sequence[Login], *, seconds: int | None = None) -> list[str]:
+        """A fresh access token for each session."""
+        lifetime = () if seconds is None else ("--seconds", str(seconds))
+        wanted = [login.session_id for login in logins]
+        output = await self._run(self.peer.mint, *lifetime, stdin="\n".join(wanted) + "\n")
+        minted = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        if [entry["sessionId"] for entry in minted] != wanted:
+            raise LoadError(f"{self.peer.name} minted {len(minted)} tokens instead of {len(wanted)}, or others")
+        return [entry["accessToken"] for entry in minted]
+
+    async def argon2_seconds(self) -> float:
+        """CPU seconds of verifying one password with the peer's own library, on the server's core."""
+        return float(json.loads(await self._run(self.peer.argon2, cores=self.cores.server))["cpuSeconds"])
+
+    async def start(self, nodes: int = 1) -> Server:
+        """Start the peer's processes; the first of them."""
+        for _ in range(nodes):
+            child = await spawn(
+                self.peer.serve,
+                name=self.peer.name,
+                environ=self._environ(),
+                cores=self.cores.server,
+                cwd=self.peer.folder,
+            )
+            # Listed first: whatever happens now, it is stopped.
+            self.servers.append(Server(child, "", 0))
+            url = await child.wait_for("listening on ")
+            host, _, port = url.removeprefix("http://").rpartition(":")
+            self.servers[-1] = Server(child, host, int(port))
+            child.follow()
+        return self.servers[0]
+
+    def check(self) -> None:
+        """Raise `LoadError` when a server has died."""
+        for server in self.servers:
+            server.child.check()
+
+    async def _run(
+        self, command: Sequence[str], *arguments: str, stdin: str = "", cores: frozenset[int] | None = None
+    ) -> str:
+        return await run(
+            (*command, *arguments),
+            name=f"{self.peer.name}: {Path(command[1]).name}",
+            environ=self._environ(),
+            cores=cores or self.cores.load | self.cores.server,
+            cwd=self.peer.folder,
+            stdin=stdin,
+        )
+
+    def _environ(self) -> dict[str, str]:
+        return _clean_environ() | {
+            "BENCH_PORT": str(_free_port()),
+            "BENCH_TOKEN_SECONDS": str(TOKEN_SECONDS),
+            "BENCH_MONGO_URL": self.services.mongo_url,
+            "BENCH_REDIS_URL": self.services.redis_url,
+            "BENCH_DATABASE": self._name,
+            "BENCH_PREFIX": self._name,
+            "BENCH_SECRET": self._secret,
+            "NODE_ENV": "production",
+            "PYTHONPATH": str(ROOT),
+            **({"BENCH_PROFILE": str(self.profiled)} if self.profiled else {}),
+        }
+
+
+def _clean_environ() -> dict[str, str]:
+    """This process's environment without settings that are meant for another server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _login(line: str) -> Login:
+    entry: Mapping[str, str] = json.loads(line)
+    return Login(entry["userId"], entry["email"], entry["sessionId"], entry["accessToken"], entry["refreshToken"])

@@ -1,0 +1,98 @@
+"""Bytes of what a server keeps in its stores: of keys that sockets left in Redis, of documents in MongoDB.
+
+Documents are real ones; since pages of an index are not filled by a few, many copies with other ids are added.
+"""
+
+import secrets
+import statistics
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from bench.peers import Login
+from realtime.keys import Keys
+from realtime.user_log import LOG_LENGTH
+
+# Both drivers' types say less than is used of them here.
+Redis = Any
+Database = Any
+Document = dict[str, Any]
+
+COLLECTIONS = ("users", "sessions", "audit_events")
+ORIGINALS, BATCH = 200, 2000
+# What an index finds a document by: a copy has its own.
+IDS = ("userId", "sessionId")
+NAMES = ("emailKey", "email", "usernameKey", "username")
+TIMES = ("lastSeenAt", "expiresAt", "purgeAt", "at", "removeAt", "loggedInAt", "rotatedAt")
+
+
+async def key_sizes(store: Redis, keys: Keys, logins: Sequence[Login]) -> dict[str, float]:
+    """Means of `MEMORY USAGE` over users' keys, of one member of the node's set, and of a log that is full."""
+    users = sorted({login.user_id for login in logins})
+
+    async def mean(read: Callable[..., Awaitable[Any]], key: Callable[[str], str], **options: int) -> float:
+        found = [await read(key(user), **options) for user in users]
+        return statistics.mean(size or 0 for size in found)
+
+    sizes = {
+        "sockets_key": await mean(store.memory_usage, keys.sockets, samples=0),
+        "log_key": await mean(store.memory_usage, keys.log, samples=0),
+        "meta_key": await mean(store.memory_usage, keys.meta, samples=0),
+        "log_events": await mean(store.xlen, keys.log),
+    }
+    async for key in store.scan_iter(keys.node_sockets("*")):
+        sizes["node_member"] = await store.memory_usage(key, samples=0) / await store.scard(key)
+    return sizes | await _full_log(store, keys.log(users[0]))
+
+
+async def _full_log(store: Redis, log: str) -> dict[str, float]:
+    """A log as long as it gets, of the events that fill it: devices coming and going."""
+    frame = (await store.xrevrange(log, count=1))[0][1][b"f"]
+    copy = f"{log}:full"
+    for number in range(LOG_LENGTH):
+        await store.xadd(copy, {"f": frame}, id=f"{1_700_000_000_000 + number * 977}-0", maxlen=LOG_LENGTH)
+    size = await store.memory_usage(copy, samples=0)
+    await store.delete(copy)
+    return {"log_key_full": size, "log_frame": len(frame)}
+
+
+async def document_sizes(database: Database, copies: int) -> dict[str, dict[str, Any]]:
+    """Bytes of one document and of its index entries in each collection, with so many copies in it."""
+    for name in COLLECTIONS:
+        originals = [document async for document in database[name].find({}, limit=ORIGINALS)]
+        for begin in range(0, copies, BATCH):
+            numbers = range(begin, min(begin + BATCH, copies))
+            batch = [_copy(originals[number % len(originals)]) for number in numbers]
+            await database[name].insert_many(batch, ordered=False)
+    await database.client.admin.command("fsync")
+    return {name: _of_one(await database.command("collStats", name)) for name in COLLECTIONS}
+
+
+def _of_one(stats: Document) -> dict[str, Any]:
+    count = stats["count"]
+    return {
+        "document": stats["avgObjSize"],
+        "stored": stats["storageSize"] / count,
+        "indexes": stats["totalIndexSize"] / count,
+        "count": count,
+        "each_index": {key: round(value / count, 1) for key, value in stats["indexSizes"].items()},
+    }
+
+
+def _copy(document: Document) -> Document:
+    copy = dict(document)
+    aside = timedelta(seconds=secrets.randbelow(600_000), milliseconds=secrets.randbelow(1000))
+    if isinstance(copy["_id"], str):
+        copy["_id"] = secrets.token_hex(16)
+    else:
+        del copy["_id"]
+    for name in IDS:
+        if copy.get(name):
+            copy[name] = secrets.token_hex(16)
+    for name in NAMES:
+        if name in copy:
+            copy[name] = secrets.token_hex(5) + copy[name]
+    for name in TIMES:
+        if copy.get(name) is not None:
+            copy[name] += aside
+    return copy
