@@ -5,7 +5,9 @@ handlers. Ours is what happens to bytes: strict decoding, one way in and one way
 task or a queue of its own, and WebSocket frames that are written once for all who get them.
 
     websocket.py   RFC 6455 over a transport that HTTP has let go of
-    connection.py  one Engine.IO connection, by WebSocket or long polling
+    connection.py  one Engine.IO connection: what comes in, heartbeats, the end
+    polling.py     what waits for a peer that polls, and the poll that waits for it
+    upgrade.py     a WebSocket on trial for a connection that polls
     server.py      Engine.IO over HTTP: open, poll, post, upgrade
     packets.py     what the wire may say
     rooms.py       who is in which room, and what is sent to them

@@ -5,7 +5,7 @@ something (the handshake, for Redis) makes a task, and holds the peer up while i
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import structlog
@@ -15,22 +15,18 @@ from engineio.packet import Packet
 
 from auth.metrics import Metrics
 from realtime.engine import frames
-from realtime.engine.packets import Malformed, write_payload
+from realtime.engine.packets import Malformed
+from realtime.engine.polling import NOOP, Polling
 from realtime.engine.timers import Timer, Timers
-from realtime.engine.websocket import INVALID_DATA, MAX_WAITING_BYTES, MAX_WAITING_SECONDS, NORMAL, WebSocket
+from realtime.engine.upgrade import Probe
+from realtime.engine.websocket import INVALID_DATA, NORMAL, WebSocket
 
-# What waits for a peer that polls, and how long; one that lets more pile up is dropped.
-MAX_WAITING_PACKETS = 1024
 # What a peer sent behind a message that is still worked on; reading is held up, so this is one read's worth.
 MAX_UNREAD = 1024
 # How long the last words of a closed connection are kept for a peer that polls.
 LAST_WORDS_SECONDS = 5.0
 
-# Under this key of a request the HTTP edge (auth/http/runner.py) finds whom to tell that its peer hung up.
-ON_GONE = "vigil.on_gone"
-
-PING, PONG, NOOP, CLOSE = b"2", "3", b"6", b"1"
-PROBE, PROBED, UPGRADE = "2probe", b"3probe", "5"
+PING, PONG, CLOSE = b"2", "3", b"1"
 
 log = structlog.get_logger()
 
@@ -72,15 +68,11 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
         # Socket.IO's own: its sockets by this connection, and what the gate noted of the first request.
         self.members: list[Any] = []
         self.noted: Any = None
+        # One of the two; both only while a WebSocket is tried.
         self._websocket: WebSocket | None = None
-        self._probing: Probe | None = None
-        self._poll: tuple[web.BaseRequest, asyncio.Future[None]] | None = None
-        # Whether a post is being taken; there is never more than one.
-        self.is_posting = False
-        self.has_failed = False
-        self._waiting: list[tuple[bytes, bool]] = []
-        self._waiting_bytes = 0
-        self._unpolled: Timer | None = None
+        self._polling: Polling | None = None
+        self._probe: Probe | None = None
+        self._has_failed = False
         self._work: asyncio.Task[None] | None = None
         self._unread: list[str | bytes] = []
         self._heartbeat: Timer = server.timers.after(server.ping_interval, self._ping)
@@ -93,14 +85,14 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
         if self._websocket is not None:
             self._websocket.send(frames.frame(frames.TEXT, packet))
         else:
-            self._queue(packet, is_binary=False)
+            self._say(packet, is_binary=False)
 
     def send_binary(self, data: bytes) -> None:
         """Send a binary message; never waits for the peer."""
         if self._websocket is not None:
             self._websocket.send(frames.frame(frames.BINARY, data))
         else:
-            self._queue(data, is_binary=True)
+            self._say(data, is_binary=True)
 
     def send_framed(self, framed: bytes, packets: list[tuple[bytes, bool]]) -> None:
         """Send what was framed already for many: `framed` by WebSocket, else the `packets` in it."""
@@ -108,29 +100,11 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
             self._websocket.send(framed)
         else:
             for packet, is_binary in packets:
-                self._queue(packet, is_binary=is_binary)
+                self._say(packet, is_binary=is_binary)
 
-    def _queue(self, packet: bytes, *, is_binary: bool) -> None:
-        if self.closed:
-            return
-        self._waiting_bytes += len(packet)
-        self._waiting.append((packet, is_binary))
-        if len(self._waiting) > MAX_WAITING_PACKETS or self._waiting_bytes > MAX_WAITING_BYTES:
-            self._drop()
-        elif self._poll is not None:
-            self._answer_poll()
-        elif self._unpolled is None and self._probing is None:
-            self._unpolled = self.server.timers.after(MAX_WAITING_SECONDS, self._not_polled)
-
-    def _not_polled(self) -> None:
-        self._unpolled = None
-        if self._waiting and self._probing is None:
-            self._drop()
-
-    def _drop(self) -> None:
-        self.too_slow(self._waiting_bytes)
-        self._waiting.clear()
-        self.end("transport error", abort=True)
+    def _say(self, packet: bytes, *, is_binary: bool) -> None:
+        if self._polling is not None and not self.closed:
+            self._polling.add(packet, is_binary=is_binary)
 
     async def send(self, packet: Packet) -> None:
         """The library's own way to send."""
@@ -203,9 +177,8 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
         return None
 
     def _closed_by_peer(self) -> None:
-        if self._poll is not None:
-            # So that the peer's own poll ends cleanly.
-            self._waiting.append((NOOP, False))
+        if self._polling is not None and self._polling.has_poll:
+            self._polling.add(NOOP)  # so that the peer's own poll ends cleanly
         self.end(self.server.reason.CLIENT_DISCONNECT, say=False)
 
     # Heartbeats: the server asks, the client answers (protocol v4, "Heartbeat")
@@ -230,7 +203,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
 
     def fail(self, why: str) -> None:
         """The peer broke the protocol: say why and end the connection."""
-        self.has_failed = True
+        self._has_failed = True
         if not self.closed:
             log.info("socket_bad_packet", engine_id=self.sid, error=why)
             self.end(self.server.reason.TRANSPORT_ERROR, code=INVALID_DATA, why=why)
@@ -243,17 +216,16 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
             return
         self.closed = self.closing = True
         self._heartbeat.cancel()
-        self._stop_unpolled()
         self._unread.clear()
-        if self._probing is not None:
-            self._probing.fail()
+        if self._probe is not None:
+            self._probe.fail()
         if self._websocket is not None:
             if abort:
                 self._websocket.abort()
             else:
                 self._websocket.close(code, why)
-        else:
-            self._end_polling(say=say, last_words=reason == self.server.reason.SERVER_DISCONNECT)
+        elif self._polling is not None:
+            self._end_polling(self._polling, say=say, last_words=reason == self.server.reason.SERVER_DISCONNECT)
         self.server.forget(self, reason)
 
     async def close(
@@ -265,15 +237,17 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
         """The library's own way to end a connection."""
         self.end(reason or self.server.reason.SERVER_DISCONNECT, abort=abort)
 
-    def _end_polling(self, *, say: bool, last_words: bool) -> None:
+    def _end_polling(self, polling: Polling, *, say: bool, last_words: bool) -> None:
+        polling.stop()
+        polling.is_excused = True
         if say:
-            self._waiting.append((CLOSE, False))
-        if self._poll is not None:
-            self._answer_poll()
+            polling.add(CLOSE)
+        if polling.has_poll:
+            polling.answer()
         elif last_words:
             self.server.keep_last_words(self, LAST_WORDS_SECONDS)
         else:
-            self._waiting.clear()
+            polling.hand_over()
 
     def lost(self, reason: str) -> None:
         """Part of `websocket.Peer`: the connection ended, or the peer ended it."""
@@ -290,68 +264,63 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
 
     # Long polling
 
+    def by_polling(self) -> None:
+        """The connection is by long polling, as long as the peer likes."""
+        self.connected = True
+        self._polling = Polling(self.server.timers, on_slow=self._not_polled, on_gone=self._hung_up)
+
     async def polled(self, request: web.BaseRequest) -> bytes:
         """What is there for the peer, once there is something.
 
         Raises `BadRequest` when it polls twice at once, which ends the connection, or when there is nothing left.
         """
-        if self._poll is not None:
-            gone = _is_gone(self._poll[0])
-            self.end(self.server.reason.TRANSPORT_ERROR, say=not gone)
+        polling = self._polling
+        if polling is None:
+            raise BadRequest("by WebSocket")
+        if polling.has_poll:
+            self.end(self.server.reason.TRANSPORT_ERROR, say=not polling.is_poll_gone)
             raise BadRequest("polled twice")
-        if self._probing is not None and self._probing.succeeded and not self._waiting:
-            return NOOP
-        if not self._waiting:
+        if polling.is_empty:
             if self.closed:
                 raise BadRequest("closed")
-            waiter = asyncio.get_running_loop().create_future()
-            self._poll = (request, waiter)
-            request[ON_GONE] = self._hung_up
-            try:
-                await waiter
-            finally:
-                self._poll = None
-        return self._last_words() if self.closed else self._take_waiting()
+            if self._probe is not None and self._probe.succeeded:
+                return NOOP
+            await polling.wait(request)
+        if self.closed:
+            self.server.forget_last_words(self)
+        return polling.take()
 
-    def _hung_up(self) -> None:
-        """The peer hung up a poll: what was sent into it would be lost."""
-        if self._poll is not None:
-            self.end(self.server.reason.TRANSPORT_CLOSE, say=False)
+    async def posted(self, read: Callable[[], Awaitable[list[str | bytes]]]) -> None:
+        """Take what a polling peer sends, in order; `read` brings it.
 
-    def _last_words(self) -> bytes:
-        self.server.forget_last_words(self)
-        return self._take_waiting()
+        Raises `BadRequest`, and ends the connection, when it posts twice at once or something malformed.
+        """
+        polling = self._polling
+        if polling is None or self.closed or polling.is_posting:
+            self.end(self.server.reason.TRANSPORT_ERROR)
+            raise BadRequest("posted twice, or too late")
+        polling.is_posting = True
+        try:
+            for packet in await read():
+                await self._worked()
+                self.received(packet)
+            await self._worked()
+        finally:
+            polling.is_posting = False
+        if self._has_failed:
+            raise BadRequest("malformed")
 
-    def _take_waiting(self) -> bytes:
-        packets, self._waiting = self._waiting, []
-        self._waiting_bytes = 0
-        self._stop_unpolled()
-        return write_payload(packets) or NOOP
-
-    def _stop_unpolled(self) -> None:
-        if self._unpolled is not None:
-            self._unpolled.cancel()
-            self._unpolled = None
-
-    def _answer_poll(self) -> None:
-        """Let the poll that waits have what there is; a peer that hung up would lose it, so it is let go of."""
-        assert self._poll is not None
-        request, waiter = self._poll
-        if not waiter.done():
-            waiter.set_result(None)
-        if _is_gone(request):
-            self.end(self.server.reason.TRANSPORT_CLOSE, say=False)
-
-    async def posted(self, packets: list[str | bytes]) -> None:
-        """Take what a polling peer sent, in order. Raises `BadRequest` when some of it is malformed."""
-        for packet in packets:
-            if self._work is not None:
-                await asyncio.wait({self._work})
-            self.received(packet)
+    async def _worked(self) -> None:
         if self._work is not None:
             await asyncio.wait({self._work})
-        if self.has_failed:
-            raise BadRequest("malformed")
+
+    def _hung_up(self) -> None:
+        self.end(self.server.reason.TRANSPORT_CLOSE, say=False)
+
+    def _not_polled(self, waiting: int) -> None:
+        if not self.closed:
+            self.too_slow(waiting)
+            self.end(self.server.reason.TRANSPORT_ERROR, say=False)
 
     # WebSocket
 
@@ -363,87 +332,31 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
     @property
     def is_upgrading(self) -> bool:
         """Whether a WebSocket is being tried."""
-        return self._probing is not None
+        return self._probe is not None
 
     def by_websocket(self, websocket: WebSocket) -> None:
         """The connection is by WebSocket from here on; what waited goes out first."""
         self._websocket = websocket
         self.connected = self.upgraded = True
-        self._stop_unpolled()
-        waiting, self._waiting = self._waiting, []
-        for packet, is_binary in waiting:
+        polling, self._polling = self._polling, None
+        for packet, is_binary in polling.hand_over() if polling is not None else ():
             websocket.send(frames.frame(frames.BINARY if is_binary else frames.TEXT, packet))
 
-    def try_websocket(self, probe: "Probe") -> None:
+    def try_websocket(self, websocket: WebSocket) -> None:
         """A WebSocket was opened beside the polling; it is taken when it has proved that it works."""
-        self._probing = probe
+        websocket.peer = self._probe = Probe(self, websocket, self.server.timers)
+        if self._polling is not None:
+            self._polling.is_excused = True
 
     def probe_worked(self) -> None:
-        """The WebSocket answers: end the poll that waits, so that the peer can change over."""
-        if self._poll is not None:
-            self._waiting.append((NOOP, False))
-            self._answer_poll()
+        """Part of `upgrade.Candidate`: end the poll that waits, so that the peer can change over."""
+        if self._polling is not None and self._polling.has_poll:
+            self._polling.add(NOOP)
 
     def probe_over(self, websocket: WebSocket | None) -> None:
-        """The WebSocket is to be used from now on, or has failed."""
-        self._probing = None
+        """Part of `upgrade.Candidate`."""
+        self._probe = None
+        if self._polling is not None:
+            self._polling.is_excused = False
         if websocket is not None and not self.closed:
             self.by_websocket(websocket)
-
-
-class Probe:
-    """A WebSocket on trial for a connection that polls (protocol v4, "Upgrade")."""
-
-    def __init__(self, socket: EngineSocket, websocket: WebSocket, seconds: float) -> None:
-        self._socket = socket
-        self._websocket = websocket
-        self._timer = socket.server.timers.after(seconds, self.fail)
-        self._is_taken = False
-        self._has_failed = False
-        self.succeeded = False
-
-    def received(self, data: str | bytes) -> None:
-        """Part of `websocket.Peer`: first the probe, then the change-over, then all else."""
-        if self._is_taken:
-            self._socket.received(data)
-        elif not self.succeeded and data == PROBE:
-            self.succeeded = True
-            self._websocket.send(frames.frame(frames.TEXT, PROBED))
-            self._socket.probe_worked()
-        elif self.succeeded and data == UPGRADE:
-            self._is_taken = True
-            self._timer.cancel()
-            self._socket.probe_over(self._websocket)
-        else:
-            self.fail()
-
-    def fail(self) -> None:
-        """It does not work; the connection goes on polling."""
-        if not self._is_taken and not self._has_failed:
-            self._has_failed = True
-            self._timer.cancel()
-            self._socket.probe_over(None)
-            self._websocket.close(INVALID_DATA, "not the upgrade that was announced")
-
-    def lost(self, reason: str) -> None:
-        """Part of `websocket.Peer`."""
-        if self._is_taken:
-            self._socket.lost(reason)
-        else:
-            self.fail()
-
-    def broke_rules(self, why: str) -> None:
-        """Part of `websocket.Peer`."""
-        if self._is_taken:
-            self._socket.broke_rules(why)
-        else:
-            self.fail()
-
-    def too_slow(self, waiting: int) -> None:
-        """Part of `websocket.Peer`."""
-        self._socket.too_slow(waiting)
-
-
-def _is_gone(request: web.BaseRequest) -> bool:
-    transport = request.transport
-    return transport is None or transport.is_closing()

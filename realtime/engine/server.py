@@ -11,14 +11,12 @@ from aiohttp import web
 from engineio.async_server import AsyncServer
 
 from auth.metrics import Metrics
-from realtime.engine.connection import BadRequest, EngineSocket, Probe
+from realtime.engine.connection import BadRequest, EngineSocket
 from realtime.engine.packets import Json, Malformed, read_payload
 from realtime.engine.timers import Timer, Timers
 from realtime.engine.websocket import GOING_AWAY, POLICY, WebSocket, upgrade_key
 
 PROTOCOL = "4"
-# A WebSocket that is tried has this long to prove itself; the reference implementation's number.
-UPGRADE_SECONDS = 10.0
 # A megabyte takes a slow phone some seconds.
 BODY_SECONDS = 10.0
 
@@ -155,7 +153,7 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         if key is not None:
             return await self._open_websocket(request, key)
         socket = await self._begin(request)
-        socket.connected = True
+        socket.by_polling()
         socket.send_text(self._hello(socket, upgrades="websocket" in self.transports and self.allow_upgrades))
         return self._answer(request, await socket.polled(request))
 
@@ -187,16 +185,10 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         return b'0{"sid":"%s","upgrades":%s,%s' % (socket.sid.encode(), ways, self._opening[1:])
 
     async def _post(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
-        if socket.closed or socket.is_posting:
-            socket.end(self.reason.TRANSPORT_ERROR)
-            raise BadRequest
         if (request.content_length or 0) > self.max_http_buffer_size:
             return self._too_large(request, socket)
-        socket.is_posting = True
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await request.clone(client_max_size=self.max_http_buffer_size).read()
-            await socket.posted(read_payload(body))
+            await socket.posted(lambda: self._read(request))
         except Malformed as error:
             socket.fail(str(error))
             raise BadRequest from None
@@ -206,9 +198,11 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
             # Cut off in the middle, or held back.
             socket.end(self.reason.TRANSPORT_ERROR)
             raise
-        finally:
-            socket.is_posting = False
         return self._answer(request, b"ok")
+
+    async def _read(self, request: web.Request) -> list[str | bytes]:
+        async with asyncio.timeout(BODY_SECONDS):
+            return read_payload(await request.clone(client_max_size=self.max_http_buffer_size).read())
 
     def _too_large(self, request: web.Request, socket: EngineSocket) -> web.Response:
         socket.end(self.reason.TRANSPORT_ERROR)
@@ -227,8 +221,7 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
             # "A client MUST NOT open more than one WebSocket connection per session" (protocol v4, "Upgrade").
             websocket.close(POLICY, "this connection has a WebSocket already")
         else:
-            websocket.peer = probe = Probe(socket, websocket, UPGRADE_SECONDS)
-            socket.try_websocket(probe)
+            socket.try_websocket(websocket)
         websocket.listen(request)
         return response
 
