@@ -36,7 +36,7 @@ SCENARIOS = ("handshake", "idle", "push_1", "push_3", "push_room", "reauthentica
 async def sockets(turn: Round) -> None:
     """One server, as many sockets as asked for, and everything that is done with them."""
     stand, count = turn.stand, turn.options.sockets
-    warm = max(count // 5, 50)
+    warm = max(count // 2, 50)
     logins = await stand.seed(count + warm, 1)
     server = await stand.start()
     await let_in(server, logins[-1])
@@ -254,7 +254,7 @@ async def _reauthenticate(
     mint: Callable[[Sequence[Login]], Awaitable[list[str]]],
 ) -> None:
     """Every socket once, each with a token of its own that it has not used before."""
-    warm = live[: max(len(live) // 5, 1)]
+    warm = live[: max(len(live) // 2, 1)]
 
     async def renew(job: tuple[Socket, str]) -> float:
         socket, token = job
