@@ -17,6 +17,7 @@ from auth.errors import Unavailable
 from auth.metrics import Metrics
 from realtime.keys import Keys
 from realtime.redis_link import RedisLink
+from realtime.subscription import subscribe
 from realtime.tasks import end
 
 HEARTBEAT_SECONDS = 1.0
@@ -76,9 +77,7 @@ class Bus:
     async def send(self, node_id: str, message: Message) -> None:
         """Send to one node, which may be this one. Best effort: a receipt, a heartbeat."""
         try:
-            await self._link.call(
-                lambda: self._link.client.publish(self._keys.channel(node_id), orjson.dumps(message))
-            )
+            await self._link.execute("PUBLISH", self._keys.channel(node_id), orjson.dumps(message))
         except Unavailable:
             return
 
@@ -88,7 +87,7 @@ class Bus:
             return
         sent = message | {"from": self._node_id}
         try:
-            await self._link.call(lambda: self._link.client.publish(self._link.rooms_channel, orjson.dumps(sent)))
+            await self._link.execute("PUBLISH", self._link.rooms_channel, orjson.dumps(sent))
         except Unavailable:
             return
 
@@ -119,28 +118,23 @@ class Bus:
 
     async def _hear(self) -> None:
         """Subscribe, catch up, and read until the subscription fails or falls silent."""
-        async with self._link.client.pubsub() as channel:
-            names = (self._keys.channel(self._node_id), self._link.rooms_channel)
-            await channel.subscribe(*names)
-            # Only once it is confirmed is everything published later sure to be heard; the logs have the rest.
-            for _ in names:
-                if await channel.get_message(timeout=self._deaf_after_seconds) is None:
-                    raise TimeoutError("the subscription was not confirmed")
+        own, everybodys = self._keys.channel(self._node_id), self._link.rooms_channel
+        # Only once it is confirmed is everything published later sure to be heard; the logs have the rest.
+        channel = await subscribe(self._link.url, own, everybodys, silence=self._deaf_after_seconds)
+        try:
             # Those that were alone until now are not any more.
-            await self._link.call(
-                lambda: self._link.client.publish(names[1], orjson.dumps({"t": "hello", "from": self._node_id}))
-            )
+            await self._link.execute("PUBLISH", everybodys, orjson.dumps({"t": "hello", "from": self._node_id}))
             await self.on_hearing()
             last = time.monotonic()
             while True:
-                message = await channel.get_message(
-                    ignore_subscribe_messages=True, timeout=self._heartbeat_seconds
-                )
+                message = await channel.get(self._heartbeat_seconds)
                 if message is not None:
                     last = time.monotonic()
-                    await self._take(message["data"])
+                    await self._take(message)
                 elif time.monotonic() - last > self._deaf_after_seconds:
                     raise TimeoutError("the subscription fell silent")
+        finally:
+            channel.close()
 
     async def _take(self, raw: bytes) -> None:
         try:

@@ -178,8 +178,9 @@ class Gateway:
 
     async def _confirm(self, principal: Principal) -> None:
         """Confirm the pair before the greeting; with MongoDB slow or down, behind it."""
-        confirming = self._spawn(self._sessions.confirm(principal))
-        await asyncio.wait({confirming}, timeout=CONFIRM_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await self._sessions.confirm(principal)
 
     def _connect_limit(self, ip: str) -> ConnectLimit | None:
         return ConnectLimit(*self._limits.redis_key("socket_connects", ip)) if self._limits.enabled else None

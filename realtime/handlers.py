@@ -119,7 +119,8 @@ class Handlers:
         if self._sessions.refresh_token_session(asked.refresh_token) != connection.session_id:
             raise Forbidden("This token belongs to another session.")
         refreshed = await self._sessions.refresh(asked.refresh_token, client=connection.client)
-        self._renew(connection, await self._sessions.verify(refreshed.tokens.access_token))
+        token = refreshed.tokens.access_token
+        self._renew(connection, await self._sessions.authenticate(token, ask=False, confirm=False))
         return RefreshedView.of(refreshed.tokens, outcome=refreshed.outcome.value)
 
     def _renew(self, connection: Connection, principal: Principal) -> messages.Reauthenticated:

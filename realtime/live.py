@@ -156,7 +156,7 @@ class Live:
             self._connections,
             self._server,
             node_id=self._options.node_id,
-            send=self._bus.send,
+            send=self._report,
             catch_up=self._gateway.catch_up,
             metrics=self._metrics,
             clock=self._clock,
@@ -216,6 +216,13 @@ class Live:
             self._server.room_event(message["packets"], message["room"])
         else:
             await self._push.take(read_frame_value(message))
+
+    async def _report(self, node_id: str, receipt: Message) -> None:
+        """Send a receipt to the node that counts, which may be this one."""
+        if node_id == self._options.node_id:
+            self._publisher.receipt(receipt)
+        else:
+            await self._bus.send(node_id, receipt)
 
     async def _resync(self) -> None:
         """Put every socket of this node back on the list and let it catch up; then tidy what is stale."""

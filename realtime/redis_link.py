@@ -17,7 +17,8 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from auth.errors import Unavailable
-from auth.redis_pipe import Argument, Pipe, Script
+from auth.redis_pipe import Pipe, Script
+from auth.redis_wire import Argument
 
 SCRIPTS = Path(__file__).parent / "lua"
 # A healthy Redis answers in well under a millisecond.

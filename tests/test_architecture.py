@@ -31,7 +31,7 @@ MONGO_DRIVERS = {"pymongo", "motor", "bson", "gridfs"}
 TRANSPORTS = {"aiohttp", "socketio", "engineio"}
 PURE = ("auth.models", "auth.errors", "auth.events", "auth.rotation")
 # Redis is no store here but a queue and a counter; these are its owners in `auth`.
-REDIS_OWNERS = {"auth.jobs", "auth.rate_limits", "auth.redis_pipe"}
+REDIS_OWNERS = {"auth.jobs", "auth.rate_limits", "auth.redis_pipe", "auth.redis_wire"}
 OPERATIONS = (
     "auth.accounts", "auth.audit", "auth.devices", "auth.jobs", "auth.keys", "auth.locations", "auth.login",
     "auth.passwords", "auth.profile", "auth.rate_limits", "auth.registration", "auth.sessions", "auth.tokens",
