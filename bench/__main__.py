@@ -22,7 +22,7 @@ from bench.accounting import Cores, raise_open_files
 from bench.catalogue import GROUPS, KEYS, SCENARIOS
 from bench.client import LoadError
 from bench.load import Group, Options, Round
-from bench.measures import Results
+from bench.measures import Measure, Results
 from bench.peers import (
     HERE,
     ROOT,
@@ -56,6 +56,13 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--profile", action="store_true", help="also where Vigil's time goes, scenario by scenario"
     )
     parser.add_argument("--json", type=Path, default=ROOT / "artefacts/bench.json", help="where figures go")
+    parser.add_argument(
+        "--together",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing: one table of earlier runs",
+    )
     parsed = parser.parse_args(arguments)
     for name, known in (("peers", PEERS), ("only", KEYS)):
         chosen = getattr(parsed, name).split(",")
@@ -166,6 +173,20 @@ async def run(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def together(files: Sequence[Path], peers: Sequence[str]) -> int:
+    """The table of several runs. Raises `LoadError` for a file that is no run's."""
+    measures: list[Measure] = []
+    for file in files:
+        try:
+            measures += [Measure(**each) for each in orjson.loads(file.read_bytes())["measures"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LoadError(f"{file} holds no run's figures: {error}") from None
+    measured = {each.peer for each in measures}
+    titles = {peer.name: peer.title for peer in map(peer_named, peers) if peer.name in measured}
+    sys.stdout.write(as_markdown(SCENARIOS, titles, measures) + "\n")
+    return 0
+
+
 def _note(line: str) -> None:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
@@ -178,6 +199,8 @@ def main() -> int:
         return 2
     arguments = read_arguments(sys.argv[1:])
     try:
+        if arguments.together:
+            return together(arguments.together, arguments.peers)
         return uvloop.run(run(arguments))
     except LoadError as error:
         _note(f"bench: {error}")

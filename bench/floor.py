@@ -1,0 +1,105 @@
+"""`python -m bench.floor`: what no server on this machine can go below, for reading the table's misses.
+
+Writing a ready frame to each of many loopback sockets (mostly the kernel's work), and one Ed25519 verification.
+"""
+
+import asyncio
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bench.accounting import Cores, raise_open_files
+
+SOCKETS = 2000
+ROUNDS = 10
+# What the bench pushes, in its WebSocket frame.
+FRAME = b"\x81\x7e\x00\x91" + b"x" * 145
+PAUSE_SECONDS = 0.3
+SIGNATURES = 2000
+
+
+class Accepted(asyncio.Protocol):
+    """Keeps the transports of whoever connects."""
+
+    def __init__(self, transports: list[Any], all_here: asyncio.Event) -> None:
+        self._transports = transports
+        self._all_here = all_here
+
+    def connection_made(self, transport: Any) -> None:
+        """Part of `asyncio.Protocol`."""
+        self._transports.append(transport)
+        if len(self._transports) == SOCKETS:
+            self._all_here.set()
+
+
+def read_all(port: int, cores: frozenset[int]) -> None:
+    """The other end, in a process of its own: connects so many times and reads whatever comes."""
+    os.sched_setaffinity(0, cores)
+    readable = select.epoll()
+    connected = {}
+    for _ in range(SOCKETS):
+        made = socket.create_connection(("127.0.0.1", port))
+        connected[made.fileno()] = made
+        readable.register(made.fileno(), select.EPOLLIN)
+    while True:
+        for number, _ in readable.poll():
+            connected[number].recv(65536)
+
+
+async def writing(cores: Cores) -> tuple[float, float]:
+    """CPU µs of one write to one socket: the program's and the kernel's."""
+    transports: list[Any] = []
+    all_here = asyncio.Event()
+    server = await asyncio.get_running_loop().create_server(lambda: Accepted(transports, all_here), "127.0.0.1", 0)
+    reader = os.fork()
+    if not reader:
+        read_all(server.sockets[0].getsockname()[1], cores.load)
+    try:
+        os.sched_setaffinity(0, cores.server)
+        await all_here.wait()
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        for _ in range(ROUNDS):
+            for transport in transports:
+                transport.write(FRAME)
+            await asyncio.sleep(PAUSE_SECONDS)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+    finally:
+        os.kill(reader, signal.SIGKILL)
+        server.close()
+    each = 1e6 / (ROUNDS * SOCKETS)
+    return (after.ru_utime - before.ru_utime) * each, (after.ru_stime - before.ru_stime) * each
+
+
+def cost_of(act: Callable[[], object]) -> float:
+    """CPU µs of doing something once."""
+    began = time.process_time()
+    for _ in range(SIGNATURES):
+        act()
+    return (time.process_time() - began) / SIGNATURES * 1e6
+
+
+def main() -> None:
+    """Measure and print."""
+    raise_open_files()
+    user, kernel = uvloop.run(writing(Cores.choose()))
+    key = Ed25519PrivateKey.generate()
+    text = b"x" * 450
+    signature, public = key.sign(text), key.public_key()
+    sys.stdout.write(
+        f"a write to a socket: {user + kernel:.1f} µs of CPU, {kernel:.1f} of it the kernel's\n"
+        f"an Ed25519 verification: {cost_of(lambda: public.verify(signature, text)):.1f} µs\n"
+        f"an Ed25519 signature: {cost_of(lambda: key.sign(text)):.1f} µs\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
