@@ -100,8 +100,11 @@ class Sessions:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """One of the places for a rotation. When thousands of tokens end in one second, they wait here, where it
-        costs nothing, and not for a connection, where all would time out together and come back together."""
+        """One of the places for a rotation; raises `Unavailable` when none comes free.
+
+        When thousands of tokens end in one second, they wait here, where it costs nothing, and not for a
+        connection, where all would time out together and come back together.
+        """
         try:
             async with asyncio.timeout(TURN_SECONDS):
                 await self._rotating.acquire()

@@ -126,7 +126,6 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
         self.eio.metrics = metrics
         self._engines: EngineServer = self.eio
         self._rooms: Rooms = self.manager
-        self._rooms.set_server(self)
         self._gate = gate
         self._authenticate_seconds = authenticate_seconds
         self._waiting: dict[str, Timer] = {}
