@@ -54,6 +54,7 @@ class Bus:
         self._deaf_after_seconds = deaf_after_seconds
         self._heard_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
+        self._has_begun = asyncio.Event()
         # Whether other nodes are alive; kept up to date by who reads the leases.
         self.has_company = False
         self.on_message: Callable[[Message], Awaitable[None]]
@@ -63,6 +64,15 @@ class Bus:
         """Listen and beat until `close`."""
         self._heard_at = time.monotonic()
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
+
+    async def begun(self, seconds: float) -> bool:
+        """Wait until the node hears, and has caught up with what it missed; False when it does not in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._has_begun.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def close(self) -> None:
         """Stop listening."""
@@ -125,6 +135,7 @@ class Bus:
             # Those that were alone until now are not any more.
             await self._link.execute("PUBLISH", everybodys, orjson.dumps({"t": "hello", "from": self._node_id}))
             await self.on_hearing()
+            self._has_begun.set()
             last = time.monotonic()
             while True:
                 message = await channel.get(self._heartbeat_seconds)

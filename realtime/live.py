@@ -38,6 +38,7 @@ SOCKET_PATH = "socket.io"
 RESYNC_BATCH = 100
 # A login or a revocation waits for the application's hooks, but not for ever.
 HOOK_SECONDS = 1.0
+BEGIN_SECONDS = 2.0
 # A planned stop spreads its disconnects over this long, and the clients' return over a little more.
 DRAIN_SECONDS = 3.0
 DRAIN_PER_SOCKET = 0.01
@@ -180,6 +181,10 @@ class Live:
         """Take the lease and begin to listen."""
         await self._presence.start()
         await self._bus.start()
+        # Beginning to hear puts the deny-list in doubt, which the relay settles: the other way round, the first
+        # handshakes of a node that says it is ready would be sent away. Without Redis it starts all the same.
+        if not await self._bus.begun(BEGIN_SECONDS):
+            log.warning("bus_not_heard_yet")
         await self._relay.start()
         await self._watchdog.start()
 
