@@ -245,3 +245,15 @@ def start_with(stores: Stores) -> Iterator[Callable[..., list[Node]]]:
     yield start
     for node in started:
         node.stop()
+
+
+async def test_a_node_lets_the_first_in_as_soon_as_it_says_that_it_listens(
+    start_several: Callable[[int], list[Node]], on: On, connect: Connect
+) -> None:
+    [first] = start_several(1)
+    api = on(first)
+    login = await api.login(await api.register())
+    for _ in range(4):
+        [fresh] = await asyncio.to_thread(start_several, 1)
+        live = await connect(fresh, login.access_token)
+        await live.wait("ready")
