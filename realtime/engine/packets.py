@@ -16,6 +16,8 @@ import socketio.packet
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
 MAX_ATTACHMENTS = 10
 MAX_NAMESPACE = 64
+# How deep attachments are looked for; how deep Python could go depends on its version.
+MAX_DEPTH = 128
 # A polling client batches what it had to say between two posts.
 MAX_POSTED_PACKETS = 128
 RECORD_SEPARATOR = "\x1e"
@@ -121,19 +123,18 @@ class Incoming:
         if not self.is_whole:
             return False
         self._read()
-        try:
-            self.data = self._filled(self.data)
-        except RecursionError:
-            raise Malformed("nested too deep") from None
+        self.data = self._filled(self.data, MAX_DEPTH)
         return True
 
-    def _filled(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self._filled(item) for item in value]
-        if not isinstance(value, dict):
+    def _filled(self, value: Any, levels: int) -> Any:
+        if not isinstance(value, list | dict):
             return value
+        if not levels:
+            raise Malformed("nested too deep")
+        if isinstance(value, list):
+            return [self._filled(item, levels - 1) for item in value]
         if value.get("_placeholder") is not True:
-            return {name: self._filled(item) for name, item in value.items()}
+            return {name: self._filled(item, levels - 1) for name, item in value.items()}
         number = value.get("num")
         if type(number) is not int or not 0 <= number < len(self.attachments):
             raise Malformed("a placeholder of no attachment")

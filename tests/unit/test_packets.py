@@ -13,6 +13,7 @@ from realtime.engine.packets import (
     BINARY_EVENT,
     CONNECT,
     EVENT,
+    MAX_DEPTH,
     RESERVED,
     Incoming,
     Malformed,
@@ -105,9 +106,13 @@ def test_attachments_are_limited_together() -> None:
 
 
 def test_placeholders_too_deep_are_malformed() -> None:
-    packet = Incoming('51-["a",' + "[" * 900 + '{"_placeholder":true,"num":0}' + "]" * 900 + "]")
-    with pytest.raises(Malformed):
-        packet.add(b"x", limit=10_000)
+    def nested(levels: int) -> Incoming:
+        return Incoming("51-" + '["a",' + "[" * levels + '{"_placeholder":true,"num":0}' + "]" * levels + "]")
+
+    assert nested(MAX_DEPTH - 2).add(b"x", limit=10_000)
+    for levels in (MAX_DEPTH - 1, 900):
+        with pytest.raises(Malformed):
+            nested(levels).add(b"x", limit=10_000)
 
 
 def test_data_that_are_no_json_are_not_sent() -> None:
