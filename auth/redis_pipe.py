@@ -36,6 +36,11 @@ class Pipe:
         self._connecting: asyncio.Task[Wire] | None = None
         self._closed = False
 
+    @property
+    def database(self) -> int:
+        """The number of the database that the URL names."""
+        return int(self._pool.connection_kwargs.get("db") or 0)
+
     async def execute(self, *command: Argument) -> Any:
         """Send one command and wait for its answer.
 

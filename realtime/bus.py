@@ -109,7 +109,7 @@ class Bus:
         while True:
             try:
                 await self.send(self._node_id, {"t": "heartbeat", "at": time.monotonic()})
-            except Exception:
+            except Exception:  # the next beat is due whatever became of this one
                 log.exception("heartbeat_failed")
             self._metrics.bus_deaf.set(1 if self.deaf_seconds else 0)
             await asyncio.sleep(self._heartbeat_seconds)
@@ -120,7 +120,7 @@ class Bus:
                 await self._hear()
             except (RedisError, OSError, Unavailable, TimeoutError) as error:
                 log.warning("bus_not_heard", error=type(error).__name__)
-            except Exception:
+            except Exception:  # a node that stopped listening would be deaf for good
                 log.exception("bus_failed")
             # Redis may have been down between two of our calls: what was to be written there may be missing.
             self._link.outages += 1
@@ -162,5 +162,5 @@ class Bus:
                 await self.on_message(message)
         except Unavailable:
             raise  # what could not be caught up now is caught up when the node subscribes again
-        except Exception:
+        except Exception:  # one message that fails must not cost those behind it
             log.exception("bus_message_failed")

@@ -15,6 +15,8 @@ from realtime.keys import Keys
 from realtime.redis_link import RedisLink
 
 WHOLE = "whole"
+# Entries that are written back at one time.
+RESTORED_TOGETHER = 1000
 
 
 class Revocations(Protocol):
@@ -78,9 +80,12 @@ class DenyList:
         self._whole_since = outages
 
     async def _deny(self, remaining: Sequence[tuple[str, timedelta]]) -> None:
-        pipeline = self._link.client.pipeline(transaction=False)
-        for session_id, life in remaining:
-            pipeline.set(self._keys.deny(session_id), "1", px=max(round(life.total_seconds() * 1000), 1))
+        for start in range(0, len(remaining), RESTORED_TOGETHER):
+            batch = remaining[start : start + RESTORED_TOGETHER]
+            await asyncio.gather(*(self._deny_one(session_id, life) for session_id, life in batch))
         # Last, so that nobody believes a list that is half written.
-        pipeline.set(self._keys.deny(WHOLE), "1")
-        await self._link.call(pipeline.execute)
+        await self._link.execute("SET", self._keys.deny(WHOLE), "1")
+
+    async def _deny_one(self, session_id: str, life: timedelta) -> None:
+        milliseconds = max(round(life.total_seconds() * 1000), 1)
+        await self._link.execute("SET", self._keys.deny(session_id), "1", "PX", milliseconds)

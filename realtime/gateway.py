@@ -123,7 +123,7 @@ class Gateway:
             self._metrics.handshakes.labels(refusal.code).inc()
             log.info("handshake_refused", socket_id=socket_id, code=refusal.code, ip=noted.client.ip)
             raise Refused(refusal.message, ConnectRefusal.of(refusal).to_wire()) from None
-        except Exception:
+        except Exception:  # a defect of ours refuses this handshake alone
             self._metrics.handshakes.labels(AuthError.code).inc()
             log.exception("handshake_failed", socket_id=socket_id)
             raise Refused(AuthError.default_message, ConnectRefusal.of(AuthError()).to_wire()) from None
@@ -373,7 +373,7 @@ class Gateway:
         for hook in hooks:
             try:
                 await hook(socket)
-            except Exception:
+            except Exception:  # the application's defect, not the socket's
                 log.exception("application_hook_failed", socket_id=connection.socket_id)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

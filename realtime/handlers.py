@@ -63,7 +63,7 @@ class Handlers:
             ack, outcome = await self._serve(connection, received), "ok"
         except AuthError as refusal:
             ack, outcome = messages.refused(refusal), refusal.code
-        except Exception:
+        except Exception:  # a defect is answered in the ack, and the socket lives on
             log.exception("event_failed", socket_id=connection.socket_id, socket_event=received.event[:64])
             ack, outcome = messages.refused(AuthError()), AuthError.code
         # A client chooses the names of unknown events: they must not become metrics of their own.

@@ -267,7 +267,7 @@ class Live:
             try:
                 async with asyncio.timeout(HOOK_SECONDS):
                     await hook(fact.session)
-            except Exception:
+            except Exception:  # the application's defect, not the session's
                 log.exception("application_hook_failed", session_id=fact.session.session_id)
 
     async def emit_to_room(self, event: str, data: dict[str, Any], room: str) -> None:

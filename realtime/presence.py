@@ -85,7 +85,7 @@ class Presence:
         """See `auth.events.PresenceReader.online`."""
         keys = [self._keys.sockets(user_id), self._keys.nodes, self._keys.meta(user_id)]
         try:
-            version, sessions = await self._link.call(lambda: self._read(keys=keys))
+            version, sessions = await self._read(keys=keys)
         except Unavailable:
             return frozenset(), 0
         return frozenset(as_text(session) for session in sessions), int(version)
@@ -118,7 +118,7 @@ class Presence:
                 await self._renew_once()
             except Unavailable:
                 log.warning("lease_not_renewed")
-            except Exception:
+            except Exception:  # a lease that is not renewed takes every socket offline
                 log.exception("presence_failed")
 
     async def _renew_once(self) -> None:
@@ -140,16 +140,16 @@ class Presence:
             self._keys.claims,
             int(CLAIM.total_seconds() * 1000),
         ]
-        return await self._link.call(lambda: self._renew(keys=[self._keys.nodes], args=arguments))
+        return await self._renew(keys=[self._keys.nodes], args=arguments)
 
     async def _forget(self, node_id: str) -> None:
-        await self._link.call(lambda: self._link.client.zrem(self._keys.nodes, node_id))
+        await self._link.execute("ZREM", self._keys.nodes, node_id)
         await self._link.execute("DEL", self._keys.claims + node_id)
 
     async def _clear(self, node_id: str, *, but: frozenset[str] = frozenset()) -> bool:
         """Take a node's sockets off the list, whoever else is doing the same; True when none is left."""
         key = self._keys.node_sockets(node_id)
-        entries = await self._link.call(lambda: self._link.client.smembers(key))
+        entries = await self._link.execute("SMEMBERS", key)
         gone = [entry for entry in map(as_text, entries) if entry.rpartition("|")[2] not in but]
         for start in range(0, len(gone), SWEEP_BATCH):
             await asyncio.gather(*(self._leave(node_id, entry) for entry in gone[start : start + SWEEP_BATCH]))

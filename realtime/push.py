@@ -158,7 +158,7 @@ class Push:
             return await self._emitter.emit_acknowledged(
                 connection.socket_id, frame.event, payload_for(connection, frame), seconds=REVOCATION_ACK_SECONDS
             )
-        except Exception:
+        except Exception:  # told or not, the socket is closed
             log.exception("revocation_not_told", socket_id=connection.socket_id)
             return False
 

@@ -1,19 +1,14 @@
-"""The way to Redis: one pipeline for commands and scripts, a client for the rest, and a breaker.
+"""The way to Redis: one pipeline for commands and scripts, and a breaker.
 
 The breaker fails fast while Redis is down. Whatever goes through here answers or raises `Unavailable`.
 """
 
-import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from auth.errors import Unavailable
@@ -23,8 +18,6 @@ from auth.redis_wire import Argument
 SCRIPTS = Path(__file__).parent / "lua"
 # A healthy Redis answers in well under a millisecond.
 ANSWER_SECONDS = 1.0
-MAX_CONNECTIONS = 32
-WAIT_SECONDS = 5.0
 # After a failure calls fail at once for this long, so that an outage costs no caller a timeout.
 OPEN_SECONDS = 0.5
 # Answers of a Redis that is up but cannot serve: it loads its data, or is a replica, or is full.
@@ -32,26 +25,11 @@ CANNOT_SERVE = ("LOADING", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "CLUSTERD
 
 
 class RedisLink:
-    """Every call answers, or raises `Unavailable` when Redis has been silent for about a second.
-
-    Commands and scripts go through one pipeline; `client` is for what needs a connection of its own.
-    """
+    """Every call answers, or raises `Unavailable` when Redis has been silent for about a second."""
 
     def __init__(self, url: str, *, prefix: str) -> None:
         self.url = url
         self.prefix = prefix
-        # A storm of callers waits for a connection; it must not look like an outage.
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=WAIT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            socket_connect_timeout=ANSWER_SECONDS,
-            # A script that was sent and not answered may have run: repeating it is the caller's decision.
-            retry=Retry(NoBackoff(), 0),
-            client_name="vigil",
-        )
-        self.client = redis.asyncio.Redis.from_pool(pool)
         self._pipe = Pipe(url, silence=ANSWER_SECONDS, name="vigil")
         self._down_until = 0.0
         # How often Redis was found down: who keeps something there may have to look after it.
@@ -60,8 +38,7 @@ class RedisLink:
     @property
     def rooms_channel(self) -> str:
         """The channel of the application's rooms. Channels are shared by all databases of one Redis: name ours."""
-        database = self.client.connection_pool.connection_kwargs.get("db") or 0
-        return f"{self.prefix}:{database}:rooms"
+        return f"{self.prefix}:{self._pipe.database}:rooms"
 
     def script(self, name: str) -> Script:
         """The script `lua/<name>.lua`, with the shared part in front; called, it raises as `execute` does."""
@@ -72,14 +49,10 @@ class RedisLink:
 
         Raises `Unavailable` when Redis is down, at once if it was a moment ago; then it may have run.
         """
-        return await self.call(lambda: self._pipe.execute(*command))
-
-    async def call(self, command: Callable[[], Any]) -> Any:
-        """Run `command` of the client; raises as `execute` does."""
         if time.monotonic() < self._down_until:
             raise Unavailable
         try:
-            return await command()
+            return await self._pipe.execute(*command)
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
             self._down_until = time.monotonic() + OPEN_SECONDS
             self.outages += 1
@@ -95,12 +68,8 @@ class RedisLink:
         await self.execute("PING")
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close the connection."""
         await self._pipe.close()
-        try:
-            await asyncio.wait_for(self.client.aclose(), timeout=ANSWER_SECONDS)
-        except (RedisError, OSError, TimeoutError):
-            return
 
 
 def as_text(value: Any) -> str:

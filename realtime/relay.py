@@ -68,7 +68,7 @@ class Relay:
                 await self._end_expired()
             except Unavailable:
                 continue
-            except Exception:
+            except Exception:  # what failed is tried again in the next round
                 log.exception("relay_failed")
 
     async def _publish_backlog(self) -> None:

@@ -124,7 +124,7 @@ class UserLog:
             member(connection),
             int(admits),
         ]
-        status, number, recovered, frames = await self._link.call(lambda: self._connect(keys=keys, args=arguments))
+        status, number, recovered, frames = await self._connect(keys=keys, args=arguments)
         if as_text(status) != "ok":
             return Joined(as_text(status), wait_ms=max(int(number), 0))
         return Joined("ok", int(number), bool(recovered), tuple(read_frame(frame) for frame in frames))
@@ -154,7 +154,7 @@ class UserLog:
         ]
         for event in events:
             arguments += [event.event, event.session_id, int(event.versioned), event.payload]
-        answer = await self._link.call(lambda: self._publish(keys=keys, args=arguments))
+        answer = await self._publish(keys=keys, args=arguments)
         return {as_text(node): int(count) for node, count in zip(answer[::2], answer[1::2], strict=True)}
 
     async def leave(self, node_id: str, entry: str, offline: DeviceStatus) -> bool:
@@ -179,7 +179,7 @@ class UserLog:
             self._keys.channels,
             device_status_payload(offline),
         ]
-        return bool(await self._link.call(lambda: self._leave(keys=keys, args=arguments)))
+        return bool(await self._leave(keys=keys, args=arguments))
 
 
 def member(connection: Connection) -> str:

@@ -97,7 +97,7 @@ class Watchdog:
                 self._blind_since = None
             except Unavailable:
                 await self._close_if_blind()
-            except Exception:
+            except Exception:  # it has to watch on
                 log.exception("watchdog_failed")
 
     async def _close_if_blind(self) -> None:

@@ -178,7 +178,7 @@ async def _answer(request: web.Request, handler: Handler, allowed_origins: Colle
         return _of_http_exception(error, request[REQUEST_ID])
     except ConnectionError:
         raise  # the client is gone: nobody to answer
-    except Exception:
+    except Exception:  # a defect of ours is answered like one, and ends nothing but this request
         log.exception("request_failed")
         return failure(AuthError(), request[REQUEST_ID])
 

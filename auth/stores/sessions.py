@@ -32,6 +32,7 @@ TURN_SECONDS = 30.0
 # While MongoDB is down, whoever waits in that line is told so at once.
 DOWN_SECONDS = 1.0
 
+# An id and the time at which something is asked about it.
 IdThen = tuple[str, datetime]
 
 
@@ -93,8 +94,31 @@ class Sessions:
         revoked or expired session is never written, so no refresh in flight can bring it back.
         """
         async with self._turn():
-            document = await self._rotate(
-                session_id, nonce_hash, from_generation, client, location, now, now + idle_life
+            document = await self._sessions.find_one_and_update(
+                {
+                    "_id": session_id,
+                    "generation": from_generation,
+                    "nonceHash": Binary(nonce_hash),
+                    "revokedAt": None,
+                    # Announced as expired by a node whose clock is ahead: an end that was told stays one.
+                    "expiredAt": None,
+                    "expiresAt": {"$gt": now},
+                },
+                [
+                    {
+                        "$set": {
+                            "generation": from_generation + 1,
+                            "confirmed": False,
+                            "rotatedAt": now,
+                            "lastSeenAt": now,
+                            "ip": {"$literal": client.ip},
+                            "location": {"$literal": _location_document(location)},
+                            "expiresAt": {"$min": [now + idle_life, "$endsAt"]},
+                        }
+                    },
+                    {"$set": {"purgeAt": {"$add": ["$expiresAt", int(EXPIRED_KEPT.total_seconds() * 1000)]}}},
+                ],
+                return_document=ReturnDocument.BEFORE,
             )
         return _session(document) if document else None
 
@@ -120,44 +144,6 @@ class Sessions:
         finally:
             self._rotating.release()
 
-    async def _rotate(
-        self,
-        session_id: str,
-        nonce_hash: bytes,
-        from_generation: int,
-        client: Client,
-        location: Location | None,
-        now: datetime,
-        idle_until: datetime,
-    ) -> Document | None:
-        document: Document | None = await self._sessions.find_one_and_update(
-            {
-                "_id": session_id,
-                "generation": from_generation,
-                "nonceHash": Binary(nonce_hash),
-                "revokedAt": None,
-                # Announced as expired by a node whose clock is ahead: an end that was told stays one.
-                "expiredAt": None,
-                "expiresAt": {"$gt": now},
-            },
-            [
-                {
-                    "$set": {
-                        "generation": from_generation + 1,
-                        "confirmed": False,
-                        "rotatedAt": now,
-                        "lastSeenAt": now,
-                        "ip": {"$literal": client.ip},
-                        "location": {"$literal": _location_document(location)},
-                        "expiresAt": {"$min": [idle_until, "$endsAt"]},
-                    }
-                },
-                {"$set": {"purgeAt": {"$add": ["$expiresAt", int(EXPIRED_KEPT.total_seconds() * 1000)]}}},
-            ],
-            return_document=ReturnDocument.BEFORE,
-        )
-        return document
-
     @outage_is_unavailable
     async def confirm(self, session_id: str, generation: int, *, now: datetime) -> None:
         """Note that the token pair of `generation` is in use; a no-op once a later one exists."""
@@ -168,7 +154,7 @@ class Sessions:
             {"_id": session_id, "generation": generation, "confirmed": False, "revokedAt": None}
             for session_id, generation, _ in asked
         ]
-        # One moment for all: they asked in the same turn, and the time shown is to the second.
+        # One moment for all: they asked at one time, and the time shown is to the second.
         latest = max(now for _, _, now in asked)
         await self._sessions.update_many({"$or": each}, {"$set": {"confirmed": True, "lastSeenAt": latest}})
         return {}
@@ -189,9 +175,7 @@ class Sessions:
         """The user's live sessions, last seen first, at most 200."""
         return await self._live.ask((user_id, now)) or []
 
-    async def _live_of_each(
-        self, asked: Sequence[tuple[str, datetime]]
-    ) -> dict[tuple[str, datetime], list[Session]]:
+    async def _live_of_each(self, asked: Sequence[IdThen]) -> dict[IdThen, list[Session]]:
         """What `live_of_user` answers to each (user, now): from one query, unless somebody has very many."""
         if len(asked) > 1:
             user_ids = list({user_id for user_id, _ in asked})

@@ -151,7 +151,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
             await work
         except Malformed as error:
             self.fail(str(error))
-        except Exception:
+        except Exception:  # a defect of ours ends this connection alone
             log.exception("socket_message_failed", engine_id=self.sid)
             self.fail("failed")
 
@@ -171,7 +171,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
                 raise Malformed("a packet that clients do not send")
         except Malformed as error:
             self.fail(str(error))
-        except Exception:
+        except Exception:  # a defect of ours ends this connection alone
             log.exception("socket_message_failed", engine_id=self.sid)
             self.fail("failed")
         return None

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
-import structlog
 from aiohttp import web
 from engineio.async_server import AsyncServer
 
@@ -28,8 +27,6 @@ REFUSALS = {
     "request": (3, "Bad request"),
     "protocol": (5, "Unsupported protocol version"),
 }
-
-log = structlog.get_logger()
 
 
 class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no types
@@ -158,21 +155,20 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         return self._answer(request, await socket.polled(request))
 
     async def _open_websocket(self, request: web.Request, key: str) -> web.StreamResponse:
-        socket_id = self.generate_id()
         websocket = WebSocket(self.timers, max_size=self.max_http_buffer_size)
         try:
             response = await websocket.take_over(request, key)
         except ConnectionError:
             return self._refuse(request, "request")
-        socket = await self._begin(request, socket_id)
+        socket = await self._begin(request)
         websocket.peer = socket
         socket.by_websocket(websocket)
         socket.send_text(self._hello(socket, upgrades=False))
         websocket.listen(request)
         return response
 
-    async def _begin(self, request: web.Request, socket_id: str | None = None) -> EngineSocket:
-        socket = EngineSocket(self, socket_id or self.generate_id())
+    async def _begin(self, request: web.Request) -> EngineSocket:
+        socket = EngineSocket(self, self.generate_id())
         self.sockets[socket.sid] = socket
         if "connect" in self.handlers:
             outcome = self.handlers["connect"](socket.sid, request)

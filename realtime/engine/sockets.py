@@ -9,14 +9,13 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 import socketio
-import structlog
 from aiohttp import web
 
 from auth.metrics import Metrics
-from realtime.engine import packets
 from realtime.engine.connection import EngineSocket
 from realtime.engine.packets import (
     ACK,
+    BINARY_ACK,
     CONNECT,
     CONNECT_ERROR,
     DISCONNECT,
@@ -39,8 +38,6 @@ MAX_MESSAGE_BYTES = 1_000_000
 AUTHENTICATE_SECONDS = 5.0
 # The reference implementation's defaults: a peer that vanished is found out within 45 s.
 PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS = 25.0, 20.0
-
-log = structlog.get_logger()
 
 
 class Received:
@@ -271,7 +268,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
         if packet.kind == DISCONNECT:
             self._remove(member)
             self._wait_again(engine)
-        elif packet.kind in (ACK, packets.BINARY_ACK):
+        elif packet.kind in (ACK, BINARY_ACK):
             member.acknowledged(packet.number or 0, packet.data)
         else:
             self._gate.receive(member.socket_id, Received(member, packet))
