@@ -13,9 +13,8 @@ import aiohttp
 import hypothesis
 import pytest
 import redis.asyncio
-from pymongo import MongoClient
 from support.clients import Api, Live
-from support.nodes import Installation, Node, ServiceUrls
+from support.nodes import Installation, Node, ServiceUrls, drop
 
 from auth.stores.mongo import Mongo
 
@@ -38,11 +37,6 @@ def services() -> Iterator[ServiceUrls]:
         started = runner.run(embedded.start())
         yield ServiceUrls(started.mongo_url, started.redis_url)
         runner.run(embedded.stop())
-
-
-def drop(services: ServiceUrls, database: str) -> None:
-    with MongoClient(services.mongo, serverSelectionTimeoutMS=5000) as client:
-        client.drop_database(database)
 
 
 @pytest.fixture

@@ -1,45 +1,29 @@
 """A node to be attacked, one who lives on it meanwhile, and the library as it comes, to be attacked beside it."""
 
-import asyncio
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
-from pymongo import MongoClient
-from support.clients import Api, Login
-from support.nodes import ROOT, Installation, Node, ServiceUrls
+from support.clients import Login, new_login
+from support.nodes import ROOT, Node, ServiceUrls, probed_node
 from support.raw_socket import RawSocket
 from support.waiting import eventually
-
-PROBE = "tests/realtime/apps/probe.py:probe"
 
 
 @pytest.fixture(scope="session")
 def attacked(services: ServiceUrls) -> Iterator[Node]:
     """A node of its own with the probe application; whatever was done to it, it stops as it should."""
-    installation = Installation(services)
-    node = installation.start(VIGIL_APPLICATION=PROBE)
-    yield node
-    assert node.stop() == 0
-    with MongoClient(services.mongo, serverSelectionTimeoutMS=5000) as client:
-        client.drop_database(installation.name)
+    with probed_node(services) as node:
+        yield node
 
 
 @pytest.fixture(scope="session")
 def victim(attacked: Node) -> Login:
     """A device that is logged in there."""
-
-    async def make() -> Login:
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-            api = Api(attacked.url, http)
-            return await api.login(await api.register())
-
-    with asyncio.Runner() as runner:
-        return runner.run(make())
+    return new_login(attacked.url)
 
 
 @pytest.fixture

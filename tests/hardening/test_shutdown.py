@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from support.clients import Api
+from support.nodes import PROBE
 from support.raw_socket import Polling
 from support.waiting import Stopwatch, eventually
 from support.wire import Wire
@@ -19,7 +20,7 @@ MESSAGE, FLOOD = 100_000, 6_000_000
 
 @pytest.fixture
 def stopping(start_node):
-    return start_node(VIGIL_APPLICATION="tests/realtime/apps/probe.py:probe")
+    return start_node(VIGIL_APPLICATION=PROBE)
 
 
 async def test_every_socket_gets_a_close_frame_and_the_process_ends_in_time(stopping, http) -> None:

@@ -1,6 +1,5 @@
 """More nodes for the live socket's tests, each pair started once and only when it is needed."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -8,11 +7,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from pymongo import MongoClient
-from support.clients import ORIGIN, PASSWORD, Api, Login
-from support.nodes import Installation, Node, ServiceUrls
+from support.clients import ORIGIN, PASSWORD, Api, Login, new_login
+from support.nodes import PROBE, Installation, Node, ServiceUrls, drop
 
-PROBE = "tests/realtime/apps/probe.py:probe"
 # A token's life and the grace on the brief nodes, in seconds.
 BRIEF_LIFE = 4
 BRIEF_GRACE = 2
@@ -27,8 +24,7 @@ def _pair(installation: Installation, **settings: str) -> Iterator[Pair]:
         first, second = starters.map(lambda _: installation.start(**settings), range(2))
     yield first, second
     assert [first.stop(), second.stop()] == [0, 0]
-    with MongoClient(installation.services.mongo, serverSelectionTimeoutMS=5000) as client:
-        client.drop_database(installation.name)
+    drop(installation.services, installation.name)
 
 
 @pytest.fixture(scope="session")
@@ -76,11 +72,4 @@ def log_in(http: aiohttp.ClientSession) -> LogIn:
 @pytest.fixture(scope="session")
 def standing(node: Node) -> Login:
     """A device that stays logged in, for tests to which it is all one who asks, and that end no session."""
-
-    async def make() -> Login:
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
-            api = Api(node.url, http)
-            return await api.login(await api.register())
-
-    with asyncio.Runner() as runner:
-        return runner.run(make())
+    return new_login(node.url)

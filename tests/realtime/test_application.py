@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 from support.clients import Live
-from support.nodes import ROOT
+from support.nodes import PROBE, ROOT
 from support.raw_socket import RawSocket
 from support.waiting import eventually
-
-PROBE = "tests/realtime/apps/probe.py:probe"
 
 PROBE_EVENTS = ("probe:said", "probe:welcome", "probe:whispered")
 

@@ -245,3 +245,15 @@ class Live:
     async def close(self) -> None:
         await self.client.disconnect()
         await self.client.shutdown()
+
+
+def new_login(url: str) -> Login:
+    """A device of a new account, for fixtures that outlive a test's event loop."""
+
+    async def make() -> Login:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+            api = Api(url, http)
+            return await api.login(await api.register())
+
+    with asyncio.Runner() as runner:
+        return runner.run(make())

@@ -7,11 +7,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pymongo import MongoClient
+
 ROOT = Path(__file__).resolve().parents[2]
+# An application whose events look into a node.
+PROBE = "tests/realtime/apps/probe.py:probe"
 START_SECONDS = 20
 SECRET = "tests-only-" + "0123456789abcdef" * 2
 
@@ -118,3 +123,19 @@ def start_node(environ: Mapping[str, str], *arguments: str) -> Node:
         time.sleep(0.1)
         raise AssertionError("the node did not start:\n" + node.text())
     return node
+
+
+def drop(services: ServiceUrls, database: str) -> None:
+    """Remove a database that was a test's own."""
+    with MongoClient(services.mongo, serverSelectionTimeoutMS=5000) as client:
+        client.drop_database(database)
+
+
+@contextmanager
+def probed_node(services: ServiceUrls) -> Iterator[Node]:
+    """A node of its own with the probe application; whatever was done to it, it stops as it should."""
+    installation = Installation(services)
+    node = installation.start(VIGIL_APPLICATION=PROBE)
+    yield node
+    assert node.stop() == 0
+    drop(services, installation.name)
