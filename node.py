@@ -8,63 +8,25 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from auth.audit import AuditLog
 from auth.clock import utc_now
-from auth.devices import Devices
 from auth.errors import Unavailable
 from auth.http.app import HttpDependencies, create_app
 from auth.http.doorman import Doorman
 from auth.jobs import Jobs
 from auth.keys import KeyRing
-from auth.locations import Locations
-from auth.login import Login
-from auth.mail.mailer import Mailer
 from auth.mail.senders import make_sender
-from auth.mail.templates import MailTemplates
 from auth.metrics import Metrics
-from auth.passwords import Passwords
-from auth.profile import Profile
 from auth.rate_limits import RateLimits
-from auth.registration import Registration
-from auth.rotation import RotationPolicy
 from auth.secrets import RootSecret
-from auth.sessions import SessionRules, Sessions
 from auth.settings import Settings
-from auth.stores.audit_events import AuditEvents
-from auth.stores.mongo import Mongo
-from auth.stores.one_time_tokens import OneTimeTokens
-from auth.stores.outbox import Outbox
-from auth.stores.sessions import Sessions as SessionStore
-from auth.stores.signing_keys import SigningKeys
-from auth.stores.users import Users
-from auth.tokens import LEEWAY, AccessTokens, RefreshTokens
+from auth.tokens import LEEWAY
+from operations import Operations, Stores
 from realtime import asyncapi
 from realtime.application import Application
 from realtime.live import Live, LiveOptions
 from realtime.redis_link import RedisLink
 
 HERE = Path(__file__).resolve().parent
-
-
-class Stores:
-    """MongoDB and its collections."""
-
-    def __init__(self, settings: Settings, url: str) -> None:
-        self.mongo = Mongo(url, settings.stores.mongo_database, settings.stores.mongo_driver)
-        database = self.mongo.database
-        self.users = Users(database)
-        self.one_time_tokens = OneTimeTokens(database)
-        self.audit_events = AuditEvents(database)
-        self.outbox = Outbox(database, keep_content=settings.dev_outbox)
-        self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))
-        self.signing_keys = SigningKeys(database)
-
-    async def ensure_indexes(self) -> None:
-        """Create what indexes are missing. Raises `Unavailable`."""
-        collections = (
-            self.users, self.one_time_tokens, self.audit_events, self.outbox, self.sessions, self.signing_keys
-        )  # fmt: skip
-        await asyncio.gather(*(collection.ensure_indexes() for collection in collections))
 
 
 class Node:
@@ -92,87 +54,46 @@ class Node:
             namespace=settings.stores.redis_prefix,
             metrics=self.metrics,
         )
-        self.passwords = Passwords()
         self.jobs = make_jobs(settings, self.stores, redis_url, self.metrics)
-        accounts = settings.accounts
-        self.locations = Locations(
-            country_database=accounts.country_database, city_database=accounts.city_database
-        )
-        audit = AuditLog(
-            store=self.stores.audit_events, keep=timedelta(days=tokens.audit_days), metrics=self.metrics
-        )
-        mailer = Mailer(
-            templates=MailTemplates(public_url=settings.public_url, locations=self.locations),
+        self.operations = Operations(
+            settings,
+            self.stores,
+            root=root,
+            keys=self.keys,
+            limits=self.limits,
             jobs=self.jobs,
-            users=self.stores.users,
-        )
-        sessions = Sessions(
-            store=self.stores.sessions,
-            access_tokens=AccessTokens(
-                self.keys,
-                issuer=settings.issuer,
-                audience=tokens.audience,
-                lifetime=timedelta(seconds=tokens.access_token_seconds),
-            ),
-            refresh_tokens=RefreshTokens(root.derive("refresh tokens")),
-            revocations=self.live.revocations,
-            publisher=self.live.publisher,
-            presence=self.live.presence,
-            audit=audit,
-            devices=Devices(),
-            locations=self.locations,
-            theft_notice=mailer,
-            rules=_session_rules(settings),
+            live=self.live,
             metrics=self.metrics,
-            clock=utc_now,
         )
-        registration = Registration(
-            users=self.stores.users,
-            tokens=self.stores.one_time_tokens,
-            passwords=self.passwords,
-            mailer=mailer,
-            sessions=sessions,
-            limits=self.limits,
-            audit=audit,
-            clock=utc_now,
-            require_verified_email=accounts.require_verified_email,
-        )
-        login = Login(
-            users=self.stores.users,
-            passwords=self.passwords,
-            sessions=sessions,
-            limits=self.limits,
-            audit=audit,
-            metrics=self.metrics,
-            clock=utc_now,
-            require_verified_email=accounts.require_verified_email,
-        )
-        profile = Profile(users=self.stores.users)
-        self.app = create_app(
-            HttpDependencies(
-                settings=settings,
-                metrics=self.metrics,
-                clock=utc_now,
-                registration=registration,
-                login=login,
-                profile=profile,
-                sessions=sessions,
-                limits=self.limits,
-                csrf_key=root.derive("csrf"),
-                jwks=self.keys.jwks,
-                readiness=self.readiness,
-                asyncapi=asyncapi.build(settings.public_url),
-                outbox=self.stores.outbox,
-                demo=HERE / "client-demo",
-            )
-        )
+        self.app = create_app(self._http_dependencies(root))
         self.live.serve(
             self.app,
-            sessions=sessions,
-            profile=profile,
+            sessions=self.operations.sessions,
+            profile=self.operations.profile,
             doorman=Doorman(settings.server.trusted_proxies),
             limits=self.limits,
             application=application,
+        )
+
+    def _http_dependencies(self, root: RootSecret) -> HttpDependencies:
+        operations = self.operations
+        return HttpDependencies(
+            settings=self.settings,
+            metrics=self.metrics,
+            clock=utc_now,
+            registration=operations.registration,
+            login=operations.login,
+            admission=operations.admission,
+            step_up=operations.step_up,
+            profile=operations.profile,
+            sessions=operations.sessions,
+            limits=self.limits,
+            csrf_key=root.derive("csrf"),
+            jwks=self.keys.jwks,
+            readiness=self.readiness,
+            asyncapi=asyncapi.build(self.settings.public_url),
+            outbox=self.stores.outbox,
+            demo=HERE / "client-demo",
         )
 
     async def start(self) -> None:
@@ -190,8 +111,7 @@ class Node:
         await self.limits.close()
         await self.link.close()
         await self.stores.mongo.close()
-        self.passwords.close()
-        self.locations.close()
+        self.operations.close()
 
     async def readiness(self) -> Mapping[str, bool]:
         """What this node needs to serve, and whether it has it."""
@@ -225,16 +145,6 @@ def make_jobs(settings: Settings, stores: Stores, redis_url: str, metrics: Metri
         sender=sender,
         metrics=metrics,
         clock=utc_now,
-    )
-
-
-def _session_rules(settings: Settings) -> SessionRules:
-    tokens = settings.tokens
-    return SessionRules(
-        idle_life=timedelta(seconds=tokens.refresh_token_seconds),
-        whole_life=timedelta(seconds=tokens.session_max_seconds),
-        rotation=RotationPolicy(leeway=timedelta(seconds=tokens.reuse_leeway_seconds)),
-        theft_ends_all=tokens.reuse_policy == "all",
     )
 
 

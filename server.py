@@ -40,7 +40,8 @@ from auth.settings import MIN_SECRET_BYTES, Settings, SettingsError
 from auth.stores.mongo import Mongo
 from auth.tokens import LEEWAY
 from embedded import EmbeddedError, EmbeddedServices, Services, run_foreground
-from node import Node, Stores, make_jobs
+from node import Node, make_jobs
+from operations import Stores
 from realtime.loading import ApplicationNotFound, load_application
 from workers import reserve_port, run_workers, until_parent_is_gone
 

@@ -111,6 +111,43 @@ class EmailNotVerified(AuthError):
     default_message = "Confirm your e-mail address first: the link is in your mailbox."
 
 
+class MfaRequired(AuthError):
+    code, status = "mfa_required", 403
+    default_message = "Finish the login with your second factor first."
+
+
+class InvalidCode(AuthError):
+    code, status = "invalid_code", 401
+    default_message = "This code is wrong, was used before, or is not valid any more."
+
+
+class StepUpRequired(AuthError):
+    """The login is too old, or too weak, for what was asked (RFC 9470, section 3).
+
+    `acr` says what kind of proof is asked for, `max_age` how many seconds old it may be, `methods` by which
+    the caller can give it.
+    """
+
+    code, status = "step_up_required", 401
+    default_message = "Prove once more that it is you."
+
+    def __init__(self, *, acr: str, max_age: int, methods: Sequence[str]) -> None:
+        super().__init__()
+        self.acr = acr
+        self.max_age = max_age
+        self.methods = tuple(methods)
+
+
+class AccountLocked(AuthError):
+    code, status = "account_locked", 403
+    default_message = "This account is locked. Ask whoever runs this service."
+
+
+class Conflict(AuthError):
+    code, status = "conflict", 409
+    default_message = "This is in use already."
+
+
 class Forbidden(AuthError):
     code, status = "forbidden", 403
     default_message = "You may not do that."

@@ -151,7 +151,8 @@ class Jobs:
             return False
         job = Job(
             SEND_MAIL,
-            key=message_id,
+            # SAQ keeps the marks of aborted jobs by key alone, for all queues of a Redis together.
+            key=f"{self._name}:{message_id}",
             kwargs={"message_id": message_id},
             timeout=JOB_SECONDS,
             retries=JOB_TRIES,

@@ -5,48 +5,20 @@ Argon2 work. Guesses are limited by address and account together, so that an att
 out elsewhere, and by address over all accounts.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
-
 import structlog
 
 from auth.accounts import email_key
+from auth.admission import Admission, LoggedIn, MfaPending
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import AuthError, EmailNotVerified, InvalidCredentials, RateLimited
+from auth.errors import AuthError, InvalidCredentials, MfaRequired, RateLimited
 from auth.metrics import Metrics
-from auth.models import Client, IssuedTokens, Session, TokenDelivery, User
+from auth.models import Client, TokenDelivery, User
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
-from auth.sessions import StartedSession
 from auth.stores.users import Users
 
 log = structlog.get_logger()
-
-
-class SessionStarter(Protocol):
-    """Begins sessions."""
-
-    async def start(
-        self,
-        user: User,
-        *,
-        amr: Sequence[str],
-        device_name: str | None,
-        delivery: TokenDelivery,
-        client: Client,
-    ) -> StartedSession:
-        """Begin a session for a user who has just proved who they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
-    """Who logged in, the session begun and its first tokens."""
-
-    user: User
-    session: Session
-    tokens: IssuedTokens
 
 
 class Login:
@@ -57,21 +29,19 @@ class Login:
         *,
         users: Users,
         passwords: Passwords,
-        sessions: SessionStarter,
+        admission: Admission,
         limits: RateLimits,
         audit: AuditLog,
         metrics: Metrics,
         clock: Clock,
-        require_verified_email: bool,
     ) -> None:
         self._users = users
         self._passwords = passwords
-        self._sessions = sessions
+        self._admission = admission
         self._limits = limits
         self._audit = audit
         self._metrics = metrics
         self._clock = clock
-        self._require_verified_email = require_verified_email
 
     async def login(
         self,
@@ -81,22 +51,22 @@ class Login:
         device_name: str | None = None,
         delivery: TokenDelivery = TokenDelivery.BODY,
         client: Client,
-    ) -> LoggedIn:
-        """Begin a session for whoever knows the password.
+    ) -> LoggedIn | MfaPending:
+        """Begin a session for whoever knows the password, or ask for their second factor.
 
-        Raises `InvalidCredentials`, `EmailNotVerified`, `RateLimited` or `Unavailable`.
+        Raises `InvalidCredentials`, `AccountLocked`, `EmailNotVerified`, `RateLimited` or `Unavailable`.
         """
         try:
-            logged_in = await self._login(email, password, device_name, delivery, client)
+            result = await self._login(email, password, device_name, delivery, client)
         except AuthError as refusal:
             self._metrics.logins.labels(refusal.code).inc()
             raise
-        self._metrics.logins.labels("success").inc()
-        return logged_in
+        self._metrics.logins.labels("success" if isinstance(result, LoggedIn) else MfaRequired.code).inc()
+        return result
 
     async def _login(
         self, email: str, password: str, device_name: str | None, delivery: TokenDelivery, client: Client
-    ) -> LoggedIn:
+    ) -> LoggedIn | MfaPending:
         key = email_key(email)
         # An address that is none counts as an account of its own, and is tried like one.
         account = key or email[:254]
@@ -104,21 +74,9 @@ class Login:
         await self._limits.check("login", client.ip, account)
         user = await self._users.by_email(key) if key is not None else None
         user = await self._prove(user, account, password, client)
-        if self._require_verified_email and user.email_verified_at is None:
-            await self._audit_failure(user, "email_not_verified", client)
-            raise EmailNotVerified
-        started = await self._sessions.start(
+        return await self._admission.admit(
             user, amr=("pwd",), device_name=device_name, delivery=delivery, client=client
         )
-        await self._audit.record(
-            "login",
-            user_id=user.user_id,
-            session_id=started.session.session_id,
-            client=client,
-            details={"amr": "pwd", "delivery": delivery.value},
-            now=self._clock(),
-        )
-        return LoggedIn(user, started.session, started.tokens)
 
     async def _prove(self, user: User | None, account: str, password: str, client: Client) -> User:
         """The user, if `password` is theirs."""

@@ -3,10 +3,12 @@
 Times are aware UTC in whole milliseconds; rules take `now` and ask nobody for it.
 """
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 
 class TokenDelivery(StrEnum):
@@ -74,6 +76,12 @@ class User:
     created_at: datetime
     email_verified_at: datetime | None = None
     password_hash: str | None = None
+    locked_at: datetime | None = None
+
+    @property
+    def password_version(self) -> str:
+        """Changes with the password and tells nothing of it: what is begun under one ends with it."""
+        return hashlib.sha256((self.password_hash or "").encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,9 @@ class Actor:
 
 
 SYSTEM = Actor("system")
+
+# RFC 8176: more than one factor was used.
+MULTI_FACTOR = "mfa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,16 @@ class Session:
     revoked_at: datetime | None = None
     revoked_reason: RevocationReason | None = None
     revoked_by: Actor | None = None
+    assured_at: datetime | None = None
+
+    @property
+    def proved_at(self) -> datetime:
+        """When somebody last proved on this device who they are: at the login, or at a step-up since."""
+        return max(self.logged_in_at, self.assured_at or self.logged_in_at)
+
+    def is_assured(self, now: datetime, *, max_age: timedelta, strongly: bool) -> bool:
+        """Whether that proof is young enough for a sensitive operation; `strongly`: and was of two factors."""
+        return now - self.proved_at <= max_age and (not strongly or MULTI_FACTOR in self.amr)
 
     def is_live(self, now: datetime) -> bool:
         """Whether the session is neither revoked nor expired at `now`."""
@@ -129,6 +150,19 @@ class Principal:
     auth_time: datetime
     issued_at: datetime
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FactorAnswer:
+    """What somebody brings as proof: a code, a password or a passkey's assertion, by the method they chose."""
+
+    method: str
+    code: str | None = None
+    password: str | None = None
+    credential: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"FactorAnswer(method={self.method!r}, …)"
 
 
 @dataclass(frozen=True, slots=True)

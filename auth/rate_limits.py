@@ -16,7 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import limits
 import structlog
@@ -31,7 +31,17 @@ log = structlog.get_logger()
 
 LUA = Path(__file__).parent / "lua"
 
-LimitName = Literal["login", "login_ip", "register", "mail", "refresh", "api", "socket_connects", "socket_events"]
+LimitName = Literal[
+    "login",
+    "login_ip",
+    "second_factor",
+    "register",
+    "mail",
+    "refresh",
+    "api",
+    "socket_connects",
+    "socket_events",
+]
 
 # A healthy Redis answers in well under a millisecond.
 REDIS_SECONDS = 0.5
@@ -52,12 +62,7 @@ class RateLimits:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._enabled = settings.rate_limits
-        self._items = {
-            name: limits.parse(getattr(settings, f"limit_{name}"))
-            for name in (
-                "login", "login_ip", "register", "mail", "refresh", "api", "socket_connects", "socket_events",
-            )
-        }  # fmt: skip
+        self._items = {name: limits.parse(getattr(settings, f"limit_{name}")) for name in get_args(LimitName)}
         self._prefix = f"{namespace}:limits"
         self._pipe = Pipe(redis_url, silence=REDIS_SECONDS, name="vigil-limits")
         self._count = Script(self._pipe.execute, (LUA / "count.lua").read_text())

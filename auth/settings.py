@@ -216,6 +216,7 @@ class LimitSettings(Section):
     rate_limits: Switch = Field(True, description="All of them, on or off.")
     limit_login: Rate = Field("5/5 minutes", description="Failed logins per address and account.")
     limit_login_ip: Rate = Field("300/5 minutes", description="Login attempts per address over all accounts.")
+    limit_second_factor: Rate = Field("10/5 minutes", description="Answers by a second factor per account.")
     limit_register: Rate = Field("200/hour", description="Registrations and mail requests per address.")
     limit_mail: Rate = Field("5/hour", description="Mails per account that anybody can ask for.")
     limit_refresh: Rate = Field("300/minute", description="Refreshes per address.")

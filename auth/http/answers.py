@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from auth.errors import AuthError, FieldError, MissingToken
+from auth.errors import AuthError, FieldError, MissingToken, StepUpRequired
 from auth.views import View
 
 JSON_TYPE = "application/json"
@@ -37,6 +37,8 @@ def failure(error: AuthError, request_id: str) -> web.Response:
     errors: Sequence[FieldError] = getattr(error, "errors", ())
     if errors:
         body["errors"] = [{"field": wrong.field, "message": wrong.message} for wrong in errors]
+    if isinstance(error, StepUpRequired):
+        body |= {"acr": error.acr, "maxAge": error.max_age, "methods": list(error.methods)}
     return json_response(body, status=error.status, headers=_headers(error))
 
 
@@ -50,7 +52,12 @@ def _headers(error: AuthError) -> dict[str, str]:
     headers: dict[str, str] = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
-    if isinstance(error, MissingToken):
+    if isinstance(error, StepUpRequired):
+        # RFC 9470, section 3.
+        headers["WWW-Authenticate"] = (
+            f'Bearer error="insufficient_user_authentication", acr_values="{error.acr}", max_age={error.max_age}'
+        )
+    elif isinstance(error, MissingToken):
         headers["WWW-Authenticate"] = "Bearer"
     elif error.status == 401:
         told = ' error="invalid_token"' if error.code in BEARER_ERRORS else ""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from auth.admission import Admission
 from auth.clock import Clock
 from auth.http import documentation, openapi
 from auth.http.account_routes import AccountRoutes
@@ -16,6 +17,7 @@ from auth.http.identity import CookiePolicy, Identity
 from auth.http.middleware import limit, observe, refuse, secure
 from auth.http.pages import ASSETS, Outbox, OutboxPages, Pages, VerificationPage, page
 from auth.http.routing import API, Endpoint, endpoints_of, handler_of
+from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.service_routes import Readiness, ServiceRoutes
 from auth.http.session_routes import SessionRoutes
 from auth.http.static import Files
@@ -27,6 +29,7 @@ from auth.rate_limits import RateLimits
 from auth.registration import Registration
 from auth.sessions import Sessions
 from auth.settings import Settings
+from auth.step_up import StepUp
 
 ENDPOINTS = web.AppKey("endpoints", Sequence[Endpoint])
 
@@ -47,6 +50,8 @@ class HttpDependencies:
     clock: Clock
     registration: Registration
     login: Login
+    admission: Admission
+    step_up: StepUp
     profile: Profile
     sessions: Sessions
     limits: RateLimits
@@ -84,6 +89,7 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
     groups: Sequence[object] = (
         AccountRoutes(deps.registration, deps.profile),
         TokenRoutes(deps.login, deps.sessions, identity),
+        SecondFactorRoutes(deps.admission, deps.step_up, identity),
         SessionRoutes(deps.sessions),
     )
     rows = []

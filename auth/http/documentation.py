@@ -90,7 +90,10 @@ def _operation(document: Document, method: str, path: str, operation: Document) 
         if status >= "400":
             errors.append({"status": status, "codes": list(content.get("examples", {}))})
         else:
-            answers.append({"status": status, "text": response["description"], "fields": _data(document, content)})
+            answers += [
+                {"status": status, "text": response["description"], "fields": fields}
+                for fields in _data(document, content)
+            ]
     return {
         "id": operation["operationId"],
         "method": method.upper(),
@@ -105,10 +108,11 @@ def _operation(document: Document, method: str, path: str, operation: Document) 
     }
 
 
-def _data(document: Document, content: Document) -> list[Row]:
+def _data(document: Document, content: Document) -> list[list[Row]]:
+    """The fields of each answer it may be."""
     schema = content.get("schema", {})
-    data = schema.get("properties", {}).get("data")
-    return list(rows(document, data or schema))
+    data = schema.get("properties", {}).get("data") or schema
+    return [list(rows(document, each)) for each in data.get("oneOf", [data])]
 
 
 def _inner(document: Document, field: Document) -> Document:

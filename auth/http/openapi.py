@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaMode
 from auth.errors import (
     AuthError,
     CsrfFailed,
+    Forbidden,
     InvalidJson,
     InvalidRequest,
     InvalidToken,
@@ -41,6 +42,7 @@ WITH_PRINCIPAL: tuple[type[AuthError], ...] = (
 
 STATUS_WORDS = {
     400: "The request is not valid", 401: "Not authenticated", 403: "Not allowed", 404: "Nothing here",
+    409: "In use already",
     413: "Too large", 415: "Not JSON", 429: "Too many requests", 500: "Our fault", 503: "Briefly unavailable",
 }  # fmt: skip
 
@@ -57,7 +59,7 @@ def build(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization")]
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for row in endpoints:
-        models.append((row.answer, "serialization"))
+        models += [(answer, "serialization") for answer in (row.answer, row.or_answer) if answer is not None]
         if row.takes_body and row.body is not Nothing:
             models.append((row.body, "validation"))
         for path in row.paths:
@@ -73,7 +75,7 @@ def build(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in ("Account", "Tokens", "Sessions", "Service")],
+        "tags": [{"name": name} for name in ("Account", "Tokens", "Second factor", "Sessions", "Service")],
         "paths": dict(paths),
         "components": {
             "schemas": component_schemas(models),
@@ -115,7 +117,7 @@ def _security(row: Endpoint) -> list[dict[str, list[str]]]:
 
 
 def _success(row: Endpoint) -> dict[str, Any]:
-    properties: dict[str, Any] = {"success": {"const": True}, "data": schema_reference(row.answer)}
+    properties: dict[str, Any] = {"success": {"const": True}, "data": _data(row)}
     if row.message is not None:
         properties["message"] = {"type": "string", "examples": [row.message]}
     return {
@@ -129,10 +131,18 @@ def _success(row: Endpoint) -> dict[str, Any]:
     }
 
 
+def _data(row: Endpoint) -> dict[str, Any]:
+    if row.or_answer is None:
+        return dict(schema_reference(row.answer))
+    return {"oneOf": [schema_reference(row.answer), schema_reference(row.or_answer)]}
+
+
 def _failures(row: Endpoint) -> dict[str, Any]:
     errors = [*row.errors, *ANYWHERE]
     if row.takes_body:
         errors += WITH_BODY
+    if row.role is not None:
+        errors.append(Forbidden)
     if not row.public:
         errors += WITH_PRINCIPAL
         if row.method != "GET":

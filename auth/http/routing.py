@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from auth.errors import AuthError
+from auth.errors import AuthError, Forbidden
 from auth.http.answers import success
 from auth.http.body import read_json
 from auth.http.context import CLIENT, PRINCIPAL
@@ -32,11 +32,13 @@ class Endpoint:
     summary: str
     answer: type[View]
     tag: str
+    or_answer: type[View] | None = None
     body: type[Input] = Nothing
     body_optional: bool = False
     status: int = 200
     message: str | None = None
     public: bool = False
+    role: str | None = None
     aliases: tuple[str, ...] = ()
     errors: tuple[type[AuthError], ...] = ()
     name: str = field(default="")
@@ -76,15 +78,20 @@ def endpoint(
     summary: str,
     answer: type[View],
     tag: str,
+    or_answer: type[View] | None = None,
     body: type[Body] = Nothing,  # type: ignore[assignment] # the default is the type variable's narrowest use
     body_optional: bool = False,
     status: int = 200,
     message: str | None = None,
     public: bool = False,
+    role: str | None = None,
     aliases: tuple[str, ...] = (),
     errors: tuple[type[AuthError], ...] = (),
 ) -> Callable[[Route[Body]], Route[Body]]:
-    """Declare a method of a routes class as an endpoint."""
+    """Declare a method of a routes class as an endpoint.
+
+    `role`: only for principals that have it, others get `forbidden`; `or_answer`: another answer it may give.
+    """
 
     def declare(route: Route[Body]) -> Route[Body]:
         row = Endpoint(
@@ -93,11 +100,13 @@ def endpoint(
             summary=summary,
             answer=answer,
             tag=tag,
+            or_answer=or_answer,
             body=body,
             body_optional=body_optional or body is Nothing,
             status=status,
             message=message,
             public=public,
+            role=role,
             aliases=aliases,
             errors=errors,
             name=getattr(route, "__name__", path),
@@ -126,6 +135,8 @@ def handler_of(
         if not row.public:
             principal = await identity.principal(request, call.client)
             request[PRINCIPAL] = principal
+            if row.role is not None and row.role not in principal.roles:
+                raise Forbidden
             also_about(user_id=principal.user_id, session_id=principal.session_id)
         raw = await read_json(request, optional=row.body_optional) if row.takes_body else {}
         data = await route(call, parse(row.body, raw))

@@ -3,10 +3,11 @@
 Rules that a schema can say are said here; rules that need a store or a word list are the operations'.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from auth.models import FactorAnswer
 from auth.views import (
     Counter,
     Credential,
@@ -175,6 +176,52 @@ class MessageView(View):
     sent_at: Moment
 
 
+class MfaAnswer(View):
+    """The first factor was right; the login waits for a second one."""
+
+    mfa_required: Literal[True] = True
+    mfa_token: str = Field(description="Stands for the waiting login; a secret, good once, for `expiresAt`.")
+    methods: tuple[str, ...] = Field(examples=[["totp", "recovery_code", "passkey", "approval"]])
+    expires_at: Moment
+
+
+class FactorRequest(Input):
+    """A second factor: `code` for `totp` and `recovery_code`, `credential` for `passkey`."""
+
+    method: Literal["totp", "recovery_code", "passkey", "approval"] = "totp"
+    code: Annotated[Text, StringConstraints(min_length=1, max_length=64)] | None = None
+    credential: dict[str, Any] | None = Field(None, description="A `PublicKeyCredential` as JSON.")
+
+    def answer(self) -> FactorAnswer:
+        """What was brought."""
+        return FactorAnswer(self.method, code=self.code, credential=self.credential)
+
+
+class FinishLoginRequest(FactorRequest):
+    """A waiting login and its second factor."""
+
+    mfa_token: Credential
+
+
+class StepUpRequest(Input):
+    """A proof: `password` where no second factor is set up."""
+
+    method: Literal["password", "totp", "recovery_code", "passkey"]
+    code: Annotated[Text, StringConstraints(min_length=1, max_length=64)] | None = None
+    password: Annotated[Text, StringConstraints(min_length=1, max_length=1024)] | None = None
+    credential: dict[str, Any] | None = Field(None, description="A `PublicKeyCredential` as JSON.")
+
+    def answer(self) -> FactorAnswer:
+        """What was brought."""
+        return FactorAnswer(self.method, code=self.code, password=self.password, credential=self.credential)
+
+
+class AssuredAnswer(View):
+    """Until when sensitive operations are served without another proof."""
+
+    assured_until: Moment
+
+
 class Problem(View):
     """Every failure looks like this."""
 
@@ -185,6 +232,9 @@ class Problem(View):
     message: str = Field(description="For people.")
     request_id: str = Field(description="Also in the X-Request-Id header and in the server's log.")
     errors: tuple["ProblemField", ...] = Field((), description="Which field is wrong, if one is.")
+    acr: str | None = omittable("With `step_up_required`: what kind of proof is asked for (RFC 9470).")
+    max_age: Counter | None = omittable("With `step_up_required`: how many seconds old it may be.")
+    methods: tuple[str, ...] | None = omittable("With `step_up_required`: by which the caller can give it.")
 
 
 class ProblemField(View):

@@ -1,6 +1,7 @@
 """Tokens: log in, refresh, log out; in every delivery of docs/protocol.md, section 3."""
 
 from auth.errors import (
+    AccountLocked,
     CsrfFailed,
     EmailNotVerified,
     InvalidCredentials,
@@ -14,12 +15,13 @@ from auth.errors import (
 )
 from auth.http.context import clear_cookies
 from auth.http.identity import Identity, bearer_token, cookie_delivery
+from auth.http.login_answers import login_answer
 from auth.http.routing import Call, endpoint
-from auth.http.schemas import Empty, LoginAnswer, LoginRequest, LogoutRequest, RefreshRequest
+from auth.http.schemas import Empty, LoginAnswer, LoginRequest, LogoutRequest, MfaAnswer, RefreshRequest
 from auth.login import Login
 from auth.models import TokenDelivery
 from auth.sessions import Sessions
-from auth.views import RefreshedView, SessionView, UserView
+from auth.views import RefreshedView
 
 BY_COOKIE = (CsrfFailed, OriginNotAllowed)
 
@@ -40,9 +42,10 @@ class TokenRoutes:
         public=True,
         body=LoginRequest,
         answer=LoginAnswer,
-        errors=(InvalidCredentials, EmailNotVerified, OriginNotAllowed),
+        or_answer=MfaAnswer,
+        errors=(InvalidCredentials, EmailNotVerified, AccountLocked, OriginNotAllowed),
     )
-    async def login(self, call: Call, body: LoginRequest) -> LoginAnswer:
+    async def login(self, call: Call, body: LoginRequest) -> LoginAnswer | MfaAnswer:
         delivery = TokenDelivery(body.delivery)
         if delivery is not TokenDelivery.BODY:
             # Login CSRF: a foreign page must not log the browser in as somebody else.
@@ -54,14 +57,7 @@ class TokenRoutes:
             delivery=delivery,
             client=call.client,
         )
-        self._identity.hand_out(call.request, result.session.session_id, result.tokens, delivery)
-        return LoginAnswer.of(
-            result.tokens,
-            access=delivery is not TokenDelivery.COOKIES,
-            refresh=delivery is TokenDelivery.BODY,
-            user=UserView.of(result.user),
-            session=SessionView.of(result.session, current_session_id=result.session.session_id, online=False),
-        )
+        return login_answer(self._identity, call, result)
 
     @endpoint(
         "POST",

@@ -327,6 +327,16 @@ class Sessions:
         return [(document["_id"], document["revokedAt"]) async for document in cursor]
 
     @outage_is_unavailable
+    async def assure(self, session_id: str, *, amr: Sequence[str], now: datetime) -> Session | None:
+        """Note a proof given on a live session, for every token minted from now on; None when it is not live."""
+        document = await self._sessions.find_one_and_update(
+            {"_id": session_id, "revokedAt": None, "expiresAt": {"$gt": now}},
+            {"$set": {"assuredAt": now}, "$addToSet": {"amr": {"$each": list(amr)}}},
+            return_document=ReturnDocument.AFTER,
+        )
+        return _session(document) if document else None
+
+    @outage_is_unavailable
     async def set_roles(self, user_id: str, roles: Sequence[str]) -> None:
         """Give the user's sessions other roles, for every access token minted from now on."""
         await self._sessions.update_many({"userId": user_id}, {"$set": {"roles": list(roles)}})
@@ -396,4 +406,5 @@ def _session(document: Mapping[str, Any]) -> Session:
         revoked_at=document["revokedAt"],
         revoked_reason=RevocationReason(reason) if reason else None,
         revoked_by=Actor(by["kind"], by["sessionId"]) if by else None,
+        assured_at=document.get("assuredAt"),
     )

@@ -216,4 +216,5 @@ def _user(document: Document | None) -> User | None:
         created_at=document["createdAt"],
         email_verified_at=document["emailVerifiedAt"],
         password_hash=document["passwordHash"],
+        locked_at=document.get("lockedAt"),
     )

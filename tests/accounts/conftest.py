@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 from argon2 import PasswordHasher
 
+from auth.admission import Admission, LoggedIn, MfaPending
 from auth.audit import AuditLog
 from auth.clock import utc_now
 from auth.jobs import Jobs
 from auth.locations import Locations
-from auth.login import LoggedIn, Login
+from auth.login import Login
 from auth.mail.mailer import Mailer
 from auth.mail.senders import OutboxSender
 from auth.mail.templates import MailTemplates
@@ -40,8 +41,10 @@ from auth.passwords import Passwords
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
 from auth.registration import Registration
+from auth.second_factors import SecondFactor, SecondFactors
 from auth.settings import LimitSettings
 from auth.stores.audit_events import AuditEvent, AuditEvents
+from auth.stores.challenges import Challenges
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import Outbox
@@ -136,6 +139,7 @@ class World:
         database = mongo.database
         self.users = Users(database)
         self.tokens = OneTimeTokens(database)
+        self.challenges = Challenges(database)
         self.events = AuditEvents(database)
         self.outbox = Outbox(database, keep_content=True)
         self.metrics = Metrics()
@@ -156,6 +160,7 @@ class World:
             jobs=self.jobs,
             users=self.users,
         )
+        self.factors: list[SecondFactor] = []
         self._all_limits: list[RateLimits] = []
         self.use_limits()
 
@@ -168,15 +173,26 @@ class World:
             metrics=self.metrics,
         )
         self._all_limits.append(self.limits)
-        self.login_operation = Login(
+        self.second_factors = SecondFactors(self.factors)
+        self.admission = Admission(
             users=self.users,
-            passwords=self.passwords,
             sessions=self.sessions,
+            second_factors=self.second_factors,
+            challenges=self.challenges,
             limits=self.limits,
             audit=self.audit,
             metrics=self.metrics,
             clock=lambda: self.now,
             require_verified_email=require_verified_email,
+        )
+        self.login_operation = Login(
+            users=self.users,
+            passwords=self.passwords,
+            admission=self.admission,
+            limits=self.limits,
+            audit=self.audit,
+            metrics=self.metrics,
+            clock=lambda: self.now,
         )
         self.registration = Registration(
             users=self.users,
@@ -192,7 +208,7 @@ class World:
         self.profile = Profile(users=self.users)
 
     async def open(self) -> None:
-        for store in (self.users, self.tokens, self.events, self.outbox):
+        for store in (self.users, self.tokens, self.challenges, self.events, self.outbox):
             await store.ensure_indexes()
         await self.jobs.start(work=False)
 
@@ -224,6 +240,14 @@ class World:
     async def login(
         self, email: str = "ada@example.org", password: str = PASSWORD, ip: str = "192.0.2.10", **values: Any
     ) -> LoggedIn:
+        """A login that needs no second factor."""
+        result = await self.begin_login(email, password, ip, **values)
+        assert isinstance(result, LoggedIn)
+        return result
+
+    async def begin_login(
+        self, email: str = "ada@example.org", password: str = PASSWORD, ip: str = "192.0.2.10", **values: Any
+    ) -> LoggedIn | MfaPending:
         return await self.login_operation.login(email=email, password=password, client=self.client(ip), **values)
 
     async def mails_to(self, email: str) -> list[dict[str, Any]]:

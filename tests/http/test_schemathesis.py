@@ -18,13 +18,20 @@ from support.nodes import Node
 from auth.http import openapi
 from auth.http.account_routes import AccountRoutes
 from auth.http.routing import endpoints_of
+from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.session_routes import SessionRoutes
 from auth.http.token_routes import TokenRoutes
 
 load_all_checks()
 
 ABSENT: Any = None
-ROUTES = (AccountRoutes(ABSENT, ABSENT), TokenRoutes(ABSENT, ABSENT, ABSENT), SessionRoutes(ABSENT))
+# In the order in which auth/http/app.py adds them.
+ROUTES = (
+    AccountRoutes(ABSENT, ABSENT),
+    TokenRoutes(ABSENT, ABSENT, ABSENT),
+    SecondFactorRoutes(ABSENT, ABSENT, ABSENT),
+    SessionRoutes(ABSENT),
+)
 DOCUMENT = openapi.build([row for routes in ROUTES for row, _ in endpoints_of(routes)])
 OPERATIONS = [(method, path, item[method]) for path, item in DOCUMENT["paths"].items() for method in item]
 
@@ -45,7 +52,7 @@ RULES_BEYOND_THE_SCHEMA = {
 }
 
 # A password is hashed for each of these, as slowly as it should be.
-SLOW = {"/api/auth/register", "/api/auth/login"}
+SLOW = {"/api/auth/register", "/api/auth/login", "/api/auth/step-up"}
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,19 @@ from auth.errors import AuthError
 from auth.http import documentation, openapi
 from auth.http.account_routes import AccountRoutes
 from auth.http.routing import endpoints_of
+from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.session_routes import SessionRoutes
 from auth.http.token_routes import TokenRoutes
 from realtime import asyncapi
 from realtime.messages import CLIENT_EVENTS, SERVER_EVENTS
 
 DATA = Path(__file__).parent.parent / "data"
-ROUTES = (AccountRoutes(*[None] * 2), TokenRoutes(*[None] * 3), SessionRoutes(None))  # type: ignore[arg-type]
+ROUTES = (
+    AccountRoutes(*[None] * 2),  # type: ignore[arg-type]
+    TokenRoutes(*[None] * 3),  # type: ignore[arg-type]
+    SecondFactorRoutes(*[None] * 3),  # type: ignore[arg-type]
+    SessionRoutes(None),  # type: ignore[arg-type]
+)
 ENDPOINTS = [row for routes in ROUTES for row, _ in endpoints_of(routes)]
 
 

@@ -1,0 +1,123 @@
+"""Step-up: a sensitive operation wants a proof that is young and strong enough (RFC 9470; ASVS 5.0, 7.5.1).
+
+Every operation that changes how somebody gets in, or takes an account away, asks `StepUp.require` first. A login
+or a step-up of the last ten minutes will do; where a second factor is set up, it must have been part of it.
+"""
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from auth.audit import AuditLog
+from auth.clock import Clock
+from auth.errors import InvalidCode, SessionRevoked, StepUpRequired
+from auth.models import MULTI_FACTOR, Client, FactorAnswer, Principal, Session, User
+from auth.passwords import Passwords
+from auth.rate_limits import RateLimits
+from auth.second_factors import SecondFactors
+from auth.stores.users import Users
+
+MAX_AGE = timedelta(minutes=10)
+PASSWORD = "password"  # noqa: S105 - a method's name
+ACR_PASSWORD = "urn:vigil:acr:recent"  # noqa: S105 - a name
+ACR_MULTI_FACTOR = "urn:vigil:acr:recent-mfa"
+
+
+class AssuranceStore(Protocol):
+    """Where the proofs of a session are kept."""
+
+    async def get(self, session_id: str) -> Session | None:
+        """The session, live or not."""
+
+    async def assure(self, session_id: str, *, amr: tuple[str, ...], now: datetime) -> Session | None:
+        """Note a proof given on a live session; None when it is not live."""
+
+
+class StepUp:
+    """Asks for proof, and takes it."""
+
+    def __init__(
+        self,
+        *,
+        users: Users,
+        sessions: AssuranceStore,
+        second_factors: SecondFactors,
+        passwords: Passwords,
+        limits: RateLimits,
+        audit: AuditLog,
+        clock: Clock,
+    ) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._second_factors = second_factors
+        self._passwords = passwords
+        self._limits = limits
+        self._audit = audit
+        self._clock = clock
+
+    async def require(self, principal: Principal) -> User:
+        """The principal's user, if this session gave a proof that will do.
+
+        Raises `StepUpRequired`, or `SessionRevoked` when the session or the user is gone.
+        """
+        now = self._clock()
+        user, session = await self._who(principal)
+        factors = await self._second_factors.methods(user)
+        if session.is_assured(now, max_age=MAX_AGE, strongly=bool(factors)):
+            return user
+        raise StepUpRequired(
+            acr=ACR_MULTI_FACTOR if factors else ACR_PASSWORD,
+            max_age=round(MAX_AGE.total_seconds()),
+            methods=factors or _without_factor(user),
+        )
+
+    async def prove(self, principal: Principal, answer: FactorAnswer, *, client: Client) -> datetime:
+        """Take a proof on the principal's session; until when it will do.
+
+        By a second factor where one is set up, by the password where none is. Raises `InvalidCode`,
+        `RateLimited`, `SessionRevoked` or `Unavailable`.
+        """
+        await self._limits.hit("second_factor", principal.user_id)
+        user, _ = await self._who(principal)
+        try:
+            amr = await self._proved(user, answer)
+        except InvalidCode:
+            await self._record("step_up_failed", principal, answer, client)
+            raise
+        now = self._clock()
+        if await self._sessions.assure(principal.session_id, amr=amr, now=now) is None:
+            raise SessionRevoked
+        await self._record("step_up", principal, answer, client)
+        return now + MAX_AGE
+
+    async def _proved(self, user: User, answer: FactorAnswer) -> tuple[str, ...]:
+        if answer.method != PASSWORD:
+            added = await self._second_factors.prove(user, answer)
+            return (*added, MULTI_FACTOR)
+        if await self._second_factors.methods(user) or answer.password is None:
+            raise InvalidCode
+        verification = await self._passwords.verify(password=answer.password, password_hash=user.password_hash)
+        if not verification.matches:
+            raise InvalidCode("The password is wrong.")
+        return ("pwd",)
+
+    async def _who(self, principal: Principal) -> tuple[User, Session]:
+        session = await self._sessions.get(principal.session_id)
+        user = await self._users.by_id(principal.user_id)
+        if session is None or user is None or not session.is_live(self._clock()):
+            raise SessionRevoked
+        return user, session
+
+    async def _record(self, kind: str, principal: Principal, answer: FactorAnswer, client: Client) -> None:
+        await self._audit.record(
+            kind,
+            user_id=principal.user_id,
+            session_id=principal.session_id,
+            client=client,
+            details={"method": answer.method[:32]},
+            now=self._clock(),
+        )
+
+
+def _without_factor(user: User) -> tuple[str, ...]:
+    """How somebody without a second factor can prove themselves; nothing: they log in anew."""
+    return (PASSWORD,) if user.password_hash else ()

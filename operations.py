@@ -1,0 +1,189 @@
+"""What users do, each operation made once: the composition root between the stores and the transports."""
+
+import asyncio
+from datetime import timedelta
+
+from auth.admission import Admission
+from auth.audit import AuditLog
+from auth.clock import utc_now
+from auth.devices import Devices
+from auth.jobs import Jobs
+from auth.keys import KeyRing
+from auth.locations import Locations
+from auth.login import Login
+from auth.mail.mailer import Mailer
+from auth.mail.templates import MailTemplates
+from auth.metrics import Metrics
+from auth.passwords import Passwords
+from auth.profile import Profile
+from auth.rate_limits import RateLimits
+from auth.registration import Registration
+from auth.rotation import RotationPolicy
+from auth.second_factors import SecondFactors
+from auth.secrets import RootSecret
+from auth.sessions import SessionRules, Sessions
+from auth.settings import Settings
+from auth.step_up import StepUp
+from auth.stores.audit_events import AuditEvents
+from auth.stores.challenges import Challenges
+from auth.stores.mongo import Mongo
+from auth.stores.one_time_tokens import OneTimeTokens
+from auth.stores.outbox import Outbox
+from auth.stores.sessions import Sessions as SessionStore
+from auth.stores.signing_keys import SigningKeys
+from auth.stores.users import Users
+from auth.tokens import AccessTokens, RefreshTokens
+from realtime.live import Live
+
+
+class Stores:
+    """MongoDB and its collections."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self.mongo = Mongo(url, settings.stores.mongo_database, settings.stores.mongo_driver)
+        database = self.mongo.database
+        self.users = Users(database)
+        self.one_time_tokens = OneTimeTokens(database)
+        self.challenges = Challenges(database)
+        self.audit_events = AuditEvents(database)
+        self.outbox = Outbox(database, keep_content=settings.dev_outbox)
+        self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))
+        self.signing_keys = SigningKeys(database)
+
+    async def ensure_indexes(self) -> None:
+        """Create what indexes are missing. Raises `Unavailable`."""
+        collections = (
+            self.users,
+            self.one_time_tokens,
+            self.challenges,
+            self.audit_events,
+            self.outbox,
+            self.sessions,
+            self.signing_keys,
+        )
+        await asyncio.gather(*(collection.ensure_indexes() for collection in collections))
+
+
+class Operations:
+    """Every operation, made in the order in which they need each other."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        *,
+        root: RootSecret,
+        keys: KeyRing,
+        limits: RateLimits,
+        jobs: Jobs,
+        live: Live,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._stores = stores
+        self._limits = limits
+        self._metrics = metrics
+        accounts, tokens = settings.accounts, settings.tokens
+        self._passwords = Passwords()
+        self._locations = Locations(
+            country_database=accounts.country_database, city_database=accounts.city_database
+        )
+        self._audit = AuditLog(store=stores.audit_events, keep=timedelta(days=tokens.audit_days), metrics=metrics)
+        self._mailer = Mailer(
+            templates=MailTemplates(public_url=settings.public_url, locations=self._locations),
+            jobs=jobs,
+            users=stores.users,
+        )
+        self.sessions = self._make_sessions(root, keys, live)
+        self._second_factors = SecondFactors([])
+        self.admission = self._make_admission()
+        self.step_up = self._make_step_up()
+        self.registration = self._make_registration()
+        self.login = self._make_login()
+        self.profile = Profile(users=stores.users)
+
+    def close(self) -> None:
+        """Stop the threads that hash, and close the databases of places."""
+        self._passwords.close()
+        self._locations.close()
+
+    def _make_sessions(self, root: RootSecret, keys: KeyRing, live: Live) -> Sessions:
+        tokens = self._settings.tokens
+        return Sessions(
+            store=self._stores.sessions,
+            access_tokens=AccessTokens(
+                keys,
+                issuer=self._settings.issuer,
+                audience=tokens.audience,
+                lifetime=timedelta(seconds=tokens.access_token_seconds),
+            ),
+            refresh_tokens=RefreshTokens(root.derive("refresh tokens")),
+            revocations=live.revocations,
+            publisher=live.publisher,
+            presence=live.presence,
+            audit=self._audit,
+            devices=Devices(),
+            locations=self._locations,
+            theft_notice=self._mailer,
+            rules=_session_rules(self._settings),
+            metrics=self._metrics,
+            clock=utc_now,
+        )
+
+    def _make_admission(self) -> Admission:
+        return Admission(
+            users=self._stores.users,
+            sessions=self.sessions,
+            second_factors=self._second_factors,
+            challenges=self._stores.challenges,
+            limits=self._limits,
+            audit=self._audit,
+            metrics=self._metrics,
+            clock=utc_now,
+            require_verified_email=self._settings.accounts.require_verified_email,
+        )
+
+    def _make_step_up(self) -> StepUp:
+        return StepUp(
+            users=self._stores.users,
+            sessions=self._stores.sessions,
+            second_factors=self._second_factors,
+            passwords=self._passwords,
+            limits=self._limits,
+            audit=self._audit,
+            clock=utc_now,
+        )
+
+    def _make_registration(self) -> Registration:
+        return Registration(
+            users=self._stores.users,
+            tokens=self._stores.one_time_tokens,
+            passwords=self._passwords,
+            mailer=self._mailer,
+            sessions=self.sessions,
+            limits=self._limits,
+            audit=self._audit,
+            clock=utc_now,
+            require_verified_email=self._settings.accounts.require_verified_email,
+        )
+
+    def _make_login(self) -> Login:
+        return Login(
+            users=self._stores.users,
+            passwords=self._passwords,
+            admission=self.admission,
+            limits=self._limits,
+            audit=self._audit,
+            metrics=self._metrics,
+            clock=utc_now,
+        )
+
+
+def _session_rules(settings: Settings) -> SessionRules:
+    tokens = settings.tokens
+    return SessionRules(
+        idle_life=timedelta(seconds=tokens.refresh_token_seconds),
+        whole_life=timedelta(seconds=tokens.session_max_seconds),
+        rotation=RotationPolicy(leeway=timedelta(seconds=tokens.reuse_leeway_seconds)),
+        theft_ends_all=tokens.reuse_policy == "all",
+    )

@@ -1,0 +1,64 @@
+"""Challenges on the real store: single use, few tries, whatever races."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from auth.clock import utc_now
+from auth.stores.challenges import ChallengePurpose, Challenges
+from auth.stores.mongo import Mongo
+
+NOW = utc_now()
+PURPOSE = ChallengePurpose.SECOND_FACTOR
+
+
+@pytest.fixture
+async def challenges(mongo: Mongo) -> Challenges:
+    store = Challenges(mongo.database)
+    await store.ensure_indexes()
+    return store
+
+
+async def begin(challenges: Challenges, **values: Any) -> str:
+    asked: dict[str, Any] = {"user_id": "ada", "data": {"amr": ["pwd"]}, "tries": 5}
+    asked |= {"now": NOW, "expires_at": NOW + timedelta(minutes=5)}
+    return await challenges.issue(PURPOSE, **asked | values)
+
+
+async def test_a_challenge_is_found_by_its_secret_which_is_not_kept(challenges: Challenges, mongo: Mongo) -> None:
+    secret = await begin(challenges)
+    found = await challenges.find(secret, PURPOSE, now=NOW)
+    assert found is not None
+    assert (found.user_id, found.data, found.tries_left) == ("ada", {"amr": ["pwd"]}, 5)
+    assert secret not in str(await mongo.database["challenges"].find_one({}))
+
+
+@pytest.mark.parametrize("secret", ["", "guess", "x" * 100_000, "\ud800"])
+async def test_what_is_no_secret_of_ours_finds_nothing(challenges: Challenges, secret: str) -> None:
+    await begin(challenges)
+    assert await challenges.find(secret, PURPOSE, now=NOW) is None
+    assert await challenges.take_try(secret, PURPOSE, now=NOW) is None
+    assert await challenges.consume(secret, PURPOSE, now=NOW) is None
+
+
+async def test_after_its_time_it_is_over(challenges: Challenges) -> None:
+    secret = await begin(challenges)
+    late = NOW + timedelta(minutes=5)
+    assert await challenges.find(secret, PURPOSE, now=late) is None
+    assert await challenges.take_try(secret, PURPOSE, now=late) is None
+    assert await challenges.consume(secret, PURPOSE, now=late) is None
+
+
+async def test_of_many_guesses_at_once_only_its_tries_are_let_through(challenges: Challenges) -> None:
+    secret = await begin(challenges)
+    taken = await asyncio.gather(*(challenges.take_try(secret, PURPOSE, now=NOW) for _ in range(40)))
+    assert sorted(each.tries_left for each in taken if each is not None) == [0, 1, 2, 3, 4]
+
+
+async def test_of_many_that_meet_it_one_gets_it(challenges: Challenges) -> None:
+    secret = await begin(challenges)
+    ended = await asyncio.gather(*(challenges.consume(secret, PURPOSE, now=NOW) for _ in range(20)))
+    assert sum(each is not None for each in ended) == 1
+    assert await challenges.take_try(secret, PURPOSE, now=NOW) is None
