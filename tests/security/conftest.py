@@ -1,0 +1,31 @@
+"""What the tests of the security requirements share: a forger who knows everything but the signing key."""
+
+import base64
+import json
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+Claims = dict[str, Any]
+
+
+def claims_of(token: str) -> Claims:
+    """What a token says, believed without a look at its signature."""
+    return dict(jwt.decode(token, options={"verify_signature": False}))
+
+
+def forge(header: dict[str, Any], claims: Claims, signature: bytes = b"") -> str:
+    """A token of any header and claims."""
+
+    def part(value: bytes) -> str:
+        return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+    return ".".join((part(json.dumps(header).encode()), part(json.dumps(claims).encode()), part(signature)))
+
+
+@pytest.fixture
+def stranger() -> Ed25519PrivateKey:
+    """A key that is not ours."""
+    return Ed25519PrivateKey.generate()

@@ -1,0 +1,106 @@
+"""OWASP ASVS 5.0, V11, V15 and V16: passwords at rest, races, logs, and what happens when something fails."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from argon2 import extract_parameters
+from argon2.profiles import RFC_9106_LOW_MEMORY
+from pymongo import MongoClient
+from support.clients import PASSWORD, Api
+from support.nodes import Installation
+
+FORGED = "rt1." + "A" * 91
+
+
+async def test_asvs_11_4_2_passwords_are_kept_by_argon2id_of_rfc_9106(
+    installation: Installation, start_node: Any, http: Any
+) -> None:
+    email = await Api(start_node().url, http).register()
+    with MongoClient(installation.services.mongo) as client:
+        user = client[installation.name]["users"].find_one({"emailKey": email})
+    assert user is not None
+    parameters = extract_parameters(user["passwordHash"])
+    wanted = RFC_9106_LOW_MEMORY
+    assert (parameters.type, parameters.time_cost, parameters.memory_cost, parameters.parallelism) == (
+        wanted.type, wanted.time_cost, wanted.memory_cost, wanted.parallelism,
+    )  # fmt: skip
+    assert PASSWORD not in str(user)
+
+
+async def test_asvs_15_4_2_of_fifty_refreshes_at_once_one_rotates_and_none_is_told_twice(api: Api) -> None:
+    login = await api.login(await api.register())
+    body = {"refreshToken": login.refresh_token}
+    answers = await asyncio.gather(*(api.call("POST", "/refresh", body) for _ in range(50)))
+    outcomes = [answer.data["outcome"] for answer in answers]
+    assert outcomes.count("rotated") == 1
+    assert len({answer.data["refreshToken"] for answer in answers}) == 1
+
+
+async def test_asvs_15_4_2_a_session_ended_meanwhile_is_not_brought_back(api: Api) -> None:
+    email = await api.register()
+    for _ in range(5):
+        login, other = await api.login(email), await api.login(email)
+        refreshing = [api.call("POST", "/refresh", {"refreshToken": login.refresh_token}) for _ in range(10)]
+        await asyncio.gather(*refreshing, other.call("DELETE", f"/sessions/{login.session_id}"))
+        listed = (await other.call("GET", "/sessions")).data["sessions"]
+        assert login.session_id not in {session["sessionId"] for session in listed}
+        answer = await api.call("POST", "/refresh", {"refreshToken": login.refresh_token})
+        assert answer.code == "session_revoked"
+
+
+async def test_asvs_16_2_5_no_token_and_no_password_is_in_the_log(start_node: Any, http: Any) -> None:
+    """tests/test_secrets_in_logs.py searches log, audit trail and stores for every secret there is."""
+    node = start_node(VIGIL_LOG_LEVEL="debug")
+    api = Api(node.url, http)
+    login = await api.login(await api.register())
+    await login.refresh()
+    await api.call("POST", "/login", {"email": "ada@example.org", "password": "a wrong password of hers"})
+    assert "/api/auth/login" in node.text()
+    for secret in (PASSWORD, "a wrong password of hers", login.access_token[-30:], login.refresh_token[-30:]):
+        assert secret not in node.text()
+
+
+async def test_asvs_16_3_1_every_login_is_written_down_right_or_wrong(
+    installation: Installation, start_node: Any, http: Any
+) -> None:
+    api = Api(start_node().url, http)
+    email = await api.register()
+    await api.login(email)
+    await api.call("POST", "/login", {"email": email, "password": "a wrong password"})
+    await api.call("POST", "/login", {"email": "nobody@example.org", "password": "a wrong password"})
+    with MongoClient(installation.services.mongo) as client:
+        events = list(client[installation.name]["audit_events"].find({"kind": {"$in": ["login", "login_failed"]}}))
+    told = sorted((event["kind"], event["details"].get("amr") or event["details"]["reason"]) for event in events)
+    assert told == [("login", "pwd"), ("login_failed", "unknown_account"), ("login_failed", "wrong_password")]
+    assert all(event["ip"] == "127.0.0.1" and event["at"] for event in events)
+
+
+async def test_asvs_16_5_2_without_its_bus_a_node_goes_on_safely(
+    installation: Installation, start_node: Any, http: Any
+) -> None:
+    """tests/faults kills, freezes and empties both stores; here the gist: a revoked token stays refused."""
+    # A Redis that nobody answers for, from the start.
+    api = Api(start_node(VIGIL_REDIS_URL="redis://127.0.0.1:1").url, http)
+    email = await api.register()
+    login, other = await api.login(email), await api.login(email)
+    assert (await login.call("GET", "/me")).status == 200
+    assert (await other.call("DELETE", f"/sessions/{login.session_id}")).status == 200
+    assert (await login.call("GET", "/me")).code == "session_revoked"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/refresh", {"refreshToken": FORGED}),
+        ("/refresh", {"refreshToken": {"$gt": ""}}),
+        ("/login", {"email": {"$ne": None}, "password": {"$ne": None}}),
+        ("/login", {"email": "ada@example.org", "password": "x" * 5000}),
+        ("/verify-email", {"token": ["a"]}),
+    ],
+)
+async def test_asvs_16_5_3_what_fails_lets_nobody_in(api: Api, path: str, body: Any) -> None:
+    answer = await api.call("POST", path, body)
+    assert answer.status in {400, 401}
+    assert "Set-Cookie" not in answer.headers
+    assert "data" not in answer.body

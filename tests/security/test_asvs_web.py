@@ -1,0 +1,124 @@
+"""OWASP ASVS 5.0, V3 Web Frontend Security and V4 API and Web Service: cookies, origins, proxies, WebSocket."""
+
+from http.cookies import SimpleCookie
+from typing import Any
+
+import pytest
+from support.clients import ORIGIN, PASSWORD, Api, Refused
+
+DELIVERIES = ("cookie", "cookies")
+# The contract's readable token: no secret by itself, worth something beside an HttpOnly cookie alone.
+READABLE = "csrf"
+
+
+async def cookies_of(api: Api, delivery: str) -> dict[str, Any]:
+    """The cookies that a login sets."""
+    email = await api.register()
+    body = {"email": email, "password": PASSWORD, "delivery": delivery}
+    answer = await api.call("POST", "/login", body, headers={"Origin": ORIGIN})
+    jar: SimpleCookie = SimpleCookie()
+    for line in answer.headers.getall("Set-Cookie"):
+        jar.load(line)
+    assert len(jar) == {"cookie": 2, "cookies": 3}[delivery]
+    return dict(jar)
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+async def test_asvs_3_3_1_every_cookie_is_secure(api: Api, delivery: str) -> None:
+    for cookie in (await cookies_of(api, delivery)).values():
+        assert cookie["secure"] is True
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+async def test_asvs_3_3_2_no_other_site_sends_our_cookies(api: Api, delivery: str) -> None:
+    for cookie in (await cookies_of(api, delivery)).values():
+        assert cookie["samesite"] == "Strict"
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+async def test_asvs_3_3_3_what_carries_a_token_belongs_to_one_host(api: Api, delivery: str) -> None:
+    for name, cookie in (await cookies_of(api, delivery)).items():
+        assert name.startswith("__Host-") or name == READABLE
+        assert (cookie["path"], cookie["domain"]) == ("/", "")
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+async def test_asvs_3_3_4_no_script_reads_a_token(api: Api, delivery: str) -> None:
+    cookies = await cookies_of(api, delivery)
+    for name, cookie in cookies.items():
+        assert bool(cookie["httponly"]) == (name != READABLE)
+    body = {"email": await api.register(), "password": PASSWORD, "delivery": delivery}
+    data = (await api.call("POST", "/login", body, headers={"Origin": ORIGIN})).data
+    assert "refreshToken" not in data
+    assert ("accessToken" in data) == (delivery == "cookie")
+
+
+async def test_asvs_3_4_2_only_listed_origins_read_our_answers(api: Api) -> None:
+    email = await api.register()
+    login = await api.login(email)
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:8000.evil.example", ORIGIN + "/"):
+        answer = await api.call("GET", "/me", token=login.access_token, headers={"Origin": origin})
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    answer = await api.call("GET", "/me", token=login.access_token, headers={"Origin": ORIGIN})
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Origin" in answer.headers["Vary"]
+
+
+async def test_asvs_4_1_3_nobody_chooses_their_own_address(start_node: Any, http: Any) -> None:
+    forwarded = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Real-IP": "203.0.113.9",
+        "Forwarded": "for=203.0.113.9",
+        "X-User-Id": "admin",
+    }
+    for trusted, shown in (("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.9")):
+        api = Api(start_node(VIGIL_TRUSTED_PROXIES=trusted).url, http)
+        email = await api.register()
+        body = {"email": email, "password": PASSWORD}
+        answer = await api.call("POST", "/login", body, headers=forwarded)
+        assert answer.data["session"]["ip"] == shown
+
+
+async def test_asvs_4_4_1_a_service_on_https_takes_its_sockets_from_https_pages_alone(
+    start_node: Any, http: Any, connect: Any
+) -> None:
+    """TLS ends at the proxy in front; what is ours is to send nobody to `ws:` and to listen to no such page."""
+    node = start_node(VIGIL_PUBLIC_URL="https://chat.example.org")
+    async with http.get(f"{node.url}/") as page:
+        assert "wss://chat.example.org" in page.headers["Content-Security-Policy"]
+        assert "ws://" not in page.headers["Content-Security-Policy"]
+        assert "max-age=31536000" in page.headers["Strict-Transport-Security"]
+    api = Api(node.url, http)
+    token = (await api.login(await api.register())).access_token
+    with pytest.raises(Refused) as refused:
+        await connect(node, token, headers={"Origin": "http://chat.example.org"})
+    assert refused.value.data["code"] == "origin_not_allowed"
+    await connect(node, token, headers={"Origin": "https://chat.example.org"})
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:8001", "http://127.0.0.1"])
+async def test_asvs_4_4_2_a_handshake_from_another_origin_is_refused(api: Api, connect: Any, origin: str) -> None:
+    login = await api.login(await api.register())
+    with pytest.raises(Refused) as refused:
+        await connect(api.url, login.access_token, headers={"Origin": origin})
+    assert refused.value.data["code"] == "origin_not_allowed"
+
+
+async def test_asvs_4_4_3_a_socket_lives_by_its_sessions_tokens(api: Api, connect: Any) -> None:
+    email = await api.register()
+    login, other = await api.login(email), await api.login(email)
+    live = await connect(api.url, login.access_token)
+    assert live.ready["sessionId"] == login.session_id
+    # No other session's token keeps it alive, not even of the same user.
+    assert (await live.ask("reauthenticate", {"token": other.access_token}))["code"] == "forbidden"
+    await other.call("DELETE", f"/sessions/{login.session_id}")
+    await live.until_gone()
+
+
+async def test_asvs_4_4_4_a_socket_begins_with_what_http_handed_out(api: Api, connect: Any) -> None:
+    for nothing in (None, "", "guess"):
+        with pytest.raises(Refused) as refused:
+            await connect(api.url, nothing)
+        assert refused.value.data["code"] in {"missing_token", "invalid_token"}
+    login = await api.login(await api.register())
+    assert (await connect(api.url, login.access_token)).ready["userId"] == login.data["user"]["userId"]
