@@ -658,6 +658,7 @@ async def test_without_mongodb_every_method_says_unavailable(time: Time) -> None
         "mark_unpublished": store.mark_unpublished(one.session_id, ["created"], now=time.now),
         "claim_unpublished": store.claim_unpublished(before=time.now, now=time.now),
         "revoked_since": store.revoked_since(time.now),
+        "assure": store.assure(one.session_id, amr=["otp"], now=time.now),
         "set_roles": store.set_roles(one.user_id, []),
     }
     assert calls.keys() == {name for name in vars(Sessions) if not name.startswith("_")}

@@ -1,6 +1,7 @@
 """The middlewares and the route table, where a running server cannot be made to show them."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,26 +25,18 @@ LINK = "/api/auth/verify-email"
 
 def app_of(**environ: str) -> web.Application:
     """The application with its routes; its operations are never called here."""
-    absent: Any = SimpleNamespace()
     settings = Settings.load(environ)
-    return create_app(
-        HttpDependencies(
-            settings=settings,
-            metrics=Metrics(),
-            clock=utc_now,
-            registration=absent,
-            login=absent,
-            profile=absent,
-            sessions=absent,
-            limits=absent,
-            csrf_key=b"k" * 32,
-            jwks=dict,
-            readiness=absent,
-            asyncapi=asyncapi.build(settings.public_url),
-            outbox=absent,
-            demo=Path(__file__).parents[2] / "client-demo",
-        )
-    )
+    absent: dict[str, Any] = {field.name: SimpleNamespace() for field in fields(HttpDependencies)}
+    given: dict[str, Any] = {
+        "settings": settings,
+        "metrics": Metrics(),
+        "clock": utc_now,
+        "csrf_key": b"k" * 32,
+        "jwks": dict,
+        "asyncapi": asyncapi.build(settings.public_url),
+        "demo": Path(__file__).parents[2] / "client-demo",
+    }
+    return create_app(HttpDependencies(**absent | given))
 
 
 def test_every_route_is_in_the_table_of_endpoints_or_outside_the_api() -> None:
@@ -65,6 +58,7 @@ def test_what_is_public_is_a_short_list() -> None:
         "POST /verify-email",
         "POST /resend-verification",
         "POST /login",
+        "POST /2fa/verify",
         "POST /refresh",
         "POST /logout",
     }
