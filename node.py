@@ -85,6 +85,7 @@ class Node:
             login=operations.login,
             admission=operations.admission,
             step_up=operations.step_up,
+            two_factor=operations.two_factor,
             profile=operations.profile,
             sessions=operations.sessions,
             limits=self.limits,

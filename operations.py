@@ -17,8 +17,10 @@ from auth.metrics import Metrics
 from auth.passwords import Passwords
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
+from auth.recovery_codes import RecoveryCodeFactor
 from auth.registration import Registration
 from auth.rotation import RotationPolicy
+from auth.sealing import Seal
 from auth.second_factors import SecondFactors
 from auth.secrets import RootSecret
 from auth.sessions import SessionRules, Sessions
@@ -26,6 +28,7 @@ from auth.settings import Settings
 from auth.step_up import StepUp
 from auth.stores.audit_events import AuditEvents
 from auth.stores.challenges import Challenges
+from auth.stores.factor_secrets import FactorSecrets
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import Outbox
@@ -33,6 +36,8 @@ from auth.stores.sessions import Sessions as SessionStore
 from auth.stores.signing_keys import SigningKeys
 from auth.stores.users import Users
 from auth.tokens import AccessTokens, RefreshTokens
+from auth.totp import TotpFactor
+from auth.two_factor import TwoFactor
 from realtime.live import Live
 
 
@@ -45,6 +50,7 @@ class Stores:
         self.users = Users(database)
         self.one_time_tokens = OneTimeTokens(database)
         self.challenges = Challenges(database)
+        self.factor_secrets = FactorSecrets(database)
         self.audit_events = AuditEvents(database)
         self.outbox = Outbox(database, keep_content=settings.dev_outbox)
         self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))
@@ -56,6 +62,7 @@ class Stores:
             self.users,
             self.one_time_tokens,
             self.challenges,
+            self.factor_secrets,
             self.audit_events,
             self.outbox,
             self.sessions,
@@ -95,9 +102,15 @@ class Operations:
             users=stores.users,
         )
         self.sessions = self._make_sessions(root, keys, live)
-        self._second_factors = SecondFactors([])
+        self._seal = Seal(root.derive("second factors"))
+        self._totp = TotpFactor(stores.factor_secrets, self._seal, utc_now)
+        self._recovery_codes = RecoveryCodeFactor(
+            stores.factor_secrets, self._mailer, utc_now, beside=(self._totp,)
+        )
+        self._second_factors = SecondFactors([self._totp, self._recovery_codes])
         self.admission = self._make_admission()
         self.step_up = self._make_step_up()
+        self.two_factor = self._make_two_factor()
         self.registration = self._make_registration()
         self.login = self._make_login()
         self.profile = Profile(users=stores.users)
@@ -152,6 +165,24 @@ class Operations:
             limits=self._limits,
             audit=self._audit,
             clock=utc_now,
+        )
+
+    def _make_two_factor(self) -> TwoFactor:
+        return TwoFactor(
+            store=self._stores.factor_secrets,
+            seal=self._seal,
+            totp_factor=self._totp,
+            code_factor=self._recovery_codes,
+            second_factors=self._second_factors,
+            step_up=self.step_up,
+            users=self._stores.users,
+            sessions=self.sessions,
+            assurances=self._stores.sessions,
+            notice=self._mailer,
+            limits=self._limits,
+            audit=self._audit,
+            clock=utc_now,
+            service=self._settings.accounts.service_name,
         )
 
     def _make_registration(self) -> Registration:

@@ -192,6 +192,13 @@ class LiveSettings(Section):
 class AccountSettings(Section):
     """Accounts, mail and location."""
 
+    service_name: str = Field(
+        "Vigil",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^:\x00-\x1f]+$",
+        description="What authenticator apps show beside the code. No colon.",
+    )
     require_verified_email: Switch = Field(True, description="Refuse a login until the address is verified.")
     smtp_url: SecretStr | None = Field(
         None, description="smtp://user:password@host:port or smtps://…. Embedded mode: the outbox."
@@ -216,7 +223,9 @@ class LimitSettings(Section):
     rate_limits: Switch = Field(True, description="All of them, on or off.")
     limit_login: Rate = Field("5/5 minutes", description="Failed logins per address and account.")
     limit_login_ip: Rate = Field("300/5 minutes", description="Login attempts per address over all accounts.")
-    limit_second_factor: Rate = Field("10/5 minutes", description="Answers by a second factor per account.")
+    limit_second_factor: Rate = Field(
+        "10/5 minutes", description="Second factors: answers and changes, per account."
+    )
     limit_register: Rate = Field("200/hour", description="Registrations and mail requests per address.")
     limit_mail: Rate = Field("5/hour", description="Mails per account that anybody can ask for.")
     limit_refresh: Rate = Field("300/minute", description="Refreshes per address.")

@@ -42,11 +42,14 @@ OPERATIONS = (
     "auth.passwords",
     "auth.profile",
     "auth.rate_limits",
+    "auth.recovery_codes",
     "auth.registration",
     "auth.second_factors",
     "auth.sessions",
     "auth.step_up",
     "auth.tokens",
+    "auth.totp",
+    "auth.two_factor",
 )
 
 

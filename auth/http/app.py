@@ -22,6 +22,7 @@ from auth.http.service_routes import Readiness, ServiceRoutes
 from auth.http.session_routes import SessionRoutes
 from auth.http.static import Files
 from auth.http.token_routes import TokenRoutes
+from auth.http.two_factor_routes import TwoFactorRoutes
 from auth.login import Login
 from auth.metrics import Metrics
 from auth.profile import Profile
@@ -30,6 +31,7 @@ from auth.registration import Registration
 from auth.sessions import Sessions
 from auth.settings import Settings
 from auth.step_up import StepUp
+from auth.two_factor import TwoFactor
 
 ENDPOINTS = web.AppKey("endpoints", Sequence[Endpoint])
 
@@ -52,6 +54,7 @@ class HttpDependencies:
     login: Login
     admission: Admission
     step_up: StepUp
+    two_factor: TwoFactor
     profile: Profile
     sessions: Sessions
     limits: RateLimits
@@ -90,6 +93,7 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
         AccountRoutes(deps.registration, deps.profile),
         TokenRoutes(deps.login, deps.sessions, identity),
         SecondFactorRoutes(deps.admission, deps.step_up, identity),
+        TwoFactorRoutes(deps.two_factor),
         SessionRoutes(deps.sessions),
     )
     rows = []

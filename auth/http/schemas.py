@@ -216,6 +216,50 @@ class StepUpRequest(Input):
         return FactorAnswer(self.method, code=self.code, password=self.password, credential=self.credential)
 
 
+class TotpView(View):
+    """An authenticator app that is set up."""
+
+    enabled_at: Moment
+
+
+class RecoveryCodesView(View):
+    """Recovery codes: never themselves, only how many are left."""
+
+    left: Counter
+
+
+class FactorsAnswer(View):
+    """The user's second factors."""
+
+    totp: TotpView | None
+    recovery_codes: RecoveryCodesView | None
+    methods: tuple[str, ...] = Field(
+        description="By which a login could be finished now; none: no second factor is set up.",
+        examples=[["totp", "recovery_code"]],
+    )
+
+
+class TotpSetupAnswer(View):
+    """A secret that waits for its first code, shown this once."""
+
+    secret: str = Field(description="In base32, to be typed where the QR code cannot be read.")
+    uri: str = Field(description="`otpauth://…`: opens the authenticator app on the same phone.")
+    qr_svg: str = Field(description="The same as a QR code: an `<svg>` element.")
+    expires_at: Moment
+
+
+class EnableTotpRequest(Input):
+    """The first code that the app shows."""
+
+    code: Annotated[Text, StringConstraints(min_length=1, max_length=64)]
+
+
+class RecoveryCodesAnswer(View):
+    """Ten codes, each good once in place of the second factor; shown this once."""
+
+    recovery_codes: tuple[str, ...]
+
+
 class AssuredAnswer(View):
     """Until when sensitive operations are served without another proof."""
 

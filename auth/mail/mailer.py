@@ -6,6 +6,7 @@ from auth.jobs import Jobs
 from auth.mail.templates import MailTemplates
 from auth.models import Session, User
 from auth.stores.users import Users
+from auth.two_factor import FactorChange
 
 
 class Mailer:
@@ -37,3 +38,11 @@ class Mailer:
         user = await self._users.by_id(session.user_id)
         if user is not None:
             await self._jobs.enqueue_mail(self._templates.refresh_reused(user.email, session=session, at=now))
+
+    async def second_factor_changed(self, user: User, change: FactorChange, *, ip: str, now: datetime) -> None:
+        """Tell the user what was changed about their second factors."""
+        await self._jobs.enqueue_mail(self._templates.second_factor_changed(user.email, change, at=now, ip=ip))
+
+    async def recovery_code_used(self, user: User, *, left: int, now: datetime) -> None:
+        """Tell the user that one of their recovery codes was used."""
+        await self._jobs.enqueue_mail(self._templates.recovery_code_used(user.email, left=left, at=now))

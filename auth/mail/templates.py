@@ -14,12 +14,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from auth.locations import Locations
 from auth.mail.message import Mail
 from auth.models import Session
+from auth.two_factor import FactorChange
 
 FOLDER = Path(__file__).parent / "templates"
 SUBJECTS = {
     "verify_address": "Confirm your e-mail address",
     "already_registered": "You already have an account",
     "refresh_reused": "Security alert: you have been logged out",
+    FactorChange.ENABLED: "Two-factor login was turned on",
+    FactorChange.DISABLED: "Two-factor login was turned off",
+    FactorChange.NEW_CODES: "New recovery codes were made",
+    "recovery_code_used": "A recovery code was used",
 }
 
 
@@ -76,6 +81,14 @@ class MailTemplates:
             origin=self._origin(session.ip),
             at=readable(at),
         )
+
+    def second_factor_changed(self, to: str, change: FactorChange, *, at: datetime, ip: str) -> Mail:
+        """What the owner of an account hears when a second factor was set up, taken away, or renewed."""
+        return self._compose(change, to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip))
+
+    def recovery_code_used(self, to: str, *, left: int, at: datetime) -> Mail:
+        """What the owner of an account hears when a recovery code was used, and how many are left."""
+        return self._compose("recovery_code_used", to, link=f"{self._public_url}/", at=readable(at), left=left)
 
     def _compose(self, kind: str, to: str, **values: object) -> Mail:
         subject = SUBJECTS[kind]

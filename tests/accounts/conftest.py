@@ -29,6 +29,7 @@ from auth.metrics import Metrics
 from auth.models import (
     Actor,
     Client,
+    Delivery,
     Device,
     IssuedTokens,
     Principal,
@@ -40,15 +41,23 @@ from auth.models import (
 from auth.passwords import Passwords
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
+from auth.recovery_codes import RecoveryCodeFactor
 from auth.registration import Registration
+from auth.sealing import Seal
 from auth.second_factors import SecondFactor, SecondFactors
+from auth.sessions import Revoked
 from auth.settings import LimitSettings
+from auth.step_up import StepUp
 from auth.stores.audit_events import AuditEvent, AuditEvents
 from auth.stores.challenges import Challenges
+from auth.stores.factor_secrets import FactorSecrets
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import Outbox
+from auth.stores.sessions import Sessions as SessionStore
 from auth.stores.users import Users
+from auth.totp import TotpFactor
+from auth.two_factor import TwoFactor
 
 # MongoDB's TTL index reads the real clock: tests of a fixed date would lose their documents to it one day.
 START = utc_now()
@@ -86,6 +95,10 @@ class SessionsInSight:
     async def end_all(self, user_id: str, *, reason: RevocationReason, by: Actor, client: Client) -> int:
         self.ended.append((user_id, reason))
         return 1
+
+    async def revoke_others(self, principal: Principal, *, client: Client) -> Revoked:
+        self.ended.append((principal.user_id, RevocationReason.REVOKED_OTHERS))
+        return Revoked(1, Delivery())
 
 
 def session_of(user: User, now: datetime, **changes: Any) -> Session:
@@ -140,6 +153,8 @@ class World:
         self.users = Users(database)
         self.tokens = OneTimeTokens(database)
         self.challenges = Challenges(database)
+        self.factor_secrets = FactorSecrets(database)
+        self.session_store = SessionStore(database, revoked_kept=timedelta(days=90))
         self.events = AuditEvents(database)
         self.outbox = Outbox(database, keep_content=True)
         self.metrics = Metrics()
@@ -160,7 +175,12 @@ class World:
             jobs=self.jobs,
             users=self.users,
         )
-        self.factors: list[SecondFactor] = []
+        self.seal = Seal(secrets.token_bytes(32))
+        self.totp = TotpFactor(self.factor_secrets, self.seal, lambda: self.now)
+        self.recovery_codes = RecoveryCodeFactor(
+            self.factor_secrets, self.mailer, lambda: self.now, beside=[self.totp]
+        )
+        self.factors: list[SecondFactor] = [self.totp, self.recovery_codes]
         self._all_limits: list[RateLimits] = []
         self.use_limits()
 
@@ -206,9 +226,34 @@ class World:
             require_verified_email=require_verified_email,
         )
         self.profile = Profile(users=self.users)
+        self.step_up = StepUp(
+            users=self.users,
+            sessions=self.session_store,
+            second_factors=self.second_factors,
+            passwords=self.passwords,
+            limits=self.limits,
+            audit=self.audit,
+            clock=lambda: self.now,
+        )
+        self.two_factor = TwoFactor(
+            store=self.factor_secrets,
+            seal=self.seal,
+            totp_factor=self.totp,
+            code_factor=self.recovery_codes,
+            second_factors=self.second_factors,
+            step_up=self.step_up,
+            users=self.users,
+            sessions=self.sessions,
+            assurances=self.session_store,
+            notice=self.mailer,
+            limits=self.limits,
+            audit=self.audit,
+            clock=lambda: self.now,
+            service="Vigil",
+        )
 
     async def open(self) -> None:
-        for store in (self.users, self.tokens, self.challenges, self.events, self.outbox):
+        for store in (self.users, self.tokens, self.challenges, self.factor_secrets, self.events, self.outbox):
             await store.ensure_indexes()
         await self.jobs.start(work=False)
 
@@ -249,6 +294,12 @@ class World:
         self, email: str = "ada@example.org", password: str = PASSWORD, ip: str = "192.0.2.10", **values: Any
     ) -> LoggedIn | MfaPending:
         return await self.login_operation.login(email=email, password=password, client=self.client(ip), **values)
+
+    async def act_as(self, user: User, **changes: Any) -> Principal:
+        """Who acts on a session of the user's that was begun just now, and is in the real store."""
+        session = session_of(user, self.now, expires_at=self.now + timedelta(days=7), **changes)
+        await self.session_store.create(session)
+        return Principal(user.user_id, session.session_id, 0, (), session.amr, self.now, self.now, self.now)
 
     async def mails_to(self, email: str) -> list[dict[str, Any]]:
         """Newest first."""

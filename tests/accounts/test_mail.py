@@ -26,6 +26,7 @@ from auth.mail.senders import (
 from auth.mail.templates import MailTemplates
 from auth.models import Device, Session, TokenDelivery
 from auth.settings import SettingsError
+from auth.two_factor import FactorChange
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 FROM = "Vigil <no-reply@vigil.example>"
@@ -56,6 +57,11 @@ def every_mail(templates: MailTemplates) -> list[Mail]:
         ),
         templates.already_registered("ada@example.org", requested_at=NOW, ip="127.0.0.1"),
         templates.refresh_reused("ada@example.org", session=stolen_session("Chrome on Android"), at=NOW),
+        *(
+            templates.second_factor_changed("ada@example.org", change, at=NOW, ip="8.8.8.8")
+            for change in FactorChange
+        ),
+        *(templates.recovery_code_used("ada@example.org", left=left, at=NOW) for left in (9, 1, 0)),
     ]
 
 

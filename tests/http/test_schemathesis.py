@@ -21,6 +21,7 @@ from auth.http.routing import endpoints_of
 from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.session_routes import SessionRoutes
 from auth.http.token_routes import TokenRoutes
+from auth.http.two_factor_routes import TwoFactorRoutes
 
 load_all_checks()
 
@@ -30,6 +31,7 @@ ROUTES = (
     AccountRoutes(ABSENT, ABSENT),
     TokenRoutes(ABSENT, ABSENT, ABSENT),
     SecondFactorRoutes(ABSENT, ABSENT, ABSENT),
+    TwoFactorRoutes(ABSENT),
     SessionRoutes(ABSENT),
 )
 DOCUMENT = openapi.build([row for routes in ROUTES for row, _ in endpoints_of(routes)])

@@ -15,6 +15,7 @@ from auth.http.routing import endpoints_of
 from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.session_routes import SessionRoutes
 from auth.http.token_routes import TokenRoutes
+from auth.http.two_factor_routes import TwoFactorRoutes
 from realtime import asyncapi
 from realtime.messages import CLIENT_EVENTS, SERVER_EVENTS
 
@@ -23,6 +24,7 @@ ROUTES = (
     AccountRoutes(*[None] * 2),  # type: ignore[arg-type]
     TokenRoutes(*[None] * 3),  # type: ignore[arg-type]
     SecondFactorRoutes(*[None] * 3),  # type: ignore[arg-type]
+    TwoFactorRoutes(None),  # type: ignore[arg-type]
     SessionRoutes(None),  # type: ignore[arg-type]
 )
 ENDPOINTS = [row for routes in ROUTES for row, _ in endpoints_of(routes)]
