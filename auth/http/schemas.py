@@ -42,6 +42,13 @@ NewPassword = Annotated[
 # What names may be made of, auth/accounts.py says; an empty one is none.
 Name = Annotated[Text, StringConstraints(max_length=100)]
 
+# A code as it was typed: spaces and dashes are forgiven.
+Code = Annotated[
+    Text,
+    StringConstraints(min_length=1, max_length=64),
+    Field(json_schema_extra={"pattern": "^[^\\u0000]+$"}),
+]
+
 USERNAME_RULE = "3 to 32 letters, digits, dots, dashes or underscores; letters or digits at both ends."
 
 
@@ -189,7 +196,7 @@ class FactorRequest(Input):
     """A second factor: `code` for `totp` and `recovery_code`, `credential` for `passkey`."""
 
     method: Literal["totp", "recovery_code", "passkey", "approval"] = "totp"
-    code: Annotated[Text, StringConstraints(min_length=1, max_length=64)] | None = None
+    code: Code | None = None
     credential: dict[str, Any] | None = Field(None, description="A `PublicKeyCredential` as JSON.")
 
     def answer(self) -> FactorAnswer:
@@ -207,7 +214,7 @@ class StepUpRequest(Input):
     """A proof: `password` where no second factor is set up."""
 
     method: Literal["password", "totp", "recovery_code", "passkey"]
-    code: Annotated[Text, StringConstraints(min_length=1, max_length=64)] | None = None
+    code: Code | None = None
     password: Annotated[Text, StringConstraints(min_length=1, max_length=1024)] | None = None
     credential: dict[str, Any] | None = Field(None, description="A `PublicKeyCredential` as JSON.")
 
@@ -251,7 +258,7 @@ class TotpSetupAnswer(View):
 class EnableTotpRequest(Input):
     """The first code that the app shows."""
 
-    code: Annotated[Text, StringConstraints(min_length=1, max_length=64)]
+    code: Code
 
 
 class RecoveryCodesAnswer(View):
