@@ -292,7 +292,7 @@ class Sessions:
         that its client has not received yet, or that is to be confirmed later. Raises `InvalidToken`,
         `TokenExpired`, `SessionRevoked` or `Unavailable`.
         """
-        principal = await self._access_tokens.verify(access_token, now=self._clock(), again=True)
+        principal = await self._access_tokens.verify(access_token, now=self._clock())
         if ask and await self._is_revoked(principal.session_id):
             raise SessionRevoked
         if confirm:

@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import NameOID
 
 from auth.keys import KeyRing, OpenedKey
@@ -183,8 +183,8 @@ def _no_algorithm() -> None:
 
 def _public_key_as_secret() -> None:
     def forms(g: Genuine) -> dict[str, bytes]:
-        public = g.key.public
-        raw = public.public_bytes_raw()
+        raw = g.key.public
+        public = Ed25519PublicKey.from_public_bytes(raw)
         pem = public.public_bytes(ser.Encoding.PEM, ser.PublicFormat.SubjectPublicKeyInfo)
         return {
             "raw": raw,
@@ -464,7 +464,7 @@ def _signatures() -> None:
         "of the payload alone": lambda g: g.key.private.sign(g.segments[1].encode()),
         "of the decoded payload": lambda g: g.key.private.sign(unb64(g.segments[1])),
         "of nothing": lambda g: g.key.private.sign(b""),
-        "our public key": lambda g: g.key.public.public_bytes_raw() * 2,
+        "our public key": lambda g: g.key.public * 2,
         "random": lambda g: secrets.token_bytes(64),
     }
     for name, make in signatures.items():
