@@ -150,7 +150,7 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 10, 10)
-        runner = HttpRunner(node.app, shutdown_timeout=2)
+        runner = HttpRunner(node.app, on_upgrade=node.live.open_at_once, shutdown_timeout=2)
         await runner.setup()
         await web.SockSite(runner, listener, backlog=2048).start()
         host, port = listener.getsockname()[:2]

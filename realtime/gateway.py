@@ -139,8 +139,11 @@ class Gateway:
         now = time.monotonic()
         if self._opened.add(key, window, now=now) <= amount * OPENS_PER_HANDSHAKE:
             return None
-        self._limits.refused("socket_connects")
         return self._opened.seconds_left(key, now=now)
+
+    def turned_away(self) -> None:
+        """An address was told to come back later."""
+        self._limits.refused("socket_connects")
 
     async def _admit(self, socket_id: str, arrival: Arrival, auth: Any) -> None:
         if self.draining:

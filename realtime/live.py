@@ -153,6 +153,7 @@ class Live:
         )
         self._server = SocketServer(self._gateway, metrics=self._metrics, transports=self._options.transports)
         self._server.engines.refuses = self._gateway.refuses
+        self._server.engines.turned_away = self._gateway.turned_away
         self._push = Push(
             self._connections,
             self._server,
@@ -176,6 +177,10 @@ class Live:
         if application is not None:
             application.start(self)
         self._server.attach(app, socketio_path=SOCKET_PATH)
+
+    def open_at_once(self, request: web.BaseRequest) -> bool:
+        """See `engine.server.EngineServer.open_at_once`."""
+        return self._server.engines.open_at_once(request)
 
     async def start(self) -> None:
         """Take the lease and begin to listen."""

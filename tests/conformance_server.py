@@ -155,7 +155,8 @@ async def serve(options: argparse.Namespace, sockets: Sequence[socket.socket]) -
     server = make_engine_server(**pings) if options.engine_only else make_socket_server(**pings)
     app = web.Application()
     server.attach(app)
-    runner = HttpRunner(app, shutdown_timeout=1)
+    engines = server if isinstance(server, EngineServer) else server.engines
+    runner = HttpRunner(app, on_upgrade=engines.open_at_once, shutdown_timeout=1)
     await runner.setup()
     for each in sockets:
         await web.SockSite(runner, each).start()

@@ -3,16 +3,22 @@
 aiohttp answers bytes that it cannot parse by itself, before any middleware, in plain text that repeats them.
 And it waits for a request for as long as a peer likes to send it, a byte at a time (slowloris): here its headers
 must arrive within 10 s, and so must its body after them.
+
+A connection that begins with the upgrade to a WebSocket, as those of most live sockets do, is offered to whoever
+opens them before anything is made for serving it: parsed by aiohttp, but with no task, router or middleware.
 """
 
 import asyncio
 import secrets
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
-from aiohttp.streams import StreamReader
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from auth.errors import AuthError, InvalidRequest
 from auth.http.answers import failure
@@ -26,6 +32,9 @@ SWEEP_SECONDS = 0.5
 
 # The key of a request under which a call may be left for when its peer hangs up before it was answered.
 ON_GONE = "vigil.on_gone"
+
+# Opens a WebSocket for a request at once, and then the connection is its own; or does nothing and returns False.
+OnUpgrade = Callable[[web.BaseRequest], bool]
 
 log = structlog.get_logger()
 
@@ -78,17 +87,27 @@ class Arrivals:
 class Protocol(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_arrivals", "_body", "_heads")
+    __slots__ = ("_arrivals", "_body", "_heads", "_is_served", "_on_upgrade")
 
     def __init__(self, manager: "Server", *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(manager, loop=loop, **options)
         self._arrivals = manager.arrivals
+        self._on_upgrade = manager.on_upgrade
         self._heads = 0
         self._body: StreamReader | None = None
+        self._is_served = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A peer has come: it owes us a request."""
-        super().connection_made(transport)
+        """A peer has come: it owes us a request.
+
+        In place of aiohttp's, which begins to serve at once; here the first request begins that. Left out besides,
+        for they would change nothing: its timer for a peer that stays silent, who has the request's deadline;
+        TCP_NODELAY, which the event loop has set; and TCP's keep-alive, which first asks after two hours, when
+        every deadline of ours has long passed.
+        """
+        self.transport = cast("asyncio.Transport", transport)
+        assert self._manager is not None
+        self._manager.connection_made(self, self.transport)
         self._arrivals.begin(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -105,6 +124,30 @@ class Protocol(web.RequestHandler):
         super().data_received(data)
         if self._payload_parser is None:
             self._take_stock(data)
+        if self._messages and not self._is_served:
+            self._is_served = True
+            if not self._is_taken_up():
+                self._task_handler = self._loop.create_task(self.start())
+
+    def _is_taken_up(self) -> bool:
+        """Whether the connection's first request, an upgrade, was taken up, and nothing is left to serve here."""
+        message, payload = self._messages[0]
+        if self._on_upgrade is None or not self._upgraded or len(self._messages) > 1:
+            return False
+        if payload is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage):
+            return False
+        writer = StreamWriter(self, self._loop)
+        # It has no task, for which only its reading of a body and its cancelling would ask.
+        request = web.BaseRequest(message, payload, self, writer, cast("asyncio.Task[None]", None), self._loop)
+        try:
+            is_taken = self._on_upgrade(request)
+        except Exception:  # a defect of ours ends this connection alone
+            log.exception("upgrade_failed")
+            self.cut()
+            return True
+        if is_taken:
+            self._messages.clear()
+        return is_taken
 
     def _take_stock(self, data: bytes) -> None:
         if self._request_count != self._heads:
@@ -155,9 +198,10 @@ class Protocol(web.RequestHandler):
 class Server(web.Server):
     """Makes a `Protocol` for each connection."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, on_upgrade: OnUpgrade | None, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.arrivals = Arrivals(self._loop)
+        self.on_upgrade = on_upgrade
 
     def __call__(self) -> web.RequestHandler:
         return Protocol(self, loop=self._loop, **self._kwargs)
@@ -166,10 +210,14 @@ class Server(web.Server):
 class HttpRunner(web.AppRunner):
     """aiohttp's runner, with our answers to what is not HTTP and without its access log.
 
-    aiohttp has no public hook for the former; a test holds it to what this relies on.
+    aiohttp has no public hook for the former; a test holds it to what this relies on. `on_upgrade` is offered each
+    connection that begins with the upgrade to a WebSocket.
     """
 
-    def __init__(self, app: web.Application, *, shutdown_timeout: float = 5) -> None:
+    def __init__(
+        self, app: web.Application, *, on_upgrade: OnUpgrade | None = None, shutdown_timeout: float = 5
+    ) -> None:
+        self._on_upgrade = on_upgrade
         super().__init__(app, access_log=None, shutdown_timeout=shutdown_timeout, keepalive_timeout=IDLE_SECONDS)
 
     async def _make_server(self) -> web.Server:
@@ -179,5 +227,6 @@ class HttpRunner(web.AppRunner):
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
+            on_upgrade=self._on_upgrade,
             **made._kwargs,
         )

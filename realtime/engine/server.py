@@ -10,10 +10,11 @@ from aiohttp import web
 from engineio.async_server import AsyncServer
 
 from auth.metrics import Metrics
+from realtime.engine import frames
 from realtime.engine.connection import BadRequest, EngineSocket
 from realtime.engine.packets import Json, Malformed, read_payload
 from realtime.engine.timers import Timer, Timers
-from realtime.engine.websocket import GOING_AWAY, POLICY, WebSocket, upgrade_key
+from realtime.engine.websocket import GOING_AWAY, POLICY, Upgraded, WebSocket, upgrade_key
 
 PROTOCOL = "4"
 # A megabyte takes a slow phone some seconds.
@@ -33,7 +34,8 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
     """The Engine.IO server. Handlers are the library's: `connect`, `message` and `disconnect`.
 
     They may return an awaitable: a `message` handler's is awaited before the connection's next message is taken.
-    `metrics` counts; `refuses` may turn a new connection away, telling after how many seconds to come back.
+    `metrics` counts; `refuses` may turn a new connection away, telling after how many seconds to come back, and
+    `turned_away` hears when one was.
     """
 
     sockets: dict[str, EngineSocket]
@@ -43,6 +45,8 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         self.timers = Timers()
         self.metrics: Metrics
         self.refuses: Callable[[web.BaseRequest], float | None] = _refuses_nobody
+        self.turned_away: Callable[[], None] = _tells_nobody
+        self._target: str | None = None
         self._last_words: dict[str, tuple[EngineSocket, Timer]] = {}
         self._opening = orjson.dumps(
             {
@@ -54,7 +58,9 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
         """Serve on `app` under `/<engineio_path>/`, whatever the method: what makes no sense gets a 400."""
-        app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
+        path = f"/{engineio_path.strip('/')}/"
+        app.router.add_route("*", path, self.handle_request)
+        self._target = f"{path}?"
 
     def generate_id(self) -> str:
         """192 random bits: a polling connection's id is all that guards it."""
@@ -145,36 +151,73 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
             return self._refuse(request, "request")
         wait = self.refuses(request)
         if wait is not None:
+            self.turned_away()
             headers = {"Retry-After": str(max(1, round(wait)))}
             return self._answer(request, b"too many connections", status=429, headers=headers)
         if key is not None:
             return await self._open_websocket(request, key)
-        socket = await self._begin(request)
+        socket, outcome = self._begin(request)
+        if outcome is not None:
+            await outcome
         socket.by_polling()
         socket.send_text(self._hello(socket, upgrades="websocket" in self.transports and self.allow_upgrades))
         return self._answer(request, await socket.polled(request))
 
+    def open_at_once(self, request: web.BaseRequest) -> bool:
+        """Open a WebSocket within this call, when that is what a request with no body asks for, and rightly.
+
+        For an edge that has not yet begun to serve the request's connection (`auth/http/runner.py`): the way
+        through a task, the router and the middlewares costs as much as all else that opens a connection. False:
+        nothing was done, and the request is to go that way, where what is wrong with it gets its answer.
+        """
+        if self._target is None or not request.raw_path.startswith(self._target) or "Expect" in request.headers:
+            return False
+        query = request.query
+        if query.get("transport") != "websocket" or query.get("EIO") != PROTOCOL or "sid" in query or "j" in query:
+            return False
+        key = upgrade_key(request) if "websocket" in self.transports else None
+        # A window that is full stays so until it ends: who is counted here and on the usual way is not worse off.
+        if key is None or self.refuses(request) is not None:
+            return False
+        socket, outcome = self._begin(request)
+        if outcome is None:
+            self._greet(socket, request, key)
+        else:
+            self.start_background_task(self._greet_after, outcome, socket, request, key)
+        return True
+
+    async def _greet_after(
+        self, outcome: Awaitable[Any], socket: EngineSocket, request: web.BaseRequest, key: str
+    ) -> None:
+        await outcome
+        self._greet(socket, request, key)
+
     async def _open_websocket(self, request: web.Request, key: str) -> web.StreamResponse:
+        socket, outcome = self._begin(request)
+        if outcome is not None:
+            await outcome
+        return Upgraded() if self._greet(socket, request, key) else self._refuse(request, "request")
+
+    def _greet(self, socket: EngineSocket, request: web.BaseRequest, key: str) -> bool:
+        """Answer the upgrade and say hello, in one write; False when the peer has gone."""
         websocket = WebSocket(self.timers, max_size=self.max_http_buffer_size)
+        hello = frames.frame(frames.TEXT, self._hello(socket, upgrades=False))
         try:
-            response = await websocket.take_over(request, key)
+            websocket.take_over(request, key, greeting=hello)
         except ConnectionError:
-            return self._refuse(request, "request")
-        socket = await self._begin(request)
+            socket.end(self.reason.TRANSPORT_CLOSE)
+            return False
         websocket.peer = socket
         socket.by_websocket(websocket)
-        socket.send_text(self._hello(socket, upgrades=False))
         websocket.listen(request)
-        return response
+        return True
 
-    async def _begin(self, request: web.Request) -> EngineSocket:
+    def _begin(self, request: web.BaseRequest) -> tuple[EngineSocket, Awaitable[Any] | None]:
+        """A new connection; and what is to be awaited before it is greeted, if anything."""
         socket = EngineSocket(self, self.generate_id())
         self.sockets[socket.sid] = socket
-        if "connect" in self.handlers:
-            outcome = self.handlers["connect"](socket.sid, request)
-            if outcome is not None:
-                await outcome
-        return socket
+        connect = self.handlers.get("connect")
+        return socket, None if connect is None else connect(socket.sid, request)
 
     def _hello(self, socket: EngineSocket, *, upgrades: bool) -> bytes:
         ways = b'["websocket"]' if upgrades else b"[]"
@@ -210,7 +253,7 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
             return self._refuse(request, "request")
         websocket = WebSocket(self.timers, max_size=self.max_http_buffer_size)
         try:
-            response = await websocket.take_over(request, key)
+            websocket.take_over(request, key)
         except ConnectionError:
             return self._refuse(request, "request")
         if socket.closed or socket.is_websocket or socket.is_upgrading:
@@ -219,7 +262,7 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         else:
             socket.try_websocket(websocket)
         websocket.listen(request)
-        return response
+        return Upgraded()
 
     def _refuse(self, request: web.BaseRequest, why: str) -> web.Response:
         number, message = REFUSALS[why]
@@ -267,6 +310,10 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
 
 
 def _refuses_nobody(_: web.BaseRequest) -> None:
+    return None
+
+
+def _tells_nobody() -> None:
     return None
 
 

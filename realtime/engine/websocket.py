@@ -53,22 +53,25 @@ class Peer(Protocol):
 
 
 class Upgraded(web.StreamResponse):
-    """The answer `101 Switching Protocols`, after which the connection is not HTTP any more."""
+    """What a handler returns when the upgrade was answered and the connection is not HTTP any more."""
 
-    def __init__(self, key: str) -> None:
-        accept = base64.b64encode(hashlib.sha1(key.encode() + WS_KEY).digest()).decode()  # noqa: S324 - RFC 6455, 4.2.2
-        super().__init__(
-            status=101,
-            headers={
-                "Upgrade": "websocket",
-                "Connection": "upgrade",
-                "Sec-WebSocket-Accept": accept,
-                "Server": "vigil",
-            },
-        )
+    def __init__(self) -> None:
+        super().__init__(status=101)
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing: the answer has left."""
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing: an upgrade has no end of its own."""
+
+
+def switching(key: str) -> bytes:
+    """The answer `101 Switching Protocols` (RFC 6455, section 4.2.2)."""
+    accept = base64.b64encode(hashlib.sha1(key.encode() + WS_KEY).digest())  # noqa: S324 - RFC 6455, 4.2.2
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+        b"Sec-WebSocket-Accept: %s\r\nServer: vigil\r\n\r\n" % accept
+    )
 
 
 def upgrade_key(request: web.BaseRequest) -> str | None:
@@ -122,17 +125,18 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._taken = 0
         self._timer: Timer | None = None
 
-    async def take_over(self, request: web.BaseRequest, key: str) -> Upgraded:
-        """Answer the upgrade; from here on the connection is ours, but `listen` is still to be called.
+    def take_over(self, request: web.BaseRequest, key: str, *, greeting: bytes = b"") -> None:
+        """Answer the upgrade, `greeting` behind it; the connection is ours, but `listen` is still to be called.
 
         Raises `ConnectionError` when the peer has gone.
         """
-        response = Upgraded(key)
-        await response.prepare(request)
-        self._transport = request.transport
-        if self._transport is None or self._transport.is_closing():
+        transport = request.transport
+        if transport is None or transport.is_closing():
             raise ConnectionResetError("the peer has gone")
-        return response
+        self._transport = transport
+        answer = switching(key) + greeting
+        self._written += len(answer)
+        transport.write(answer)
 
     def listen(self, request: web.BaseRequest) -> None:
         """Take what came in behind the upgrade, which aiohttp has kept, and everything from now on."""

@@ -45,7 +45,7 @@ def gate() -> Open:
 async def server(gate: Open, unused_tcp_port: int) -> AsyncIterator[SocketServer]:
     server, app = SocketServer(gate, metrics=Metrics()), web.Application()
     server.attach(app)
-    runner = HttpRunner(app, shutdown_timeout=1)
+    runner = HttpRunner(app, on_upgrade=server.engines.open_at_once, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
     yield server

@@ -17,8 +17,10 @@ WHAT_TO_LOOK_AT = {
         realtime/engine/websocket.py: `WebSocketReader` feeds a `WebSocketDataQueue` by `feed_data(message, size)`
         and `set_exception`, and stalls when `_size > _limit`; `RequestHandler.set_parser` hands over what came
         behind an upgrade; `RequestHandler.connection_lost` closes `self.transport` unless it is None;
-        `finish_response` calls nothing on a prepared response but `write_eof`.
-        auth/http/runner.py: see its own docstring.
+        `finish_response` calls nothing on a response but `prepare` and `write_eof`.
+        auth/http/runner.py: see its own docstring; `RequestHandler.connection_made` does nothing that `Protocol`'s
+        leaves out but for the reasons told there; `start` may begin when messages wait already; `_upgraded` is set
+        by `data_received` behind the upgrade's message, and what comes in behind it goes to `set_parser`'s.
     """,
     "python-engineio": """
         realtime/engine/server.py and connection.py: the options of `BaseServer.__init__`, `create_queue` called
@@ -45,7 +47,7 @@ def test_the_libraries_are_those_the_engine_was_written_for(library: str) -> Non
 @pytest.mark.parametrize(
     ("owner", "names"),
     [
-        (web.RequestHandler, ["set_parser", "connection_lost", "finish_response"]),
+        (web.RequestHandler, ["connection_made", "start", "set_parser", "connection_lost", "finish_response"]),
         (WebSocketReader, ["feed_data", "feed_eof"]),
         (WebSocketDataQueue, ["feed_data", "feed_eof", "set_exception"]),
         (EngineServer, ["send", "send_packet", "disconnect", "start_background_task"]),
