@@ -21,7 +21,8 @@ from realtime.engine.timers import Timer, Timers
 from realtime.engine.upgrade import Probe
 from realtime.engine.websocket import INVALID_DATA, NORMAL, WebSocket
 
-# What a peer sent behind a message that is still worked on; reading is held up, so this is one read's worth.
+# What a peer sent behind a message that is still worked on; with the first of it reading is held up, so this is
+# one read's worth.
 MAX_UNREAD = 1024
 # How long the last words of a closed connection are kept for a peer that polls.
 LAST_WORDS_SECONDS = 5.0
@@ -102,6 +103,16 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
             for packet, is_binary in packets:
                 self._say(packet, is_binary=is_binary)
 
+    def hold(self) -> None:
+        """Let what is sent until `release`, in the same turn, leave in one write: each costs some 10 µs."""
+        if self._websocket is not None:
+            self._websocket.hold()
+
+    def release(self) -> None:
+        """Send what was held."""
+        if self._websocket is not None:
+            self._websocket.release()
+
     def _say(self, packet: bytes, *, is_binary: bool) -> None:
         if self._polling is not None and not self.closed:
             self._polling.add(packet, is_binary=is_binary)
@@ -123,6 +134,10 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
         if self._work is None:
             self._take(data)
         elif len(self._unread) < MAX_UNREAD:
+            # Not before: nearly every peer waits for the answer, and to stop reading and start again takes the
+            # event loop two calls to the kernel.
+            if not self._unread and self._websocket is not None:
+                self._websocket.pause()
             self._unread.append(data)
         else:
             self.fail("too much at once")
@@ -130,8 +145,6 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc] # the library has no type
     def _take(self, data: str | bytes) -> None:
         work = self._handle(data)
         if work is not None:
-            if self._websocket is not None:
-                self._websocket.pause()
             self._work = asyncio.get_running_loop().create_task(self._finish(work))
 
     async def _finish(self, work: Awaitable[Any]) -> None:

@@ -295,8 +295,12 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
             return
         self._stop_waiting(engine.sid)
         member.is_connected = True
-        member.send(encode(CONNECT, namespace, None, {"sid": member.socket_id}))
-        self._gate.admitted(member.socket_id)
+        engine.hold()
+        try:
+            member.send(encode(CONNECT, namespace, None, {"sid": member.socket_id}))
+            self._gate.admitted(member.socket_id)
+        finally:
+            engine.release()
 
     def _remove(self, member: Member) -> None:
         was_connected = member.is_connected

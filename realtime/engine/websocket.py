@@ -25,8 +25,7 @@ from realtime.engine.timers import Timer, Timers
 
 MAX_WAITING_BYTES = 1_000_000
 MAX_WAITING_SECONDS = 5.0
-# So much may be written in one turn of the event loop and sent in one piece at its end; more is sent at once. What
-# the kernel does not take of it starts the five seconds.
+# What the kernel does not take at once starts the five seconds, beyond this much.
 UNSENT_BYTES = 1024
 # How long the peer has to answer our close frame. Closing at once could take what it has not read away from it:
 # TCP answers what it still sends with a reset.
@@ -101,6 +100,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
     _limit = 0
     __slots__ = (
         "_has_begun",
+        "_held",
         "_is_closing",
         "_parser",
         "_taken",
@@ -121,6 +121,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._transport: Any = None
         self._has_begun = False
         self._is_closing = False
+        self._held: list[bytes] | None = None
         self._written = 0
         self._taken = 0
         self._timer: Timer | None = None
@@ -154,6 +155,9 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         transport = self._transport
         if transport is None or self._is_closing:
             return
+        if self._held is not None:
+            self._held.append(data)
+            return
         waiting = transport.get_write_buffer_size()
         if waiting and waiting + len(data) > MAX_WAITING_BYTES:
             self._drop(waiting)
@@ -161,10 +165,21 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._written += len(data)
         transport.write(data)
 
+    def hold(self) -> None:
+        """Keep what is sent from here on until `release`, in the same turn: then it leaves in one write."""
+        self._held = []
+
+    def release(self) -> None:
+        """Write what was held."""
+        held, self._held = self._held, None
+        if held:
+            self.send(b"".join(held))
+
     def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Say goodbye behind what was written; the connection ends with the peer's answer, or in 1 s."""
         if self._is_closing or self._transport is None:
             return
+        self.release()
         self.send(close_frame(code, reason))
         self._end_soon()
 

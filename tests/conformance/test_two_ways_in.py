@@ -38,16 +38,21 @@ Serve = Callable[..., Awaitable["Served"]]
 
 
 class Open:
-    """Lets everybody in."""
+    """Lets everybody in, once `is_open`, and then does as `greet` says."""
+
+    def __init__(self) -> None:
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+        self.greet: Callable[[str], None] = lambda _: None
 
     def note(self, request: web.BaseRequest) -> None:
         """Nothing."""
 
     async def admit(self, socket_id: str, noted: None, auth: Any) -> None:
-        """Anyone."""
+        await self.is_open.wait()
 
     def admitted(self, socket_id: str) -> None:
-        """Nothing to say."""
+        self.greet(socket_id)
 
     def receive(self, socket_id: str, received: Received) -> None:
         received.answer("heard")
@@ -61,6 +66,7 @@ class Served:
     """A Socket.IO server at a port."""
 
     sockets: SocketServer
+    gate: Open
     port: int
     at_once: list[bool]
 
@@ -101,7 +107,8 @@ async def serve(unused_tcp_port_factory) -> AsyncIterator[Serve]:
     closing: list[Any] = []
 
     async def start(*, offers: bool = True) -> Served:
-        served = Served(SocketServer(Open(), metrics=Metrics()), unused_tcp_port_factory(), [])
+        gate = Open()
+        served = Served(SocketServer(gate, metrics=Metrics()), gate, unused_tcp_port_factory(), [])
 
         def open_at_once(upgrade: web.BaseRequest) -> bool:
             served.at_once.append(served.sockets.engines.open_at_once(upgrade))
@@ -274,6 +281,73 @@ async def test_who_is_turned_away_is_answered_and_counted_once_and_may_ask_on(se
             assert len(counted) == asked
     assert served.at_once == [False]
     assert not engines.sockets
+
+
+async def test_what_is_said_as_a_socket_is_let_in_comes_in_order(serve: Serve) -> None:
+    served = await serve()
+
+    def greet(socket_id: str) -> None:
+        served.sockets.emit_here(socket_id, "one", 1)
+        served.sockets.emit_here(socket_id, "two", 2)
+
+    served.gate.greet = greet
+    async with served.dial() as (reader, writer):
+        writer.write(request() + frame(1, b"40"))
+        await hello(reader)
+        told = await heard(reader)
+        assert re.fullmatch(rb'\x81.40{"sid":"[\w-]+"}\x81\x0b42\["one",1\]\x81\x0b42\["two",2\]', told)
+        writer.write(frame(1, b'421["anything"]'))
+        assert await heard(reader) == b'\x81\x0c431["heard"]'
+
+
+async def test_one_that_is_sent_away_as_it_is_let_in_is_told_everything_before(serve: Serve) -> None:
+    served = await serve()
+
+    def greet(socket_id: str) -> None:
+        served.sockets.emit_here(socket_id, "one", 1)
+        served.sockets.close(socket_id)
+
+    served.gate.greet = greet
+    async with served.dial() as (reader, writer):
+        writer.write(request() + frame(1, b"40"))
+        await hello(reader)
+        told = await reader.read()
+        assert re.fullmatch(rb'\x81.40{"sid":"[\w-]+"}\x81\x0b42\["one",1\]\x81\x0241\x88\x02\x03\xe8', told)
+
+
+async def test_a_peer_that_says_more_while_it_is_let_in_is_read_no_further_and_then_served(serve: Serve) -> None:
+    served = await serve()
+    served.gate.is_open.clear()
+    async with served.dial() as (reader, writer):
+        writer.write(request() + frame(1, b"40"))
+        await hello(reader)
+        sent = 0
+        while writer.transport.get_write_buffer_size() < 4_000_000:
+            assert sent < 400, "all is read"
+            writer.write(frame(1, b'42["anything","%s"]' % (b"x" * 100_000)))
+            sent += 1
+            await asyncio.sleep(0)
+        (engine,) = served.sockets.engines.sockets.values()
+        assert 0 < len(engine._unread) < 30
+        writer.write(frame(1, b'421["anything"]'))
+        served.gate.is_open.set()
+        told = await heard(reader)
+        assert told.endswith(b'431["heard"]')
+
+
+async def test_a_peer_that_hangs_up_while_it_is_let_in_is_forgotten_at_once(serve: Serve) -> None:
+    served = await serve()
+    served.gate.is_open.clear()
+    async with served.dial() as (reader, writer):
+        writer.write(request() + frame(1, b"40"))
+        await hello(reader)
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(3):
+        while served.sockets.engines.sockets:
+            await asyncio.sleep(0.01)
+    served.gate.is_open.set()
+    await asyncio.sleep(0.05)
+    assert not served.sockets.manager.members
 
 
 async def test_a_defect_ends_its_connection_and_no_other(serve: Serve) -> None:
