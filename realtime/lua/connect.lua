@@ -26,13 +26,13 @@ if ARGV[13] == '1' then
 end
 
 if not denied then
-  local was_online = sockets_of(KEYS[2], ARGV[3]) > 0
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. '|' .. ARGV[3])
-  redis.call('SADD', KEYS[5], ARGV[12])
-  if not was_online then
+  -- Told before it is listed: the others hear of it. It reads of itself below, if it reads on from a cursor.
+  if sockets_of(KEYS[2], ARGV[3]) == 0 then
     append({log = KEYS[3], meta = KEYS[4], sockets = KEYS[2]}, {length = ARGV[8], life = ARGV[9]}, ARGV[10],
       ARGV[4], '', 'device-status', ARGV[3], false, ARGV[11])
   end
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. '|' .. ARGV[3])
+  redis.call('SADD', KEYS[5], ARGV[12])
 end
 
 local last = tonumber(redis.call('HGET', KEYS[4], 'last') or '0')
