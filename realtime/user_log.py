@@ -16,6 +16,8 @@ from realtime.redis_link import RedisLink, as_text
 
 # What a client can have missed and still catch up with; beyond it, it lists again.
 LOG_LENGTH = 256
+# The log gives an event its id.
+WITHOUT_ID = {"event_id"}
 # A doubt whether the deny-list is whole lasts as long as it takes to read it from MongoDB.
 DOUBT_SECONDS = 0.5
 
@@ -189,7 +191,7 @@ def member(connection: Connection) -> str:
 
 def device_status_payload(status: DeviceStatus) -> bytes:
     """The payload of a device-status event as it stands in the log."""
-    return orjson.dumps(status.model_dump(mode="json", by_alias=True, exclude={"event_id"}))
+    return status.__pydantic_serializer__.to_json(status, by_alias=True, exclude=WITHOUT_ID)
 
 
 def read_frame(raw: bytes | str) -> Frame:
