@@ -4,6 +4,8 @@ import asyncio
 from datetime import timedelta
 
 from auth.admission import Admission
+from auth.alerts import Alerts, NotMe
+from auth.approvals import ApprovalFactor, Approvals
 from auth.audit import AuditLog
 from auth.clock import utc_now
 from auth.devices import Devices
@@ -26,6 +28,7 @@ from auth.secrets import RootSecret
 from auth.sessions import SessionRules, Sessions
 from auth.settings import Settings
 from auth.step_up import StepUp
+from auth.stores.approvals import Approvals as ApprovalStore
 from auth.stores.audit_events import AuditEvents
 from auth.stores.challenges import Challenges
 from auth.stores.factor_secrets import FactorSecrets
@@ -51,6 +54,7 @@ class Stores:
         self.one_time_tokens = OneTimeTokens(database)
         self.challenges = Challenges(database)
         self.factor_secrets = FactorSecrets(database)
+        self.approvals = ApprovalStore(database)
         self.audit_events = AuditEvents(database)
         self.outbox = Outbox(database, keep_content=settings.dev_outbox)
         self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))
@@ -63,6 +67,7 @@ class Stores:
             self.one_time_tokens,
             self.challenges,
             self.factor_secrets,
+            self.approvals,
             self.audit_events,
             self.outbox,
             self.sessions,
@@ -92,6 +97,7 @@ class Operations:
         self._metrics = metrics
         accounts, tokens = settings.accounts, settings.tokens
         self._passwords = Passwords()
+        self._devices = Devices()
         self._locations = Locations(
             country_database=accounts.country_database, city_database=accounts.city_database
         )
@@ -107,12 +113,16 @@ class Operations:
         self._recovery_codes = RecoveryCodeFactor(
             stores.factor_secrets, self._mailer, utc_now, beside=(self._totp,)
         )
-        self._second_factors = SecondFactors([self._totp, self._recovery_codes])
+        self._second_factors = SecondFactors([self._totp, self._recovery_codes, self._make_approval_factor(live)])
         self.admission = self._make_admission()
         self.step_up = self._make_step_up()
         self.two_factor = self._make_two_factor()
         self.registration = self._make_registration()
         self.login = self._make_login()
+        self.approvals = self._make_approvals(live)
+        self.not_me = NotMe(
+            sessions=self.sessions, tokens=stores.one_time_tokens, audit=self._audit, clock=utc_now
+        )
         self.profile = Profile(users=stores.users)
 
     def close(self) -> None:
@@ -135,10 +145,40 @@ class Operations:
             publisher=live.publisher,
             presence=live.presence,
             audit=self._audit,
-            devices=Devices(),
+            devices=self._devices,
             locations=self._locations,
             theft_notice=self._mailer,
+            risks=Alerts(
+                store=self._stores.sessions,
+                tokens=self._stores.one_time_tokens,
+                mailer=self._mailer,
+                audit=self._audit,
+                metrics=self._metrics,
+            ),
             rules=_session_rules(self._settings),
+            metrics=self._metrics,
+            clock=utc_now,
+        )
+
+    def _make_approval_factor(self, live: Live) -> ApprovalFactor:
+        return ApprovalFactor(
+            store=self._stores.approvals, sessions=self._stores.sessions, presence=live.presence, clock=utc_now
+        )
+
+    def _make_approvals(self, live: Live) -> Approvals:
+        return Approvals(
+            store=self._stores.approvals,
+            challenges=self._stores.challenges,
+            users=self._stores.users,
+            admission=self.admission,
+            step_up=self.step_up,
+            sessions=self.sessions,
+            line=live.approvals,
+            devices=self._devices,
+            locations=self._locations,
+            mailer=self._mailer,
+            limits=self._limits,
+            audit=self._audit,
             metrics=self._metrics,
             clock=utc_now,
         )

@@ -157,7 +157,7 @@ class Admission:
             raise
         if await self._challenges.consume(mfa_token, ChallengePurpose.SECOND_FACTOR, now=self._clock()) is None:
             raise InvalidToken
-        amr = tuple(dict.fromkeys((*data["amr"], *added, MULTI_FACTOR)))
+        amr = tuple(dict.fromkeys((*data["amr"], *added)))
         return await self._start(user, amr, data["deviceName"], login.delivery, client)
 
     async def _waiting(self, challenge: Challenge | None) -> WaitingLogin:

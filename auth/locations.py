@@ -46,12 +46,16 @@ class Locations:
         address = _public(ip)
         if address is None:
             return None
-        city = country = None
+        city = country = latitude = longitude = None
         for reader in self._readers:
             record = self._get(reader, address)
             country = country or _country(record)
             city = city or _city(record)
-        return Location(city, country) if city or country else None
+            if latitude is None or longitude is None:
+                latitude, longitude = _degrees(record, "latitude", 90), _degrees(record, "longitude", 180)
+        if latitude is None or longitude is None:
+            latitude = longitude = None
+        return Location(city, country, latitude, longitude) if city or country else None
 
     def close(self) -> None:
         """Close the databases."""
@@ -97,6 +101,15 @@ def _country(record: dict[str, Any]) -> str | None:
     if not isinstance(code, str) or _COUNTRY.fullmatch(code) is None or code == "ZZ":
         return None
     return code
+
+
+def _degrees(record: dict[str, Any], name: str, most: float) -> float | None:
+    """A coordinate as MaxMind lays it out (`location.latitude`), to 0.1°, some 10 km: nobody's house."""
+    place = record.get("location")
+    degrees = place.get(name) if isinstance(place, dict) else None
+    if isinstance(degrees, bool) or not isinstance(degrees, int | float) or not -most <= degrees <= most:
+        return None
+    return round(float(degrees), 1)
 
 
 def _city(record: dict[str, Any]) -> str | None:

@@ -24,6 +24,18 @@ class Metrics:
         )
         self.logins = Counter("vigil_logins", "Logins by outcome", ["outcome"], registry=registry)
         self.refreshes = Counter("vigil_refreshes", "Refreshes by outcome", ["outcome"], registry=registry)
+        self.risks = Counter(
+            "vigil_risks", "What was odd about logins and refreshes, by kind", ["kind"], registry=registry
+        )
+        self.approvals = Counter(
+            "vigil_approvals",
+            "Logins that devices were asked about, and their answers",
+            ["outcome"],
+            registry=registry,
+        )
+        self.approval_pushes = Counter(
+            "vigil_approval_pushes", "Requests shown on devices by outcome", ["outcome"], registry=registry
+        )
         self.rate_limited = Counter("vigil_rate_limited", "Refusals by limit", ["limit"], registry=registry)
         self.jobs_queued = Gauge("vigil_jobs_queued", "Background jobs waiting", registry=registry)
         self.jobs = Counter("vigil_jobs", "Background jobs by outcome", ["job", "outcome"], registry=registry)

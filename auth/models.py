@@ -58,10 +58,21 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where an address is registered: `country` an ISO 3166-1 alpha-2 code."""
+    """Where an address is registered: `country` an ISO 3166-1 alpha-2 code; degrees where a database has them."""
 
     city: str | None = None
     country: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A user was seen: on which device, from where, and when last."""
+
+    device: Device
+    location: Location | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,8 @@ class User:
     email_verified_at: datetime | None = None
     password_hash: str | None = None
     locked_at: datetime | None = None
+    # Whether a login of theirs may be approved on another device.
+    login_approval: bool = True
 
     @property
     def password_version(self) -> str:
@@ -136,6 +149,42 @@ class Session:
     def is_live(self, now: datetime) -> bool:
         """Whether the session is neither revoked nor expired at `now`."""
         return self.revoked_at is None and now < self.expires_at
+
+
+class ApprovalStatus(StrEnum):
+    """What became of the question whether a login is the user's own."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A waiting login that the user's other devices were asked about.
+
+    `login_id` is the waiting login's challenge; the new device shows `number`, the others show all of `numbers`.
+    """
+
+    approval_id: str
+    login_id: bytes
+    user_id: str
+    number: int
+    numbers: tuple[int, ...]
+    device: Device
+    location: Location | None
+    ip: str
+    asked_at: datetime
+    expires_at: datetime
+    answer: ApprovalStatus | None = None
+    answered_by: str | None = None
+
+    def status(self, now: datetime) -> ApprovalStatus:
+        """What became of it so far."""
+        if self.answer is not None:
+            return self.answer
+        return ApprovalStatus.PENDING if now < self.expires_at else ApprovalStatus.EXPIRED
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class RecoveryCodeFactor:
 
     method: str = METHOD
     amr: tuple[str, ...] = (METHOD,)  # RFC 8176 has no value for it
+    stands_alone = True
 
     def __init__(
         self, store: FactorSecrets, notice: RecoveryNotice, clock: Clock, *, beside: Sequence[SecondFactor]

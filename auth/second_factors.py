@@ -4,15 +4,21 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from auth.errors import InvalidCode
-from auth.models import FactorAnswer, User
+from auth.models import MULTI_FACTOR, FactorAnswer, User
 from auth.stores.challenges import Challenge
 
 
 class SecondFactor(Protocol):
-    """One kind of second factor. `amr` is what it adds to a session (RFC 8176)."""
+    """One kind of second factor. `amr` is what it adds to a session (RFC 8176).
+
+    One that does not `stand_alone` rests on another session of the user: it can take the place of one that does,
+    at a login and nowhere else. By itself it makes nobody be asked for a second factor, it serves no step-up,
+    and a session begun by it is not one of several factors until it gives one of them.
+    """
 
     method: str
     amr: tuple[str, ...]
+    stands_alone: bool
 
     async def is_ready(self, user: User) -> bool:
         """Whether the user could answer by it right now."""
@@ -31,13 +37,33 @@ class SecondFactors:
         self._factors = {factor.method: factor for factor in factors}
 
     async def methods(self, user: User) -> tuple[str, ...]:
-        """By which the user could answer; none: they have no second factor."""
-        return tuple([method for method, factor in self._factors.items() if await factor.is_ready(user)])
+        """By which the user could finish a login; none: they have no second factor."""
+        own = await self.own_methods(user)
+        return (*own, *await self._ready(user, stands_alone=False)) if own else ()
+
+    async def own_methods(self, user: User) -> tuple[str, ...]:
+        """Which factors they have set up; only these serve a step-up."""
+        return await self._ready(user, stands_alone=True)
 
     async def prove(self, user: User, answer: FactorAnswer, challenge: Challenge | None = None) -> tuple[str, ...]:
-        """The `amr` that a right answer adds. Raises `InvalidCode` for any other, or a method not set up."""
+        """The `amr` that a right answer adds. Raises `InvalidCode` for any other, or a method not set up.
+
+        `challenge`: the login that waits for it; without one this is a step-up.
+        """
         factor = self._factors.get(answer.method)
-        if factor is None or not await factor.is_ready(user):
+        if factor is None:
+            raise InvalidCode
+        if not factor.stands_alone:
+            # Given while it was ready; the device that gave it may have gone offline since.
+            if challenge is None:
+                raise InvalidCode
+            await factor.prove(user, answer, challenge)
+            return factor.amr
+        if not await factor.is_ready(user):
             raise InvalidCode
         await factor.prove(user, answer, challenge)
-        return factor.amr
+        return (*factor.amr, MULTI_FACTOR)
+
+    async def _ready(self, user: User, *, stands_alone: bool) -> tuple[str, ...]:
+        factors = [factor for factor in self._factors.values() if factor.stands_alone is stands_alone]
+        return tuple([factor.method for factor in factors if await factor.is_ready(user)])

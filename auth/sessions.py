@@ -86,6 +86,16 @@ class LocationReader(Protocol):
         """The location, or None for an address that has none."""
 
 
+class Risks(Protocol):
+    """Judges what is odd about a login or a refresh, and leaves a trace of it; keeps nobody out."""
+
+    async def judge_login(self, user: User, session: Session, *, client: Client) -> tuple[str, ...]:
+        """The kinds of `security-alert` that the user's other devices are to be told of a new session."""
+
+    async def judge_refresh(self, before: Session, after: Session, *, client: Client) -> None:
+        """Look at a rotation."""
+
+
 class TheftNotice(Protocol):
     """Tells a user by mail that a refresh token of theirs was used twice."""
 
@@ -153,6 +163,7 @@ class Sessions:
         devices: DeviceReader,
         locations: LocationReader,
         theft_notice: TheftNotice,
+        risks: Risks,
         rules: SessionRules,
         metrics: Metrics,
         clock: Clock,
@@ -167,6 +178,7 @@ class Sessions:
         self._devices = devices
         self._locations = locations
         self._theft_notice = theft_notice
+        self._risks = risks
         self._rules = rules
         self._metrics = metrics
         self._clock = clock
@@ -206,8 +218,8 @@ class Sessions:
         )
         await self._store.create(session)
         facts: list[Fact] = [SessionCreated(session)]
-        if await self._store.is_new_device(session):
-            facts.append(SecurityAlert("new_device", session, now))
+        news = await self._risks.judge_login(user, session, client=client)
+        facts += [SecurityAlert(kind, session, now) for kind in news]
         await self._publisher.publish(facts)
         return StartedSession(session, self._issue(session, token, now))
 
@@ -250,6 +262,7 @@ class Sessions:
             )
             if before.ip != session.ip:
                 await self._publisher.publish([SessionUpdated(session)])
+            await self._risks.judge_refresh(before, session, client=client)
             return Refreshed(session, self._issue(session, token.successor(), now), Verdict.ROTATED)
         return await self._refresh_again(token, client)
 
@@ -383,6 +396,15 @@ class Sessions:
     async def end_all(self, user_id: str, *, reason: RevocationReason, by: Actor, client: Client) -> Revoked:
         """End every session of a user, for a reason other than their asking."""
         return await self._revoke_all(user_id, keep=None, reason=reason, by=by, client=client)
+
+    async def end_one(
+        self, user_id: str, session_id: str, *, reason: RevocationReason, by: Actor, client: Client
+    ) -> Revoked:
+        """End one session of a user, for a reason other than their asking here; none when it is gone already."""
+        now = self._clock()
+        ended = await self._store.revoke(session_id, user_id=user_id, reason=reason, by=by, ip=client.ip, now=now)
+        told = [ended] if ended is not None else []
+        return Revoked(len(told), await self._tell_ended(told, client, now, wait=True))
 
     async def log_out(self, principal: Principal, *, client: Client) -> None:
         """End the principal's own session; fine when it is gone already."""

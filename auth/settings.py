@@ -226,6 +226,11 @@ class LimitSettings(Section):
     limit_second_factor: Rate = Field(
         "10/5 minutes", description="Second factors: answers and changes, per account."
     )
+    limit_approval: Rate = Field("3/10 minutes", description="Logins that devices of one account are asked about.")
+    limit_approval_ip: Rate = Field("30/10 minutes", description="The same per address, over all accounts.")
+    limit_approval_denied: Rate = Field(
+        "1/hour", description="Logins denied per account, after which its devices are not asked any more."
+    )
     limit_register: Rate = Field("200/hour", description="Registrations and mail requests per address.")
     limit_mail: Rate = Field("5/hour", description="Mails per account that anybody can ask for.")
     limit_refresh: Rate = Field("300/minute", description="Refreshes per address.")

@@ -61,13 +61,26 @@ class StepUp:
         """
         now = self._clock()
         user, session = await self._who(principal)
-        factors = await self._second_factors.methods(user)
+        factors = await self._second_factors.own_methods(user)
         if session.is_assured(now, max_age=MAX_AGE, strongly=bool(factors)):
             return user
         raise StepUpRequired(
             acr=ACR_MULTI_FACTOR if factors else ACR_PASSWORD,
             max_age=round(MAX_AGE.total_seconds()),
             methods=factors or _without_factor(user),
+        )
+
+    async def require_two_factors(self, principal: Principal) -> User:
+        """The principal's user, if this session ever gave two factors, however long ago.
+
+        Raises `StepUpRequired`, or `SessionRevoked` when the session or the user is gone.
+        """
+        user, session = await self._who(principal)
+        if MULTI_FACTOR in session.amr:
+            return user
+        methods = await self._second_factors.own_methods(user)
+        raise StepUpRequired(
+            acr=ACR_MULTI_FACTOR, max_age=round(MAX_AGE.total_seconds()), methods=methods or _without_factor(user)
         )
 
     async def prove(self, principal: Principal, answer: FactorAnswer, *, client: Client) -> datetime:
@@ -91,9 +104,8 @@ class StepUp:
 
     async def _proved(self, user: User, answer: FactorAnswer) -> tuple[str, ...]:
         if answer.method != PASSWORD:
-            added = await self._second_factors.prove(user, answer)
-            return (*added, MULTI_FACTOR)
-        if await self._second_factors.methods(user) or answer.password is None:
+            return await self._second_factors.prove(user, answer)
+        if await self._second_factors.own_methods(user) or answer.password is None:
             raise InvalidCode
         verification = await self._passwords.verify(password=answer.password, password_hash=user.password_hash)
         if not verification.matches:

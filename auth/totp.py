@@ -76,6 +76,7 @@ class TotpFactor:
 
     method: str = METHOD
     amr: tuple[str, ...] = ("otp",)  # RFC 8176
+    stands_alone = True
 
     def __init__(self, store: FactorSecrets, seal: Seal, clock: Clock) -> None:
         self._store = store

@@ -1,6 +1,6 @@
 """Client event → operation → ack. The rules are in `auth`; here is only which event asks for what."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -40,10 +40,16 @@ class Renewer(Protocol):
 
 
 class Handlers:
-    """Serves one event of one socket at a time."""
+    """Serves one event of one socket at a time. `more`: events that are served elsewhere, by name."""
 
     def __init__(
-        self, sessions: Sessions, application: Application | None, renewer: Renewer, *, metrics: Metrics
+        self,
+        sessions: Sessions,
+        application: Application | None,
+        renewer: Renewer,
+        *,
+        more: Mapping[str, Callable[[Connection, Any], Awaitable[View]]],
+        metrics: Metrics,
     ) -> None:
         self._sessions = sessions
         self._application = application
@@ -55,6 +61,7 @@ class Handlers:
             ClientEvent.SESSIONS_LIST: self._list,
             ClientEvent.SESSION_REVOKE: self._revoke,
             ClientEvent.SESSIONS_REVOKE_OTHERS: self._revoke_others,
+            **more,
         }
 
     async def handle(self, connection: Connection, received: Received) -> None:

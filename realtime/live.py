@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import structlog
 from aiohttp import web
 
+from auth.alerts import NotMe
+from auth.approvals import ApprovalLine, Approvals
 from auth.clock import Clock
 from auth.errors import Unavailable
 from auth.events import Fact, PresenceReader, Publisher, SessionCreated, SessionEnded, SessionUpdated
@@ -17,7 +19,9 @@ from auth.models import Principal, User
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
 from auth.sessions import RevocationList, Sessions
+from realtime.alert_handlers import AlertHandlers
 from realtime.application import Application
+from realtime.approvals import LiveApprovals
 from realtime.bus import Bus, Message
 from realtime.connections import Connection, Connections
 from realtime.deny_list import DenyList
@@ -97,6 +101,7 @@ class Live:
         self._publisher = LivePublisher(
             self._log, store, self._presence, node_id=node_id, hook=self._run_hooks, clock=clock
         )
+        self._approvals = LiveApprovals(self._log, self._bus)
         self._relay = Relay(store, self._publisher, self._deny_list, clock=clock)
         self._application: Application | None = None
         self._gateway: Gateway
@@ -117,6 +122,11 @@ class Live:
         return self._presence
 
     @property
+    def approvals(self) -> ApprovalLine:
+        """Brings requests for approval to devices, and their answers back."""
+        return self._approvals
+
+    @property
     def revocations(self) -> RevocationList:
         """The deny-list."""
         return self._deny_list
@@ -132,6 +142,8 @@ class Live:
         *,
         sessions: Sessions,
         profile: Profile,
+        approvals: Approvals,
+        not_me: NotMe,
         doorman: Doorman,
         limits: RateLimits,
         application: Application | None,
@@ -167,7 +179,13 @@ class Live:
         self._gateway.server = self._server
         self._gateway.push = self._push
         self._gateway.presence = self._presence
-        self._gateway.handlers = Handlers(sessions, application, self._gateway, metrics=self._metrics)
+        self._gateway.handlers = Handlers(
+            sessions,
+            application,
+            self._gateway,
+            more=AlertHandlers(approvals, not_me).served,
+            metrics=self._metrics,
+        )
         self._gateway.application = application
         self._gateway.on_skipped = self._nudge_soon
         self._gateway.hears_revocations = lambda: self.hears
@@ -196,6 +214,7 @@ class Live:
     async def drain(self) -> None:
         """Ask every client to come back elsewhere, then disconnect them one by one; some 3 s at most."""
         self._gateway.draining = True
+        self._approvals.close()
         connections = list(self._connections)
         random.shuffle(connections)
         span = min(DRAIN_SECONDS, len(connections) * DRAIN_PER_SOCKET)
@@ -222,6 +241,8 @@ class Live:
         kind = message.get("t")
         if kind == "receipt":
             self._publisher.receipt(message)
+        elif kind == "approval":
+            self._approvals.take(message)
         elif kind == "room":
             self._server.room_event(message["packets"], message["room"])
         else:

@@ -5,9 +5,9 @@ what the server does.
 """
 
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from auth.errors import AuthError
 from auth.models import Actor, RevocationReason
@@ -15,7 +15,9 @@ from auth.views import (
     Counter,
     Credential,
     DeliveryView,
+    DeviceView,
     Input,
+    LocationView,
     Moment,
     RefreshedView,
     SessionView,
@@ -41,6 +43,8 @@ class ServerEvent(StrEnum):
     DEVICE_STATUS = "device-status"
     SECURITY_ALERT = "security-alert"
     DRAINING = "draining"
+    LOGIN_APPROVAL_REQUESTED = "login-approval-requested"
+    LOGIN_APPROVAL_CLOSED = "login-approval-closed"
 
 
 class ClientEvent(StrEnum):
@@ -51,6 +55,8 @@ class ClientEvent(StrEnum):
     SESSIONS_LIST = "sessions-list"
     SESSION_REVOKE = "session-revoke"
     SESSIONS_REVOKE_OTHERS = "sessions-revoke-others"
+    LOGIN_APPROVAL_ANSWER = "login-approval-answer"
+    ALERT_NOT_ME = "alert-not-me"
 
 
 # While a socket's token is expired only these are served.
@@ -152,7 +158,7 @@ class SecurityAlert(View):
     """Something the user should know of."""
 
     event_id: Counter
-    kind: str = Field(examples=["new_device", "refresh_reused"])
+    kind: str = Field(examples=["new_device", "new_country", "refresh_reused"])
     session: SessionView
     at: Moment
 
@@ -161,6 +167,26 @@ class Draining(View):
     """The node is about to stop: connect again after this time."""
 
     reconnect_after_ms: Counter
+
+
+class LoginApprovalRequested(View):
+    """A login waits for this user's word: the new device shows one of the numbers. Acknowledge."""
+
+    event_id: Counter
+    approval_id: str
+    device: DeviceView = Field(description="What the new device says it is.")
+    location: LocationView | None
+    ip: str
+    numbers: tuple[int, ...] = Field(min_length=3, max_length=3, examples=[[17, 58, 93]])
+    expires_at: Moment
+
+
+class LoginApprovalClosed(View):
+    """A request was answered, here or elsewhere. One that nobody answers is over at its `expiresAt`."""
+
+    event_id: Counter
+    approval_id: str
+    status: Literal["approved", "denied"]
 
 
 class Reauthenticate(Input):
@@ -187,6 +213,37 @@ class SessionRevoke(Input):
 
 class SessionsRevokeOthers(Input):
     """Nothing."""
+
+
+class LoginApprovalAnswer(Input):
+    """Approve a login by the number that the new device shows, or deny it; a wrong number denies it too."""
+
+    approval_id: Credential
+    number: Annotated[int, Field(ge=0, le=99)] | None = None
+    deny: Literal[True] | None = None
+    end_all: bool = Field(False, description="With `deny`: end every session, this one too.")
+
+    @model_validator(mode="after")
+    def _is_one_answer(self) -> Self:
+        if (self.number is None) is (self.deny is None):
+            raise ValueError("give either number or deny")
+        if self.end_all and self.deny is None:
+            raise ValueError("endAll goes with deny")
+        return self
+
+
+class AlertNotMe(Input):
+    """The session that was not the user's."""
+
+    session_id: Credential
+
+
+class LoginApprovalAnswered(View):
+    """What the answer came to, and with `endAll` what became of the sessions."""
+
+    status: Literal["approved", "denied"]
+    revoked: Counter | None = omittable()
+    delivery: DeliveryView | None = omittable()
 
 
 class Reauthenticated(View):
@@ -237,6 +294,8 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.DEVICE_STATUS: DeviceStatus,
     ServerEvent.SECURITY_ALERT: SecurityAlert,
     ServerEvent.DRAINING: Draining,
+    ServerEvent.LOGIN_APPROVAL_REQUESTED: LoginApprovalRequested,
+    ServerEvent.LOGIN_APPROVAL_CLOSED: LoginApprovalClosed,
 }
 
 # Payload of the event, data of its ack.
@@ -246,6 +305,8 @@ CLIENT_EVENTS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     ClientEvent.SESSIONS_LIST: (SessionsList, SessionsListed),
     ClientEvent.SESSION_REVOKE: (SessionRevoke, SessionRevokeDone),
     ClientEvent.SESSIONS_REVOKE_OTHERS: (SessionsRevokeOthers, SessionsRevokeOthersDone),
+    ClientEvent.LOGIN_APPROVAL_ANSWER: (LoginApprovalAnswer, LoginApprovalAnswered),
+    ClientEvent.ALERT_NOT_ME: (AlertNotMe, SessionRevokeDone),
 }
 
 

@@ -21,6 +21,8 @@ from realtime.messages import REVOCATION_ACK_SECONDS, ServerEvent
 
 # A socket that ends its own session, or finds it stolen, is closed only after it was answered, or after this long.
 OWN_ANSWER_SECONDS = 0.25
+# A device that has not acknowledged a request for approval by then does not show it.
+APPROVAL_ACK_SECONDS = 5.0
 # A handshake takes milliseconds. Frames beyond this many are read from the log instead.
 MAX_HELD_BACK = 64
 
@@ -37,6 +39,17 @@ class Emitter(Protocol):
         self, socket_id: str, event: str, payload: dict[str, Any], *, seconds: float
     ) -> bool:
         """Send an event and wait for its ack, at most `seconds`; whether it came."""
+
+    def emit_asking(
+        self,
+        socket_id: str,
+        event: str,
+        payload: dict[str, Any],
+        *,
+        seconds: float,
+        settled: Callable[[bool], None],
+    ) -> None:
+        """Send an event, and tell `settled` whether its ack came within `seconds`; never waits."""
 
     def leave_rooms(self, socket_id: str) -> None:
         """Take the socket out of the application's rooms."""
@@ -104,10 +117,27 @@ class Push:
         if frame.event_id <= connection.cursor or connection.state is State.CLOSING:
             return
         connection.cursor = frame.event_id
-        if frame.event != ServerEvent.SESSION_REVOKED:
+        if frame.event == ServerEvent.LOGIN_APPROVAL_REQUESTED:
+            self._ask(connection, frame)
+        elif frame.event != ServerEvent.SESSION_REVOKED:
             self._emitter.emit_here(connection.socket_id, frame.event, payload_for(connection, frame))
         elif frame.session_id == connection.session_id:
             self.end(connection, frame, receipt)
+
+    def _ask(self, connection: Connection, frame: Frame) -> None:
+        """Show a request for approval, unless its time is over: who comes back late is not asked any more."""
+        if datetime.fromisoformat(frame.payload["expiresAt"]) <= self._clock():
+            return
+        self._emitter.emit_asking(
+            connection.socket_id,
+            frame.event,
+            payload_for(connection, frame),
+            seconds=APPROVAL_ACK_SECONDS,
+            settled=self._count_shown,
+        )
+
+    def _count_shown(self, acknowledged: bool) -> None:
+        self._metrics.approval_pushes.labels("acknowledged" if acknowledged else "unacknowledged").inc()
 
     def end(self, connection: Connection, frame: Frame, receipt: Receipt | None = None) -> None:
         """Tell a socket that its session was ended, wait for its ack or 1 s, and disconnect it.

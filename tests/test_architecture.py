@@ -27,12 +27,14 @@ LONG_FUNCTIONS: dict[str, tuple[int, str]] = {}
 # Everything that is a database's or a broker's own.
 MONGO_DRIVERS = {"pymongo", "motor", "bson", "gridfs"}
 TRANSPORTS = {"aiohttp", "socketio", "engineio"}
-PURE = ("auth.models", "auth.errors", "auth.events", "auth.rotation")
+PURE = ("auth.models", "auth.errors", "auth.events", "auth.risk", "auth.rotation")
 # Redis is no store here but a queue and a counter; these are its owners in `auth`.
 REDIS_OWNERS = {"auth.jobs", "auth.rate_limits", "auth.redis_pipe", "auth.redis_wire"}
 OPERATIONS = (
     "auth.accounts",
     "auth.admission",
+    "auth.alerts",
+    "auth.approvals",
     "auth.audit",
     "auth.devices",
     "auth.jobs",

@@ -9,9 +9,13 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from auth.admission import Admission
+from auth.alerts import NotMe
+from auth.approvals import Approvals
 from auth.clock import Clock
 from auth.http import documentation, openapi
 from auth.http.account_routes import AccountRoutes
+from auth.http.alert_routes import AlertRoutes
+from auth.http.approval_routes import ApprovalRoutes
 from auth.http.body import MAX_BODY_BYTES
 from auth.http.identity import CookiePolicy, Identity
 from auth.http.middleware import limit, observe, refuse, secure
@@ -57,6 +61,8 @@ class HttpDependencies:
     two_factor: TwoFactor
     profile: Profile
     sessions: Sessions
+    approvals: Approvals
+    not_me: NotMe
     limits: RateLimits
     csrf_key: bytes
     jwks: Callable[[], Mapping[str, Any]]
@@ -95,6 +101,8 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
         SecondFactorRoutes(deps.admission, deps.step_up, identity),
         TwoFactorRoutes(deps.two_factor),
         SessionRoutes(deps.sessions),
+        ApprovalRoutes(deps.approvals),
+        AlertRoutes(deps.not_me),
     )
     rows = []
     for group in groups:

@@ -75,7 +75,9 @@ def build(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in ("Account", "Tokens", "Second factor", "Sessions", "Service")],
+        "tags": [
+            {"name": name} for name in ("Account", "Tokens", "Second factor", "Approval", "Sessions", "Service")
+        ],
         "paths": dict(paths),
         "components": {
             "schemas": component_schemas(models),

@@ -15,6 +15,7 @@ from auth.http.answers import success
 from auth.http.body import read_json
 from auth.http.context import CLIENT, PRINCIPAL
 from auth.http.identity import Identity
+from auth.http.runner import ON_GONE
 from auth.http.schemas import Nothing
 from auth.logs import also_about
 from auth.models import Client, Principal
@@ -65,6 +66,10 @@ class Call:
     def principal(self) -> Principal:
         """Who the request acts as; only for endpoints that are not public."""
         return self.request[PRINCIPAL]
+
+    def on_leave(self, act: Callable[[], None]) -> None:
+        """Call `act` when the caller hangs up before it was answered."""
+        self.request[ON_GONE] = act
 
 
 Body = TypeVar("Body", bound=Input)

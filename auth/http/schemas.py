@@ -273,6 +273,43 @@ class AssuredAnswer(View):
     assured_until: Moment
 
 
+class ApprovalRequest(Input):
+    """The waiting login."""
+
+    mfa_token: Credential
+
+
+class ApprovalSettingRequest(Input):
+    """Whether logins may be approved on another device."""
+
+    enabled: bool
+
+
+class ApprovalStatusAnswer(View):
+    """What became of the request so far."""
+
+    status: Literal["pending", "approved", "denied", "expired"]
+    expires_at: Moment = Field(description="Until when the devices may answer.")
+
+
+class ApprovalAnswer(ApprovalStatusAnswer):
+    """The devices were asked."""
+
+    number: int = Field(description="To be shown on the new device.", examples=[58])
+
+
+class ApprovalSettingAnswer(View):
+    """Whether logins may be approved on another device."""
+
+    enabled: bool
+
+
+class NotMeRequest(Input):
+    """The token of the mailed link."""
+
+    token: Credential
+
+
 class Problem(View):
     """Every failure looks like this."""
 

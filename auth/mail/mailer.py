@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from auth.jobs import Jobs
 from auth.mail.templates import MailTemplates
-from auth.models import Session, User
+from auth.models import Approval, Session, User
 from auth.stores.users import Users
 from auth.two_factor import FactorChange
 
@@ -32,6 +32,24 @@ class Mailer:
         await self._jobs.enqueue_mail(
             self._templates.already_registered(user.email, requested_at=requested_at, ip=ip)
         )
+
+    async def new_login(
+        self, user: User, *, session: Session, news: tuple[str, ...], token: str, valid_for: timedelta
+    ) -> None:
+        """Tell the user of a login from a device or a country that is new, with a link that ends it."""
+        await self._jobs.enqueue_mail(
+            self._templates.new_login(user.email, session=session, news=news, token=token, valid_for=valid_for)
+        )
+
+    async def login_denied(self, user: User, *, approval: Approval, at: datetime, wrong_number: bool) -> None:
+        """Tell the user that a login with their password was denied on a device of theirs."""
+        await self._jobs.enqueue_mail(
+            self._templates.login_denied(user.email, approval=approval, at=at, wrong_number=wrong_number)
+        )
+
+    async def approval_changed(self, user: User, *, allowed: bool, at: datetime, ip: str) -> None:
+        """Tell the user that logins may be approved on their devices from now on, or not any more."""
+        await self._jobs.enqueue_mail(self._templates.approval_changed(user.email, allowed=allowed, at=at, ip=ip))
 
     async def refresh_reused(self, session: Session, *, now: datetime) -> None:
         """Tell the session's user that a refresh token of theirs was used twice."""

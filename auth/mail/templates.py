@@ -4,6 +4,7 @@ Nothing that a stranger typed stands in a mail to somebody else: no name, no use
 registration would be a way to have us deliver any sentence, link and all, to any address.
 """
 
+import re
 import secrets
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,13 +14,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from auth.locations import Locations
 from auth.mail.message import Mail
-from auth.models import Session
+from auth.models import Approval, Device, Session
 from auth.two_factor import FactorChange
 
 FOLDER = Path(__file__).parent / "templates"
 SUBJECTS = {
     "verify_address": "Confirm your e-mail address",
     "already_registered": "You already have an account",
+    "new_login": "New login to your account",
+    "login_denied": "A login to your account was denied",
+    "approval_changed": "How your logins can be approved was changed",
     "refresh_reused": "Security alert: you have been logged out",
     FactorChange.ENABLED: "Two-factor login was turned on",
     FactorChange.DISABLED: "Two-factor login was turned off",
@@ -90,6 +94,44 @@ class MailTemplates:
         """What the owner of an account hears when a recovery code was used, and how many are left."""
         return self._compose("recovery_code_used", to, link=f"{self._public_url}/", at=readable(at), left=left)
 
+    def new_login(
+        self, to: str, *, session: Session, news: tuple[str, ...], token: str, valid_for: timedelta
+    ) -> Mail:
+        """A login from a device or a country that is new; its link asks before it ends anything."""
+        return self._compose(
+            "new_login",
+            to,
+            link=f"{self._public_url}/?notme={quote(token, safe='')}",
+            news=news,
+            device=plain_name(session.device),
+            origin=self._origin(session.ip),
+            at=readable(session.logged_in_at),
+            days=round(valid_for / timedelta(days=1)),
+        )
+
+    def login_denied(self, to: str, *, approval: Approval, at: datetime, wrong_number: bool) -> Mail:
+        """What the owner of an account hears when a login with their password was denied."""
+        return self._compose(
+            "login_denied",
+            to,
+            link=f"{self._public_url}/",
+            device=plain_name(approval.device),
+            origin=self._origin(approval.ip),
+            at=readable(at),
+            wrong_number=wrong_number,
+        )
+
+    def approval_changed(self, to: str, *, allowed: bool, at: datetime, ip: str) -> Mail:
+        """What the owner of an account hears when the approval of logins was turned on or off."""
+        return self._compose(
+            "approval_changed",
+            to,
+            link=f"{self._public_url}/",
+            allowed=allowed,
+            at=readable(at),
+            origin=self._origin(ip),
+        )
+
     def _compose(self, kind: str, to: str, **values: object) -> Mail:
         subject = SUBJECTS[kind]
         values |= {"subject": subject, "public_url": self._public_url}
@@ -109,6 +151,12 @@ class MailTemplates:
         location = self._locations.locate(ip)
         place = ", ".join(part for part in (location.city, location.country) if part) if location else ""
         return f"{ip} ({place})" if place else ip
+
+
+def plain_name(device: Device) -> str:
+    """A device for a mail about a stranger: the name they gave it is left out, and so is what makes a link."""
+    words = [re.sub(r"[^A-Za-z0-9 ]", "", part or "").strip() for part in (device.browser, device.os)]
+    return " on ".join(word for word in words if word) or "an unknown device"
 
 
 def readable(moment: datetime) -> str:

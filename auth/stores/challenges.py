@@ -109,6 +109,11 @@ class Challenges:
             return None
         return _challenge(await self._challenges.find_one_and_delete(_waiting(secret, purpose, now)))
 
+    @outage_is_unavailable
+    async def withdraw(self, challenge_id: bytes, purpose: ChallengePurpose) -> None:
+        """End the challenge, known by its id alone: whoever holds its secret can do nothing with it any more."""
+        await self._challenges.delete_one({"_id": challenge_id, "purpose": purpose.value})
+
 
 def _waiting(secret: str, purpose: ChallengePurpose, now: datetime) -> Document:
     return {"_id": secret_digest(secret), "purpose": purpose.value, "expiresAt": {"$gt": now}}

@@ -24,6 +24,7 @@ class Purpose(StrEnum):
     """What a token is good for. `NOTHING` is a write that looks like any other to a clock."""
 
     VERIFY_EMAIL = "verify_email"
+    NOT_ME = "not_me"
     NOTHING = "nothing"
 
 

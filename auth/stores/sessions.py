@@ -16,7 +16,7 @@ from bson.binary import Binary
 from pymongo import ReturnDocument
 
 from auth.errors import Unavailable
-from auth.models import Actor, Client, Device, Location, RevocationReason, Session, TokenDelivery
+from auth.models import Actor, Client, Device, Location, RevocationReason, Session, Sighting, TokenDelivery
 from auth.stores.gathering import Gathering
 from auth.stores.mongo import OUTAGES, Database, Document, outage_is_unavailable
 
@@ -207,12 +207,16 @@ class Sessions:
         return {document["_id"] for document in await cursor.to_list(len(session_ids) or 1)}
 
     @outage_is_unavailable
-    async def is_new_device(self, session: Session) -> bool:
-        """Whether no other kept session of the user is from a device of that name, though there are others."""
-        names = await self._sessions.distinct(
-            "device.name", {"userId": session.user_id, "_id": {"$ne": session.session_id}}
+    async def sightings(self, session: Session) -> list[Sighting]:
+        """What the user's other sessions tell of them, live or not, while they are kept: the latest 200."""
+        cursor = self._sessions.find(
+            {"userId": session.user_id, "_id": {"$ne": session.session_id}},
+            {"device": 1, "location": 1, "lastSeenAt": 1},
         )
-        return bool(names) and session.device.name not in names
+        return [
+            Sighting(Device(**found["device"]), _location(found["location"]), found["lastSeenAt"])
+            for found in await cursor.sort("lastSeenAt", -1).to_list(MAX_LISTED)
+        ]
 
     @outage_is_unavailable
     async def revoke(
@@ -352,8 +356,17 @@ class Sessions:
         }
 
 
-def _location_document(location: Location | None) -> dict[str, str | None] | None:
-    return {"city": location.city, "country": location.country} if location else None
+def _location_document(location: Location | None) -> Document | None:
+    if location is None:
+        return None
+    document: Document = {"city": location.city, "country": location.country}
+    if location.latitude is not None:
+        document |= {"latitude": location.latitude, "longitude": location.longitude}
+    return document
+
+
+def _location(document: Document | None) -> Location | None:
+    return Location(**document) if document else None
 
 
 def _document(session: Session) -> Document:
@@ -383,7 +396,7 @@ def _document(session: Session) -> Document:
 
 
 def _session(document: Mapping[str, Any]) -> Session:
-    location, by = document["location"], document.get("revokedBy")
+    by = document.get("revokedBy")
     reason = document.get("revokedReason")
     return Session(
         session_id=document["_id"],
@@ -397,7 +410,7 @@ def _session(document: Mapping[str, Any]) -> Session:
         device=Device(**document["device"]),
         user_agent=document["userAgent"],
         ip=document["ip"],
-        location=Location(**location) if location else None,
+        location=_location(document["location"]),
         logged_in_at=document["loggedInAt"],
         last_seen_at=document["lastSeenAt"],
         rotated_at=document["rotatedAt"],

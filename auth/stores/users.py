@@ -89,6 +89,14 @@ class Users:
         return _user(await self._users.find_one({"emailKey": key}))
 
     @outage_is_unavailable
+    async def set_login_approval(self, user_id: str, allowed: bool) -> bool:
+        """Say whether logins may be approved on another device; whether that changed anything."""
+        before = await self._users.find_one_and_update(
+            {"_id": user_id}, {"$set": {"loginApproval": allowed}}, return_document=ReturnDocument.BEFORE
+        )
+        return before is not None and before.get("loginApproval", True) != allowed
+
+    @outage_is_unavailable
     async def has_username(self, username: str) -> bool:
         """Whether somebody has this username, in any case."""
         return await self._users.find_one({"usernameKey": username.casefold()}, {"_id": 1}) is not None
@@ -217,4 +225,5 @@ def _user(document: Document | None) -> User | None:
         email_verified_at=document["emailVerifiedAt"],
         password_hash=document["passwordHash"],
         locked_at=document.get("lockedAt"),
+        login_approval=document.get("loginApproval", True),
     )

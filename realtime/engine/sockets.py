@@ -5,7 +5,7 @@ taken one after the other; one that makes no sense ends the connection.
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import socketio
@@ -165,6 +165,38 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
         finally:
             timer.cancel()
             member.forget_ack(number)
+
+    def emit_asking(
+        self,
+        socket_id: str,
+        event: str,
+        payload: dict[str, Any],
+        *,
+        seconds: float,
+        settled: Callable[[bool], None],
+    ) -> None:
+        """Send an event to a socket of this node now; `settled` is told once whether its ack came in `seconds`."""
+        member = self._rooms.get(socket_id)
+        if member is None:
+            settled(False)
+            return
+        unsettled = [settled]
+
+        def settle(came: bool) -> None:
+            if unsettled:
+                unsettled.pop()(came)
+
+        def acknowledged(*_: Any) -> None:
+            timer.cancel()
+            settle(True)
+
+        def too_late() -> None:
+            member.forget_ack(number)
+            settle(False)
+
+        number = member.expect_ack(acknowledged)
+        timer = self._engines.timers.after(seconds, too_late)
+        member.send(encode(EVENT, member.namespace, number, [event, payload]))
 
     def emit_to_room(self, event: str, data: Any, room: str) -> list[str]:
         """Send an event to a room of this node; what `room_event` of another node takes, to do the same there."""

@@ -17,6 +17,8 @@ from support.nodes import Node
 
 from auth.http import openapi
 from auth.http.account_routes import AccountRoutes
+from auth.http.alert_routes import AlertRoutes
+from auth.http.approval_routes import ApprovalRoutes
 from auth.http.routing import endpoints_of
 from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.session_routes import SessionRoutes
@@ -33,6 +35,8 @@ ROUTES = (
     SecondFactorRoutes(ABSENT, ABSENT, ABSENT),
     TwoFactorRoutes(ABSENT),
     SessionRoutes(ABSENT),
+    ApprovalRoutes(ABSENT),
+    AlertRoutes(ABSENT),
 )
 DOCUMENT = openapi.build([row for routes in ROUTES for row, _ in endpoints_of(routes)])
 OPERATIONS = [(method, path, item[method]) for path, item in DOCUMENT["paths"].items() for method in item]

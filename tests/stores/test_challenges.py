@@ -62,3 +62,14 @@ async def test_of_many_that_meet_it_one_gets_it(challenges: Challenges) -> None:
     ended = await asyncio.gather(*(challenges.consume(secret, PURPOSE, now=NOW) for _ in range(20)))
     assert sum(each is not None for each in ended) == 1
     assert await challenges.take_try(secret, PURPOSE, now=NOW) is None
+
+
+async def test_one_that_is_withdrawn_by_its_id_is_over_for_whoever_has_its_secret(challenges: Challenges) -> None:
+    secret, other = await begin(challenges), await begin(challenges)
+    found = await challenges.find(secret, PURPOSE, now=NOW)
+    assert found is not None
+    for _ in range(2):
+        await challenges.withdraw(found.challenge_id, PURPOSE)
+    assert await challenges.find(secret, PURPOSE, now=NOW) is None
+    assert await challenges.take_try(secret, PURPOSE, now=NOW) is None
+    assert await challenges.find(other, PURPOSE, now=NOW) is not None

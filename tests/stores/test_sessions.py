@@ -11,7 +11,7 @@ import pytest
 from support.session_world import IDLE_LIFE, LAPTOP, PHONE, WHOLE_LIFE, Time, make_session
 
 from auth.errors import Unavailable
-from auth.models import Actor, Device, Location, RevocationReason, Session
+from auth.models import Actor, Device, Location, RevocationReason, Session, Sighting
 from auth.stores.mongo import Mongo
 from auth.stores.sessions import EXPIRED_KEPT, MAX_LISTED, Sessions
 
@@ -441,19 +441,23 @@ async def test_live_among(store: Sessions, session: Session, time: Time) -> None
     assert await store.live_among([], now=time.now) == set()
 
 
-async def test_a_device_is_new_that_no_kept_session_of_its_user_had_unless_it_is_the_first(
+async def test_what_other_kept_sessions_tell_of_a_user_is_read_last_seen_first(
     store: Sessions, session: Session, time: Time
 ) -> None:
-    assert not await store.is_new_device(session)
-    again = make_session(time.now, user_id=session.user_id)
-    other = make_session(time.now, user_id=session.user_id, device=Device("Firefox on Ubuntu"))
+    assert await store.sightings(session) == []
+    seen = Location("Utrecht", "NL", 52.1, 5.1)
+    other = make_session(time.now, user_id=session.user_id, device=Device("Firefox on Ubuntu"), location=seen)
     stranger = make_session(time.now)
-    for each in (again, other, stranger):
+    for each in (other, stranger):
         await store.create(each)
+    await store.touch(other.session_id, now=time.go(seconds=5))
+    newest = make_session(time.now, user_id=session.user_id)
     await revoke(store, session, time)
-    assert not await store.is_new_device(again)
-    assert await store.is_new_device(other)
-    assert not await store.is_new_device(stranger)
+    assert await store.sightings(newest) == [
+        Sighting(other.device, seen, time.now),
+        Sighting(session.device, session.location, session.last_seen_at),
+    ]
+    assert await store.sightings(stranger) == []
 
 
 async def test_roles_change_on_every_session_of_the_user(store: Sessions, session: Session, time: Time) -> None:
@@ -650,7 +654,7 @@ async def test_without_mongodb_every_method_says_unavailable(time: Time) -> None
         "touch": store.touch(one.session_id, now=time.now),
         "live_of_user": store.live_of_user(one.user_id, now=time.now),
         "live_among": store.live_among([one.session_id], now=time.now),
-        "is_new_device": store.is_new_device(one),
+        "sightings": store.sightings(one),
         "revoke": revoke(store, one, time),
         "revoke_all": revoke_all(store, one.user_id, time),
         "expire_one": store.expire_one(now=time.now),

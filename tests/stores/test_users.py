@@ -191,3 +191,14 @@ async def test_a_role_is_granted_once(users: Users) -> None:
         assert granted.roles == ("admin",)
     assert await users.grant_role("nobody@example.org", "admin") is None
     assert await users.grant_role("no address", "admin") is None
+
+
+async def test_logins_may_be_approved_until_that_is_turned_off(users: Users) -> None:
+    user = a_user()
+    await users.create(user)
+    assert user.login_approval
+    assert await users.set_login_approval(user.user_id, True) is False
+    assert await users.set_login_approval(user.user_id, False) is True
+    assert await users.by_id(user.user_id) == replace(user, login_approval=False)
+    assert await users.set_login_approval(user.user_id, False) is False
+    assert await users.set_login_approval("nobody", False) is False

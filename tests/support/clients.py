@@ -24,6 +24,8 @@ EVENTS = (
     "device-status",
     "security-alert",
     "draining",
+    "login-approval-requested",
+    "login-approval-closed",
 )
 
 

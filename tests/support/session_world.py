@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from auth.alerts import Alerts, NotMe
 from auth.audit import AuditLog
 from auth.clock import utc_now
 from auth.devices import Devices
@@ -20,6 +21,7 @@ from auth.secrets import RootSecret
 from auth.sessions import SessionRules, Sessions, StartedSession
 from auth.stores.audit_events import AuditEvent, AuditEvents
 from auth.stores.mongo import Mongo
+from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.sessions import Sessions as SessionStore
 from auth.tokens import AccessTokens, RefreshTokens
 from support.keys import ROOT_SECRET, held_ring
@@ -109,9 +111,15 @@ class NobodyOnline:
 
 @dataclass
 class Mails:
-    """A `TheftNotice` that remembers whom it told."""
+    """A `TheftNotice` that remembers whom it told, and takes mails about logins."""
 
     sent: list[str] = field(default_factory=list)
+    logins: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
+
+    async def new_login(
+        self, user: User, *, session: Session, news: tuple[str, ...], token: str, valid_for: timedelta
+    ) -> None:
+        self.logins.append((session.session_id, news, token))
 
     async def refresh_reused(self, session: Session, *, now: datetime) -> None:
         self.sent.append(session.user_id)
@@ -177,6 +185,15 @@ class World:
     audit_events: AuditEvents
     metrics: Metrics
     mongo: Mongo
+    not_me: NotMe
+
+    @property
+    def devices(self) -> Devices:
+        return DEVICES
+
+    @property
+    def locations(self) -> Locations:
+        return LOCATIONS
 
     async def log_in(
         self, user: User, client: Client = LAPTOP, *, delivery: TokenDelivery = TokenDelivery.BODY
@@ -206,6 +223,9 @@ async def make_world(mongo: Mongo, *, theft_ends_all: bool = True, indexes: bool
     ring = await held_ring(time)
     refresh_tokens = RefreshTokens(RootSecret(ROOT_SECRET).derive("refresh tokens"))
     deny_list = DenyList(facts)
+    audit = AuditLog(store=audit_events, keep=timedelta(days=90), metrics=metrics)
+    tokens = OneTimeTokens(mongo.database)
+    mailer: Any = mails
     sessions = Sessions(
         store=store,
         access_tokens=AccessTokens(ring, issuer="https://id.example.org", audience="vigil", lifetime=ACCESS_LIFE),
@@ -213,10 +233,11 @@ async def make_world(mongo: Mongo, *, theft_ends_all: bool = True, indexes: bool
         revocations=deny_list,
         publisher=facts,
         presence=presence,
-        audit=AuditLog(store=audit_events, keep=timedelta(days=90), metrics=metrics),
+        audit=audit,
         devices=DEVICES,
         locations=LOCATIONS,
         theft_notice=mails,
+        risks=Alerts(store=store, tokens=tokens, mailer=mailer, audit=audit, metrics=metrics),
         rules=SessionRules(
             idle_life=IDLE_LIFE,
             whole_life=WHOLE_LIFE,
@@ -239,6 +260,7 @@ async def make_world(mongo: Mongo, *, theft_ends_all: bool = True, indexes: bool
         audit_events,
         metrics,
         mongo,
+        NotMe(sessions=sessions, tokens=tokens, audit=audit, clock=time),
     )
 
 

@@ -1,6 +1,7 @@
 """Stand-ins for what a node's live side has around it, for tests of one of its parts."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -26,6 +27,18 @@ class Sockets:
     ) -> bool:
         self.told.append((socket_id, event))
         return True
+
+    def emit_asking(
+        self,
+        socket_id: str,
+        event: str,
+        payload: dict[str, Any],
+        *,
+        seconds: float,
+        settled: Callable[[bool], None],
+    ) -> None:
+        self.told.append((socket_id, event))
+        settled(True)
 
     def leave_rooms(self, socket_id: str) -> None:
         return

@@ -11,6 +11,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from auth.errors import AuthError
 from auth.http import documentation, openapi
 from auth.http.account_routes import AccountRoutes
+from auth.http.alert_routes import AlertRoutes
+from auth.http.approval_routes import ApprovalRoutes
 from auth.http.routing import endpoints_of
 from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.session_routes import SessionRoutes
@@ -26,6 +28,8 @@ ROUTES = (
     SecondFactorRoutes(*[None] * 3),  # type: ignore[arg-type]
     TwoFactorRoutes(None),  # type: ignore[arg-type]
     SessionRoutes(None),  # type: ignore[arg-type]
+    ApprovalRoutes(None),  # type: ignore[arg-type]
+    AlertRoutes(None),  # type: ignore[arg-type]
 )
 ENDPOINTS = [row for routes in ROUTES for row, _ in endpoints_of(routes)]
 
@@ -66,6 +70,11 @@ def test_every_endpoint_of_the_contract_is_there(http: dict[str, Any]) -> None:
         ("DELETE", f"{api}/sessions/{{sessionId}}"),
         ("GET", f"{api}/me"),
         ("PATCH", f"{api}/me"),
+        ("POST", f"{api}/approvals"),
+        ("POST", f"{api}/approvals/status"),
+        ("GET", f"{api}/approvals"),
+        ("PUT", f"{api}/approvals"),
+        ("POST", f"{api}/alerts/not-me"),
         ("GET", "/.well-known/jwks.json"),
         ("GET", "/health/live"),
         ("GET", "/health/ready"),

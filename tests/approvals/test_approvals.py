@@ -1,0 +1,423 @@
+"""Approving a login on another device: who may, what it is bound to, and what it is worth."""
+
+import asyncio
+import time
+
+import pytest
+from support.approval_world import CODE, World, principal_of
+from support.session_world import LAPTOP, PHONE
+
+from auth.admission import LoggedIn
+from auth.errors import (
+    AccountLocked,
+    AuthError,
+    Conflict,
+    InvalidCode,
+    InvalidToken,
+    NotFound,
+    RateLimited,
+    SessionRevoked,
+    StepUpRequired,
+    Unavailable,
+)
+from auth.models import ApprovalStatus, FactorAnswer, RevocationReason, TokenDelivery
+
+APPROVAL = FactorAnswer("approval")
+TOTP = FactorAnswer("totp", code=CODE)
+
+
+async def refusal(call: object) -> str:
+    try:
+        await call  # type: ignore[misc]
+    except AuthError as error:
+        return error.code
+    return "ok"
+
+
+# When it is offered ----------------------------------------------------------------------------------------
+
+
+async def test_it_is_offered_beside_a_factor_while_a_device_is_online(world: World) -> None:
+    ada = await world.user()
+    assert (await world.begin(ada)).methods == ("totp",)
+    await world.device(ada)
+    assert (await world.begin(ada)).methods == ("totp", "approval")
+
+
+async def test_by_itself_it_makes_nobody_be_asked_for_a_second_factor(world: World) -> None:
+    ben = await world.user(with_factor=False)
+    await world.device(ben)
+    result = await world.admission.admit(
+        ben, amr=("pwd",), device_name=None, delivery=TokenDelivery.BODY, client=PHONE
+    )
+    assert isinstance(result, LoggedIn)
+
+
+async def test_whoever_turned_it_off_is_not_offered_it(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    await world.approvals.allow(laptop, False, client=LAPTOP)
+    assert await world.approvals.is_allowed(laptop) is False
+    pending = await world.begin(ada)
+    assert pending.methods == ("totp",)
+    with pytest.raises(Conflict):
+        await world.approvals.ask(pending.mfa_token, client=PHONE)
+    await world.approvals.allow(laptop, True, client=LAPTOP)
+    assert (await world.begin(ada)).methods == ("totp", "approval")
+
+
+async def test_turning_it_on_or_off_wants_a_young_proof_and_is_told(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    await world.approvals.allow(laptop, True, client=LAPTOP)
+    assert world.mails.kinds == []
+    await world.approvals.allow(laptop, False, client=LAPTOP)
+    assert world.mails.kinds == ["approval_changed"]
+    assert (await world.trail(ada))[-1] == "approval_forbidden"
+    world.time.go(minutes=11)
+    with pytest.raises(StepUpRequired):
+        await world.approvals.allow(laptop, True, client=LAPTOP)
+
+
+async def test_it_serves_no_step_up(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    with pytest.raises(InvalidCode):
+        await world.step_up.prove(laptop, APPROVAL, client=LAPTOP)
+    world.time.go(minutes=11)
+    with pytest.raises(StepUpRequired) as required:
+        await world.step_up.require(laptop)
+    assert required.value.methods == ("totp",)
+
+
+# The way it goes -------------------------------------------------------------------------------------------
+
+
+async def test_the_right_number_lets_the_new_device_in(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    shown = await world.approvals.ask(pending.mfa_token, client=PHONE)
+    [asked] = world.line.asked
+    assert (shown.status, shown.number) == (ApprovalStatus.PENDING, asked.number)
+    assert shown.number in asked.numbers
+    assert len(set(asked.numbers)) == 3
+    assert all(10 <= number <= 99 for number in asked.numbers)
+    assert (asked.device.name, asked.ip) == ("Firefox on Ubuntu", PHONE.ip)
+    answered = await world.approvals.approve(laptop, asked.approval_id, number=shown.number, client=LAPTOP)
+    assert answered.status is ApprovalStatus.APPROVED
+    assert (await world.approvals.wait(pending.mfa_token)).status is ApprovalStatus.APPROVED
+    logged_in = await world.finish(pending)
+    assert logged_in.session.amr == ("pwd", "mca")
+    assert (await world.trail(ada))[-3:] == ["approval_asked", "approval_approved", "login"]
+    assert world.mails.kinds == []
+
+
+async def test_asked_again_the_same_number_is_shown_and_no_device_is_bothered(world: World) -> None:
+    ada = await world.user()
+    await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await asyncio.gather(*(world.approvals.ask(pending.mfa_token, client=PHONE) for _ in range(3)))
+    assert {(each.number, each.expires_at) for each in asked} == {(asked[0].number, asked[0].expires_at)}
+    assert len(world.line.asked) == 1
+
+
+async def test_the_device_that_answered_may_go_offline_before_the_login_is_finished(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    world.sessions.presence.sessions = frozenset()
+    assert (await world.finish(pending)).session.amr == ("pwd", "mca")
+
+
+async def test_nothing_stays_asked_when_no_device_can_be_told(world: World) -> None:
+    ada = await world.user()
+    await world.device(ada)
+    pending = await world.begin(ada)
+    world.line.cut = True
+    with pytest.raises(Unavailable):
+        await world.approvals.ask(pending.mfa_token, client=PHONE)
+    world.line.cut = False
+    await world.ask(pending)
+    assert len(world.line.asked) == 1
+
+
+# Waiting for the answer ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+async def test_whoever_waits_hears_at_once_and_reads_what_was_not_told(world: World, deaf: bool) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    world.line.deaf = deaf
+    waiting = asyncio.create_task(world.approvals.wait(pending.mfa_token, seconds=10))
+    await asyncio.sleep(0.2)
+    begun = time.monotonic()
+    await world.approvals.deny(laptop, asked.approval_id, client=LAPTOP)
+    assert (await waiting).status is ApprovalStatus.DENIED
+    assert time.monotonic() - begun < (3 if deaf else 0.5)
+
+
+async def test_waiting_ends_after_its_time_or_when_the_caller_is_gone(world: World) -> None:
+    ada = await world.user()
+    await world.device(ada)
+    pending = await world.begin(ada)
+    await world.ask(pending)
+    assert (await world.approvals.wait(pending.mfa_token, seconds=0.1)).status is ApprovalStatus.PENDING
+    begun = time.monotonic()
+    gone = asyncio.get_running_loop()
+    state = await world.approvals.wait(
+        pending.mfa_token, seconds=30, on_leave=lambda leave: gone.call_later(0.1, leave) and None
+    )
+    assert state.status is ApprovalStatus.PENDING
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("token", ["", "guess", "x" * 50_000, "\ud800"])
+async def test_who_waits_for_nothing_is_told_so(world: World, token: str) -> None:
+    with pytest.raises(InvalidToken):
+        await world.approvals.wait(token)
+    with pytest.raises(InvalidToken):
+        await world.approvals.ask(token, client=PHONE)
+
+
+async def test_a_login_that_asked_nobody_has_nothing_to_wait_for(world: World) -> None:
+    ada = await world.user()
+    await world.device(ada)
+    with pytest.raises(InvalidToken):
+        await world.approvals.wait((await world.begin(ada)).mfa_token)
+
+
+# What it is bound to ---------------------------------------------------------------------------------------
+
+
+async def test_asvs_6_6_2_an_approval_is_bound_to_the_login_that_asked_for_it(world: World) -> None:
+    """ASVS 5.0, 6.6.2: an out-of-band request is of no use to an earlier or a later login."""
+    ada = await world.user()
+    laptop = await world.device(ada)
+    earlier, asking, later = await world.begin(ada), await world.begin(ada), await world.begin(ada)
+    asked = await world.ask(asking)
+    await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    for other in (earlier, later):
+        with pytest.raises(InvalidCode):
+            await world.finish(other)
+    await world.finish(asking)
+
+
+async def test_asvs_6_5_1_an_approval_is_good_once(world: World) -> None:
+    """ASVS 5.0, 6.5.1. The login that it finished is over, and at once is not twice."""
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    results = await asyncio.gather(*(refusal(world.finish(pending)) for _ in range(4)))
+    assert results.count("ok") == 1
+    assert set(results) <= {"ok", "invalid_code", "invalid_token"}
+    assert await refusal(world.finish(pending)) == "invalid_token"
+
+
+async def test_asvs_6_5_5_a_request_lasts_a_minute_and_so_does_its_answer(world: World) -> None:
+    """ASVS 5.0, 6.5.5: out-of-band requests have a life, of ten minutes at most."""
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    assert (asked.expires_at - asked.asked_at).total_seconds() == 60
+    world.time.go(seconds=60)
+    assert (await world.approvals.wait(pending.mfa_token)).status is ApprovalStatus.EXPIRED
+    with pytest.raises(NotFound):
+        await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    again = await world.ask(pending)
+    assert again.approval_id != asked.approval_id
+    await world.approvals.approve(laptop, again.approval_id, number=again.number, client=LAPTOP)
+    world.time.go(seconds=60)
+    with pytest.raises(InvalidCode):
+        await world.finish(pending)
+
+
+async def test_asvs_6_6_3_one_guess_is_all_that_a_request_takes(world: World) -> None:
+    """ASVS 5.0, 6.6.3: guesses of the number are limited, here to one, which ends the login."""
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    wrong = next(number for number in asked.numbers if number != asked.number)
+    answered = await world.approvals.approve(laptop, asked.approval_id, number=wrong, client=LAPTOP)
+    assert answered.status is ApprovalStatus.DENIED
+    with pytest.raises(NotFound):
+        await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    for answer in (APPROVAL, TOTP):
+        with pytest.raises(InvalidToken):
+            await world.admission.finish(pending.mfa_token, answer, client=PHONE)
+    assert (await world.approvals.wait(pending.mfa_token)).status is ApprovalStatus.DENIED
+
+
+async def test_asvs_6_6_4_nobody_can_be_pestered(world: World) -> None:
+    """ASVS 5.0, 6.6.4: requests are limited against push bombing; after a denial there are none for an hour."""
+    ada, ben = await world.user(), await world.user()
+    laptop = await world.device(ada)
+    await world.device(ben)
+    for _ in range(3):
+        await world.ask(await world.begin(ada))
+    with pytest.raises(RateLimited):
+        await world.approvals.ask((await world.begin(ada)).mfa_token, client=PHONE)
+    assert len(world.line.asked) == 3
+    await world.approvals.deny(laptop, world.line.asked[-1].approval_id, client=LAPTOP)
+    await world.limits.reset("approval", ada.user_id)
+    with pytest.raises(RateLimited) as refused:
+        await world.approvals.ask((await world.begin(ada)).mfa_token, client=PHONE)
+    assert (refused.value.retry_after_seconds or 0) > 3000
+    await world.ask(await world.begin(ben))
+    assert len(world.line.asked) == 4
+
+
+# Who may answer --------------------------------------------------------------------------------------------
+
+
+async def test_a_session_of_one_factor_approves_nothing_until_it_gives_another(world: World) -> None:
+    """Or whoever holds an unlocked device and knows the password would make a second factor of the two."""
+    ada = await world.user()
+    laptop = await world.device(ada, amr=("pwd",))
+    asked = await world.ask(await world.begin(ada))
+    with pytest.raises(StepUpRequired) as required:
+        await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    assert required.value.methods == ("totp",)
+    await world.step_up.prove(laptop, TOTP, client=LAPTOP)
+    answered = await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    assert answered.status is ApprovalStatus.APPROVED
+
+
+async def test_a_login_that_was_approved_approves_no_other_and_changes_nothing_sensitive(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    phone = principal_of((await world.finish(pending)).session)
+    with pytest.raises(StepUpRequired):
+        await world.step_up.require(phone)
+    asked = await world.ask(await world.begin(ada))
+    with pytest.raises(StepUpRequired):
+        await world.approvals.approve(phone, asked.approval_id, number=asked.number, client=PHONE)
+
+
+async def test_any_device_may_deny(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada, amr=("pwd",))
+    asked = await world.ask(await world.begin(ada))
+    answered = await world.approvals.deny(laptop, asked.approval_id, client=LAPTOP)
+    assert answered.status is ApprovalStatus.DENIED
+
+
+async def test_a_strangers_device_can_answer_nothing(world: World) -> None:
+    ada, eve = await world.user(), await world.user()
+    await world.device(ada)
+    stranger = await world.device(eve)
+    asked = await world.ask(await world.begin(ada))
+    with pytest.raises(NotFound):
+        await world.approvals.approve(stranger, asked.approval_id, number=asked.number, client=LAPTOP)
+    with pytest.raises(NotFound):
+        await world.approvals.deny(stranger, asked.approval_id, client=LAPTOP)
+    assert world.line.told == []
+
+
+async def test_a_device_that_was_logged_out_approves_nothing(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    asked = await world.ask(await world.begin(ada))
+    await world.sessions.sessions.log_out(laptop, client=LAPTOP)
+    with pytest.raises(SessionRevoked):
+        await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+
+
+async def test_what_a_device_approved_is_worth_nothing_once_it_is_logged_out(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    await world.sessions.sessions.log_out(laptop, client=LAPTOP)
+    with pytest.raises(InvalidCode):
+        await world.finish(pending)
+
+
+async def test_a_password_changed_meanwhile_ends_the_login_approved_or_not(world: World) -> None:
+    ada = await world.user(password_hash="old")
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    await world.users.set_password_hash(ada.user_id, old_hash="old", new_hash="new")
+    with pytest.raises(InvalidToken):
+        await world.finish(pending)
+
+
+async def test_a_locked_accounts_devices_are_not_asked(world: World) -> None:
+    ada = await world.user()
+    await world.device(ada)
+    pending = await world.begin(ada)
+    await world.sessions.mongo.database["users"].update_one(
+        {"_id": ada.user_id}, {"$set": {"lockedAt": world.time.now}}
+    )
+    with pytest.raises(AccountLocked):
+        await world.approvals.ask(pending.mfa_token, client=PHONE)
+    assert world.line.asked == []
+
+
+async def test_of_two_devices_that_answer_at_once_the_first_is_heard(world: World) -> None:
+    for _ in range(6):
+        ada = await world.user()
+        laptop, tablet = await world.device(ada), await world.device(ada)
+        asked = await world.ask(await world.begin(ada))
+        results = await asyncio.gather(
+            refusal(world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)),
+            refusal(world.approvals.deny(tablet, asked.approval_id, client=LAPTOP)),
+        )
+        assert sorted(results) == ["not_found", "ok"]
+        [told] = [each for each in world.line.told if each.approval_id == asked.approval_id]
+        assert told.answer is (ApprovalStatus.APPROVED if results[0] == "ok" else ApprovalStatus.DENIED)
+
+
+# What a denial does ----------------------------------------------------------------------------------------
+
+
+async def test_asvs_6_3_5_a_denied_login_is_told_by_mail_and_kept_in_the_trail(world: World) -> None:
+    """ASVS 5.0, 6.3.5: users are notified of suspicious attempts, such as one that passed its first step only."""
+    ada = await world.user()
+    laptop = await world.device(ada)
+    asked = await world.ask(await world.begin(ada))
+    await world.approvals.deny(laptop, asked.approval_id, client=LAPTOP)
+    [(kind, user_id, about)] = world.mails.sent
+    assert (kind, user_id, about["wrong_number"]) == ("login_denied", ada.user_id, False)
+    event = (await world.sessions.trail(ada))[-1]
+    assert (event.kind, event.session_id) == ("approval_denied", laptop.session_id)
+    assert event.details == {"device": "Firefox on Ubuntu", "askedFrom": PHONE.ip}
+
+
+async def test_a_denied_login_cannot_be_finished_by_a_code_either(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    await world.approvals.deny(laptop, asked.approval_id, client=LAPTOP)
+    with pytest.raises(InvalidToken):
+        await world.admission.finish(pending.mfa_token, TOTP, client=PHONE)
+
+
+async def test_asvs_7_4_3_a_denial_can_end_every_session(world: World) -> None:
+    """ASVS 5.0, 7.4.3 offers it after a change of a factor; here after a sign that somebody has one."""
+    ada = await world.user()
+    laptop, _ = await world.device(ada), await world.device(ada)
+    asked = await world.ask(await world.begin(ada))
+    answered = await world.approvals.deny(laptop, asked.approval_id, end_all=True, client=LAPTOP)
+    assert answered.revoked is not None
+    assert answered.revoked.count == 2
+    assert {fact.reason for fact in world.sessions.facts.ended} == {RevocationReason.LOGOUT_ALL}

@@ -1,0 +1,149 @@
+"""Approvals on the real store: one for a login, one answer, used once, whatever races."""
+
+import asyncio
+import inspect
+import secrets
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from auth.clock import utc_now
+from auth.models import Approval, ApprovalStatus, Device, Location
+from auth.stores.approvals import Approvals
+from auth.stores.mongo import Mongo
+
+NOW = utc_now()
+
+
+@pytest.fixture
+async def approvals(mongo: Mongo) -> Approvals:
+    store = Approvals(mongo.database)
+    await store.ensure_indexes()
+    return store
+
+
+def approval(**changes: Any) -> Approval:
+    values: dict[str, Any] = {
+        "approval_id": secrets.token_urlsafe(24),
+        "login_id": secrets.token_bytes(32),
+        "user_id": "ada",
+        "number": 58,
+        "numbers": (17, 58, 93),
+        "device": Device("Firefox on Linux", "Firefox", "Linux", "desktop"),
+        "location": Location(None, "NL"),
+        "ip": "192.0.2.1",
+        "asked_at": NOW,
+        "expires_at": NOW + timedelta(seconds=60),
+    }
+    return Approval(**values | changes)
+
+
+async def answer(store: Approvals, asked: Approval, **changes: Any) -> Approval | None:
+    values = {"user_id": "ada", "number": asked.number, "session_id": "laptop", "now": NOW}
+    return await store.answer(asked.approval_id, **values | changes)
+
+
+async def test_it_is_kept_as_it_was_begun(approvals: Approvals) -> None:
+    asked = approval()
+    assert await approvals.begin(asked) == asked
+    assert await approvals.of_login(asked.login_id) == asked
+    assert await approvals.of_login(b"another") is None
+
+
+async def test_of_many_begun_for_a_login_at_once_one_is(approvals: Approvals) -> None:
+    asked = [approval(login_id=b"login") for _ in range(20)]
+    begun = [each for each in await asyncio.gather(*map(approvals.begin, asked)) if each is not None]
+    assert len(begun) == 1
+    assert await approvals.of_login(b"login") == begun[0]
+
+
+async def test_what_ran_out_is_replaced_by_one_and_what_was_answered_never(approvals: Approvals) -> None:
+    first = approval()
+    await approvals.begin(first)
+    late = first.expires_at
+    again = [approval(login_id=first.login_id, asked_at=late, expires_at=late + timedelta(seconds=60))] * 2
+    begun = await asyncio.gather(*(approvals.begin(each) for each in again))
+    assert sorted(each is not None for each in begun) == [False, True]
+    assert await answer(approvals, first) is None
+    await answer(approvals, again[0], number=None, now=late)
+    later = approval(login_id=first.login_id, asked_at=late + timedelta(hours=1))
+    assert await approvals.begin(later) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(58, ApprovalStatus.APPROVED), (17, ApprovalStatus.DENIED), (None, ApprovalStatus.DENIED)],
+)
+async def test_the_right_number_approves_and_anything_else_denies(
+    approvals: Approvals, number: int | None, expected: ApprovalStatus
+) -> None:
+    asked = approval()
+    await approvals.begin(asked)
+    answered = await answer(approvals, asked, number=number)
+    assert answered == replace(asked, answer=expected, answered_by="laptop")
+    assert await approvals.of_login(asked.login_id) == answered
+
+
+async def test_of_many_answers_at_once_the_first_holds(approvals: Approvals) -> None:
+    asked = approval()
+    await approvals.begin(asked)
+    numbers = [58, 17, None, 58, 93, None] * 3
+    answers = await asyncio.gather(*(answer(approvals, asked, number=number) for number in numbers))
+    [held] = [each for each in answers if each is not None]
+    assert await approvals.of_login(asked.login_id) == held
+
+
+async def test_after_its_time_or_by_a_stranger_it_is_not_answered(approvals: Approvals) -> None:
+    asked = approval()
+    await approvals.begin(asked)
+    assert await answer(approvals, asked, user_id="eve") is None
+    assert await answer(approvals, asked, now=asked.expires_at) is None
+    assert await answer(approvals, replace(asked, approval_id="unknown")) is None
+    assert await approvals.of_login(asked.login_id) == asked
+
+
+async def test_it_is_used_once_by_whoever_comes_first(approvals: Approvals) -> None:
+    asked = approval()
+    await approvals.begin(asked)
+    earlier = NOW - timedelta(seconds=60)
+    assert await approvals.use(asked.login_id, answered_since=earlier) is None
+    await answer(approvals, asked)
+    used = await asyncio.gather(*(approvals.use(asked.login_id, answered_since=earlier) for _ in range(20)))
+    assert sum(each is not None for each in used) == 1
+
+
+async def test_an_answer_too_old_or_a_denial_is_not_used(approvals: Approvals) -> None:
+    given, denied = approval(), approval()
+    for each in (given, denied):
+        await approvals.begin(each)
+    await answer(approvals, given)
+    await answer(approvals, denied, number=None)
+    assert await approvals.use(given.login_id, answered_since=NOW) is None
+    assert await approvals.use(denied.login_id, answered_since=NOW - timedelta(seconds=60)) is None
+
+
+async def test_one_that_nobody_heard_of_is_taken_back_unless_it_was_answered(approvals: Approvals) -> None:
+    unheard, answered = approval(), approval()
+    for each in (unheard, answered):
+        await approvals.begin(each)
+    await answer(approvals, answered)
+    for each in (unheard, answered):
+        await approvals.withdraw(each.approval_id)
+    assert await approvals.of_login(unheard.login_id) is None
+    assert await approvals.of_login(answered.login_id) is not None
+
+
+async def test_mongodb_removes_it_some_minutes_later(approvals: Approvals, mongo: Mongo) -> None:
+    asked = approval()
+    await approvals.begin(asked)
+    document = await mongo.database["login_approvals"].find_one({})
+    assert document["removeAt"] == asked.expires_at + timedelta(minutes=10)
+    assert (await mongo.database["login_approvals"].index_information())["removal"]["expireAfterSeconds"] == 0
+
+
+def test_every_public_method_says_unavailable() -> None:
+    methods = {name: value for name, value in vars(Approvals).items() if not name.startswith("_")}
+    assert all(inspect.iscoroutinefunction(inspect.unwrap(method)) for method in methods.values())
+    assert all(hasattr(method, "__wrapped__") for method in methods.values())
