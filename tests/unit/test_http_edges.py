@@ -59,6 +59,9 @@ def test_what_is_public_is_a_short_list() -> None:
         "POST /resend-verification",
         "POST /login",
         "POST /2fa/verify",
+        "POST /approvals",
+        "POST /approvals/status",
+        "POST /alerts/not-me",
         "POST /refresh",
         "POST /logout",
     }
