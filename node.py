@@ -69,6 +69,8 @@ class Node:
         self.live.serve(
             self.app,
             sessions=self.operations.sessions,
+            admission=self.operations.admission,
+            step_up=self.operations.step_up,
             profile=self.operations.profile,
             approvals=self.operations.approvals,
             not_me=self.operations.not_me,

@@ -288,6 +288,19 @@ class TokensView(View):
         )
 
 
+class LoginView(TokensView):
+    """A new session and its tokens, on HTTP and on the socket."""
+
+    user: UserView
+    session: SessionView
+
+
+class AssuredView(View):
+    """Until when a proof will do, on HTTP and on the socket."""
+
+    assured_until: Moment
+
+
 class RefreshedView(TokensView):
     """The answer to a refresh, on HTTP and on the socket."""
 

@@ -24,10 +24,13 @@ Socket.IO v5 (Engine.IO v4) on path `/socket.io`, namespace `/`.
 
 A client connects with `auth: {token, lastEventId?}`, or with its access cookie from an allowed origin, and
 first hears `ready`. Before its token expires it hears `token-expiring`, takes a new one and sends
-`reauthenticate`, on the same socket. `eventId` grows per user: a client that connects again with
-`lastEventId` gets what it missed, in order. Every event of a client takes an ack, `{"ok": true, …}` or
-`{"ok": false, "code": …, "message": …}`; an unknown event acks `unknown_event`, a payload that is no object,
-has a wrong field or is over 64 KiB acks `invalid_request`, more events than allowed ack `rate_limited`."""
+`reauthenticate`, on the same socket. With `auth: {mfaToken}` it first hears `mfa-required`, and finishes its
+login by `mfa-verify`, after which it hears `ready`; until then every other event acks `mfa_required`.
+
+`eventId` grows per user: a client that connects again with `lastEventId` gets what it missed, in order. Every
+event of a client takes an ack, `{"ok": true, …}` or `{"ok": false, "code": …, "message": …}`; an unknown event
+acks `unknown_event`, a payload that is no object, has a wrong field or is over 64 KiB acks `invalid_request`,
+more events than allowed ack `rate_limited`."""
 
 Model = tuple[type[BaseModel], JsonSchemaMode]
 
@@ -105,7 +108,14 @@ def _operations() -> dict[str, Any]:
             "channel": CHANNEL,
             "summary": "Connect, or be refused with `connect_error`.",
             "messages": [_pointer("connect")],
-            "reply": {"channel": CHANNEL, "messages": [_pointer(ServerEvent.READY), _pointer("connect_error")]},
+            "reply": {
+                "channel": CHANNEL,
+                "messages": [
+                    _pointer(ServerEvent.READY),
+                    _pointer(ServerEvent.MFA_REQUIRED),
+                    _pointer("connect_error"),
+                ],
+            },
         }
     }
     for event, payload in SERVER_EVENTS.items():

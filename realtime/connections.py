@@ -1,24 +1,14 @@
 """This node's sockets, by socket, by session and by user."""
 
-import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import structlog
-
 from auth.models import Client, Principal
 from auth.rate_limits import EventWindow
 from realtime.engine.timers import Timer
-
-# Events of one socket that wait for their turn: more than a minute's worth by the limit on events, so that one
-# is what a burst meets first. A client that sends more than are served is told `rate_limited` all the same.
-MAX_INBOX = 128
-MAX_INBOX_BYTES = 256 * 1024
-
-log = structlog.get_logger()
+from realtime.inbox import Inbox
 
 
 class State(StrEnum):
@@ -45,10 +35,9 @@ class Frame:
 
 
 @dataclass(slots=True, eq=False)
-class Connection:
+class Connection(Inbox):
     """One socket: who it acts for, how far it has read its user's log, and what is still to be done for it."""
 
-    socket_id: str
     principal: Principal
     client: Client
     events: EventWindow
@@ -58,8 +47,6 @@ class Connection:
     # Its session was ended: nothing about it is to be noted any more.
     ended: bool = False
     held_back: tuple[Frame, ...] = ()
-    inbox: deque[tuple[Callable[[], Awaitable[None]], int]] | None = None
-    worker: asyncio.Task[None] | None = None
     timer: Timer | None = None
 
     @property
@@ -82,42 +69,6 @@ class Connection:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-
-    def enqueue(self, job: Callable[[], Awaitable[None]], *, size: int = 0) -> bool:
-        """Run `job` after those before it, one at a time; False when too many wait, or too much with them.
-
-        `size`: how many bytes the job came in; what was made of them can take fifty times that.
-        """
-        if self.worker is None:
-            self.worker = asyncio.create_task(self._work(job))
-            return True
-        if self.inbox is None:
-            # Few sockets ever have two events at once; an empty deque for each would be half a kilobyte.
-            self.inbox = deque()
-        if len(self.inbox) >= MAX_INBOX or sum(each for _, each in self.inbox) + size > MAX_INBOX_BYTES:
-            return False
-        self.inbox.append((job, size))
-        return True
-
-    def forget_inbox(self) -> None:
-        """Drop what still waits for its turn."""
-        self.inbox = None
-
-    async def _work(self, job: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await self._run(job)
-            while self.inbox:
-                await self._run(self.inbox.popleft()[0])
-        finally:
-            self.worker = None
-            self.inbox = None
-
-    async def _run(self, job: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await job()
-        except Exception:
-            # A defect of ours; those that wait behind it are served all the same.
-            log.exception("socket_job_failed", socket_id=self.socket_id)
 
 
 class Connections:

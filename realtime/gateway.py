@@ -15,6 +15,7 @@ import structlog
 from auth.clock import Clock
 from auth.errors import (
     AuthError,
+    InvalidRequest,
     MissingToken,
     OriginNotAllowed,
     RateLimited,
@@ -23,7 +24,7 @@ from auth.errors import (
 )
 from auth.metrics import Metrics
 from auth.models import Client, Principal
-from auth.rate_limits import LocalWindows, RateLimits
+from auth.rate_limits import EventWindow, LocalWindows, RateLimits
 from auth.sessions import Sessions
 from auth.views import View, parse
 from realtime import messages
@@ -32,10 +33,12 @@ from realtime.connections import Connection, Connections, State
 from realtime.engine.sockets import Received, Refused, SocketServer
 from realtime.expiry import schedule
 from realtime.handlers import MAX_PAYLOAD_BYTES, Handlers
+from realtime.inbox import Inbox, Job
 from realtime.messages import ConnectRefusal, Handshake, ServerEvent
 from realtime.presence import Presence, device_status
 from realtime.push import MAX_HELD_BACK, Push
 from realtime.user_log import ConnectLimit, Joined, UserLog
+from realtime.waiting import WaitingRoom, WaitingSocket
 
 # How long a node that stops waits for the application to finish with sockets that are gone.
 FAREWELL_SECONDS = 2.0
@@ -69,7 +72,7 @@ class Arrival:
 
 
 class Gateway:
-    """Implements `engine.sockets.Gate` and `handlers.Renewer`."""
+    """Implements `engine.sockets.Gate`, `handlers.Renewer` and `waiting.LiveDoor`."""
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class Gateway:
         self.push: Push
         self.presence: Presence
         self.handlers: Handlers
+        self.waiting: WaitingRoom
         self.application: Application | None = None
         # Whether a revocation reaches this node's sockets at once, as it does while the bus is heard.
         self.hears_revocations: Callable[[], bool]
@@ -153,34 +157,67 @@ class Gateway:
             raise Unavailable(retry_after_seconds=random.uniform(0.2, 2))  # noqa: S311 - spreads the return
         try:
             handshake = parse(Handshake, auth or {})
-            principal = await self._sessions.verify(self._token(arrival, handshake))
+            token = self._token(arrival, handshake)
+            principal = await self._sessions.verify(token) if handshake.mfa_token is None else None
         except AuthError:
             await self._limits.hit("socket_connects", arrival.client.ip)
             raise
         events = self._limits.event_window(now=time.monotonic())
+        if principal is None:
+            await self._limits.hit("socket_connects", arrival.client.ip)
+            await self.waiting.admit(socket_id, token, arrival.client, events)
+            return
         connection = Connection(socket_id, principal, arrival.client, events)
+        limit = self._connect_limit(arrival.client.ip)
+        await self._join(connection, cursor=handshake.last_event_id, limit=limit)
+
+    async def _join(
+        self, connection: Connection, *, cursor: int | None, limit: ConnectLimit | None, confirm: bool = True
+    ) -> None:
+        socket_id, principal = connection.socket_id, connection.principal
         self._connections.add(connection)
         joined: Joined | None = None
         try:
             joined = await self._log.join(
                 connection,
-                cursor=handshake.last_event_id,
+                cursor=cursor,
                 online=device_status(principal.session_id, online=True, sockets=1, clock=self._clock),
-                limit=self._connect_limit(arrival.client.ip),
+                limit=limit,
             )
             if joined.status == "limited":
                 self._limits.refused("socket_connects")
                 raise RateLimited(retry_after_seconds=joined.wait_ms / 1000)
             if joined.status == "revoked":
                 raise SessionRevoked
-            await self._confirm(principal)
+            if confirm:
+                await self._confirm(principal)
         except BaseException:
             self._connections.remove(socket_id)
             if joined is None or joined.status == "ok":
                 # Without an answer the script may have run all the same.
                 self.presence.leave_soon(connection)
             raise
-        self._joined[socket_id] = (handshake.last_event_id, joined)
+        self._joined[socket_id] = (cursor, joined)
+
+    async def go_live(self, waiting: WaitingSocket, principal: Principal) -> Connection | None:
+        """See `waiting.LiveDoor.go_live`. Its handshake was counted when it came to wait.
+
+        Its token pair is not confirmed by this: it was handed out a moment ago, and nobody has used it.
+        """
+        connection = Connection(waiting.socket_id, principal, waiting.client, waiting.events)
+        await self._join(connection, cursor=None, limit=None, confirm=False)
+        if waiting.gone:
+            self._joined.pop(waiting.socket_id, None)
+            self.presence.leave_soon(connection)
+            return None
+        waiting.live = connection
+        rest = waiting.inbox or ()
+        waiting.forget_inbox()
+        self.waiting.left(waiting.socket_id)
+        self.admitted(waiting.socket_id)
+        for job, size in rest:
+            connection.enqueue(job, size=size)
+        return connection
 
     async def _confirm(self, principal: Principal) -> None:
         """Confirm the pair before the greeting; with MongoDB slow or down, behind it."""
@@ -195,6 +232,10 @@ class Gateway:
         origin = arrival.origin
         if origin is not None and origin.lower() not in self._allowed_origins:
             raise OriginNotAllowed
+        if handshake.mfa_token is not None:
+            if handshake.token is not None or handshake.last_event_id is not None:
+                raise InvalidRequest("An mfaToken stands alone.")
+            return handshake.mfa_token
         if handshake.token is not None:
             return handshake.token
         if arrival.access_cookie is None:
@@ -206,6 +247,9 @@ class Gateway:
 
     def admitted(self, socket_id: str) -> None:
         """Greet the socket before anything that it sends is served: `ready`, then what it missed meanwhile."""
+        if self.waiting.get(socket_id) is not None:
+            self.waiting.admitted(socket_id)
+            return
         connection = self._connections.get(socket_id)
         if connection is None or connection.state is not State.CONNECTING:
             return
@@ -258,22 +302,27 @@ class Gateway:
 
     def receive(self, socket_id: str, received: Received) -> None:
         """Queue an event behind the socket's earlier ones."""
-        connection = self._connections.get(socket_id)
-        if connection is None:
+        waiting = self.waiting.get(socket_id)
+        if waiting is not None:
+            self._queue(waiting, waiting.events, received, lambda: self.waiting.serve(waiting, received))
             return
+        live = self._connections.get(socket_id)
+        if live is not None:
+            self._queue(live, live.events, received, lambda: self.handlers.handle(live, received))
+
+    def _queue(self, inbox: Inbox, events: EventWindow, received: Received, job: Job) -> None:
         if received.size > MAX_PAYLOAD_BYTES:
             # Refused in its turn; until then it must not be kept.
             received.arguments = []
-        wait = connection.events.take(now=time.monotonic())
-        if wait is None and connection.enqueue(
-            lambda: self.handlers.handle(connection, received), size=min(received.size, MAX_PAYLOAD_BYTES)
-        ):
+        wait = events.take(now=time.monotonic())
+        if wait is None and inbox.enqueue(job, size=min(received.size, MAX_PAYLOAD_BYTES)):
             return
         self._limits.refused("socket_events")
         received.answer(messages.refused(RateLimited(retry_after_seconds=wait or 1)))
 
     def left(self, socket_id: str) -> None:
         """Forget a socket that is gone; its presence lasts two seconds more."""
+        self.waiting.left(socket_id)
         connection = self._connections.remove(socket_id)
         self._joined.pop(socket_id, None)
         if connection is None:

@@ -91,7 +91,7 @@ class Handlers:
             raise SessionRevoked
         if connection.state is State.EXPIRED and received.event not in SERVED_IN_GRACE:
             raise TokenExpired
-        payload = _payload(received)
+        payload = payload_of(received)
         serve = self._served.get(received.event)
         if serve is not None:
             model, _ = CLIENT_EVENTS[received.event]
@@ -158,7 +158,8 @@ class Handlers:
         return messages.SessionsRevokeOthersDone(revoked=revoked.count, delivery=DeliveryView.of(revoked.delivery))
 
 
-def _payload(received: Received) -> dict[str, Any]:
+def payload_of(received: Received) -> dict[str, Any]:
+    """The one object that an event may carry. Raises `InvalidRequest`."""
     if received.size > MAX_PAYLOAD_BYTES:
         raise InvalidRequest("The payload is larger than 64 KiB.")
     payload = received.arguments[0] if received.arguments else {}

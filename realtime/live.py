@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import structlog
 from aiohttp import web
 
+from auth.admission import Admission
 from auth.alerts import NotMe
 from auth.approvals import ApprovalLine, Approvals
 from auth.clock import Clock
@@ -19,6 +20,7 @@ from auth.models import Principal, User
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
 from auth.sessions import RevocationList, Sessions
+from auth.step_up import StepUp
 from realtime.alert_handlers import AlertHandlers
 from realtime.application import Application
 from realtime.approvals import LiveApprovals
@@ -26,6 +28,7 @@ from realtime.bus import Bus, Message
 from realtime.connections import Connection, Connections
 from realtime.deny_list import DenyList
 from realtime.engine.sockets import SocketServer
+from realtime.factor_handlers import FactorHandlers
 from realtime.gateway import Doorman, Gateway
 from realtime.handlers import Handlers
 from realtime.keys import Keys
@@ -36,6 +39,7 @@ from realtime.push import Push
 from realtime.redis_link import RedisLink
 from realtime.relay import Backlog, Relay
 from realtime.user_log import UserLog, read_frame_value
+from realtime.waiting import WaitingRoom
 from realtime.watchdog import Truth, Watchdog
 
 SOCKET_PATH = "socket.io"
@@ -108,6 +112,7 @@ class Live:
         self._push: Push
         self._watchdog: Watchdog
         self._server: SocketServer
+        self._waiting: WaitingRoom
         self._profile: Profile
         self._nudges: set[asyncio.Task[None]] = set()
 
@@ -141,6 +146,8 @@ class Live:
         app: web.Application,
         *,
         sessions: Sessions,
+        admission: Admission,
+        step_up: StepUp,
         profile: Profile,
         approvals: Approvals,
         not_me: NotMe,
@@ -179,12 +186,8 @@ class Live:
         self._gateway.server = self._server
         self._gateway.push = self._push
         self._gateway.presence = self._presence
-        self._gateway.handlers = Handlers(
-            sessions,
-            application,
-            self._gateway,
-            more=AlertHandlers(approvals, not_me).served,
-            metrics=self._metrics,
+        self._serve_events(
+            sessions, admission, application, AlertHandlers(approvals, not_me), FactorHandlers(step_up)
         )
         self._gateway.application = application
         self._gateway.on_skipped = self._nudge_soon
@@ -195,6 +198,29 @@ class Live:
         if application is not None:
             application.start(self)
         self._server.attach(app, socketio_path=SOCKET_PATH)
+
+    def _serve_events(
+        self,
+        sessions: Sessions,
+        admission: Admission,
+        application: Application | None,
+        alerts: AlertHandlers,
+        factors: FactorHandlers,
+    ) -> None:
+        """Say who serves what sockets send: those that are live, and those whose login waits."""
+        handlers = Handlers(
+            sessions,
+            application,
+            self._gateway,
+            more={**alerts.served, **factors.served},
+            metrics=self._metrics,
+        )
+        self._waiting = WaitingRoom(
+            admission, sessions, self._gateway, handlers, metrics=self._metrics, clock=self._clock
+        )
+        self._waiting.server = self._server
+        self._gateway.waiting = self._waiting
+        self._gateway.handlers = handlers
 
     def open_at_once(self, request: web.BaseRequest) -> bool:
         """See `engine.server.EngineServer.open_at_once`."""
@@ -218,6 +244,7 @@ class Live:
         connections = list(self._connections)
         random.shuffle(connections)
         span = min(DRAIN_SECONDS, len(connections) * DRAIN_PER_SOCKET)
+        self._waiting.drain(longest=1 + span)
         for connection in connections:
             back = Draining(reconnect_after_ms=round(random.uniform(0.1, 1 + span) * 1000))  # noqa: S311
             self._server.emit_here(connection.socket_id, ServerEvent.DRAINING, back.to_wire())

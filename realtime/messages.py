@@ -9,15 +9,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from auth.errors import AuthError
+from auth.errors import AuthError, StepUpRequired
 from auth.models import Actor, RevocationReason
+from auth.proofs import FactorProof, StepUpProof
 from auth.views import (
+    AssuredView,
     Counter,
     Credential,
     DeliveryView,
     DeviceView,
     Input,
     LocationView,
+    LoginView,
     Moment,
     RefreshedView,
     SessionView,
@@ -45,6 +48,8 @@ class ServerEvent(StrEnum):
     DRAINING = "draining"
     LOGIN_APPROVAL_REQUESTED = "login-approval-requested"
     LOGIN_APPROVAL_CLOSED = "login-approval-closed"
+    MFA_REQUIRED = "mfa-required"
+    MFA_CLOSED = "mfa-closed"
 
 
 class ClientEvent(StrEnum):
@@ -57,18 +62,26 @@ class ClientEvent(StrEnum):
     SESSIONS_REVOKE_OTHERS = "sessions-revoke-others"
     LOGIN_APPROVAL_ANSWER = "login-approval-answer"
     ALERT_NOT_ME = "alert-not-me"
+    STEP_UP = "step-up"
+    MFA_VERIFY = "mfa-verify"
 
+
+# Why a socket that waited for a second factor was closed.
+MfaClosedCode = Literal["timeout", "too_many_tries", "invalid_token"]
 
 # While a socket's token is expired only these are served.
 SERVED_IN_GRACE = frozenset({ClientEvent.REAUTHENTICATE, ClientEvent.REFRESH})
 
 
 class Handshake(Input):
-    """`auth` of the connection. The token may come in the access cookie instead."""
+    """`auth` of the connection: `token`, which may come in the access cookie instead, or `mfaToken`."""
 
     token: Text | None = Field(None, description="An access token; absent when it comes as a cookie.")
     last_event_id: Counter | None = Field(
         None, description="The greatest `eventId` seen: what came after it is sent again."
+    )
+    mfa_token: Credential | None = Field(
+        None, description="Of a login that waits for its second factor, which this socket can finish."
     )
 
 
@@ -189,6 +202,19 @@ class LoginApprovalClosed(View):
     status: Literal["approved", "denied"]
 
 
+class MfaRequired(View):
+    """The first event on a socket whose login waits: answer with `mfa-verify`."""
+
+    methods: tuple[str, ...] = Field(examples=[["totp", "recovery_code", "passkey", "approval"]])
+    deadline_ms: Counter = Field(description="How long the socket waits.")
+
+
+class MfaClosed(View):
+    """The socket waits no more, and is disconnected."""
+
+    code: MfaClosedCode
+
+
 class Reauthenticate(Input):
     """A new access token for the same user and the same session."""
 
@@ -246,6 +272,22 @@ class LoginApprovalAnswered(View):
     delivery: DeliveryView | None = omittable()
 
 
+class MfaVerify(FactorProof):
+    """The second factor of the login that this socket waits with."""
+
+
+class StepUp(StepUpProof):
+    """A proof on the socket's session, for what is sensitive: `password` where no second factor is set up."""
+
+
+class MfaVerified(LoginView):
+    """The login is whole; `ready` follows, and the socket is live."""
+
+
+class StepUpDone(AssuredView):
+    """Until when sensitive operations are served without another proof."""
+
+
 class Reauthenticated(View):
     """The socket now lives as long as this token, under its old id and in its old rooms."""
 
@@ -279,10 +321,21 @@ class Refusal(View):
     code: str = Field(examples=["invalid_request"])
     message: str
     retry_after_ms: Counter | None = omittable()
+    acr: str | None = omittable("With `step_up_required`: what kind of proof is asked for (RFC 9470).")
+    max_age: Counter | None = omittable("With `step_up_required`: how many seconds old it may be.")
+    methods: tuple[str, ...] | None = omittable("With `step_up_required`: by which the caller can give it.")
 
     @classmethod
     def of(cls, error: AuthError) -> Self:
-        return cls(code=error.code, message=error.message, retry_after_ms=_retry_after_ms(error))
+        asked = error if isinstance(error, StepUpRequired) else None
+        return cls(
+            code=error.code,
+            message=error.message,
+            retry_after_ms=_retry_after_ms(error),
+            acr=asked.acr if asked else None,
+            max_age=asked.max_age if asked else None,
+            methods=asked.methods if asked else None,
+        )
 
 
 SERVER_EVENTS: dict[str, type[BaseModel]] = {
@@ -296,6 +349,8 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.DRAINING: Draining,
     ServerEvent.LOGIN_APPROVAL_REQUESTED: LoginApprovalRequested,
     ServerEvent.LOGIN_APPROVAL_CLOSED: LoginApprovalClosed,
+    ServerEvent.MFA_REQUIRED: MfaRequired,
+    ServerEvent.MFA_CLOSED: MfaClosed,
 }
 
 # Payload of the event, data of its ack.
@@ -307,6 +362,8 @@ CLIENT_EVENTS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     ClientEvent.SESSIONS_REVOKE_OTHERS: (SessionsRevokeOthers, SessionsRevokeOthersDone),
     ClientEvent.LOGIN_APPROVAL_ANSWER: (LoginApprovalAnswer, LoginApprovalAnswered),
     ClientEvent.ALERT_NOT_ME: (AlertNotMe, SessionRevokeDone),
+    ClientEvent.STEP_UP: (StepUp, StepUpDone),
+    ClientEvent.MFA_VERIFY: (MfaVerify, MfaVerified),
 }
 
 

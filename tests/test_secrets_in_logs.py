@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 import redis.asyncio
 from pymongo import MongoClient
-from support.clients import ORIGIN, PASSWORD, Api, Live, Refused
+from support.authenticator import Authenticator
+from support.clients import ORIGIN, PASSWORD, Api, Live, Login, Refused
 from support.nodes import SECRET, Installation, Node
 from support.raw_socket import RawSocket
 
@@ -186,6 +187,41 @@ async def live(node: Node, api: Api, email: str, known: Secrets, connect: Callab
     await socket.until_gone()
 
 
+async def second_factor(node: Node, api: Api, known: Secrets, connect: Callable[..., Awaitable[Live]]) -> None:
+    """Set an authenticator app up, log in by it over HTTP and on a socket, and be wrong at each."""
+    email = await api.register()
+    login = await api.login(email)
+    setup = (await login.call("POST", "/2fa/setup", {})).data
+    app = Authenticator(known.add("TOTP secret", setup["secret"]))
+    assert (await login.call("POST", "/2fa/enable", {"code": setup["secret"]})).status == 401
+    assert (await login.call("POST", "/2fa/enable", {"code": setup["uri"]})).status == 400
+    codes = (await login.call("POST", "/2fa/enable", {"code": await app.code()})).data["recoveryCodes"]
+    for code in codes:
+        known.add("recovery code", code)
+    body = {"email": email, "password": PASSWORD}
+    for by_socket in (False, True):
+        token = known.add("mfaToken", (await api.call("POST", "/login", body)).data["mfaToken"])
+        right = {"method": "recovery_code", "code": codes.pop()}
+        wrong = {"code": codes[0]}
+        if by_socket:
+            socket = await connect(node, None, mfa_token=token)
+            assert not (await socket.ask("mfa-verify", wrong))["ok"]
+            assert not (await socket.ask("mfa-verify", {"code": token}))["ok"]
+            assert not (await socket.ask(token, {token: token}))["ok"]
+            done = await socket.ask("mfa-verify", right)
+            assert not (await socket.ask("step-up", {"method": "password", "password": WRONG_PASSWORD}))["ok"]
+        else:
+            assert (await api.call("POST", "/2fa/verify", {"mfaToken": token, **wrong})).status == 401
+            assert (await api.call("GET", f"/2fa?token={token}", token=token)).status == 401
+            done = (await api.call("POST", "/2fa/verify", {"mfaToken": token, **right})).data
+            step_up = {"method": "totp", "code": codes[0]}
+            assert (await Login(api, dict(done)).call("POST", "/step-up", step_up)).status == 401
+        known.take(done)
+    with pytest.raises(Refused):
+        await connect(node, None, mfa_token=token)
+    assert (await login.call("POST", "/2fa/recovery-codes", {})).status == 200
+
+
 async def not_http(node: Node, known: Secrets) -> None:
     """Bytes that the parser refuses, with secrets in them."""
     host, port = node.url.removeprefix("http://").split(":")
@@ -252,6 +288,7 @@ async def test_no_secret_is_written_down(
     await body_delivery(api, email, secrets_of)
     await cookie_deliveries(api, email, secrets_of)
     await live(node, api, email, secrets_of, connect)
+    await second_factor(node, api, secrets_of, connect)
     await not_http(node, secrets_of)
     in_redis = await redis_text(installation)
     assert node.stop() == 0

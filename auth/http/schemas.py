@@ -3,20 +3,21 @@
 Rules that a schema can say are said here; rules that need a store or a word list are the operations'.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from auth.models import FactorAnswer
+from auth.proofs import Code, FactorProof, StepUpProof
 from auth.views import (
+    AssuredView,
     Counter,
     Credential,
     DeliveryView,
     Input,
+    LoginView,
     Moment,
     SessionView,
     Text,
-    TokensView,
     UserView,
     View,
     omittable,
@@ -41,13 +42,6 @@ NewPassword = Annotated[
 ]
 # What names may be made of, auth/accounts.py says; an empty one is none.
 Name = Annotated[Text, StringConstraints(max_length=100)]
-
-# A code as it was typed: spaces and dashes are forgiven.
-Code = Annotated[
-    Text,
-    StringConstraints(min_length=1, max_length=64),
-    Field(json_schema_extra={"pattern": "^[^\\u0000]+$"}),
-]
 
 USERNAME_RULE = "3 to 32 letters, digits, dots, dashes or underscores; letters or digits at both ends."
 
@@ -140,11 +134,8 @@ class UserAnswer(View):
     user: UserView
 
 
-class LoginAnswer(TokensView):
+class LoginAnswer(LoginView):
     """A new session and its tokens."""
-
-    user: UserView
-    session: SessionView
 
 
 class SessionsAnswer(View):
@@ -192,35 +183,14 @@ class MfaAnswer(View):
     expires_at: Moment
 
 
-class FactorRequest(Input):
-    """A second factor: `code` for `totp` and `recovery_code`, `credential` for `passkey`."""
-
-    method: Literal["totp", "recovery_code", "passkey", "approval"] = "totp"
-    code: Code | None = None
-    credential: dict[str, Any] | None = Field(None, description="A `PublicKeyCredential` as JSON.")
-
-    def answer(self) -> FactorAnswer:
-        """What was brought."""
-        return FactorAnswer(self.method, code=self.code, credential=self.credential)
-
-
-class FinishLoginRequest(FactorRequest):
+class FinishLoginRequest(FactorProof):
     """A waiting login and its second factor."""
 
     mfa_token: Credential
 
 
-class StepUpRequest(Input):
+class StepUpRequest(StepUpProof):
     """A proof: `password` where no second factor is set up."""
-
-    method: Literal["password", "totp", "recovery_code", "passkey"]
-    code: Code | None = None
-    password: Annotated[Text, StringConstraints(min_length=1, max_length=1024)] | None = None
-    credential: dict[str, Any] | None = Field(None, description="A `PublicKeyCredential` as JSON.")
-
-    def answer(self) -> FactorAnswer:
-        """What was brought."""
-        return FactorAnswer(self.method, code=self.code, password=self.password, credential=self.credential)
 
 
 class TotpView(View):
@@ -267,10 +237,8 @@ class RecoveryCodesAnswer(View):
     recovery_codes: tuple[str, ...]
 
 
-class AssuredAnswer(View):
+class AssuredAnswer(AssuredView):
     """Until when sensitive operations are served without another proof."""
-
-    assured_until: Moment
 
 
 class ApprovalRequest(Input):

@@ -53,6 +53,11 @@ class Received:
         # What stands around the arguments does not count: the name, its comma and the brackets.
         self.size = packet.size - len(self.event.encode()) - len('["",]')
 
+    @property
+    def wants_answer(self) -> bool:
+        """Whether an ack was asked for."""
+        return self._number is not None
+
     def answer(self, *values: Any) -> None:
         """Send the ack; does nothing where none was asked for, or when the socket is gone."""
         if self._number is not None and self._member.is_connected:

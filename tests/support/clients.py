@@ -26,6 +26,8 @@ EVENTS = (
     "draining",
     "login-approval-requested",
     "login-approval-closed",
+    "mfa-required",
+    "mfa-closed",
 )
 
 
@@ -173,8 +175,9 @@ class Live:
         transports: tuple[str, ...] = ("websocket",),
         acknowledge: bool = True,
         also: tuple[str, ...] = (),
+        mfa_token: str | None = None,
     ) -> Self:
-        """Connect and wait for `ready`. Raises `Refused`."""
+        """Connect and wait for `ready`, or with `mfa_token` for `mfa-required`. Raises `Refused`."""
         client = socketio.AsyncClient(reconnection=False, handle_sigint=False)
         live = cls(client, acknowledge=acknowledge)
         for event in (*EVENTS, *also):
@@ -185,6 +188,8 @@ class Live:
         auth: dict[str, Any] = {}
         if token is not None:
             auth["token"] = token
+        if mfa_token is not None:
+            auth["mfaToken"] = mfa_token
         if last_event_id is not None:
             auth["lastEventId"] = last_event_id
         try:
@@ -194,7 +199,7 @@ class Live:
         except SocketConnectionError:
             await client.shutdown()
             raise Refused(refusal[0]["data"] if refusal and isinstance(refusal[0], dict) else refusal) from None
-        await live.wait("ready")
+        await live.wait("ready" if mfa_token is None else "mfa-required")
         return live
 
     def _hearing(self, event: str) -> Callable[..., Any]:
@@ -241,7 +246,7 @@ class Live:
             async with asyncio.timeout(timeout):
                 await self.gone.wait()
         except TimeoutError:
-            socket_id = self.ready["socketId"]
+            socket_id = self.client.get_sid()
             raise AssertionError(f"{socket_id} still there after {timeout} s; heard {self.heard}") from None
 
     async def close(self) -> None:

@@ -9,8 +9,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from auth.models import Client, Principal
 from auth.rate_limits import EventWindow
-from realtime.connections import MAX_INBOX, Connection, Connections, State
+from realtime.connections import Connection, Connections, State
 from realtime.engine.timers import Timers
+from realtime.inbox import MAX_INBOX
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
