@@ -53,6 +53,7 @@ class Sessions:
     async def ensure_indexes(self) -> None:
         """Create the indexes; again is a no-op."""
         await self._sessions.create_index([("userId", 1), ("revokedAt", 1), ("lastSeenAt", -1)])
+        await self._sessions.create_index([("userId", 1), ("loggedInAt", -1)])
         await self._sessions.create_index("purgeAt", expireAfterSeconds=0)
         await self._sessions.create_index("revocationId", sparse=True)
         await self._sessions.create_index("revokedAt")
@@ -208,15 +209,19 @@ class Sessions:
 
     @outage_is_unavailable
     async def sightings(self, session: Session) -> list[Sighting]:
-        """What the user's other sessions tell of them, live or not, while they are kept: the latest 200."""
+        """What the user's other sessions tell of them, live or not, while they are kept; last seen first.
+
+        Of the 200 begun last, found by an index: whoever logs in ten thousand times pays for two hundred.
+        """
         cursor = self._sessions.find(
             {"userId": session.user_id, "_id": {"$ne": session.session_id}},
             {"device": 1, "location": 1, "lastSeenAt": 1},
         )
-        return [
-            Sighting(Device(**found["device"]), _location(found["location"]), found["lastSeenAt"])
-            for found in await cursor.sort("lastSeenAt", -1).to_list(MAX_LISTED)
+        found = await cursor.sort("loggedInAt", -1).to_list(MAX_LISTED)
+        sightings = [
+            Sighting(Device(**each["device"]), _location(each["location"]), each["lastSeenAt"]) for each in found
         ]
+        return sorted(sightings, key=lambda sighting: sighting.at, reverse=True)
 
     @outage_is_unavailable
     async def revoke(
