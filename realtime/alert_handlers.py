@@ -9,12 +9,14 @@ from auth.views import DeliveryView, View
 from realtime import messages
 from realtime.connections import Connection
 from realtime.messages import ClientEvent
+from realtime.waiting import Serve as ServeWaiting
+from realtime.waiting import WaitingSocket
 
 Serve = Callable[[Connection, Any], Awaitable[View]]
 
 
 class AlertHandlers:
-    """Serves `login-approval-answer` and `alert-not-me`."""
+    """Serves `login-approval-answer` and `alert-not-me` of live sockets, `approval-request` of those that wait."""
 
     def __init__(self, approvals: Approvals, not_me: NotMe) -> None:
         self._approvals = approvals
@@ -23,6 +25,7 @@ class AlertHandlers:
             ClientEvent.LOGIN_APPROVAL_ANSWER: self._answer,
             ClientEvent.ALERT_NOT_ME: self._disown,
         }
+        self.served_waiting: Mapping[str, ServeWaiting] = {ClientEvent.APPROVAL_REQUEST: self._ask}
 
     async def _answer(self, connection: Connection, asked: messages.LoginApprovalAnswer) -> View:
         principal, client = connection.principal, connection.client
@@ -39,6 +42,12 @@ class AlertHandlers:
             status=answered.status.value,
             revoked=revoked.count if revoked else None,
             delivery=DeliveryView.of(revoked.delivery) if revoked else None,
+        )
+
+    async def _ask(self, waiting: WaitingSocket, _: messages.ApprovalRequest) -> View:
+        asked = await self._approvals.ask(waiting.mfa_token, client=waiting.client)
+        return messages.ApprovalRequested(
+            number=asked.number, status=asked.status.value, expires_at=asked.expires_at
         )
 
     async def _disown(self, connection: Connection, asked: messages.AlertNotMe) -> View:

@@ -5,13 +5,13 @@ that comes later is not told (`push`). An answer goes to every node, for any of 
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import orjson
 
 from auth.errors import RateLimited, Unavailable
-from auth.models import Approval
+from auth.models import Approval, ApprovalStatus
 from auth.views import DeviceView, LocationView
 from realtime import messages
 from realtime.bus import Bus, Message
@@ -59,6 +59,8 @@ class LiveApprovals:
         self._bus = bus
         self._listeners: dict[bytes, Listener] = {}
         self._closing = False
+        # Called with what became of a login, for the sockets of this node that wait with it.
+        self.on_answer: Callable[[bytes, messages.LoginApprovalResult], None] = lambda _login_id, _result: None
 
     async def ask(self, approval: Approval) -> None:
         """See `auth.approvals.ApprovalLine.ask`."""
@@ -82,8 +84,10 @@ class LiveApprovals:
         )
         with suppress(Unavailable):  # the devices stop asking when its time is over
             await self._publish(approval, ServerEvent.LOGIN_APPROVAL_CLOSED, closed.to_wire())
-        self._wake(approval.login_id)
-        await self._bus.send_to_others({"t": "approval", "login": approval.login_id.hex()})
+        self._answered(approval.login_id, approval.answer)
+        await self._bus.send_to_others(
+            {"t": "approval", "login": approval.login_id.hex(), "status": approval.answer.value}
+        )
 
     @contextmanager
     def listen(self, login_id: bytes) -> Iterator[Listener]:
@@ -104,7 +108,7 @@ class LiveApprovals:
 
     def take(self, message: Message) -> None:
         """Another node took an answer."""
-        self._wake(bytes.fromhex(message["login"]))
+        self._answered(bytes.fromhex(message["login"]), ApprovalStatus(message["status"]))
 
     def close(self) -> None:
         """Let everybody go who waits here: the node is about to stop."""
@@ -112,7 +116,8 @@ class LiveApprovals:
         for listener in self._listeners.values():
             listener.leave()
 
-    def _wake(self, login_id: bytes) -> None:
+    def _answered(self, login_id: bytes, status: ApprovalStatus) -> None:
+        self.on_answer(login_id, messages.LoginApprovalResult(status=status.value))
         listener = self._listeners.get(login_id)
         if listener is not None:
             listener.tell()

@@ -32,7 +32,7 @@ from realtime.factor_handlers import FactorHandlers
 from realtime.gateway import Doorman, Gateway
 from realtime.handlers import Handlers
 from realtime.keys import Keys
-from realtime.messages import Draining, ServerEvent
+from realtime.messages import Draining, LoginApprovalResult, ServerEvent
 from realtime.presence import Presence
 from realtime.publisher import LivePublisher
 from realtime.push import Push
@@ -219,8 +219,13 @@ class Live:
             admission, sessions, self._gateway, handlers, metrics=self._metrics, clock=self._clock
         )
         self._waiting.server = self._server
+        self._waiting.also_served.update(alerts.served_waiting)
+        self._approvals.on_answer = self._tell_waiting
         self._gateway.waiting = self._waiting
         self._gateway.handlers = handlers
+
+    def _tell_waiting(self, login_id: bytes, result: LoginApprovalResult) -> None:
+        self._waiting.tell(login_id, ServerEvent.LOGIN_APPROVAL_RESULT, result)
 
     def open_at_once(self, request: web.BaseRequest) -> bool:
         """See `engine.server.EngineServer.open_at_once`."""

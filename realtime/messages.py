@@ -48,6 +48,7 @@ class ServerEvent(StrEnum):
     DRAINING = "draining"
     LOGIN_APPROVAL_REQUESTED = "login-approval-requested"
     LOGIN_APPROVAL_CLOSED = "login-approval-closed"
+    LOGIN_APPROVAL_RESULT = "login-approval-result"
     MFA_REQUIRED = "mfa-required"
     MFA_CLOSED = "mfa-closed"
 
@@ -62,6 +63,7 @@ class ClientEvent(StrEnum):
     SESSIONS_REVOKE_OTHERS = "sessions-revoke-others"
     LOGIN_APPROVAL_ANSWER = "login-approval-answer"
     ALERT_NOT_ME = "alert-not-me"
+    APPROVAL_REQUEST = "approval-request"
     STEP_UP = "step-up"
     MFA_VERIFY = "mfa-verify"
 
@@ -215,6 +217,12 @@ class MfaClosed(View):
     code: MfaClosedCode
 
 
+class LoginApprovalResult(View):
+    """To the socket of a login that waits: what the user's devices said. Once approved, send `mfa-verify`."""
+
+    status: Literal["approved", "denied"]
+
+
 class Reauthenticate(Input):
     """A new access token for the same user and the same session."""
 
@@ -262,6 +270,18 @@ class AlertNotMe(Input):
     """The session that was not the user's."""
 
     session_id: Credential
+
+
+class ApprovalRequest(Input):
+    """Ask the user's devices about the login that this socket waits with. No fields."""
+
+
+class ApprovalRequested(View):
+    """The devices were asked; asked again while it waits, the same is answered."""
+
+    number: int = Field(description="To be shown on the new device.", examples=[58])
+    status: Literal["pending", "approved", "denied", "expired"]
+    expires_at: Moment
 
 
 class LoginApprovalAnswered(View):
@@ -349,6 +369,7 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.DRAINING: Draining,
     ServerEvent.LOGIN_APPROVAL_REQUESTED: LoginApprovalRequested,
     ServerEvent.LOGIN_APPROVAL_CLOSED: LoginApprovalClosed,
+    ServerEvent.LOGIN_APPROVAL_RESULT: LoginApprovalResult,
     ServerEvent.MFA_REQUIRED: MfaRequired,
     ServerEvent.MFA_CLOSED: MfaClosed,
 }
@@ -362,6 +383,7 @@ CLIENT_EVENTS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     ClientEvent.SESSIONS_REVOKE_OTHERS: (SessionsRevokeOthers, SessionsRevokeOthersDone),
     ClientEvent.LOGIN_APPROVAL_ANSWER: (LoginApprovalAnswer, LoginApprovalAnswered),
     ClientEvent.ALERT_NOT_ME: (AlertNotMe, SessionRevokeDone),
+    ClientEvent.APPROVAL_REQUEST: (ApprovalRequest, ApprovalRequested),
     ClientEvent.STEP_UP: (StepUp, StepUpDone),
     ClientEvent.MFA_VERIFY: (MfaVerify, MfaVerified),
 }

@@ -111,6 +111,54 @@ async def test_the_number_that_the_new_device_shows_lets_it_in(
     assert me.data["user"]["email"] == home.email
 
 
+async def test_a_device_that_waits_on_a_socket_asks_hears_and_goes_live_on_it(
+    home: Home, phone: NewDevice, shared_nodes: Any, connect: Any
+) -> None:
+    assert "approval" in (await phone.begin())["methods"]
+    waiting = await connect(shared_nodes[0], None, mfa_token=phone.token)
+    shown = await waiting.ask("approval-request")
+    assert shown.keys() == {"ok", "number", "status", "expiresAt"}
+    assert await waiting.ask("approval-request") == shown
+    request = await asked(home)
+    answer = {"approvalId": request["approvalId"], "number": shown["number"]}
+    assert (await home.live.ask("login-approval-answer", answer))["status"] == "approved"
+    assert (await waiting.wait("login-approval-result", timeout=1)) == {"status": "approved"}
+    verified = await waiting.ask("mfa-verify", {"method": "approval"})
+    assert (verified["ok"], verified["session"]["amr"]) == (True, ["pwd", "mca"])
+    assert (await waiting.wait("ready"))["sessionId"] == verified["session"]["sessionId"]
+    assert (await waiting.ask("approval-request"))["ok"] is False
+    assert len(home.live.all("login-approval-requested")) == 1
+
+
+async def test_a_socket_that_waits_hears_of_a_denial_and_can_do_nothing_more(
+    home: Home, phone: NewDevice, shared_nodes: Any, connect: Any
+) -> None:
+    await phone.begin()
+    waiting = await connect(shared_nodes[0], None, mfa_token=phone.token)
+    await waiting.ask("approval-request")
+    request = await asked(home)
+    await home.live.ask("login-approval-answer", {"approvalId": request["approvalId"], "deny": True})
+    assert (await waiting.wait("login-approval-result", timeout=1)) == {"status": "denied"}
+    refused = await waiting.ask("mfa-verify", {"method": "totp", "code": await home.app.code()})
+    assert refused["code"] == "invalid_token"
+    assert (await waiting.wait("mfa-closed"))["code"] == "invalid_token"
+    await waiting.until_gone()
+
+
+async def test_a_live_socket_asks_nobody_and_one_that_waits_answers_nothing(
+    home: Home, phone: NewDevice, shared_nodes: Any, connect: Any
+) -> None:
+    assert (await home.live.ask("approval-request"))["code"] == "unknown_event"
+    await phone.begin()
+    waiting = await connect(shared_nodes[0], None, mfa_token=phone.token)
+    shown = await waiting.ask("approval-request")
+    request = await asked(home)
+    answer = {"approvalId": request["approvalId"], "number": shown["number"]}
+    assert (await waiting.ask("login-approval-answer", answer))["code"] == "mfa_required"
+    assert (await waiting.ask("alert-not-me", {"sessionId": home.login.session_id}))["code"] == "mfa_required"
+    assert (await waiting.ask("approval-request", {"x": 1}))["code"] == "invalid_request"
+
+
 async def test_a_wrong_number_denies_and_ends_the_login(home: Home, phone: NewDevice) -> None:
     shown = await phone.ask()
     request = await asked(home)

@@ -26,6 +26,7 @@ EVENTS = (
     "draining",
     "login-approval-requested",
     "login-approval-closed",
+    "login-approval-result",
     "mfa-required",
     "mfa-closed",
 )
