@@ -25,7 +25,8 @@ Socket.IO v5 (Engine.IO v4) on path `/socket.io`, namespace `/`.
 A client connects with `auth: {token, lastEventId?}`, or with its access cookie from an allowed origin, and
 first hears `ready`. Before its token expires it hears `token-expiring`, takes a new one and sends
 `reauthenticate`, on the same socket. With `auth: {mfaToken}` it first hears `mfa-required`, and finishes its
-login by `mfa-verify`, after which it hears `ready`; until then every other event acks `mfa_required`.
+login by `mfa-verify`, after which it hears `ready`; until then it is served that and `approval-request`, and
+every other event acks `mfa_required`.
 
 `eventId` grows per user: a client that connects again with `lastEventId` gets what it missed, in order. Every
 event of a client takes an ack, `{"ok": true, …}` or `{"ok": false, "code": …, "message": …}`; an unknown event

@@ -185,19 +185,14 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
         if member is None:
             settled(False)
             return
-        unsettled = [settled]
-
-        def settle(came: bool) -> None:
-            if unsettled:
-                unsettled.pop()(came)
 
         def acknowledged(*_: Any) -> None:
             timer.cancel()
-            settle(True)
+            settled(True)
 
         def too_late() -> None:
             member.forget_ack(number)
-            settle(False)
+            settled(False)
 
         number = member.expect_ack(acknowledged)
         timer = self._engines.timers.after(seconds, too_late)
