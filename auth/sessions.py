@@ -5,7 +5,7 @@ The one place where these rules live; HTTP routes and socket handlers both call 
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -240,7 +240,7 @@ class Sessions:
     async def _refresh(self, token: RefreshToken, client: Client) -> Refreshed:
         location = self._locations.locate(client.ip)
         now = self._clock()
-        before = await self._store.rotate(
+        rotated = await self._store.rotate(
             token.session_id,
             nonce_hash=token.nonce_hash,
             from_generation=token.generation,
@@ -249,22 +249,13 @@ class Sessions:
             now=now,
             idle_life=self._rules.idle_life,
         )
-        if before is not None:
-            session = replace(
-                before,
-                generation=token.generation + 1,
-                confirmed=False,
-                rotated_at=now,
-                last_seen_at=now,
-                ip=client.ip,
-                location=location,
-                expires_at=min(now + self._rules.idle_life, before.ends_at),
-            )
-            if before.ip != session.ip:
-                await self._publisher.publish([SessionUpdated(session)])
-            await self._risks.judge_refresh(before, session, client=client)
-            return Refreshed(session, self._issue(session, token.successor(), now), Verdict.ROTATED)
-        return await self._refresh_again(token, client)
+        if rotated is None:
+            return await self._refresh_again(token, client)
+        before, session = rotated.before, rotated.after
+        if before.ip != session.ip:
+            await self._publisher.publish([SessionUpdated(session)])
+        await self._risks.judge_refresh(before, session, client=client)
+        return Refreshed(session, self._issue(session, token.successor(), now), Verdict.ROTATED)
 
     async def _refresh_again(self, token: RefreshToken, client: Client) -> Refreshed:
         """The token was not of the current generation when we tried: judge what it was."""

@@ -15,15 +15,18 @@ MOST_TOGETHER = 256
 class Gathering(Generic[K, V]):
     """Answers what is asked at one time with one call of `read`, which maps keys to answers.
 
-    At one time: in one turn of the event loop, or while `MOST_AT_ONCE` calls are under way. A round trip to
+    At one time: in one turn of the event loop, or while `at_once` calls are under way. A round trip to
     MongoDB costs some 130 µs of CPU in the driver, and little more for ten documents than for one; with 16
     requests at a time, a read is three times as cheap. Guarantee: `read` begins after the question, so no
     answer is older than that of a query of one's own, and a write is done when it is answered. Who goes away
     disturbs nobody; a query that fails fails all who asked for it together.
     """
 
-    def __init__(self, read: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
+    def __init__(
+        self, read: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, at_once: int = MOST_AT_ONCE
+    ) -> None:
         self._read = read
+        self._at_once = at_once
         self._asked: list[tuple[K, asyncio.Future[V | None]]] = []
         self._running: set[asyncio.Task[None]] = set()
 
@@ -36,7 +39,7 @@ class Gathering(Generic[K, V]):
         return await answer
 
     def _begin(self) -> None:
-        if self._asked and len(self._running) < MOST_AT_ONCE:
+        if self._asked and len(self._running) < self._at_once:
             # It runs when everybody whose turn it is now has asked.
             task = asyncio.create_task(self._answer())
             self._running.add(task)

@@ -6,28 +6,26 @@ outage in between delays the news and never loses it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from bson.binary import Binary
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 
 from auth.errors import Unavailable
-from auth.models import Actor, Client, Device, Location, RevocationReason, Session, Sighting, TokenDelivery
+from auth.models import Actor, Client, Device, Location, RevocationReason, Session, Sighting
 from auth.stores.gathering import Gathering
-from auth.stores.mongo import OUTAGES, Database, Document, outage_is_unavailable
+from auth.stores.mongo import OUTAGES, Database, outage_is_unavailable
+from auth.stores.rotations import Rotated, Rotation
+from auth.stores.session_documents import document_of, location_of, session_of
 
 # More than a person can have; a list longer than this is cut, a revocation never is.
 MAX_LISTED = 200
 # What one query for the lists of several users may bring; beyond it each is asked for by itself.
 MAX_LISTED_TOGETHER = 600
-# An expired session stays this long, so that its end can be told before the TTL index takes it.
-EXPIRED_KEPT = timedelta(hours=1)
-# Half of what connections there are (auth/stores/mongo.py): a storm of refreshes leaves room for all else.
-MOST_ROTATIONS = 32
+# A storm of refreshes leaves room for all else; the fewer at once, the more go together.
+ROTATIONS_AT_ONCE = 2
 TURN_SECONDS = 30.0
 # While MongoDB is down, whoever waits in that line is told so at once.
 DOWN_SECONDS = 1.0
@@ -46,7 +44,7 @@ class Sessions:
         self._confirmed = Gathering(self._confirm_each)
         self._touched = Gathering(self._touch_each)
         self._published = Gathering(self._mark_each_published)
-        self._rotating = asyncio.Semaphore(MOST_ROTATIONS)
+        self._rotated = Gathering(self._rotate_each, at_once=ROTATIONS_AT_ONCE)
         self._down_until = float("-inf")
 
     @outage_is_unavailable
@@ -68,14 +66,14 @@ class Sessions:
     async def create(self, session: Session) -> None:
         """Add a new session, marked as not yet announced."""
         await self._sessions.insert_one(
-            _document(session) | {"unpublished": ["created"], "unpublishedSince": session.logged_in_at}
+            document_of(session) | {"unpublished": ["created"], "unpublishedSince": session.logged_in_at}
         )
 
     @outage_is_unavailable
     async def get(self, session_id: str) -> Session | None:
         """The session, live or not, while it is kept."""
         document = await self._sessions.find_one({"_id": session_id})
-        return _session(document) if document else None
+        return session_of(document) if document else None
 
     @outage_is_unavailable
     async def rotate(
@@ -88,62 +86,65 @@ class Sessions:
         location: Location | None,
         now: datetime,
         idle_life: timedelta,
-    ) -> Session | None:
-        """Move a live session from `from_generation` to the next; the session as it was before, or None.
+    ) -> Rotated | None:
+        """Move a live session from `from_generation` to the next; None when it was not there to be moved.
 
         One conditional update: of any number of callers with one generation exactly one succeeds, and a
         revoked or expired session is never written, so no refresh in flight can bring it back.
-        """
-        async with self._turn():
-            document = await self._sessions.find_one_and_update(
-                {
-                    "_id": session_id,
-                    "generation": from_generation,
-                    "nonceHash": Binary(nonce_hash),
-                    "revokedAt": None,
-                    # Announced as expired by a node whose clock is ahead: an end that was told stays one.
-                    "expiredAt": None,
-                    "expiresAt": {"$gt": now},
-                },
-                [
-                    {
-                        "$set": {
-                            "generation": from_generation + 1,
-                            "confirmed": False,
-                            "rotatedAt": now,
-                            "lastSeenAt": now,
-                            "ip": {"$literal": client.ip},
-                            "location": {"$literal": _location_document(location)},
-                            "expiresAt": {"$min": [now + idle_life, "$endsAt"]},
-                        }
-                    },
-                    {"$set": {"purgeAt": {"$add": ["$expiresAt", int(EXPIRED_KEPT.total_seconds() * 1000)]}}},
-                ],
-                return_document=ReturnDocument.BEFORE,
-            )
-        return _session(document) if document else None
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """One of the places for a rotation; raises `Unavailable` when none comes free.
-
-        When thousands of tokens end in one second, they wait here, where it costs nothing, and not for a
-        connection, where all would time out together and come back together.
+        Those that are asked for at one time go together: one command with a conditional update for each, then
+        one query, which tells by its stamp whether each was done. The last eight stamps are kept; a rotation that
+        eight others followed before it was read back counts as not done: its token was worth nothing by then.
+        Raises `Unavailable` when it cannot tell, or the line is too long; the caller may repeat.
         """
+        rotation = Rotation(
+            session_id=session_id,
+            nonce_hash=nonce_hash,
+            from_generation=from_generation,
+            ip=client.ip,
+            location=location,
+            now=now,
+            expires_at=now + idle_life,
+        )
+        # When thousands of tokens end in one second, they wait here, where it costs nothing, and not for a
+        # connection, where all would time out together and come back together.
         try:
             async with asyncio.timeout(TURN_SECONDS):
-                await self._rotating.acquire()
+                return await self._rotated.ask(rotation)
         except TimeoutError:
             raise Unavailable from None
+
+    async def _rotate_each(self, asked: Sequence[Rotation]) -> dict[Rotation, Rotated]:
+        if asyncio.get_running_loop().time() < self._down_until:
+            raise Unavailable
         try:
-            if asyncio.get_running_loop().time() < self._down_until:
-                raise Unavailable
-            yield
+            if len(asked) == 1:
+                return await self._rotate_one(asked[0])
+            return await self._rotate_together(asked)
         except OUTAGES:
             self._down_until = asyncio.get_running_loop().time() + DOWN_SECONDS
             raise
-        finally:
-            self._rotating.release()
+
+    async def _rotate_one(self, rotation: Rotation) -> dict[Rotation, Rotated]:
+        document = await self._sessions.find_one_and_update(
+            rotation.condition, rotation.change, return_document=ReturnDocument.AFTER
+        )
+        return {rotation: rotation.outcome(document)} if document else {}
+
+    async def _rotate_together(self, asked: Sequence[Rotation]) -> dict[Rotation, Rotated]:
+        updates = [UpdateOne(rotation.condition, rotation.change) for rotation in asked]
+        # Answers once a majority has them, or raises; a primary that was chosen since has them too.
+        await self._sessions.bulk_write(updates, ordered=False)
+        ids = list({rotation.session_id for rotation in asked})
+        documents = await self._sessions.find({"_id": {"$in": ids}}).to_list(len(ids))
+        by_id = {document["_id"]: document for document in documents}
+        done = {}
+        for rotation in asked:
+            document = by_id.get(rotation.session_id)
+            # One that was revoked since is not handed out: whoever asked is to hear that.
+            if document is not None and document["revokedAt"] is None and rotation.is_in(document):
+                done[rotation] = rotation.outcome(document)
+        return done
 
     @outage_is_unavailable
     async def confirm(self, session_id: str, generation: int, *, now: datetime) -> None:
@@ -188,7 +189,7 @@ class Sessions:
             if len(documents) < MAX_LISTED_TOGETHER:
                 by_user: dict[str, list[Session]] = {user_id: [] for user_id in user_ids}
                 for document in sorted(documents, key=itemgetter("lastSeenAt"), reverse=True):
-                    by_user[document["userId"]].append(_session(document))
+                    by_user[document["userId"]].append(session_of(document))
                 return {
                     (user_id, now): [each for each in by_user[user_id] if each.expires_at > now][:MAX_LISTED]
                     for user_id, now in asked
@@ -197,7 +198,7 @@ class Sessions:
 
     async def _live_of_one(self, user_id: str, now: datetime) -> list[Session]:
         cursor = self._sessions.find({"userId": user_id, "revokedAt": None, "expiresAt": {"$gt": now}})
-        return [_session(document) for document in await cursor.sort("lastSeenAt", -1).to_list(MAX_LISTED)]
+        return [session_of(document) for document in await cursor.sort("lastSeenAt", -1).to_list(MAX_LISTED)]
 
     @outage_is_unavailable
     async def live_among(self, session_ids: Sequence[str], *, now: datetime) -> set[str]:
@@ -219,7 +220,7 @@ class Sessions:
         )
         found = await cursor.sort("loggedInAt", -1).to_list(MAX_LISTED)
         sightings = [
-            Sighting(Device(**each["device"]), _location(each["location"]), each["lastSeenAt"]) for each in found
+            Sighting(Device(**each["device"]), location_of(each["location"]), each["lastSeenAt"]) for each in found
         ]
         return sorted(sightings, key=lambda sighting: sighting.at, reverse=True)
 
@@ -243,7 +244,7 @@ class Sessions:
             {"$set": self._revocation(reason, by, ip, now), "$addToSet": {"unpublished": "ended"}},
             return_document=ReturnDocument.AFTER,
         )
-        return _session(document) if document else None
+        return session_of(document) if document else None
 
     @outage_is_unavailable
     async def revoke_all(
@@ -270,7 +271,7 @@ class Sessions:
             },
         )
         cursor = self._sessions.find({"revocationId": revocation_id})
-        return [_session(document) async for document in cursor]
+        return [session_of(document) async for document in cursor]
 
     @outage_is_unavailable
     async def expire_one(self, *, now: datetime) -> Session | None:
@@ -280,7 +281,7 @@ class Sessions:
             {"$set": {"expiredAt": now, "unpublishedSince": now}, "$addToSet": {"unpublished": "ended"}},
             return_document=ReturnDocument.AFTER,
         )
-        return _session(document) if document else None
+        return session_of(document) if document else None
 
     @outage_is_unavailable
     async def mark_published(self, session_id: str, news: Iterable[str]) -> None:
@@ -327,7 +328,7 @@ class Sessions:
             sort=[("unpublishedSince", 1)],
             return_document=ReturnDocument.AFTER,
         )
-        return (_session(document), frozenset(document["unpublished"])) if document else None
+        return (session_of(document), frozenset(document["unpublished"])) if document else None
 
     @outage_is_unavailable
     async def revoked_since(self, moment: datetime) -> list[tuple[str, datetime]]:
@@ -343,7 +344,7 @@ class Sessions:
             {"$set": {"assuredAt": now}, "$addToSet": {"amr": {"$each": list(amr)}}},
             return_document=ReturnDocument.AFTER,
         )
-        return _session(document) if document else None
+        return session_of(document) if document else None
 
     @outage_is_unavailable
     async def set_roles(self, user_id: str, roles: Sequence[str]) -> None:
@@ -359,70 +360,3 @@ class Sessions:
             "purgeAt": now + self._revoked_kept,
             "unpublishedSince": now,
         }
-
-
-def _location_document(location: Location | None) -> Document | None:
-    if location is None:
-        return None
-    document: Document = {"city": location.city, "country": location.country}
-    if location.latitude is not None:
-        document |= {"latitude": location.latitude, "longitude": location.longitude}
-    return document
-
-
-def _location(document: Document | None) -> Location | None:
-    return Location(**document) if document else None
-
-
-def _document(session: Session) -> Document:
-    device = session.device
-    return {
-        "_id": session.session_id,
-        "userId": session.user_id,
-        "nonceHash": Binary(session.nonce_hash),
-        "generation": session.generation,
-        "confirmed": session.confirmed,
-        "delivery": session.delivery.value,
-        "roles": list(session.roles),
-        "amr": list(session.amr),
-        "device": {"name": device.name, "browser": device.browser, "os": device.os, "kind": device.kind},
-        "userAgent": session.user_agent,
-        "ip": session.ip,
-        "location": _location_document(session.location),
-        "loggedInAt": session.logged_in_at,
-        "lastSeenAt": session.last_seen_at,
-        "rotatedAt": session.rotated_at,
-        "expiresAt": session.expires_at,
-        "endsAt": session.ends_at,
-        "purgeAt": session.expires_at + EXPIRED_KEPT,
-        "revokedAt": None,
-        "expiredAt": None,
-    }
-
-
-def _session(document: Mapping[str, Any]) -> Session:
-    by = document.get("revokedBy")
-    reason = document.get("revokedReason")
-    return Session(
-        session_id=document["_id"],
-        user_id=document["userId"],
-        nonce_hash=bytes(document["nonceHash"]),
-        generation=document["generation"],
-        confirmed=document["confirmed"],
-        delivery=TokenDelivery(document["delivery"]),
-        roles=tuple(document["roles"]),
-        amr=tuple(document["amr"]),
-        device=Device(**document["device"]),
-        user_agent=document["userAgent"],
-        ip=document["ip"],
-        location=_location(document["location"]),
-        logged_in_at=document["loggedInAt"],
-        last_seen_at=document["lastSeenAt"],
-        rotated_at=document["rotatedAt"],
-        expires_at=document["expiresAt"],
-        ends_at=document["endsAt"],
-        revoked_at=document["revokedAt"],
-        revoked_reason=RevocationReason(reason) if reason else None,
-        revoked_by=Actor(by["kind"], by["sessionId"]) if by else None,
-        assured_at=document.get("assuredAt"),
-    )

@@ -13,7 +13,9 @@ from support.session_world import IDLE_LIFE, LAPTOP, PHONE, WHOLE_LIFE, Time, ma
 from auth.errors import Unavailable
 from auth.models import Actor, Device, Location, RevocationReason, Session, Sighting
 from auth.stores.mongo import Mongo
-from auth.stores.sessions import EXPIRED_KEPT, MAX_LISTED, Sessions
+from auth.stores.rotations import STAMPS_KEPT, Rotated
+from auth.stores.session_documents import EXPIRED_KEPT
+from auth.stores.sessions import MAX_LISTED, Sessions
 
 REVOKED_KEPT = timedelta(days=90)
 ADA = Actor("user", "ada-session")
@@ -44,7 +46,7 @@ async def document(mongo: Mongo, session: Session) -> dict[str, Any]:
     return dict(found)
 
 
-async def rotate(store: Sessions, session: Session, time: Time, **changes: Any) -> Session | None:
+async def rotate(store: Sessions, session: Session, time: Time, **changes: Any) -> Rotated | None:
     options: dict[str, Any] = {
         "nonce_hash": session.nonce_hash,
         "from_generation": session.generation,
@@ -128,10 +130,8 @@ async def test_a_rotation_moves_one_generation_on_and_says_what_was_before(
 ) -> None:
     await store.confirm(session.session_id, 0, now=time.now)
     now = time.go(minutes=5)
-    before = await rotate(store, session, time, client=PHONE, location=Location(None, "DE"))
-    assert before == replace(session, confirmed=True)
-    after = await store.get(session.session_id)
-    assert after == replace(
+    rotated = await rotate(store, session, time, client=PHONE, location=Location(None, "DE"))
+    moved = replace(
         session,
         generation=1,
         confirmed=False,
@@ -141,11 +141,13 @@ async def test_a_rotation_moves_one_generation_on_and_says_what_was_before(
         location=Location(None, "DE"),
         expires_at=now + IDLE_LIFE,
     )
+    assert rotated == Rotated(replace(session, confirmed=True), moved)
+    assert await store.get(session.session_id) == moved
 
 
 async def test_of_fifty_callers_with_one_token_one_rotates(store: Sessions, session: Session, time: Time) -> None:
     outcomes = await asyncio.gather(*(rotate(store, session, time) for _ in range(50)))
-    assert [outcome for outcome in outcomes if outcome is not None] == [session]
+    assert sum(outcome is not None for outcome in outcomes) == 1
     after = await store.get(session.session_id)
     assert after is not None
     assert after.generation == 1
@@ -158,7 +160,60 @@ async def test_in_a_storm_of_refreshes_each_waits_its_turn_and_none_is_turned_aw
     for start in range(0, len(sessions), 50):
         await asyncio.gather(*map(store.create, sessions[start : start + 50]))
     rotated = await asyncio.gather(*(rotate(store, session, time) for session in sessions))
-    assert rotated == sessions
+    assert rotated == [Rotated(session, replace(session, generation=1)) for session in sessions]
+
+
+async def test_of_rotations_that_travel_together_each_hears_of_its_own(
+    store: Sessions, mongo: Mongo, time: Time
+) -> None:
+    """Two stores are two nodes. What is asked in one turn goes in one command."""
+    other = Sessions(mongo.database, revoked_kept=REVOKED_KEPT)
+    stale, revoked, expired, *good = [make_session(time.now) for _ in range(9)]
+    await asyncio.gather(*map(store.create, (stale, revoked, expired, *good)))
+    await rotate(store, stale, time)
+    await revoke(store, revoked, time)
+    asked = [
+        rotate(store, stale, time),
+        rotate(store, revoked, time),
+        rotate(store, expired, time, now=expired.expires_at),
+        rotate(store, good[0], time, nonce_hash=bytes(32)),
+        *(rotate(each, session, time, client=PHONE) for session in good for each in (store, store, other)),
+    ]
+    outcomes = await asyncio.gather(*asked)
+    assert outcomes[:4] == [None, None, None, None]
+    for place, session in enumerate(good):
+        [won] = [each for each in outcomes[4 + 3 * place : 7 + 3 * place] if each is not None]
+        assert won.before == session
+        assert (won.after.session_id, won.after.generation, won.after.ip) == (session.session_id, 1, PHONE.ip)
+
+
+async def test_revocations_that_race_with_rotations_in_a_crowd_are_never_undone(
+    store: Sessions, mongo: Mongo, time: Time
+) -> None:
+    other = Sessions(mongo.database, revoked_kept=REVOKED_KEPT)
+    sessions = [make_session(time.now) for _ in range(120)]
+    for start in range(0, len(sessions), 40):
+        await asyncio.gather(*map(store.create, sessions[start : start + 40]))
+    rotations = [rotate(each, session, time) for session in sessions for each in (store, other)]
+    revocations = [revoke(other, session, time) for session in sessions]
+    outcomes = await asyncio.gather(*rotations, *revocations)
+    assert all(outcome is not None for outcome in outcomes[2 * len(sessions) :])
+    for place, session in enumerate(sessions):
+        won = [each for each in outcomes[2 * place : 2 * place + 2] if each is not None]
+        after = await store.get(session.session_id)
+        assert after is not None
+        assert after.revoked_at is not None
+        # A rotation that was done just before the end may have been told of the end instead.
+        assert len(won) <= after.generation <= 1
+
+
+async def test_no_more_stamps_are_kept_than_are_needed(
+    mongo: Mongo, store: Sessions, session: Session, time: Time
+) -> None:
+    for generation in range(STAMPS_KEPT + 4):
+        assert await rotate(store, replace(session, generation=generation), time) is not None
+    kept = (await document(mongo, session))["stamps"]
+    assert len(kept) == len(set(kept)) == STAMPS_KEPT
 
 
 @pytest.mark.parametrize(
