@@ -109,7 +109,7 @@ class Operations:
         )
         self.sessions = self._make_sessions(root, keys, live)
         self._seal = Seal(root.derive("second factors"))
-        self._totp = TotpFactor(stores.factor_secrets, self._seal, utc_now)
+        self._totp = TotpFactor(stores.factor_secrets, self._seal, limits, utc_now)
         self._recovery_codes = RecoveryCodeFactor(
             stores.factor_secrets, self._mailer, utc_now, beside=(self._totp,)
         )
@@ -189,6 +189,7 @@ class Operations:
             sessions=self.sessions,
             second_factors=self._second_factors,
             challenges=self._stores.challenges,
+            notice=self._mailer,
             limits=self._limits,
             audit=self._audit,
             metrics=self._metrics,

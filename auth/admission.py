@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import AccountLocked, AuthError, EmailNotVerified, InvalidCode, InvalidToken
+from auth.errors import AccountLocked, AuthError, EmailNotVerified, InvalidCode, InvalidToken, RateLimited
 from auth.metrics import Metrics
 from auth.models import (
     MULTI_FACTOR,
@@ -46,6 +46,13 @@ class SessionStarter(Protocol):
         client: Client,
     ) -> StartedSession:
         """Begin a session for a user who has just proved who they are."""
+
+
+class LoginNotice(Protocol):
+    """Tells a user by mail of a login that stopped half-way."""
+
+    async def second_factor_failed(self, user: User, *, ip: str, now: datetime) -> None:
+        """Queue the mail; never waits for a mail server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ class Admission:
         sessions: SessionStarter,
         second_factors: SecondFactors,
         challenges: Challenges,
+        notice: LoginNotice,
         limits: RateLimits,
         audit: AuditLog,
         metrics: Metrics,
@@ -99,6 +107,7 @@ class Admission:
         self._sessions = sessions
         self._second_factors = second_factors
         self._challenges = challenges
+        self._notice = notice
         self._limits = limits
         self._audit = audit
         self._metrics = metrics
@@ -154,11 +163,21 @@ class Admission:
             added = await self._second_factors.prove(user, answer, login.challenge)
         except InvalidCode:
             await self._record_failure(user, f"wrong_{answer.method}"[:32], client)
+            if not login.challenge.tries_left:
+                await self._tell_failed(user, client)
             raise
         if await self._challenges.consume(mfa_token, ChallengePurpose.SECOND_FACTOR, now=self._clock()) is None:
             raise InvalidToken
         amr = tuple(dict.fromkeys((*data["amr"], *added)))
         return await self._start(user, amr, data["deviceName"], login.delivery, client)
+
+    async def _tell_failed(self, user: User, client: Client) -> None:
+        """Somebody has the password and not the second factor: its owner is to know (ASVS 5.0, 6.3.5)."""
+        try:
+            await self._limits.hit("mail", "second_factor", user.user_id)
+        except RateLimited:
+            return  # told often enough
+        await self._notice.second_factor_failed(user, ip=client.ip, now=self._clock())
 
     async def _waiting(self, challenge: Challenge | None) -> WaitingLogin:
         user = await self._users.by_id(challenge.user_id) if challenge and challenge.user_id else None

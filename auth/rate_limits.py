@@ -35,6 +35,7 @@ LimitName = Literal[
     "login",
     "login_ip",
     "second_factor",
+    "totp_guesses",
     "approval",
     "approval_ip",
     "approval_denied",

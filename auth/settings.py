@@ -226,6 +226,7 @@ class LimitSettings(Section):
     limit_second_factor: Rate = Field(
         "10/5 minutes", description="Second factors: answers and changes, per account."
     )
+    limit_totp_guesses: Rate = Field("100/day", description="Wrong codes of an authenticator app, per account.")
     limit_approval: Rate = Field("3/10 minutes", description="Logins that devices of one account are asked about.")
     limit_approval_ip: Rate = Field("30/10 minutes", description="The same per address, over all accounts.")
     limit_approval_denied: Rate = Field(

@@ -5,6 +5,9 @@ phone's clock is not ours, and a code typed at the end of its step must not be r
 section 5.2). It is good once (6.5.1): the step of the last code taken is kept, and no code of that step or an
 earlier one is taken again. Time is the server's own (6.5.8). The secret has 160 random bits (RFC 4226,
 section 4, R6), and is sealed where it is stored: it must be readable to be compared with.
+
+Six digits can be guessed by whoever has the password and months of time: after a hundred wrong codes no more are
+taken for a day (NIST SP 800-63B, 5.2.2). Recovery codes, which nobody guesses, stay open to the owner.
 """
 
 import hmac
@@ -18,6 +21,7 @@ import structlog
 from auth.clock import Clock
 from auth.errors import InvalidCode
 from auth.models import FactorAnswer, User
+from auth.rate_limits import RateLimits
 from auth.sealing import Seal, SealBroken
 from auth.stores.challenges import Challenge
 from auth.stores.factor_secrets import FactorSecrets
@@ -78,9 +82,10 @@ class TotpFactor:
     amr: tuple[str, ...] = ("otp",)  # RFC 8176
     stands_alone = True
 
-    def __init__(self, store: FactorSecrets, seal: Seal, clock: Clock) -> None:
+    def __init__(self, store: FactorSecrets, seal: Seal, limits: RateLimits, clock: Clock) -> None:
         self._store = store
         self._seal = seal
+        self._limits = limits
         self._clock = clock
 
     async def is_ready(self, user: User) -> bool:
@@ -88,7 +93,8 @@ class TotpFactor:
         return (await self._store.of_user(user.user_id)).totp is not None
 
     async def prove(self, user: User, answer: FactorAnswer, challenge: Challenge | None) -> None:  # noqa: ARG002
-        """Raise `InvalidCode` unless it is the code of now, which nobody has used before."""
+        """Raise `InvalidCode` unless it is the code of now, which nobody has used before, or `RateLimited`."""
+        await self._limits.check("totp_guesses", user.user_id)
         enabled = (await self._store.of_user(user.user_id)).totp
         if enabled is None or answer.code is None:
             raise InvalidCode
@@ -100,5 +106,7 @@ class TotpFactor:
             raise InvalidCode from None
         for step in steps_of(answer.code, secret=secret, now=self._clock()):
             if await self._store.use_step(user.user_id, sealed_secret=enabled.sealed_secret, step=step):
+                await self._limits.reset("totp_guesses", user.user_id)
                 return
+        await self._limits.hit("totp_guesses", user.user_id)
         raise InvalidCode

@@ -64,3 +64,7 @@ class Mailer:
     async def recovery_code_used(self, user: User, *, left: int, now: datetime) -> None:
         """Tell the user that one of their recovery codes was used."""
         await self._jobs.enqueue_mail(self._templates.recovery_code_used(user.email, left=left, at=now))
+
+    async def second_factor_failed(self, user: User, *, ip: str, now: datetime) -> None:
+        """Tell the user that somebody with their password could not give their second factor."""
+        await self._jobs.enqueue_mail(self._templates.second_factor_failed(user.email, at=now, ip=ip))

@@ -29,6 +29,7 @@ SUBJECTS = {
     FactorChange.DISABLED: "Two-factor login was turned off",
     FactorChange.NEW_CODES: "New recovery codes were made",
     "recovery_code_used": "A recovery code was used",
+    "second_factor_failed": "Security alert: somebody has your password",
 }
 
 
@@ -130,6 +131,12 @@ class MailTemplates:
             allowed=allowed,
             at=readable(at),
             origin=self._origin(ip),
+        )
+
+    def second_factor_failed(self, to: str, *, at: datetime, ip: str) -> Mail:
+        """What the owner of an account hears when a login stopped after its password."""
+        return self._compose(
+            "second_factor_failed", to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip)
         )
 
     def _compose(self, kind: str, to: str, **values: object) -> Mail:

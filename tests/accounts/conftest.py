@@ -176,11 +176,7 @@ class World:
             users=self.users,
         )
         self.seal = Seal(secrets.token_bytes(32))
-        self.totp = TotpFactor(self.factor_secrets, self.seal, lambda: self.now)
-        self.recovery_codes = RecoveryCodeFactor(
-            self.factor_secrets, self.mailer, lambda: self.now, beside=[self.totp]
-        )
-        self.factors: list[SecondFactor] = [self.totp, self.recovery_codes]
+        self.factors: list[SecondFactor] = []
         self._all_limits: list[RateLimits] = []
         self.use_limits()
 
@@ -193,12 +189,17 @@ class World:
             metrics=self.metrics,
         )
         self._all_limits.append(self.limits)
-        self.second_factors = SecondFactors(self.factors)
+        self.totp = TotpFactor(self.factor_secrets, self.seal, self.limits, lambda: self.now)
+        self.recovery_codes = RecoveryCodeFactor(
+            self.factor_secrets, self.mailer, lambda: self.now, beside=[self.totp]
+        )
+        self.second_factors = SecondFactors([self.totp, self.recovery_codes, *self.factors])
         self.admission = Admission(
             users=self.users,
             sessions=self.sessions,
             second_factors=self.second_factors,
             challenges=self.challenges,
+            notice=self.mailer,
             limits=self.limits,
             audit=self.audit,
             metrics=self.metrics,

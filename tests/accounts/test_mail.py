@@ -61,6 +61,7 @@ def every_mail(templates: MailTemplates) -> list[Mail]:
             templates.second_factor_changed("ada@example.org", change, at=NOW, ip="8.8.8.8")
             for change in FactorChange
         ),
+        templates.second_factor_failed("ada@example.org", at=NOW, ip="8.8.8.8"),
         *(templates.recovery_code_used("ada@example.org", left=left, at=NOW) for left in (9, 1, 0)),
     ]
 

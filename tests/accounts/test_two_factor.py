@@ -21,7 +21,7 @@ from auth.errors import (
 )
 from auth.models import SYSTEM, FactorAnswer, Principal, RevocationReason, TokenDelivery, User
 from auth.sealing import Seal
-from auth.totp import TotpFactor, time_step
+from auth.totp import time_step
 
 ADA = "ada@example.org"
 PASSWORD = "correct horse battery staple"
@@ -263,7 +263,7 @@ class TestSettingUp:
     async def test_under_another_root_secret_recovery_codes_still_let_their_owner_in(
         self, world: Any, phone: Phone
     ) -> None:
-        world.factors[0] = TotpFactor(world.factor_secrets, Seal(b"x" * 32), lambda: world.now)
+        world.seal = Seal(b"x" * 32)
         world.use_limits()
         pending = await begin(world)
         with pytest.raises(InvalidCode):
@@ -361,6 +361,43 @@ class TestLoggingIn:
         with pytest.raises(RateLimited):
             await finish(world, await begin(world), totp(phone.code()))
         assert world.sessions.started == []
+
+    async def test_asvs_6_3_1_after_a_hundred_wrong_codes_no_more_are_taken_that_day(
+        self, world: Any, phone: Phone
+    ) -> None:
+        """Six digits could be guessed in months otherwise; its owner is not locked out by it."""
+        world.use_limits(limit_totp_guesses="7/day", limit_second_factor="1000/minute")
+        for _ in range(7):
+            with pytest.raises(InvalidCode):
+                await finish(world, await begin(world), totp("000000"))
+        with pytest.raises(RateLimited):
+            await finish(world, await begin(world), totp(phone.code()))
+        assert (await finish(world, await begin(world), recovery(phone.recovery_codes[0]))).user == phone.user
+
+    async def test_a_right_code_forgets_the_wrong_ones_before_it(self, world: Any, phone: Phone) -> None:
+        world.use_limits(limit_totp_guesses="3/day", limit_second_factor="1000/minute")
+        for _ in range(3):
+            for _ in range(2):
+                with pytest.raises(InvalidCode):
+                    await finish(world, await begin(world), totp("000000"))
+            await finish(world, await begin(world), totp(await phone.next_code()))
+
+    async def test_asvs_6_3_5_whoever_has_the_password_and_no_code_is_told_of_by_mail(
+        self, world: Any, phone: Phone
+    ) -> None:
+        world.use_limits(limit_second_factor="1000/minute")
+        told = "Security alert: somebody has your password"
+        for logins in range(1, 8):
+            pending = await world.begin_login(ADA, ip="8.8.8.8")
+            for tries in range(5):
+                subjects = [mail["subject"] for mail in await world.mails_to(ADA)]
+                assert subjects.count(told) == min(logins - 1, 5)
+                with pytest.raises(InvalidCode):
+                    await world.admission.finish(
+                        pending.mfa_token, totp(f"{tries:06}"), client=world.client("8.8.8.8")
+                    )
+        mail = next(mail for mail in await world.mails_to(ADA) if mail["subject"] == told)
+        assert "8.8.8.8" in mail["text"]
 
     async def test_guesses_made_at_once_are_five(self, world: Any, phone: Phone) -> None:
         pending = await begin(world)
