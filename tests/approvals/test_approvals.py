@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections import Counter
 
 import pytest
 from support.approval_world import CODE, World, principal_of
 from support.session_world import LAPTOP, PHONE
 
 from auth.admission import LoggedIn
+from auth.approvals import draw_numbers
 from auth.errors import (
     AccountLocked,
     AuthError,
@@ -277,6 +279,28 @@ async def test_asvs_6_6_4_nobody_can_be_pestered(world: World) -> None:
     assert (refused.value.retry_after_seconds or 0) > 3000
     await world.ask(await world.begin(ben))
     assert len(world.line.asked) == 4
+
+
+async def test_asvs_6_6_4_nor_can_many_be_from_one_address(world: World) -> None:
+    """ASVS 5.0, 6.6.4. Whoever has a list of passwords would otherwise bother everybody on it."""
+    ada = await world.user()
+    await world.device(ada)
+    for _ in range(30):
+        await world.limits.hit("approval_ip", PHONE.ip)
+    pending = await world.begin(ada)
+    with pytest.raises(RateLimited):
+        await world.approvals.ask(pending.mfa_token, client=PHONE)
+    await world.approvals.ask(pending.mfa_token, client=LAPTOP)
+
+
+def test_asvs_6_5_3_numbers_are_drawn_evenly_and_differ() -> None:
+    """ASVS 5.0, 6.5.3: out-of-band codes come from a CSPRNG; here `secrets`, in value and in order."""
+    draws = [draw_numbers() for _ in range(3000)]
+    assert all(len(set(draw)) == 3 for draw in draws)
+    for place in range(3):
+        counts = Counter(draw[place] for draw in draws)
+        assert counts.keys() == set(range(10, 100))
+        assert max(counts.values()) < 80  # 33 on average, 6 its deviation
 
 
 # Who may answer --------------------------------------------------------------------------------------------

@@ -386,6 +386,7 @@ class TestFailing:
             assert (await live.ask("mfa-verify", payload))["code"] == "invalid_request"
         assert (await live.ask("mfa-verify", secured.recovery(0)))["ok"] is True
 
+    @pytest.mark.timeout(90)
     async def test_asvs_6_5_5_after_a_minute_it_is_closed(self, node, connect, secured) -> None:
         live = await connect(node, None, mfa_token=await secured.begin())
         begun = time.monotonic()
