@@ -50,6 +50,7 @@ async def world(mongo: Mongo, services: ServiceUrls, redis_prefix: str) -> Async
         sessions=sessions.sessions,
         second_factors=factors,
         challenges=challenges,
+        notice=mails,
         limits=limits,
         audit=audit,
         metrics=metrics,

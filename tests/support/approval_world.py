@@ -77,6 +77,9 @@ class MailsInSight:
     async def approval_changed(self, user: User, **about: Any) -> None:
         self.sent.append(("approval_changed", user.user_id, about))
 
+    async def second_factor_failed(self, user: User, **about: Any) -> None:
+        self.sent.append(("second_factor_failed", user.user_id, about))
+
     @property
     def kinds(self) -> list[str]:
         return [kind for kind, _, _ in self.sent]
