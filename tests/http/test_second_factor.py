@@ -1,7 +1,6 @@
 """Second factors over HTTP on a real node: set one up, log in with it in every delivery, step up."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -9,6 +8,7 @@ import pytest
 from pymongo import MongoClient
 from support.authenticator import Authenticator
 from support.clients import ORIGIN, PASSWORD, Answer, Api, Login
+from support.secured import Secured, secure
 
 from auth.http.cookies import ACCESS_COOKIE, REFRESH_COOKIE, REFRESH_ONLY_COOKIE
 
@@ -18,27 +18,6 @@ COOKIES = {
     "cookie": {REFRESH_ONLY_COOKIE, "csrf"},
     "cookies": {ACCESS_COOKIE, REFRESH_COOKIE, "csrf"},
 }
-
-
-@dataclass
-class Secured:
-    """An account with an authenticator app, and the device that set it up."""
-
-    email: str
-    login: Login
-    app: Authenticator
-    recovery_codes: list[str]
-
-
-async def secure(api: Api) -> Secured:
-    """A new account with an authenticator app."""
-    email = await api.register()
-    login = await api.login(email)
-    setup = (await login.call("POST", "/2fa/setup", {})).data
-    app = Authenticator(setup["secret"])
-    enabled = await login.call("POST", "/2fa/enable", {"code": await app.code()})
-    assert enabled.status == 200, enabled.body
-    return Secured(email, login, app, enabled.data["recoveryCodes"])
 
 
 @pytest.fixture
@@ -79,7 +58,7 @@ async def test_set_up_it_is_shown_and_its_secrets_are_not(secured: Secured) -> N
     assert len(set(secured.recovery_codes)) == 10
 
 
-async def test_turned_on_it_ends_the_other_devices(api: Api, email: str) -> None:
+async def test_asvs_7_4_3_turned_on_it_ends_the_other_devices(api: Api, email: str) -> None:
     one, other = await api.login(email), await api.login(email)
     app = Authenticator((await one.call("POST", "/2fa/setup", {})).data["secret"])
     assert (await one.call("POST", "/2fa/enable", {"code": await app.code()})).status == 200
@@ -221,6 +200,7 @@ async def test_asvs_6_5_1_the_same_code_at_two_nodes_at_once_lets_one_in(
         {"mfaToken": "x", "credential": "x"},
         {"mfaToken": "x", "code": "123456", "password": "x"},
         {"mfaToken": "x\0", "code": "123456"},
+        {"mfaToken": "x", "code": "123456", "time": 1_700_000_000},
     ],
 )
 async def test_an_answer_of_wrong_form_is_refused_as_invalid(api: Api, body: Any) -> None:
