@@ -9,6 +9,7 @@ from auth.approvals import ApprovalFactor, Approvals
 from auth.audit import AuditLog
 from auth.clock import utc_now
 from auth.devices import Devices
+from auth.email_change import EmailChange
 from auth.jobs import Jobs
 from auth.keys import KeyRing
 from auth.locations import Locations
@@ -16,6 +17,8 @@ from auth.login import Login
 from auth.mail.mailer import Mailer
 from auth.mail.templates import MailTemplates
 from auth.metrics import Metrics
+from auth.password_change import PasswordChange
+from auth.password_reset import PasswordReset
 from auth.passwords import Passwords
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
@@ -119,6 +122,17 @@ class Operations:
         self.two_factor = self._make_two_factor()
         self.registration = self._make_registration()
         self.login = self._make_login()
+        self.password_change = self._make_password_change()
+        self.password_reset = self._make_password_reset()
+        self.email_change = EmailChange(
+            users=stores.users,
+            tokens=stores.one_time_tokens,
+            step_up=self.step_up,
+            mailer=self._mailer,
+            limits=limits,
+            audit=self._audit,
+            clock=utc_now,
+        )
         self.approvals = self._make_approvals(live)
         self.not_me = NotMe(
             sessions=self.sessions, tokens=stores.one_time_tokens, audit=self._audit, clock=utc_now
@@ -237,6 +251,30 @@ class Operations:
             audit=self._audit,
             clock=utc_now,
             require_verified_email=self._settings.accounts.require_verified_email,
+        )
+
+    def _make_password_change(self) -> PasswordChange:
+        return PasswordChange(
+            users=self._stores.users,
+            passwords=self._passwords,
+            sessions=self.sessions,
+            step_up=self.step_up,
+            notice=self._mailer,
+            limits=self._limits,
+            audit=self._audit,
+            clock=utc_now,
+        )
+
+    def _make_password_reset(self) -> PasswordReset:
+        return PasswordReset(
+            users=self._stores.users,
+            tokens=self._stores.one_time_tokens,
+            passwords=self._passwords,
+            sessions=self.sessions,
+            mailer=self._mailer,
+            limits=self._limits,
+            audit=self._audit,
+            clock=utc_now,
         )
 
     def _make_login(self) -> Login:

@@ -118,7 +118,7 @@ class Registration:
         if user.email_verified_at is None:
             await self._mail_link(user, registration, now)
         else:
-            await self._pretend_token(now)
+            await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
             await self._mailer.already_registered(user, requested_at=now, ip=client.ip)
 
     async def verify_email(self, token: str, client: Client) -> User:
@@ -158,8 +158,8 @@ class Registration:
         if not await self._may_mail(address):
             return
         if user is None or user.email_verified_at is not None:
-            await self._pretend_token(now)
-            await self._pretend_token(now)
+            for _ in ("the token", "the mail"):
+                await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
             return
         await self._mail_link(user, registration_to_resend(user, registrations, ip=client.ip), now)
 
@@ -219,18 +219,6 @@ class Registration:
         )
         await self._mailer.verify_address(
             user, token=secret, requested_at=now, ip=registration["ip"], valid_for=LINK_LIFE
-        )
-
-    async def _pretend_token(self, now: datetime) -> None:
-        """Take the time that issuing a token takes."""
-        await self._tokens.issue(
-            Purpose.NOTHING,
-            user_id="",
-            email_key="",
-            now=now,
-            expires_at=now,
-            remove_at=now + PRETENCE_LIFE,
-            data={},
         )
 
     async def _may_mail(self, address: EmailAddress) -> bool:

@@ -365,11 +365,15 @@ class Sessions:
         return await self._tell_ended([ended], client, now, wait=True)
 
     async def revoke_others(self, principal: Principal, *, client: Client) -> Revoked:
+        """End every session of the user but the principal's own, because they ask for it."""
+        return await self.end_others(principal, reason=RevocationReason.REVOKED_OTHERS, client=client)
+
+    async def end_others(self, principal: Principal, *, reason: RevocationReason, client: Client) -> Revoked:
         """End every session of the user but the principal's own."""
         return await self._revoke_all(
             principal.user_id,
             keep=principal.session_id,
-            reason=RevocationReason.REVOKED_OTHERS,
+            reason=reason,
             by=Actor("user", principal.session_id),
             client=client,
         )

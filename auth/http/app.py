@@ -12,11 +12,13 @@ from auth.admission import Admission
 from auth.alerts import NotMe
 from auth.approvals import Approvals
 from auth.clock import Clock
+from auth.email_change import EmailChange
 from auth.http import documentation, openapi
 from auth.http.account_routes import AccountRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
 from auth.http.body import MAX_BODY_BYTES
+from auth.http.credential_routes import CredentialRoutes
 from auth.http.identity import CookiePolicy, Identity
 from auth.http.middleware import limit, observe, refuse, secure
 from auth.http.pages import ASSETS, Outbox, OutboxPages, Pages, VerificationPage, page
@@ -29,6 +31,8 @@ from auth.http.token_routes import TokenRoutes
 from auth.http.two_factor_routes import TwoFactorRoutes
 from auth.login import Login
 from auth.metrics import Metrics
+from auth.password_change import PasswordChange
+from auth.password_reset import PasswordReset
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
 from auth.registration import Registration
@@ -56,6 +60,9 @@ class HttpDependencies:
     clock: Clock
     registration: Registration
     login: Login
+    password_change: PasswordChange
+    password_reset: PasswordReset
+    email_change: EmailChange
     admission: Admission
     step_up: StepUp
     two_factor: TwoFactor
@@ -97,6 +104,7 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
     identity = Identity(deps.sessions, deps.limits, policy, deps.clock)
     groups: Sequence[object] = (
         AccountRoutes(deps.registration, deps.profile),
+        CredentialRoutes(deps.password_change, deps.password_reset, deps.email_change),
         TokenRoutes(deps.login, deps.sessions, identity),
         SecondFactorRoutes(deps.admission, deps.step_up, identity),
         TwoFactorRoutes(deps.two_factor),

@@ -33,6 +33,42 @@ class Mailer:
             self._templates.already_registered(user.email, requested_at=requested_at, ip=ip)
         )
 
+    async def reset_password(
+        self, user: User, *, token: str, requested_at: datetime, ip: str, valid_for: timedelta
+    ) -> None:
+        """Mail the link that sets a new password."""
+        await self._jobs.enqueue_mail(
+            self._templates.reset_password(
+                user.email, token=token, requested_at=requested_at, ip=ip, valid_for=valid_for
+            )
+        )
+
+    async def password_changed(self, user: User, *, at: datetime, ip: str) -> None:
+        """Tell the user that their password was changed."""
+        await self._jobs.enqueue_mail(self._templates.password_changed(user.email, at=at, ip=ip))
+
+    async def confirm_new_address(
+        self, to: str, *, token: str, requested_at: datetime, valid_for: timedelta
+    ) -> None:
+        """Mail the new address of an account its link."""
+        await self._jobs.enqueue_mail(
+            self._templates.confirm_new_address(to, token=token, requested_at=requested_at, valid_for=valid_for)
+        )
+
+    async def confirm_old_address(
+        self, user: User, *, token: str, requested_at: datetime, ip: str, valid_for: timedelta
+    ) -> None:
+        """Mail the old address of an account its link."""
+        await self._jobs.enqueue_mail(
+            self._templates.confirm_old_address(
+                user.email, token=token, requested_at=requested_at, ip=ip, valid_for=valid_for
+            )
+        )
+
+    async def email_changed(self, to: str, *, at: datetime, ip: str) -> None:
+        """Tell an address that it is no longer its account's."""
+        await self._jobs.enqueue_mail(self._templates.email_changed(to, at=at, ip=ip))
+
     async def new_login(
         self, user: User, *, session: Session, news: tuple[str, ...], token: str, valid_for: timedelta
     ) -> None:

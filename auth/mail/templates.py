@@ -21,6 +21,11 @@ FOLDER = Path(__file__).parent / "templates"
 SUBJECTS = {
     "verify_address": "Confirm your e-mail address",
     "already_registered": "You already have an account",
+    "reset_password": "Set a new password",
+    "password_changed": "Your password was changed",
+    "confirm_new_address": "Confirm your new e-mail address",
+    "confirm_old_address": "Your account is to move to another address",
+    "email_changed": "Your e-mail address was changed",
     "new_login": "New login to your account",
     "login_denied": "A login to your account was denied",
     "approval_changed": "How your logins can be approved was changed",
@@ -73,6 +78,54 @@ class MailTemplates:
             link=f"{self._public_url}/",
             requested_at=readable(requested_at),
             origin=self._origin(ip),
+        )
+
+    def reset_password(
+        self, to: str, *, token: str, requested_at: datetime, ip: str, valid_for: timedelta
+    ) -> Mail:
+        """The link that sets a new password."""
+        return self._compose(
+            "reset_password",
+            to,
+            link=f"{self._public_url}/?reset={quote(token, safe='')}",
+            requested_at=readable(requested_at),
+            origin=self._origin(ip),
+            minutes=round(valid_for / timedelta(minutes=1)),
+        )
+
+    def password_changed(self, to: str, *, at: datetime, ip: str) -> Mail:
+        """What the owner of an account hears when its password was changed."""
+        return self._compose(
+            "password_changed", to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip)
+        )
+
+    def confirm_new_address(self, to: str, *, token: str, requested_at: datetime, valid_for: timedelta) -> Mail:
+        """The link in the new mailbox of an account that is to move. It says nothing of the account."""
+        return self._compose(
+            "confirm_new_address",
+            to,
+            link=f"{self._public_url}/?email={quote(token, safe='')}",
+            requested_at=readable(requested_at),
+            minutes=round(valid_for / timedelta(minutes=1)),
+        )
+
+    def confirm_old_address(
+        self, to: str, *, token: str, requested_at: datetime, ip: str, valid_for: timedelta
+    ) -> Mail:
+        """The link in the old mailbox of an account that is to move."""
+        return self._compose(
+            "confirm_old_address",
+            to,
+            link=f"{self._public_url}/?email={quote(token, safe='')}",
+            requested_at=readable(requested_at),
+            origin=self._origin(ip),
+            minutes=round(valid_for / timedelta(minutes=1)),
+        )
+
+    def email_changed(self, to: str, *, at: datetime, ip: str) -> Mail:
+        """What an address hears that is no longer its account's."""
+        return self._compose(
+            "email_changed", to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip)
         )
 
     def refresh_reused(self, to: str, *, session: Session, at: datetime) -> Mail:

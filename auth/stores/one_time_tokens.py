@@ -25,6 +25,8 @@ class Purpose(StrEnum):
 
     VERIFY_EMAIL = "verify_email"
     NOT_ME = "not_me"
+    RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose
+    CHANGE_EMAIL = "change_email"
     NOTHING = "nothing"
 
 
@@ -81,6 +83,20 @@ class OneTimeTokens:
         )
         return secret
 
+    async def pretend(self, *, now: datetime, remove_at: datetime) -> None:
+        """Take the time that issuing a token takes; what it writes is good for nothing."""
+        await self.issue(
+            Purpose.NOTHING, user_id="", email_key="", now=now, expires_at=now, remove_at=remove_at, data={}
+        )
+
+    @outage_is_unavailable
+    async def find(self, secret: str, purpose: Purpose, *, now: datetime) -> OneTimeToken | None:
+        """The token while nobody has used it up; changes nothing."""
+        if _TOKEN.fullmatch(secret) is None:
+            return None
+        document = await self._tokens.find_one(_good(secret, purpose, now) | {"consumedAt": None})
+        return _token(document, fresh=False) if document else None
+
     @outage_is_unavailable
     async def consume(self, secret: str, purpose: Purpose, *, now: datetime) -> OneTimeToken | None:
         """Use the token up; None when it is unknown, expired, or for another purpose.
@@ -91,7 +107,7 @@ class OneTimeTokens:
         """
         if _TOKEN.fullmatch(secret) is None:
             return None
-        good = {"_id": secret_digest(secret), "purpose": purpose.value, "expiresAt": {"$gt": now}}
+        good = _good(secret, purpose, now)
         document = await self._tokens.find_one_and_update(
             good | {"consumedAt": None},
             {"$set": {"consumedAt": now}},
@@ -118,6 +134,10 @@ class OneTimeTokens:
         kept = {f"data.{name}": value for name, value in keep_where.items()}
         done = await self._tokens.delete_many({"userId": user_id, "purpose": purpose.value, "$nor": [kept]})
         return int(done.deleted_count)
+
+
+def _good(secret: str, purpose: Purpose, now: datetime) -> Document:
+    return {"_id": secret_digest(secret), "purpose": purpose.value, "expiresAt": {"$gt": now}}
 
 
 def secret_digest(secret: str) -> bytes:

@@ -1,7 +1,8 @@
 """Users: one document per account, identified by the key of its address."""
 
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pymongo import ReturnDocument
@@ -32,6 +33,16 @@ class Verified:
     user: User
     newly: bool
     sessions_to_end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmailConfirmed:
+    """A user whose change of address got a confirmation; `newly`: it was made by this very call."""
+
+    user: User
+    is_made: bool
+    newly: bool = False
+    old_email: str = ""
 
 
 class Users:
@@ -167,6 +178,73 @@ class Users:
         return bool(done.matched_count)
 
     @outage_is_unavailable
+    async def replace_password(
+        self, user_id: str, *, old_hash: str | None, new_hash: str, now: datetime, verifies: str | None = None
+    ) -> User | None:
+        """Put a new password in force, unless the one in force is no longer that of `old_hash`: then None.
+
+        `verifies`: the key of an address that whoever asks has proved to be theirs; the account must still have
+        it, and it counts as verified from then on.
+        """
+        found: Document = {"_id": user_id, "passwordHash": old_hash}
+        change: Document = {"passwordHash": {"$literal": new_hash}, "passwordChangedAt": now}
+        if verifies is not None:
+            found["emailKey"] = verifies
+            change["emailVerifiedAt"] = {"$ifNull": ["$emailVerifiedAt", now]}
+        after = await self._users.find_one_and_update(
+            found, [{"$set": change}], return_document=ReturnDocument.AFTER
+        )
+        return _user(after)
+
+    @outage_is_unavailable
+    async def begin_email_change(self, user_id: str, *, email: str, now: datetime, expires_at: datetime) -> str:
+        """Note that the account is to move to `email`, in place of any earlier such wish; the change's id."""
+        change_id = secrets.token_hex(8)
+        change = {"id": change_id, "email": email, "expiresAt": expires_at, "old": False, "new": False}
+        await self._users.update_one({"_id": user_id}, {"$set": {"emailChange": change | {"askedAt": now}}})
+        return change_id
+
+    @outage_is_unavailable
+    async def confirm_email_change(
+        self, user_id: str, *, change_id: str, new: bool, now: datetime
+    ) -> EmailConfirmed | None:
+        """Note the confirmation of one mailbox (`new`: the new one), and make the change with the second.
+
+        None when the change is over or was replaced by another. Guarantee: whatever races, the change is made
+        once, and `newly` is true for one caller; one that was cut off in between is made up for by another
+        confirmation. Raises `EmailTaken` when somebody else has the address by now.
+        """
+        waiting = {"_id": user_id, "emailChange.id": change_id, "emailChange.expiresAt": {"$gt": now}}
+        side = "emailChange.new" if new else "emailChange.old"
+        noted = await self._users.find_one_and_update(
+            waiting, {"$set": {side: True}}, return_document=ReturnDocument.AFTER
+        )
+        if noted is None:
+            made = await self._users.find_one({"_id": user_id, "emailChangedBy": change_id})
+            return None if made is None else EmailConfirmed(_known(made), is_made=True)
+        if not (noted["emailChange"]["old"] and noted["emailChange"]["new"]):
+            return EmailConfirmed(_known(noted), is_made=False)
+        email = noted["emailChange"]["email"]
+        fields = {
+            "email": email,
+            "emailKey": email.casefold(),
+            "emailVerifiedAt": now,
+            "emailChangedBy": change_id,
+        }
+        try:
+            after = await self._users.find_one_and_update(
+                waiting | {"emailChange.old": True, "emailChange.new": True},
+                {"$set": fields, "$unset": {"emailChange": ""}},
+                return_document=ReturnDocument.AFTER,
+            )
+        except DuplicateKeyError:
+            raise EmailTaken from None
+        if after is None:
+            # Another caller made it in between.
+            return EmailConfirmed(replace(_known(noted), email=email), is_made=True)
+        return EmailConfirmed(_known(after), is_made=True, newly=True, old_email=noted["email"])
+
+    @outage_is_unavailable
     async def update_profile(self, user_id: str, changes: Mapping[str, str | None]) -> User | None:
         """Set `name` and `username` as far as `changes` names them, in one update; the user as it is then.
 
@@ -207,9 +285,13 @@ def _taken(error: DuplicateKeyError) -> EmailTaken | UsernameTaken:
 
 
 def _verified(document: Document, *, newly: bool) -> Verified:
+    return Verified(_known(document), newly, document["sessionsToEnd"])
+
+
+def _known(document: Document) -> User:
     user = _user(document)
     assert user is not None
-    return Verified(user, newly, document["sessionsToEnd"])
+    return user
 
 
 def _user(document: Document | None) -> User | None:

@@ -19,6 +19,7 @@ from auth.http import openapi
 from auth.http.account_routes import AccountRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
+from auth.http.credential_routes import CredentialRoutes
 from auth.http.routing import endpoints_of
 from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.session_routes import SessionRoutes
@@ -31,6 +32,7 @@ ABSENT: Any = None
 # In the order in which auth/http/app.py adds them.
 ROUTES = (
     AccountRoutes(ABSENT, ABSENT),
+    CredentialRoutes(ABSENT, ABSENT, ABSENT),
     TokenRoutes(ABSENT, ABSENT, ABSENT),
     SecondFactorRoutes(ABSENT, ABSENT, ABSENT),
     TwoFactorRoutes(ABSENT),
@@ -55,10 +57,13 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/resend-verification",
     "/api/auth/me",
     "/api/auth/login",
+    "/api/auth/password/forgot",
+    "/api/auth/password/change",
+    "/api/auth/email/change",
 }
 
 # A password is hashed for each of these, as slowly as it should be.
-SLOW = {"/api/auth/register", "/api/auth/login", "/api/auth/step-up"}
+SLOW = {"/api/auth/register", "/api/auth/login", "/api/auth/step-up", "/api/auth/password/change"}
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from auth.http import documentation, openapi
 from auth.http.account_routes import AccountRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
+from auth.http.credential_routes import CredentialRoutes
 from auth.http.routing import endpoints_of
 from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.session_routes import SessionRoutes
@@ -24,6 +25,7 @@ from realtime.messages import CLIENT_EVENTS, SERVER_EVENTS
 DATA = Path(__file__).parent.parent / "data"
 ROUTES = (
     AccountRoutes(*[None] * 2),  # type: ignore[arg-type]
+    CredentialRoutes(*[None] * 3),  # type: ignore[arg-type]
     TokenRoutes(*[None] * 3),  # type: ignore[arg-type]
     SecondFactorRoutes(*[None] * 3),  # type: ignore[arg-type]
     TwoFactorRoutes(None),  # type: ignore[arg-type]
