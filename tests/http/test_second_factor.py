@@ -1,12 +1,15 @@
 """Second factors over HTTP on a real node: set one up, log in with it in every delivery, step up."""
 
 import asyncio
+import json
+import time
+from email.utils import formatdate
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from pymongo import MongoClient
-from support.authenticator import Authenticator
+from support.authenticator import STEP, Authenticator, code_at
 from support.clients import ORIGIN, PASSWORD, Answer, Api, Login
 from support.secured import Secured, secure
 
@@ -171,6 +174,16 @@ class TestLoginByTwoFactors:
             assert (await finish(browser, pending["mfaToken"], code="000000")).code == "invalid_code"
         answer = await finish(browser, pending["mfaToken"], code=await secured.app.code())
         assert (answer.status, answer.code) == (401, "invalid_token")
+
+
+async def test_asvs_6_5_8_no_client_says_what_time_it_is(send: Any, secured: Secured) -> None:
+    """A code of an hour from now, as a phone that was out of its owner's sight can show it, is none yet."""
+    then = int(time.time()) + 3600
+    token = await secured.begin()
+    body = json.dumps({"mfaToken": token, "code": code_at(secured.app.secret, then // STEP)})
+    headers = {"Content-Type": "application/json", "Date": formatdate(then, usegmt=True)}
+    answer = await send("POST", "/api/auth/2fa/verify", body, headers)
+    assert (answer.status, answer.code) == (401, "invalid_code")
 
 
 async def test_asvs_6_5_1_the_same_code_at_two_nodes_at_once_lets_one_in(
