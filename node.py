@@ -12,6 +12,7 @@ from auth.clock import utc_now
 from auth.errors import Unavailable
 from auth.http.app import HttpDependencies, create_app
 from auth.http.doorman import Doorman
+from auth.http.outgoing import OutgoingHttp
 from auth.jobs import Jobs
 from auth.keys import KeyRing
 from auth.mail.senders import make_sender
@@ -55,6 +56,7 @@ class Node:
             metrics=self.metrics,
         )
         self.jobs = make_jobs(settings, self.stores, redis_url, self.metrics)
+        self.web = OutgoingHttp()
         self.operations = Operations(
             settings,
             self.stores,
@@ -63,6 +65,7 @@ class Node:
             limits=self.limits,
             jobs=self.jobs,
             live=self.live,
+            web=self.web,
             metrics=self.metrics,
         )
         self.app = create_app(self._http_dependencies(root))
@@ -93,6 +96,9 @@ class Node:
             admission=operations.admission,
             step_up=operations.step_up,
             two_factor=operations.two_factor,
+            provider_flows=operations.provider_flows,
+            provider_login=operations.provider_login,
+            linked_identities=operations.linked_identities,
             profile=operations.profile,
             sessions=operations.sessions,
             approvals=operations.approvals,
@@ -118,6 +124,7 @@ class Node:
         await self.live.close()
         await self.jobs.stop()
         await self.keys.close()
+        await self.web.close()
         await self.limits.close()
         await self.link.close()
         await self.stores.mongo.close()

@@ -12,15 +12,20 @@ from auth.devices import Devices
 from auth.email_change import EmailChange
 from auth.jobs import Jobs
 from auth.keys import KeyRing
+from auth.linked_identities import LinkedIdentities, ProviderWay
 from auth.locations import Locations
 from auth.login import Login
 from auth.mail.mailer import Mailer
 from auth.mail.templates import MailTemplates
 from auth.metrics import Metrics
+from auth.oauth.flows import ProviderFlows
+from auth.oauth.provider import Web
+from auth.oauth.providers import make_providers
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
 from auth.passwords import Passwords
 from auth.profile import Profile
+from auth.provider_login import ProviderLogin
 from auth.rate_limits import RateLimits
 from auth.recovery_codes import RecoveryCodeFactor
 from auth.registration import Registration
@@ -35,6 +40,7 @@ from auth.stores.approvals import Approvals as ApprovalStore
 from auth.stores.audit_events import AuditEvents
 from auth.stores.challenges import Challenges
 from auth.stores.factor_secrets import FactorSecrets
+from auth.stores.identities import Identities
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import Outbox
@@ -44,6 +50,7 @@ from auth.stores.users import Users
 from auth.tokens import AccessTokens, RefreshTokens
 from auth.totp import TotpFactor
 from auth.two_factor import TwoFactor
+from auth.ways_in import PasswordWay, WaysIn
 from realtime.live import Live
 
 
@@ -58,6 +65,7 @@ class Stores:
         self.challenges = Challenges(database)
         self.factor_secrets = FactorSecrets(database)
         self.approvals = ApprovalStore(database)
+        self.identities = Identities(database)
         self.audit_events = AuditEvents(database)
         self.outbox = Outbox(database, keep_content=settings.dev_outbox)
         self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))
@@ -71,6 +79,7 @@ class Stores:
             self.challenges,
             self.factor_secrets,
             self.approvals,
+            self.identities,
             self.audit_events,
             self.outbox,
             self.sessions,
@@ -92,6 +101,7 @@ class Operations:
         limits: RateLimits,
         jobs: Jobs,
         live: Live,
+        web: Web,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
@@ -137,6 +147,9 @@ class Operations:
         self.not_me = NotMe(
             sessions=self.sessions, tokens=stores.one_time_tokens, audit=self._audit, clock=utc_now
         )
+        self.provider_flows = self._make_provider_flows(web)
+        self.provider_login = self._make_provider_login()
+        self.linked_identities = self._make_linked_identities()
         self.profile = Profile(users=stores.users)
 
     def close(self) -> None:
@@ -285,6 +298,42 @@ class Operations:
             limits=self._limits,
             audit=self._audit,
             metrics=self._metrics,
+            clock=utc_now,
+        )
+
+    def _make_provider_flows(self, web: Web) -> ProviderFlows:
+        return ProviderFlows(
+            make_providers(self._settings.providers, web=web, clock=utc_now),
+            challenges=self._stores.challenges,
+            redirect_base=f"{self._settings.public_url}/api/auth",
+            clock=utc_now,
+        )
+
+    def _make_provider_login(self) -> ProviderLogin:
+        return ProviderLogin(
+            users=self._stores.users,
+            identities=self._stores.identities,
+            registration=self.registration,
+            admission=self.admission,
+            limits=self._limits,
+            audit=self._audit,
+            metrics=self._metrics,
+            clock=utc_now,
+            require_verified_email=self._settings.accounts.require_verified_email,
+        )
+
+    def _make_linked_identities(self) -> LinkedIdentities:
+        issuers = [provider.issuer for provider in self._settings.providers]
+        return LinkedIdentities(
+            identities=self._stores.identities,
+            users=self._stores.users,
+            sessions=self._stores.sessions,
+            flows=self.provider_flows,
+            ways_in=WaysIn([PasswordWay(), ProviderWay(self._stores.identities, issuers)]),
+            step_up=self.step_up,
+            notice=self._mailer,
+            limits=self._limits,
+            audit=self._audit,
             clock=utc_now,
         )
 

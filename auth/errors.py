@@ -143,6 +143,20 @@ class AccountLocked(AuthError):
     default_message = "This account is locked. Ask whoever runs this service."
 
 
+class ProviderDenied(AuthError):
+    """The person said no at the provider, or the provider would not let them (RFC 6749, section 4.1.2.1)."""
+
+    code, status = "access_denied", 403
+    default_message = "The provider did not let you in, or you turned back."
+
+
+class ProviderFailed(AuthError):
+    """The provider's answer cannot be believed. What is wrong with it is for the log."""
+
+    code, status = "provider_failed", 502
+    default_message = "The provider's answer makes no sense. Try again, or log in another way."
+
+
 class Conflict(AuthError):
     code, status = "conflict", 409
     default_message = "This is in use already."

@@ -41,6 +41,7 @@ LimitName = Literal[
     "approval_denied",
     "register",
     "mail",
+    "provider",
     "refresh",
     "api",
     "socket_connects",

@@ -113,7 +113,7 @@ class Registration:
             client=client,
             now=now,
         )
-        if not await self._may_mail(address):
+        if not await self._may_mail(address.key):
             return
         if user.email_verified_at is None:
             await self._mail_link(user, registration, now)
@@ -155,13 +155,36 @@ class Registration:
         now = self._clock()
         user = await self._users.by_email(address.key)
         registrations = await self._tokens.of_user(user.user_id if user else "", Purpose.VERIFY_EMAIL)
-        if not await self._may_mail(address):
+        if not await self._may_mail(address.key):
             return
         if user is None or user.email_verified_at is not None:
             for _ in ("the token", "the mail"):
                 await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
             return
         await self._mail_link(user, registration_to_resend(user, registrations, ip=client.ip), now)
+
+    async def confirm_address(self, user: User, registration_id: str, client: Client) -> None:
+        """Mail the link for an account that was made without a password, in another way than `register`.
+
+        `registration_id` is what `Users.was_verified_by` will know the link by. Raises `Unavailable`.
+        """
+        now = self._clock()
+        registration = {
+            "registrationId": registration_id,
+            "passwordHash": None,
+            "name": user.name,
+            "username": None,
+            "ip": client.ip,
+        }
+        if await self._may_mail(user.email.casefold()):
+            await self._mail_link(user, registration, now)
+
+    async def tell_of_another_try(self, user: User, client: Client) -> None:
+        """Tell the owner of an account that somebody tried to make one of its address, in about the same time."""
+        if await self._may_mail(user.email.casefold()):
+            now = self._clock()
+            await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
+            await self._mailer.already_registered(user, requested_at=now, ip=client.ip)
 
     async def _account(
         self, address: EmailAddress, registration: Mapping[str, str | None], now: datetime
@@ -221,10 +244,10 @@ class Registration:
             user, token=secret, requested_at=now, ip=registration["ip"], valid_for=LINK_LIFE
         )
 
-    async def _may_mail(self, address: EmailAddress) -> bool:
+    async def _may_mail(self, key: str) -> bool:
         """Whether the address was not mailed too often. Said to nobody: others would learn of it."""
         try:
-            await self._limits.hit("mail", address.key)
+            await self._limits.hit("mail", key)
         except RateLimited:
             return False
         return True

@@ -9,26 +9,18 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 import limits
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-PREFIX = "VIGIL_"
+from auth.oauth.settings import ProviderConfig, read_providers
+from auth.section import Section, WebUrl, read_section, split_web_url
+from auth.section import SettingsError as SettingsError
+from auth.section import is_loopback as is_loopback
+
 MIN_SECRET_BYTES = 32
-
-
-class SettingsError(ValueError):
-    """A setting is wrong; the message is one line for the operator."""
 
 
 def _comma_list(value: object) -> object:
@@ -44,28 +36,11 @@ def _switch(value: object) -> object:
     return value
 
 
-def _split_web_url(value: str) -> SplitResult | None:
-    """The parts of an http or https URL that names a host and nothing odd; None for anything else."""
-    try:
-        parts = urlsplit(value)
-        odd = parts.query or parts.fragment or "@" in parts.netloc or any(part.isspace() for part in value)
-        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if good and not odd else None
-
-
 def _origin(value: str) -> str:
-    parts = _split_web_url(value)
+    parts = split_web_url(value)
     if parts is None or parts.path not in {"", "/"}:
         raise ValueError(f"{value!r} is not an origin such as https://example.org")
     return _origin_of(value)
-
-
-def _web_url(value: str) -> str:
-    if _split_web_url(value) is None:
-        raise ValueError("must be a URL such as https://example.org")
-    return value
 
 
 def _service_url(*schemes: str) -> AfterValidator:
@@ -100,17 +75,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Switch = Annotated[bool, BeforeValidator(_switch)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_comma_list)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_comma_list)]
-WebUrl = Annotated[str, AfterValidator(_web_url)]
 MongoUrl = Annotated[SecretStr, _service_url("mongodb", "mongodb+srv")]
 RedisUrl = Annotated[SecretStr, _service_url("redis", "rediss", "unix"), AfterValidator(_has_good_port)]
 Rate = Annotated[str, AfterValidator(_rate)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
-
-
-class Section(BaseModel):
-    """One concern's settings. A field `x` is read from `VIGIL_X`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ServerSettings(Section):
@@ -234,6 +202,7 @@ class LimitSettings(Section):
     )
     limit_register: Rate = Field("200/hour", description="Registrations and mail requests per address.")
     limit_mail: Rate = Field("5/hour", description="Mails per account that anybody can ask for.")
+    limit_provider: Rate = Field("100/5 minutes", description="Ways to a provider begun per address.")
     limit_refresh: Rate = Field("300/minute", description="Refreshes per address.")
     limit_api: Rate = Field("1200/minute", description="All API requests per address.")
     limit_socket_connects: Rate = Field("300/minute", description="Socket handshakes per address.")
@@ -256,6 +225,7 @@ class Settings:
     tokens: TokenSettings
     live: LiveSettings
     accounts: AccountSettings
+    providers: tuple[ProviderConfig, ...]
     limits: LimitSettings
     log: LogSettings
 
@@ -266,13 +236,14 @@ class Settings:
         Raises `SettingsError` naming the first wrong variable.
         """
         sections = {
-            "server": _read(ServerSettings, environ),
-            "stores": _read(StoreSettings, environ),
-            "tokens": _read(TokenSettings, environ),
-            "live": _read(LiveSettings, environ),
-            "accounts": _read(AccountSettings, environ),
-            "limits": _read(LimitSettings, environ),
-            "log": _read(LogSettings, environ),
+            "server": read_section(ServerSettings, environ),
+            "stores": read_section(StoreSettings, environ),
+            "tokens": read_section(TokenSettings, environ),
+            "live": read_section(LiveSettings, environ),
+            "accounts": read_section(AccountSettings, environ),
+            "providers": read_providers(environ),
+            "limits": read_section(LimitSettings, environ),
+            "log": read_section(LogSettings, environ),
         }
         settings = cls(**sections)  # type: ignore[arg-type] # one reader makes them all
         settings._check()
@@ -318,16 +289,8 @@ class Settings:
             raise SettingsError(
                 "VIGIL_DEV_OUTBOX=on is refused: VIGIL_HOST is not a loopback address; give VIGIL_SMTP_URL"
             )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        for provider in self.providers:
+            provider.check_transport(public_url=self.public_url)
 
 
 def _origin_of(url: str) -> str:
@@ -335,20 +298,3 @@ def _origin_of(url: str) -> str:
     parts = urlsplit(url)
     own_port = {"http": ":80", "https": ":443"}[parts.scheme]
     return f"{parts.scheme}://{parts.netloc.removesuffix(own_port)}".lower()
-
-
-def _read(section: type[Section], environ: Mapping[str, str]) -> Section:
-    values: dict[str, Any] = {}
-    for field in section.model_fields:
-        raw = environ.get(PREFIX + field.upper())
-        if raw is None:
-            continue
-        if raw == "" and field != "application":
-            continue
-        values[field] = raw if raw != "" else None
-    try:
-        return section.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else section.__name__
-        raise SettingsError(f"{name} is wrong: {first['msg'].removeprefix('Value error, ')}") from None

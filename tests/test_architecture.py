@@ -41,11 +41,24 @@ OPERATIONS = (
     "auth.jobs",
     "auth.keys",
     "auth.locations",
+    "auth.linked_identities",
     "auth.login",
     "auth.password_change",
     "auth.password_reset",
+    "auth.oauth.claims",
+    "auth.oauth.exchange",
+    "auth.oauth.flow",
+    "auth.oauth.flows",
+    "auth.oauth.github",
+    "auth.oauth.id_tokens",
+    "auth.oauth.kept",
+    "auth.oauth.openid",
+    "auth.oauth.provider",
+    "auth.oauth.providers",
+    "auth.oauth.settings",
     "auth.passwords",
     "auth.profile",
+    "auth.provider_login",
     "auth.rate_limits",
     "auth.recovery_codes",
     "auth.registration",
@@ -55,6 +68,7 @@ OPERATIONS = (
     "auth.tokens",
     "auth.totp",
     "auth.two_factor",
+    "auth.ways_in",
 )
 
 
@@ -156,6 +170,20 @@ def test_the_heart_needs_only_the_standard_library_and_itself(name: str) -> None
 
 def test_operations_know_no_transport_and_no_driver() -> None:
     assert forbidden(named(*OPERATIONS), TRANSPORTS | MONGO_DRIVERS) == []
+
+
+def test_what_judges_a_provider_asks_nobody_itself() -> None:
+    """What goes out goes through one client, with its limits of time and size: auth/http/outgoing.py."""
+    asking = {"aiohttp", "httpx", "requests", "urllib3", "urllib.request", "http.client", "socket"}
+    others = [module for module in of("auth") if module.name != "auth.http.outgoing"]
+    clients = [
+        f"{module.file}:{node.lineno}"
+        for module in others
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute) and node.attr in {"ClientSession", "PyJWKClient"}
+    ]
+    assert clients == []
+    assert forbidden(of("auth.oauth"), asking) == []
 
 
 def test_only_the_queue_the_limits_and_the_pipe_speak_to_redis_in_auth() -> None:

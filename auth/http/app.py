@@ -22,6 +22,8 @@ from auth.http.credential_routes import CredentialRoutes
 from auth.http.identity import CookiePolicy, Identity
 from auth.http.middleware import limit, observe, refuse, secure
 from auth.http.pages import ASSETS, Outbox, OutboxPages, Pages, VerificationPage, page
+from auth.http.provider_pages import ProviderPages
+from auth.http.provider_routes import ProviderRoutes
 from auth.http.routing import API, Endpoint, endpoints_of, handler_of
 from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.service_routes import Readiness, ServiceRoutes
@@ -29,11 +31,14 @@ from auth.http.session_routes import SessionRoutes
 from auth.http.static import Files
 from auth.http.token_routes import TokenRoutes
 from auth.http.two_factor_routes import TwoFactorRoutes
+from auth.linked_identities import LinkedIdentities
 from auth.login import Login
 from auth.metrics import Metrics
+from auth.oauth.flows import ProviderFlows
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
 from auth.profile import Profile
+from auth.provider_login import ProviderLogin
 from auth.rate_limits import RateLimits
 from auth.registration import Registration
 from auth.sessions import Sessions
@@ -66,6 +71,9 @@ class HttpDependencies:
     admission: Admission
     step_up: StepUp
     two_factor: TwoFactor
+    provider_flows: ProviderFlows
+    provider_login: ProviderLogin
+    linked_identities: LinkedIdentities
     profile: Profile
     sessions: Sessions
     approvals: Approvals
@@ -108,6 +116,7 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
         TokenRoutes(deps.login, deps.sessions, identity),
         SecondFactorRoutes(deps.admission, deps.step_up, identity),
         TwoFactorRoutes(deps.two_factor),
+        ProviderRoutes(deps.provider_flows, deps.linked_identities),
         SessionRoutes(deps.sessions),
         ApprovalRoutes(deps.approvals),
         AlertRoutes(deps.not_me),
@@ -119,7 +128,20 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
             for path in row.paths:
                 app.router.add_route(row.method, path, handler)
             rows.append(row)
+    _add_provider_pages(app, deps, identity)
     return rows
+
+
+def _add_provider_pages(app: web.Application, deps: HttpDependencies, identity: Identity) -> None:
+    visits = ProviderPages(
+        flows=deps.provider_flows,
+        login=deps.provider_login,
+        identities=deps.linked_identities,
+        identity=identity,
+        limits=deps.limits,
+    )
+    app.router.add_get(f"{API}/oauth/{{provider}}/start", visits.start, allow_head=False)
+    app.router.add_get(f"{API}/oauth/{{provider}}/callback", visits.callback, allow_head=False)
 
 
 def _add_service(app: web.Application, deps: HttpDependencies, pages: Pages) -> None:

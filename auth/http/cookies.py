@@ -14,6 +14,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from auth.errors import CsrfFailed, OriginNotAllowed
 from auth.models import IssuedTokens, TokenDelivery
@@ -24,6 +25,8 @@ ACCESS_COOKIE = "__Host-vigil_access"
 REFRESH_COOKIE = "__Host-vigil_refresh"
 # Delivery `cookie` has a name of its own: with it alone no request is answered, only POST /refresh.
 REFRESH_ONLY_COOKIE = "__Host-vigil_refresh_only"
+# The secret of a visit to a provider (auth/oauth/flows.py), for as long as the visit lasts.
+VISIT_COOKIE = "__Host-vigil_visit"
 CSRF_COOKIE = "csrf"
 CSRF_HEADER = "X-CSRF-Token"
 
@@ -43,12 +46,14 @@ class SetCookie:
     name: str
     value: str
     max_age: int
+    same_site: Literal["Strict", "Lax"] = "Strict"
 
     @property
     def header(self) -> str:
         """The header's value."""
         http_only = "" if self.name == CSRF_COOKIE else "; HttpOnly"
-        return f"{self.name}={self.value}; Max-Age={self.max_age}; Path=/; Secure{http_only}; SameSite=Strict"
+        attributes = f"Max-Age={self.max_age}; Path=/; Secure{http_only}; SameSite={self.same_site}"
+        return f"{self.name}={self.value}; {attributes}"
 
     def __repr__(self) -> str:
         return f"SetCookie({self.name}=…)"

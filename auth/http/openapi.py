@@ -16,6 +16,7 @@ from auth.errors import (
     InvalidRequest,
     InvalidToken,
     MissingToken,
+    NotFound,
     OriginNotAllowed,
     PayloadTooLarge,
     RateLimited,
@@ -40,9 +41,12 @@ WITH_PRINCIPAL: tuple[type[AuthError], ...] = (
     MissingToken, InvalidToken, TokenExpired, SessionRevoked, SessionExpired, RefreshReused, OriginNotAllowed,
 )  # fmt: skip
 
+TAGS = ("Account", "Tokens", "Second factor", "Approval", "Providers", "Sessions", "Service")
+
 STATUS_WORDS = {
     400: "The request is not valid", 401: "Not authenticated", 403: "Not allowed", 404: "Nothing here",
     409: "In use already",
+    502: "A provider's fault",
     413: "Too large", 415: "Not JSON", 429: "Too many requests", 500: "Our fault", 503: "Briefly unavailable",
 }  # fmt: skip
 
@@ -75,9 +79,7 @@ def build(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [
-            {"name": name} for name in ("Account", "Tokens", "Second factor", "Approval", "Sessions", "Service")
-        ],
+        "tags": [{"name": name} for name in TAGS],
         "paths": dict(paths),
         "components": {
             "schemas": component_schemas(models),
@@ -272,6 +274,29 @@ _ALIVE = {
     "properties": {"success": {"const": True}, "data": {"type": "object"}},
 }
 
+
+def _visit(
+    operation_id: str, summary: str, ends: str, more: Mapping[str, Any], query: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One end of a browser's visit to a provider."""
+    operation = _outside(
+        operation_id,
+        summary,
+        {
+            "303": {"description": ends, "headers": {"Location": {"schema": {"type": "string"}}}},
+            **more,
+            "404": _failure(404, {NotFound.code: NotFound}),
+            "429": _failure(429, {RateLimited.code: RateLimited}),
+        },
+        parameters=[
+            {"name": "provider", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}},
+            *({"name": name, "in": "query", "schema": schema} for name, schema in query.items()),
+        ],
+    )
+    operation["get"]["tags"] = ["Providers"]
+    return operation
+
+
 # What is no JSON endpoint of ours with the common envelope, or stands outside /api/auth.
 OUTSIDE: dict[str, dict[str, Any]] = {
     f"{API}/verify-email": _outside(
@@ -286,6 +311,20 @@ OUTSIDE: dict[str, dict[str, Any]] = {
             "503": _failure(503, {Unavailable.code: Unavailable}),
         },
         parameters=[{"name": "token", "in": "query", "required": True, "schema": {"type": "string"}}],
+    ),
+    f"{API}/oauth/{{provider}}/start": _visit(
+        "startProviderVisit",
+        "Go to a provider to log in by it",
+        "To the provider, with the cookie of this visit; to `/?login=CODE` for a refusal.",
+        {"400": _failure(400, {InvalidRequest.code: InvalidRequest})},
+        {"delivery": {"enum": ["cookie", "cookies"], "default": "cookies"}, "returnTo": {"type": "string"}},
+    ),
+    f"{API}/oauth/{{provider}}/callback": _visit(
+        "finishProviderVisit",
+        "Where the provider sends the browser back to",
+        "To `returnTo` or `/` with cookies set, to `/#mfa=…&methods=…`, or to `/?login=CODE` for a refusal.",
+        {},
+        {name: {"type": "string"} for name in ("state", "code", "iss", "error")},
     ),
     "/.well-known/jwks.json": _outside(
         "jwks",

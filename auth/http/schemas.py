@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from auth.oauth.flow import LOCAL_PATH, MAX_RETURN_TO
 from auth.proofs import Code, FactorProof, StepUpProof
 from auth.views import (
     AssuredView,
@@ -276,6 +277,53 @@ class NotMeRequest(Input):
     """The token of the mailed link."""
 
     token: Credential
+
+
+class ProviderView(View):
+    """A provider to log in by, at `/api/auth/oauth/{id}/start`."""
+
+    id: str
+    name: str
+
+
+class ProvidersAnswer(View):
+    """Every provider that is set up."""
+
+    providers: tuple[ProviderView, ...]
+
+
+class LinkRequest(Input):
+    """Where to end when the provider is linked."""
+
+    return_to: Annotated[Text, StringConstraints(min_length=1, max_length=MAX_RETURN_TO)] | None = Field(
+        None,
+        description="A path of this site, such as `/settings`; no other.",
+        examples=["/settings"],
+        json_schema_extra={"pattern": f"^{LOCAL_PATH}$"},
+    )
+
+
+class LinkAnswer(View):
+    """Where to go in this browser, to prove at the provider who one is."""
+
+    url: str
+    expires_at: Moment
+
+
+class IdentityView(View):
+    """A provider's account that is linked to this one."""
+
+    id: str
+    provider: str
+    label: str = Field(description="What the provider calls its owner: an address or a name.")
+    linked_at: Moment
+    last_used_at: Moment
+
+
+class IdentitiesAnswer(View):
+    """Every provider's account that is linked to this one."""
+
+    identities: tuple[IdentityView, ...]
 
 
 class Problem(View):

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from auth.jobs import Jobs
+from auth.linked_identities import IdentityChange
 from auth.mail.templates import MailTemplates
 from auth.models import Approval, Session, User
 from auth.stores.users import Users
@@ -104,3 +105,11 @@ class Mailer:
     async def second_factor_failed(self, user: User, *, ip: str, now: datetime) -> None:
         """Tell the user that somebody with their password could not give their second factor."""
         await self._jobs.enqueue_mail(self._templates.second_factor_failed(user.email, at=now, ip=ip))
+
+    async def identity_changed(
+        self, user: User, change: IdentityChange, *, provider: str, ip: str, now: datetime
+    ) -> None:
+        """Tell the user which provider was linked to their account, or taken off it."""
+        await self._jobs.enqueue_mail(
+            self._templates.identity_changed(user.email, change, provider=provider, at=now, ip=ip)
+        )

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from auth.linked_identities import IdentityChange
 from auth.locations import Locations
 from auth.mail.message import Mail
 from auth.models import Approval, Device, Session
@@ -33,6 +34,8 @@ SUBJECTS = {
     FactorChange.ENABLED: "Two-factor login was turned on",
     FactorChange.DISABLED: "Two-factor login was turned off",
     FactorChange.NEW_CODES: "New recovery codes were made",
+    IdentityChange.LINKED: "Another way to log in was added",
+    IdentityChange.UNLINKED: "A way to log in was removed",
     "recovery_code_used": "A recovery code was used",
     "second_factor_failed": "Security alert: somebody has your password",
 }
@@ -143,6 +146,18 @@ class MailTemplates:
     def second_factor_changed(self, to: str, change: FactorChange, *, at: datetime, ip: str) -> Mail:
         """What the owner of an account hears when a second factor was set up, taken away, or renewed."""
         return self._compose(change, to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip))
+
+    def identity_changed(self, to: str, change: IdentityChange, *, provider: str, at: datetime, ip: str) -> Mail:
+        """What the owner of an account hears when a provider was linked or taken off; `provider` is the operator's
+        name for it."""
+        return self._compose(
+            change,
+            to,
+            link=f"{self._public_url}/",
+            provider=provider,
+            at=readable(at),
+            origin=self._origin(ip),
+        )
 
     def recovery_code_used(self, to: str, *, left: int, at: datetime) -> Mail:
         """What the owner of an account hears when a recovery code was used, and how many are left."""

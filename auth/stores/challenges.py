@@ -24,6 +24,7 @@ class ChallengePurpose(StrEnum):
     """What a challenge was begun for; it is good for nothing else."""
 
     SECOND_FACTOR = "second_factor"
+    PROVIDER = "provider"
 
 
 @dataclass(frozen=True, slots=True)

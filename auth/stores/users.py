@@ -165,6 +165,12 @@ class Users:
         return _verified(again, newly=False) if again else None
 
     @outage_is_unavailable
+    async def was_verified_by(self, user_id: str, registration_id: str) -> bool:
+        """Whether it was the link of this registration that verified the account's address."""
+        found = {"_id": user_id, "verifiedRegistration": registration_id}
+        return await self._users.find_one(found, {"_id": 1}) is not None
+
+    @outage_is_unavailable
     async def sessions_ended(self, user_id: str) -> None:
         """Note that the sessions which `Verified.sessions_to_end` spoke of have been ended."""
         await self._users.update_one({"_id": user_id}, {"$set": {"sessionsToEnd": False}})

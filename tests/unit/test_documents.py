@@ -14,6 +14,7 @@ from auth.http.account_routes import AccountRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
 from auth.http.credential_routes import CredentialRoutes
+from auth.http.provider_routes import ProviderRoutes
 from auth.http.routing import endpoints_of
 from auth.http.second_factor_routes import SecondFactorRoutes
 from auth.http.session_routes import SessionRoutes
@@ -29,6 +30,7 @@ ROUTES = (
     TokenRoutes(*[None] * 3),  # type: ignore[arg-type]
     SecondFactorRoutes(*[None] * 3),  # type: ignore[arg-type]
     TwoFactorRoutes(None),  # type: ignore[arg-type]
+    ProviderRoutes(*[None] * 2),  # type: ignore[arg-type]
     SessionRoutes(None),  # type: ignore[arg-type]
     ApprovalRoutes(None),  # type: ignore[arg-type]
     AlertRoutes(None),  # type: ignore[arg-type]

@@ -1,0 +1,142 @@
+"""The two ends of a visit to a provider, as a browser walks them: away from a page of ours, and back to one.
+
+Both answer with a redirect to a path of this site or, when the visit begins, to the provider. What went wrong is a
+code in the query of `/`; the token of a login that waits for its second factor is in the fragment, which no server
+and no log ever sees.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from aiohttp import web
+
+from auth.admission import LoggedIn, MfaPending
+from auth.errors import AuthError, FieldError, InvalidRequest, InvalidToken
+from auth.http.context import CLIENT, set_cookies
+from auth.http.cookies import VISIT_COOKIE, SetCookie
+from auth.http.identity import Identity
+from auth.linked_identities import LinkedIdentities
+from auth.models import Client, TokenDelivery
+from auth.oauth.flow import local_path
+from auth.oauth.flows import VISIT_LIFE, Begun, ProviderFlows, Visit
+from auth.oauth.provider import Callback
+from auth.provider_login import ProviderLogin
+from auth.rate_limits import RateLimits
+
+DELIVERIES = {delivery.value: delivery for delivery in (TokenDelivery.COOKIE, TokenDelivery.COOKIES)}
+
+
+class ProviderPages:
+    """The pages `start` and `callback` of every provider."""
+
+    def __init__(
+        self,
+        *,
+        flows: ProviderFlows,
+        login: ProviderLogin,
+        identities: LinkedIdentities,
+        identity: Identity,
+        limits: RateLimits,
+    ) -> None:
+        self._flows = flows
+        self._login = login
+        self._identities = identities
+        self._identity = identity
+        self._limits = limits
+
+    async def start(self, request: web.Request) -> web.StreamResponse:
+        """Send the browser to the provider."""
+        provider_id = request.match_info["provider"]
+        self._flows.provider(provider_id)
+        visit = Visit(read_delivery(request.query), read_return_to(request.query.get("returnTo")))
+        try:
+            await self._limits.hit("provider", request[CLIENT].ip)
+            begun = await self._flows.begin(provider_id, visit)
+        except AuthError as refusal:
+            return _see_other(f"/?{urlencode({'login': refusal.code})}")
+        send_visit_cookie(request, begun)
+        return _see_other(begun.url)
+
+    async def callback(self, request: web.Request) -> web.StreamResponse:
+        """Take the browser back from the provider."""
+        provider_id = request.match_info["provider"]
+        self._flows.provider(provider_id)
+        secret = request.cookies.get(VISIT_COOKIE, "")
+        visit: Visit | None = None
+        try:
+            callback = read_callback(request)
+            visit = await self._flows.resume(provider_id, secret, callback.state)
+            set_cookies(request, [SetCookie(VISIT_COOKIE, "", 0, same_site="Lax")])
+            return await self._finish(request, provider_id, visit, callback)
+        except AuthError as refusal:
+            return _see_other(_refused(refusal, visit))
+
+    async def _finish(
+        self, request: web.Request, provider_id: str, visit: Visit, callback: Callback
+    ) -> web.StreamResponse:
+        client: Client = request[CLIENT]
+        claims = await self._flows.identify(provider_id, request.cookies[VISIT_COOKIE], callback)
+        if visit.link is not None:
+            await self._identities.link(provider_id, visit.link, claims, client=client)
+            return _see_other(visit.return_to or f"/?{urlencode({'linked': provider_id})}")
+        result = await self._login.log_in(provider_id, claims, delivery=visit.delivery, client=client)
+        if isinstance(result, MfaPending):
+            return _see_other(_second_factor(result, visit))
+        self._hand_out(request, result)
+        return _see_other(visit.return_to or "/")
+
+    def _hand_out(self, request: web.Request, result: LoggedIn) -> None:
+        session = result.session
+        self._identity.hand_out(request, session.session_id, result.tokens, session.delivery)
+
+
+def read_callback(request: web.Request) -> Callback:
+    """What the browser brought. Raises `InvalidToken` for a parameter that comes twice (RFC 6749, section 3.1)."""
+    query = request.query
+    for name in ("state", "code", "iss", "error"):
+        if len(query.getall(name, [])) > 1:
+            raise InvalidToken
+    return Callback(
+        state=query.get("state", ""), code=query.get("code"), issuer=query.get("iss"), error=query.get("error")
+    )
+
+
+def read_delivery(query: Mapping[str, str]) -> TokenDelivery:
+    """The form in which a login by redirect can hand tokens out. Raises `InvalidRequest` for another."""
+    delivery = DELIVERIES.get(query.get("delivery", TokenDelivery.COOKIES.value))
+    if delivery is None:
+        raise InvalidRequest(errors=[FieldError("delivery", "must be cookie or cookies")])
+    return delivery
+
+
+def read_return_to(text: str | None) -> str | None:
+    """Where to end. Raises `InvalidRequest` for anything but a path of this site: an open redirect."""
+    if text is None:
+        return None
+    path = local_path(text)
+    if path is None:
+        raise InvalidRequest(errors=[FieldError("returnTo", "must be a path of this site")])
+    return path
+
+
+def send_visit_cookie(request: web.Request, begun: Begun) -> None:
+    """Give the browser the secret of its visit. Lax: it comes back from another site."""
+    cookie = SetCookie(VISIT_COOKIE, begun.secret, round(VISIT_LIFE.total_seconds()), same_site="Lax")
+    set_cookies(request, [cookie])
+
+
+def _second_factor(pending: MfaPending, visit: Visit) -> str:
+    told = {"mfa": pending.mfa_token, "methods": ",".join(pending.methods)}
+    if visit.return_to is not None:
+        told["returnTo"] = visit.return_to
+    return f"/#{urlencode(told, quote_via=quote, safe=',')}"
+
+
+def _refused(refusal: AuthError, visit: Visit | None) -> str:
+    if visit is not None and visit.link is not None:
+        return f"/?{urlencode({'linked': '0', 'code': refusal.code})}"
+    return f"/?{urlencode({'login': refusal.code})}"
+
+
+def _see_other(location: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": location})
