@@ -12,6 +12,7 @@ from auth.clock import utc_now
 from auth.errors import Unavailable
 from auth.http.app import HttpDependencies, create_app
 from auth.http.doorman import Doorman
+from auth.http.jobs_dashboard import JobsDashboard, dashboard_url
 from auth.http.outgoing import OutgoingHttp
 from auth.jobs import Jobs
 from auth.keys import KeyRing
@@ -47,7 +48,12 @@ class Node:
         )
         self.link = RedisLink(redis_url, prefix=settings.stores.redis_prefix)
         self.live = Live(
-            self.link, self.stores.sessions, _live_options(settings), metrics=self.metrics, clock=utc_now
+            self.link,
+            self.stores.sessions,
+            self.stores.session_roles,
+            _live_options(settings),
+            metrics=self.metrics,
+            clock=utc_now,
         )
         self.limits = RateLimits(
             settings=settings.limits,
@@ -57,6 +63,7 @@ class Node:
         )
         self.jobs = make_jobs(settings, self.stores, redis_url, self.metrics)
         self.web = OutgoingHttp()
+        self.jobs_dashboard = JobsDashboard(settings.administration.jobs_dashboard_port)
         self.operations = Operations(
             settings,
             self.stores,
@@ -103,6 +110,10 @@ class Node:
             sessions=operations.sessions,
             approvals=operations.approvals,
             not_me=operations.not_me,
+            roles=operations.roles,
+            account_locks=operations.account_locks,
+            administration=operations.administration,
+            jobs_dashboard_url=dashboard_url(self.settings.administration.jobs_dashboard_port),
             limits=self.limits,
             csrf_key=root.derive("csrf"),
             jwks=self.keys.jwks,
@@ -118,10 +129,13 @@ class Node:
         await self.keys.start()
         await self.live.start()
         await self.jobs.start(work=self.settings.accounts.jobs)
+        if self.settings.administration.jobs_dashboard_port:
+            await self.jobs_dashboard.open(self.jobs.queue_of_its_own())
 
     async def close(self) -> None:
         """Stop the background work and close every connection."""
         await self.live.close()
+        await self.jobs_dashboard.close()
         await self.jobs.stop()
         await self.keys.close()
         await self.web.close()

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+from auth.account_locks import AccountLocks
+from auth.administration import Administration
 from auth.admission import Admission
 from auth.alerts import Alerts, NotMe
 from auth.approvals import ApprovalFactor, Approvals
@@ -10,6 +12,7 @@ from auth.audit import AuditLog
 from auth.clock import utc_now
 from auth.devices import Devices
 from auth.email_change import EmailChange
+from auth.entry import Entry
 from auth.jobs import Jobs
 from auth.keys import KeyRing
 from auth.linked_identities import LinkedIdentities, ProviderWay
@@ -29,6 +32,7 @@ from auth.provider_login import ProviderLogin
 from auth.rate_limits import RateLimits
 from auth.recovery_codes import RecoveryCodeFactor
 from auth.registration import Registration
+from auth.roles import Roles
 from auth.rotation import RotationPolicy
 from auth.sealing import Seal
 from auth.second_factors import SecondFactors
@@ -39,11 +43,14 @@ from auth.step_up import StepUp
 from auth.stores.approvals import Approvals as ApprovalStore
 from auth.stores.audit_events import AuditEvents
 from auth.stores.challenges import Challenges
+from auth.stores.directory import Directory
 from auth.stores.factor_secrets import FactorSecrets
 from auth.stores.identities import Identities
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import Outbox
+from auth.stores.session_places import SessionPlaces
+from auth.stores.session_roles import SessionRoles
 from auth.stores.sessions import Sessions as SessionStore
 from auth.stores.signing_keys import SigningKeys
 from auth.stores.users import Users
@@ -69,6 +76,9 @@ class Stores:
         self.audit_events = AuditEvents(database)
         self.outbox = Outbox(database, keep_content=settings.dev_outbox)
         self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))
+        self.session_places = SessionPlaces(database)
+        self.session_roles = SessionRoles(database)
+        self.directory = Directory(database)
         self.signing_keys = SigningKeys(database)
 
     async def ensure_indexes(self) -> None:
@@ -83,6 +93,8 @@ class Stores:
             self.audit_events,
             self.outbox,
             self.sessions,
+            self.session_places,
+            self.directory,
             self.signing_keys,
         )
         await asyncio.gather(*(collection.ensure_indexes() for collection in collections))
@@ -134,15 +146,7 @@ class Operations:
         self.login = self._make_login()
         self.password_change = self._make_password_change()
         self.password_reset = self._make_password_reset()
-        self.email_change = EmailChange(
-            users=stores.users,
-            tokens=stores.one_time_tokens,
-            step_up=self.step_up,
-            mailer=self._mailer,
-            limits=limits,
-            audit=self._audit,
-            clock=utc_now,
-        )
+        self.email_change = self._make_email_change()
         self.approvals = self._make_approvals(live)
         self.not_me = NotMe(
             sessions=self.sessions, tokens=stores.one_time_tokens, audit=self._audit, clock=utc_now
@@ -151,6 +155,9 @@ class Operations:
         self.provider_login = self._make_provider_login()
         self.linked_identities = self._make_linked_identities()
         self.profile = Profile(users=stores.users)
+        self.roles = self._make_roles(live)
+        self.account_locks = self._make_account_locks()
+        self.administration = self._make_administration(live, jobs)
 
     def close(self) -> None:
         """Stop the threads that hash, and close the databases of places."""
@@ -161,6 +168,7 @@ class Operations:
         tokens = self._settings.tokens
         return Sessions(
             store=self._stores.sessions,
+            entry=self._make_entry(),
             access_tokens=AccessTokens(
                 keys,
                 issuer=self._settings.issuer,
@@ -207,6 +215,69 @@ class Operations:
             limits=self._limits,
             audit=self._audit,
             metrics=self._metrics,
+            clock=utc_now,
+        )
+
+    def _make_email_change(self) -> EmailChange:
+        return EmailChange(
+            users=self._stores.users,
+            tokens=self._stores.one_time_tokens,
+            step_up=self.step_up,
+            mailer=self._mailer,
+            limits=self._limits,
+            audit=self._audit,
+            clock=utc_now,
+        )
+
+    def _make_entry(self) -> Entry:
+        administration = self._settings.administration
+        return Entry(
+            users=self._stores.users,
+            sessions=self._stores.sessions,
+            places=self._stores.session_places,
+            roles=self._stores.session_roles,
+            limit=administration.session_limit,
+            policy=administration.session_limit_policy,
+            clock=utc_now,
+        )
+
+    def _make_roles(self, live: Live) -> Roles:
+        return Roles(
+            names=self._settings.administration.roles,
+            users=self._stores.users,
+            directory=self._stores.directory,
+            session_roles=self._stores.session_roles,
+            publisher=live.publisher,
+            step_up=self.step_up,
+            limits=self._limits,
+            mailer=self._mailer,
+            audit=self._audit,
+            clock=utc_now,
+        )
+
+    def _make_account_locks(self) -> AccountLocks:
+        return AccountLocks(
+            directory=self._stores.directory,
+            sessions=self.sessions,
+            step_up=self.step_up,
+            limits=self._limits,
+            mailer=self._mailer,
+            audit=self._audit,
+            clock=utc_now,
+        )
+
+    def _make_administration(self, live: Live, jobs: Jobs) -> Administration:
+        return Administration(
+            users=self._stores.users,
+            directory=self._stores.directory,
+            sessions=self.sessions,
+            presence=live.presence,
+            second_factors=self._second_factors,
+            events=self._stores.audit_events,
+            census=live,
+            queue=jobs,
+            limits=self._limits,
+            audit=self._audit,
             clock=utc_now,
         )
 

@@ -214,13 +214,16 @@ async def run_jobs(settings: Settings) -> int:
 
 
 async def grant(settings: Settings, email: str, role: str) -> int:
-    """Give an account a role."""
-    async with services(settings, borrow=True) as (mongo_url, _):
-        stores = Stores(settings, mongo_url)
-        user = await stores.users.grant_role(email, role)
-        if user is not None:
-            await stores.sessions.set_roles(user.user_id, user.roles)
-        await stores.mongo.close()
+    """Give an account a role; its sockets on running nodes act by it at once."""
+    if role not in settings.administration.roles:
+        print(f"there is no role {role}: there are {', '.join(settings.administration.roles)}", file=sys.stderr)
+        return 1
+    async with services(settings, borrow=True) as (mongo_url, redis_url):
+        secret = root_secret(settings)
+        node = Node(settings, mongo_url=mongo_url, redis_url=redis_url, secret=secret, application=None)
+        await node.jobs.start(work=False)
+        user = await node.operations.roles.grant(email, role)
+        await node.close()
     if user is None:
         print(f"there is no account with the address {email}", file=sys.stderr)
         return 1

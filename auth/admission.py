@@ -11,7 +11,15 @@ from typing import Any, Protocol
 
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import AccountLocked, AuthError, EmailNotVerified, InvalidCode, InvalidToken, RateLimited
+from auth.errors import (
+    AccountLocked,
+    AuthError,
+    EmailNotVerified,
+    InvalidCode,
+    InvalidToken,
+    RateLimited,
+    SessionLimitReached,
+)
 from auth.metrics import Metrics
 from auth.models import (
     MULTI_FACTOR,
@@ -45,7 +53,10 @@ class SessionStarter(Protocol):
         delivery: TokenDelivery,
         client: Client,
     ) -> StartedSession:
-        """Begin a session for a user who has just proved who they are."""
+        """Begin a session for a user who has just proved who they are.
+
+        Raises `AccountLocked` or `SessionLimitReached`.
+        """
 
 
 class LoginNotice(Protocol):
@@ -125,7 +136,7 @@ class Admission:
     ) -> LoggedIn | MfaPending:
         """Let in a user whose first factor was proved just now; with `mfa` in `amr` it was both at once.
 
-        Raises `AccountLocked`, `EmailNotVerified` or `Unavailable`.
+        Raises `AccountLocked`, `EmailNotVerified`, `SessionLimitReached` or `Unavailable`.
         """
         await self._refuse_unwelcome(user, client)
         methods = () if MULTI_FACTOR in amr else await self._second_factors.methods(user)
@@ -142,7 +153,8 @@ class Admission:
         """Let in whoever answers a waiting login with a second factor.
 
         Raises `InvalidToken` when it does not wait any more: it is over, was finished, had five wrong answers, or
-        the password was changed meanwhile. Raises `InvalidCode`, `AccountLocked`, `RateLimited` or `Unavailable`.
+        the password was changed meanwhile. Raises `InvalidCode`, `AccountLocked`, `SessionLimitReached`,
+        `RateLimited` or `Unavailable`.
         """
         try:
             logged_in = await self._finish(mfa_token, answer, client)
@@ -223,9 +235,13 @@ class Admission:
     async def _start(
         self, user: User, amr: Sequence[str], device_name: str | None, delivery: TokenDelivery, client: Client
     ) -> LoggedIn:
-        started = await self._sessions.start(
-            user, amr=amr, device_name=device_name, delivery=delivery, client=client
-        )
+        try:
+            started = await self._sessions.start(
+                user, amr=amr, device_name=device_name, delivery=delivery, client=client
+            )
+        except (AccountLocked, SessionLimitReached) as refusal:
+            await self._record_failure(user, refusal.code, client)
+            raise
         await self._audit.record(
             "login",
             user_id=user.user_id,

@@ -157,6 +157,11 @@ class ProviderFailed(AuthError):
     default_message = "The provider's answer makes no sense. Try again, or log in another way."
 
 
+class SessionLimitReached(AuthError):
+    code, status = "session_limit_reached", 403
+    default_message = "You are logged in on as many devices as are allowed. Log out on one of them first."
+
+
 class Conflict(AuthError):
     code, status = "conflict", 409
     default_message = "This is in use already."

@@ -45,7 +45,20 @@ class SecurityAlert:
     at: datetime
 
 
-Fact = SessionCreated | SessionUpdated | SessionEnded | SecurityAlert
+@dataclass(frozen=True, slots=True)
+class RolesChanged:
+    """An administrator gave a user other roles; all their sockets act by them from now on.
+
+    `version` grows with each change, so that of two facts that arrive in the wrong order the later one holds.
+    """
+
+    user_id: str
+    roles: tuple[str, ...]
+    version: int
+
+
+SessionFact = SessionCreated | SessionUpdated | SessionEnded | SecurityAlert
+Fact = SessionFact | RolesChanged
 
 
 class Publisher(Protocol):

@@ -8,7 +8,7 @@ sweep of MongoDB every few seconds and sent without it.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -134,6 +134,21 @@ class Jobs:
         """Bring the queue's depth up to date in the metrics."""
         with contextlib.suppress(Unavailable):
             self._metrics.jobs_queued.set(await self._outbox.pending())
+
+    async def depth(self) -> Mapping[str, int]:
+        """How many jobs Redis has: `queued`, `active`, and `scheduled` for later. Raises `Unavailable`."""
+        if self._queue is None:
+            raise Unavailable
+        try:
+            async with asyncio.timeout(REDIS_SECONDS):
+                info = await self._queue.info()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Unavailable from error
+        return {state: max(info[state], 0) for state in ("queued", "active", "scheduled")}
+
+    def queue_of_its_own(self) -> RedisQueue:
+        """Another view of the queue, with connections of its own, for whoever shows it."""
+        return _Queue(self._redis_url, self._name)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -4,7 +4,7 @@ Times are aware UTC in whole milliseconds; rules take `now` and ask nobody for i
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -75,6 +75,25 @@ class Sighting:
     at: datetime
 
 
+# Everybody has it; no list of roles names it.
+USER = "user"
+MODERATOR = "moderator"
+ADMIN = "admin"
+
+
+def has_role(held: Collection[str], role: str) -> bool:
+    """Whether who holds these roles may do what asks for `role`: an admin may do what any role may."""
+    return role == USER or role in held or ADMIN in held
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRoles:
+    """A user's roles, and of which of their changes they are: of two, the one with the greater version holds."""
+
+    roles: tuple[str, ...]
+    version: int
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """An account. `user_id` is opaque and is the `sub` of every token."""
@@ -90,6 +109,15 @@ class User:
     locked_at: datetime | None = None
     # Whether a login of theirs may be approved on another device.
     login_approval: bool = True
+    # When the data are to be deleted, if the user asked for that.
+    deletion_at: datetime | None = None
+    # Grows with each change of `roles`: of two that are told in the wrong order the later one holds.
+    roles_version: int = 0
+
+    @property
+    def held_roles(self) -> HeldRoles:
+        """The roles with their version."""
+        return HeldRoles(self.roles, self.roles_version)
 
     @property
     def password_version(self) -> str:
@@ -136,6 +164,8 @@ class Session:
     revoked_reason: RevocationReason | None = None
     revoked_by: Actor | None = None
     assured_at: datetime | None = None
+    # The user's `roles_version` that `roles` are of.
+    roles_version: int = 0
 
     @property
     def proved_at(self) -> datetime:
@@ -199,6 +229,11 @@ class Principal:
     auth_time: datetime
     issued_at: datetime
     expires_at: datetime
+
+    @property
+    def is_privileged(self) -> bool:
+        """Whether it claims a role that not everybody has."""
+        return any(role != USER for role in self.roles)
 
 
 @dataclass(frozen=True, slots=True)

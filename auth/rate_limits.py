@@ -46,6 +46,7 @@ LimitName = Literal[
     "api",
     "socket_connects",
     "socket_events",
+    "admin",
 ]
 
 # A healthy Redis answers in well under a millisecond.

@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from auth.clock import Clock
+from auth.entry import Door
 from auth.errors import InvalidToken, NotFound, RefreshReused, SessionExpired, SessionRevoked, Unavailable
 from auth.events import (
     Fact,
@@ -154,6 +155,7 @@ class Sessions:
         self,
         *,
         store: SessionStore,
+        entry: Door,
         access_tokens: AccessTokens,
         refresh_tokens: RefreshTokens,
         revocations: RevocationList,
@@ -169,6 +171,7 @@ class Sessions:
         clock: Clock,
     ) -> None:
         self._store = store
+        self._entry = entry
         self._access_tokens = access_tokens
         self._refresh_tokens = refresh_tokens
         self._revocations = revocations
@@ -194,7 +197,10 @@ class Sessions:
         delivery: TokenDelivery,
         client: Client,
     ) -> StartedSession:
-        """Begin a session for a user who has just proved who they are."""
+        """Begin a session for a user who has just proved who they are.
+
+        Raises `AccountLocked`, `SessionLimitReached` or `Unavailable`.
+        """
         now = self._clock()
         token = RefreshToken(secrets.token_hex(16), 0, secrets.token_bytes(16))
         session = Session(
@@ -205,6 +211,7 @@ class Sessions:
             confirmed=False,
             delivery=delivery,
             roles=user.roles,
+            roles_version=user.roles_version,
             amr=tuple(amr),
             device=self._devices.read(client, name=device_name),
             user_agent=client.user_agent[:512],
@@ -216,11 +223,14 @@ class Sessions:
             expires_at=now + min(self._rules.idle_life, self._rules.whole_life),
             ends_at=now + self._rules.whole_life,
         )
-        await self._store.create(session)
+        entered = await self._entry.enter(session)
+        session = entered.session
         facts: list[Fact] = [SessionCreated(session)]
         news = await self._risks.judge_login(user, session, client=client)
         facts += [SecurityAlert(kind, session, now) for kind in news]
         await self._publisher.publish(facts)
+        for session_id in entered.surplus:
+            await self.end(session_id, user.user_id, reason=RevocationReason.REVOKED, by=SYSTEM, client=client)
         return StartedSession(session, self._issue(session, token, now))
 
     async def refresh(self, refresh_token: str, *, client: Client) -> Refreshed:
@@ -279,7 +289,7 @@ class Sessions:
             raise SessionExpired
         if verdict is Verdict.FORGED:
             await self._record("refresh_forged", session, client, now)
-            if await self._end(session, RevocationReason.REFRESH_REUSED, SYSTEM, client, now):
+            if await self._end_reused(session, client):
                 await self._publisher.publish([SecurityAlert("refresh_reused", session, now)])
             raise InvalidToken
         if verdict is Verdict.REUSED:
@@ -339,30 +349,43 @@ class Sessions:
         return self._refresh_tokens.parse(refresh_token).session_id
 
     async def list(self, principal: Principal) -> SessionList:
-        """The user's live sessions, last seen first.
+        """The principal's live sessions, last seen first."""
+        return await self.of_user(principal.user_id)
+
+    async def of_user(self, user_id: str) -> SessionList:
+        """A user's live sessions, last seen first.
 
         The version is read before the sessions: a change in between is in the list already and is pushed
         once more, rather than missed.
         """
-        online, version = await self._presence.online(principal.user_id)
-        sessions = await self._store.live_of_user(principal.user_id, now=self._clock())
+        online, version = await self._presence.online(user_id)
+        sessions = await self._store.live_of_user(user_id, now=self._clock())
         return SessionList(tuple(sessions), online, version)
 
     async def revoke(self, principal: Principal, session_id: str, *, client: Client) -> Delivery:
         """End one session of the principal's user. Raises `NotFound` for anyone else's, or none."""
-        now = self._clock()
         by = Actor("user", principal.session_id)
-        ended = await self._store.revoke(
-            session_id,
-            user_id=principal.user_id,
-            reason=RevocationReason.REVOKED,
-            by=by,
-            ip=client.ip,
-            now=now,
+        delivery = await self.end(
+            session_id, principal.user_id, reason=RevocationReason.REVOKED, by=by, client=client, wait=True
         )
-        if ended is None:
+        if delivery is None:
             raise NotFound("There is no such session.")
-        return await self._tell_ended([ended], client, now, wait=True)
+        return delivery
+
+    async def end(
+        self,
+        session_id: str,
+        user_id: str,
+        *,
+        reason: RevocationReason,
+        by: Actor,
+        client: Client,
+        wait: bool = False,
+    ) -> Delivery | None:
+        """End one session of a user; None when it is not live. With `wait`, tell what became of it."""
+        now = self._clock()
+        ended = await self._store.revoke(session_id, user_id=user_id, reason=reason, by=by, ip=client.ip, now=now)
+        return None if ended is None else await self._tell_ended([ended], client, now, wait=wait)
 
     async def revoke_others(self, principal: Principal, *, client: Client) -> Revoked:
         """End every session of the user but the principal's own, because they ask for it."""
@@ -419,17 +442,8 @@ class Sessions:
         await self._log_out(session.session_id, session.user_id, client)
 
     async def _log_out(self, session_id: str, user_id: str, client: Client) -> None:
-        now = self._clock()
-        ended = await self._store.revoke(
-            session_id,
-            user_id=user_id,
-            reason=RevocationReason.LOGOUT,
-            by=Actor("user", session_id),
-            ip=client.ip,
-            now=now,
-        )
-        if ended is not None:
-            await self._tell_ended([ended], client, now, wait=False)
+        by = Actor("user", session_id)
+        await self.end(session_id, user_id, reason=RevocationReason.LOGOUT, by=by, client=client)
 
     async def _revoke_all(
         self, user_id: str, *, keep: str | None, reason: RevocationReason, by: Actor, client: Client
@@ -446,14 +460,9 @@ class Sessions:
         )
         return Revoked(len(ended), await self._tell_ended(ended, client, now, wait=True))
 
-    async def _end(
-        self, session: Session, reason: RevocationReason, by: Actor, client: Client, now: datetime
-    ) -> bool:
-        ended = await self._store.revoke(
-            session.session_id, user_id=session.user_id, reason=reason, by=by, ip=client.ip, now=now
-        )
-        if ended is not None:
-            await self._tell_ended([ended], client, now, wait=False)
+    async def _end_reused(self, session: Session, client: Client) -> bool:
+        reason = RevocationReason.REFRESH_REUSED
+        ended = await self.end(session.session_id, session.user_id, reason=reason, by=SYSTEM, client=client)
         return ended is not None
 
     async def _end_stolen(self, session: Session, client: Client, now: datetime) -> None:
@@ -471,7 +480,7 @@ class Sessions:
             await self._tell_ended(revoked, client, now, wait=False)
             told_first = bool(revoked)
         else:
-            told_first = await self._end(session, RevocationReason.REFRESH_REUSED, SYSTEM, client, now)
+            told_first = await self._end_reused(session, client)
         if told_first:
             await self._publisher.publish([SecurityAlert("refresh_reused", session, now)])
             await self._theft_notice.refresh_reused(session, now=now)
@@ -493,11 +502,13 @@ class Sessions:
         if session.revoked_reason is not None and session.revoked_by is not None:
             details |= {"reason": session.revoked_reason.value, "by": session.revoked_by.kind}
             details |= {"bySession": session.revoked_by.session_id or ""}
+        # The trail of a user is theirs to read: where an administrator sits stands in the administrator's own.
+        by_admin = session.revoked_by is not None and session.revoked_by.kind == "admin"
         await self._audit.record(
             kind,
             user_id=session.user_id,
             session_id=session.session_id,
-            client=client,
+            client=None if by_admin else client,
             details=details,
             now=now,
         )

@@ -6,6 +6,7 @@ readers.
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,16 @@ from urllib.parse import urlsplit
 import limits
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from auth.models import ADMIN, USER
 from auth.oauth.settings import ProviderConfig, read_providers
 from auth.section import Section, WebUrl, read_section, split_web_url
 from auth.section import SettingsError as SettingsError
 from auth.section import is_loopback as is_loopback
 
 MIN_SECRET_BYTES = 32
+ROLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
+# Every access token carries its user's roles.
+MOST_ROLES = 32
 
 
 def _comma_list(value: object) -> object:
@@ -71,6 +76,18 @@ def _rate(value: str) -> str:
     return value
 
 
+def _role_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if any(ROLE_NAME.fullmatch(name) is None for name in names):
+        raise ValueError("a role is up to 32 small letters, digits, _ and -, and begins with a letter")
+    if USER in names:
+        raise ValueError(f"{USER} is not given: everybody has it")
+    if ADMIN not in names:
+        raise ValueError(f"{ADMIN} must be among the roles")
+    if len(set(names)) != len(names) or len(names) > MOST_ROLES:
+        raise ValueError(f"name each role once, and at most {MOST_ROLES}")
+    return names
+
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Switch = Annotated[bool, BeforeValidator(_switch)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_comma_list)]
@@ -78,6 +95,7 @@ Networks = Annotated[tuple[Network, ...], BeforeValidator(_comma_list)]
 MongoUrl = Annotated[SecretStr, _service_url("mongodb", "mongodb+srv")]
 RedisUrl = Annotated[SecretStr, _service_url("redis", "rediss", "unix"), AfterValidator(_has_good_port)]
 Rate = Annotated[str, AfterValidator(_rate)]
+RoleNames = Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_role_names)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
 
 
@@ -185,6 +203,23 @@ class AccountSettings(Section):
     jobs: Switch = Field(True, description="Run background jobs in this node; off where workers run them.")
 
 
+class AdministrationSettings(Section):
+    """Roles, the limit on sessions, and the page of the job queue (administration.md)."""
+
+    roles: RoleNames = Field(
+        ("moderator", "admin"), description="Roles that can be given, besides `user`, which everybody has."
+    )
+    session_limit: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="How many sessions of one account may live at one time; 0 for any number."
+    )
+    session_limit_policy: Literal["end_oldest", "refuse_new"] = Field(
+        "end_oldest", description="What happens at the limit: the oldest session ends, or a login is refused."
+    )
+    jobs_dashboard_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="Port of the job queue's page on 127.0.0.1; 0 for none."
+    )
+
+
 class LimitSettings(Section):
     """Rate limits, written as `limits` does: `5/5 minutes`."""
 
@@ -206,6 +241,7 @@ class LimitSettings(Section):
     limit_refresh: Rate = Field("300/minute", description="Refreshes per address.")
     limit_api: Rate = Field("1200/minute", description="All API requests per address.")
     limit_socket_connects: Rate = Field("300/minute", description="Socket handshakes per address.")
+    limit_admin: Rate = Field("120/minute", description="Acts of one administrator or moderator.")
     limit_socket_events: Rate = Field("100/minute", description="Events per socket.")
 
 
@@ -226,6 +262,7 @@ class Settings:
     live: LiveSettings
     accounts: AccountSettings
     providers: tuple[ProviderConfig, ...]
+    administration: AdministrationSettings
     limits: LimitSettings
     log: LogSettings
 
@@ -244,6 +281,7 @@ class Settings:
             "providers": read_providers(environ),
             "limits": read_section(LimitSettings, environ),
             "log": read_section(LogSettings, environ),
+            "administration": read_section(AdministrationSettings, environ),
         }
         settings = cls(**sections)  # type: ignore[arg-type] # one reader makes them all
         settings._check()

@@ -4,9 +4,10 @@ A view is built from a dataclass by its `of` and from nothing else, so that no t
 can slip into an answer because a dataclass grew one.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
@@ -29,6 +30,9 @@ from auth.models import Delivery, Device, IssuedTokens, Location, Session, User
 
 # ECMA-262 Number.MAX_SAFE_INTEGER: beyond it a browser's JSON.parse rounds.
 MAX_SAFE_INTEGER = 2**53 - 1
+
+WHOLE_NUMBER = re.compile(r"-?\d{1,9}", re.ASCII)
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 MAX_FIELD_ERRORS = 20
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
@@ -99,6 +103,39 @@ class Input(BaseModel):
         frozen=True,
         hide_input_in_errors=True,
     )
+
+
+class Query(Input):
+    """What a client puts behind the `?` of a URL: text, of which these types are read and no others."""
+
+    model_config = ConfigDict(strict=False)
+
+
+def _digits(value: object) -> object:
+    if not isinstance(value, str) or WHOLE_NUMBER.fullmatch(value) is None:
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
+def _true_or_false(value: object) -> object:
+    if value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value == "true"
+
+
+def _moment(value: object) -> object:
+    """A date and time of RFC 3339; a day alone, or a number, would be read in more than one way."""
+    if not isinstance(value, str) or RFC_3339.fullmatch(value) is None:
+        raise ValueError("must be a time such as 2026-11-21T09:30:00Z")
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time such as 2026-11-21T09:30:00Z") from None
+
+
+QueryInt = Annotated[int, BeforeValidator(_digits)]
+QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]
+QueryMoment = Annotated[datetime, BeforeValidator(_moment)]
 
 
 def _storable(value: object) -> object:

@@ -15,9 +15,13 @@ revoked nor expired, and one after the other for one socket. What it returns is 
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+import structlog
 
 from auth.models import Principal, Session, User
+
+log = structlog.get_logger()
 
 Data = dict[str, Any]
 
@@ -31,8 +35,8 @@ class Rooms(Protocol):
     async def emit_here(self, socket_id: str, event: str, payload: Data) -> None:
         """Send an event to one socket of this node."""
 
-    async def enter(self, socket_id: str, room: str) -> None:
-        """Put a socket of this node into a room."""
+    async def enter(self, socket_id: str, room: str, role: str | None) -> None:
+        """Put a socket of this node into a room, with `role` for as long as it has that."""
 
     async def leave(self, socket_id: str, room: str) -> None:
         """Take a socket of this node out of a room."""
@@ -47,8 +51,11 @@ class Rooms(Protocol):
 class LiveSocket:
     """One socket, as an application's handler sees it."""
 
-    def __init__(self, application: "Application", socket_id: str, principal: Principal) -> None:
+    def __init__(
+        self, application: "Application", socket_id: str, principal: Principal, *, role: str | None = None
+    ) -> None:
         self._application = application
+        self._role = role
         self.socket_id = socket_id
         self.principal = principal
 
@@ -56,9 +63,13 @@ class LiveSocket:
         """The account behind the socket. Raises `Unavailable` while MongoDB is down."""
         return await self._application.server.user(self.principal)
 
-    async def enter(self, room: str) -> None:
-        """Join one of the application's rooms; left by itself when the socket goes."""
-        await self._application.server.enter(self.socket_id, self._application.qualified(room))
+    async def enter(self, room: str, *, role: str | None = None) -> None:
+        """Join one of the application's rooms; left by itself when the socket goes.
+
+        With `role`, or in a handler that asks for one, it is left too when the user loses that role; without
+        it now raises `Forbidden`.
+        """
+        await self._application.server.enter(self.socket_id, self._application.qualified(room), role or self._role)
 
     async def leave(self, room: str) -> None:
         """Leave one of the application's rooms."""
@@ -69,6 +80,7 @@ class LiveSocket:
         await self._application.server.emit_here(self.socket_id, self._application.qualified(event), data)
 
 
+HookKind = Literal["connected", "disconnected", "roles"]
 Handler = Callable[[LiveSocket, Data], Awaitable[Mapping[str, Any] | None]]
 SocketHook = Callable[[LiveSocket], Awaitable[None]]
 SessionHook = Callable[[Session], Awaitable[None]]
@@ -90,6 +102,7 @@ class Application:
     handlers: dict[str, Registration] = field(default_factory=dict)
     connected_hooks: list[SocketHook] = field(default_factory=list)
     disconnected_hooks: list[SocketHook] = field(default_factory=list)
+    roles_hooks: list[SocketHook] = field(default_factory=list)
     started_hooks: list[SessionHook] = field(default_factory=list)
     ended_hooks: list[SessionHook] = field(default_factory=list)
     _server: Rooms | None = None
@@ -113,6 +126,11 @@ class Application:
         self.disconnected_hooks.append(hook)
         return hook
 
+    def on_roles_changed(self, hook: SocketHook) -> SocketHook:
+        """Run `hook` when a socket's user was given other roles, on its node; `socket.principal` has them."""
+        self.roles_hooks.append(hook)
+        return hook
+
     def on_session_started(self, hook: SessionHook) -> SessionHook:
         """Run `hook` when someone has logged in: on one node, at least once."""
         self.started_hooks.append(hook)
@@ -129,6 +147,20 @@ class Application:
         Best effort across nodes, as Redis publish is: what must not be lost belongs in a store.
         """
         await self.server.emit_to_room(self.qualified(event), data, self.qualified(room))
+
+    async def run_hooks(self, kind: HookKind, socket_id: str, principal: Principal) -> None:
+        """Run the hooks for one thing that happened to a socket; called by the live server."""
+        hooks = {
+            "connected": self.connected_hooks,
+            "disconnected": self.disconnected_hooks,
+            "roles": self.roles_hooks,
+        }
+        socket = LiveSocket(self, socket_id, principal)
+        for hook in hooks[kind]:
+            try:
+                await hook(socket)
+            except Exception:  # the application's defect, not the socket's
+                log.exception("application_hook_failed", socket_id=socket_id)
 
     def who_is(self, socket_id: str) -> Principal | None:
         """Whom a socket of this node acts for; None when it is not here or not live."""

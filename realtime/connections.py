@@ -1,11 +1,11 @@
 """This node's sockets, by socket, by session and by user."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from auth.models import Client, Principal
+from auth.models import Client, HeldRoles, Principal, has_role
 from auth.rate_limits import EventWindow
 from realtime.engine.timers import Timer
 from realtime.inbox import Inbox
@@ -48,6 +48,10 @@ class Connection(Inbox):
     ended: bool = False
     held_back: tuple[Frame, ...] = ()
     timer: Timer | None = None
+    # Which of the user's changes of roles the principal's roles are of.
+    roles_version: int = 0
+    # Rooms that the socket may be in only while it has a role; few sockets are in any.
+    rooms_by_role: dict[str, str] | None = None
 
     @property
     def user_id(self) -> str:
@@ -63,6 +67,31 @@ class Connection(Inbox):
     def serves(self) -> bool:
         """Whether application events are served."""
         return self.state is State.LIVE
+
+    def take_roles(self, held: HeldRoles) -> bool:
+        """Act by these roles from now on; False when a later change was heard of already, which stays."""
+        if held.version < self.roles_version:
+            return False
+        self.roles_version = held.version
+        self.principal = replace(self.principal, roles=held.roles)
+        return True
+
+    def hold_room(self, room: str, role: str | None) -> None:
+        """Note by which role the socket is in a room; None: it is in it whatever becomes of its roles."""
+        if role is not None:
+            if self.rooms_by_role is None:
+                self.rooms_by_role = {}
+            self.rooms_by_role[room] = role
+        elif self.rooms_by_role is not None:
+            self.rooms_by_role.pop(room, None)
+
+    def forfeited_rooms(self) -> list[str]:
+        """The rooms that the socket was in by a role which it does not have any more; named once."""
+        held = self.rooms_by_role or {}
+        lost = [room for room, role in held.items() if not has_role(self.principal.roles, role)]
+        for room in lost:
+            del held[room]
+        return lost
 
     def cancel_timer(self) -> None:
         """Forget the warning or the end that is due next."""

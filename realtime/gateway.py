@@ -6,9 +6,9 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -23,12 +23,14 @@ from auth.errors import (
     Unavailable,
 )
 from auth.metrics import Metrics
-from auth.models import Client, Principal
+from auth.models import Principal
+from auth.profile import Profile
 from auth.rate_limits import EventWindow, LocalWindows, RateLimits
 from auth.sessions import Sessions
 from auth.views import View, parse
 from realtime import messages
-from realtime.application import Application, LiveSocket
+from realtime.application import Application, HookKind
+from realtime.arrival import Arrival, Doorman
 from realtime.connections import Connection, Connections, State
 from realtime.engine.sockets import Received, Refused, SocketServer
 from realtime.expiry import schedule
@@ -52,25 +54,6 @@ log = structlog.get_logger()
 is_enabled = logging.getLogger(__name__).isEnabledFor
 
 
-class Doorman(Protocol):
-    """What the gateway needs to know of the HTTP side of a handshake."""
-
-    def client(self, request: Any) -> Client:
-        """Where the request comes from."""
-
-    def access_cookie(self, request: Any) -> str | None:
-        """The access token in its cookie, if any."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What is kept of the request that opened a connection."""
-
-    client: Client
-    origin: str | None
-    access_cookie: str | None
-
-
 class Gateway:
     """Implements `engine.sockets.Gate`, `handlers.Renewer` and `waiting.LiveDoor`."""
 
@@ -80,6 +63,7 @@ class Gateway:
         connections: Connections,
         user_log: UserLog,
         sessions: Sessions,
+        profile: Profile,
         doorman: Doorman,
         limits: RateLimits,
         allowed_origins: frozenset[str],
@@ -91,6 +75,7 @@ class Gateway:
         self._connections = connections
         self._log = user_log
         self._sessions = sessions
+        self._profile = profile
         self._doorman = doorman
         self._limits = limits
         self._allowed_origins = allowed_origins
@@ -191,6 +176,9 @@ class Gateway:
                 raise SessionRevoked
             if confirm:
                 await self._confirm(principal)
+            if principal.is_privileged or joined.roles_changed:
+                # Behind the listing: what changes after this reading comes to the socket as an event.
+                connection.take_roles((await self._profile.me(principal)).held_roles)
         except BaseException:
             self._connections.remove(socket_id)
             if joined is None or joined.status == "ok":
@@ -285,7 +273,7 @@ class Gateway:
 
     async def _welcome(self, connection: Connection) -> None:
         connection.greeted = True
-        await self._run_hooks(connection, connected=True)
+        await self._run_hooks(connection, "connected")
 
     def _ready(self, connection: Connection, joined: Joined) -> messages.Ready:
         return messages.Ready(
@@ -342,13 +330,26 @@ class Gateway:
         if connection.worker is not None:
             await asyncio.wait({connection.worker})
         if connection.greeted:
-            await self._run_hooks(connection, connected=False)
+            await self._run_hooks(connection, "disconnected")
 
     def renew(self, connection: Connection, principal: Principal) -> None:
-        """The socket lives on with a new token: same id, same rooms, same order of events."""
-        connection.principal = principal
+        """The socket lives on with a new token: same id, same rooms, same order of events, same roles."""
+        connection.principal = replace(principal, roles=connection.principal.roles)
         connection.state = State.LIVE
         self._watch_expiry(connection)
+
+    async def settle_roles(self, connection: Connection, principal: Principal) -> None:
+        """A new token has other roles than the socket: one of the two is late, and MongoDB knows which."""
+        if principal.roles != connection.principal.roles:
+            self.push.give_roles(connection, (await self._profile.me(principal)).held_roles)
+
+    def roles_changed(self, connection: Connection) -> None:
+        """Tell the application, behind what the socket is being served just now."""
+        if self.application is None or not self.application.roles_hooks or not connection.greeted:
+            return
+        if not connection.enqueue(lambda: self._run_hooks(connection, "roles")):
+            # Too much waits for this socket. The application is told all the same, if out of turn.
+            self._spawn(self._run_hooks(connection, "roles"))
 
     async def catch_up(self, connection: Connection) -> None:
         """Put a socket back on the list and send what it missed: after the bus lost something."""
@@ -365,10 +366,10 @@ class Gateway:
         connection = self._connections.get(socket_id)
         return connection.principal if connection is not None and connection.serves else None
 
-    def is_open(self, socket_id: str) -> bool:
-        """Whether a socket of this node is neither gone nor about to be."""
+    def open_connection(self, socket_id: str) -> Connection | None:
+        """A socket of this node that is neither gone nor about to be."""
         connection = self._connections.get(socket_id)
-        return connection is not None and connection.state is not State.CLOSING
+        return None if connection is None or connection.state is State.CLOSING else connection
 
     async def close(self) -> None:
         """Wait for what runs on behalf of sockets that are gone, but not for a handler that hangs."""
@@ -421,16 +422,9 @@ class Gateway:
     def _emit(self, connection: Connection, event: ServerEvent, payload: View) -> None:
         self.server.emit_here(connection.socket_id, event, payload.to_wire())
 
-    async def _run_hooks(self, connection: Connection, *, connected: bool) -> None:
-        if self.application is None:
-            return
-        socket = LiveSocket(self.application, connection.socket_id, connection.principal)
-        hooks = self.application.connected_hooks if connected else self.application.disconnected_hooks
-        for hook in hooks:
-            try:
-                await hook(socket)
-            except Exception:  # the application's defect, not the socket's
-                log.exception("application_hook_failed", socket_id=connection.socket_id)
+    async def _run_hooks(self, connection: Connection, kind: HookKind) -> None:
+        if self.application is not None:
+            await self.application.run_hooks(kind, connection.socket_id, connection.principal)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

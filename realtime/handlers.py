@@ -7,7 +7,7 @@ import structlog
 
 from auth.errors import AuthError, Forbidden, InvalidRequest, SessionRevoked, TokenExpired
 from auth.metrics import Metrics
-from auth.models import Principal
+from auth.models import Principal, has_role
 from auth.sessions import Sessions
 from auth.views import DeliveryView, RefreshedView, SessionView, View, parse
 from realtime import messages
@@ -35,8 +35,11 @@ class Renewer(Protocol):
 
     hears_revocations: Callable[[], bool]
 
+    async def settle_roles(self, connection: Connection, principal: Principal) -> None:
+        """Find out which roles hold, where those of a new token are not those of the socket."""
+
     def renew(self, connection: Connection, principal: Principal) -> None:
-        """The socket now acts as `principal`."""
+        """The socket now acts as `principal`, with the roles that it has."""
 
 
 class Handlers:
@@ -108,9 +111,11 @@ class Handlers:
         self, connection: Connection, registration: Registration, payload: dict[str, Any]
     ) -> dict[str, Any]:
         assert self._application is not None
-        if registration.role is not None and registration.role not in connection.principal.roles:
+        role = registration.role
+        if role is not None and not has_role(connection.principal.roles, role):
+            log.warning("event_forbidden", user_id=connection.user_id, session_id=connection.session_id, role=role)
             raise Forbidden
-        socket = LiveSocket(self._application, connection.socket_id, connection.principal)
+        socket = LiveSocket(self._application, connection.socket_id, connection.principal, role=role)
         return {"ok": True, **(await registration.handler(socket, payload) or {})}
 
     async def _reauthenticate(self, connection: Connection, asked: messages.Reauthenticate) -> View:
@@ -120,17 +125,18 @@ class Handlers:
         if (principal.user_id, principal.session_id) != (connection.user_id, connection.session_id):
             raise Forbidden("This token belongs to another session.")
         await self._sessions.confirm(principal)
-        return self._renew(connection, principal)
+        return await self._renew(connection, principal)
 
     async def _refresh(self, connection: Connection, asked: messages.Refresh) -> View:
         if self._sessions.refresh_token_session(asked.refresh_token) != connection.session_id:
             raise Forbidden("This token belongs to another session.")
         refreshed = await self._sessions.refresh(asked.refresh_token, client=connection.client)
         token = refreshed.tokens.access_token
-        self._renew(connection, await self._sessions.authenticate(token, ask=False, confirm=False))
+        await self._renew(connection, await self._sessions.authenticate(token, ask=False, confirm=False))
         return RefreshedView.of(refreshed.tokens, outcome=refreshed.outcome.value)
 
-    def _renew(self, connection: Connection, principal: Principal) -> messages.Reauthenticated:
+    async def _renew(self, connection: Connection, principal: Principal) -> messages.Reauthenticated:
+        await self._renewer.settle_roles(connection, principal)
         if connection.state is State.CLOSING:
             # Revoked while we were asking: no token brings the socket back.
             raise SessionRevoked

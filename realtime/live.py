@@ -13,10 +13,10 @@ from auth.admission import Admission
 from auth.alerts import NotMe
 from auth.approvals import ApprovalLine, Approvals
 from auth.clock import Clock
-from auth.errors import Unavailable
-from auth.events import Fact, PresenceReader, Publisher, SessionCreated, SessionEnded, SessionUpdated
+from auth.errors import Forbidden, Unavailable
+from auth.events import PresenceReader, Publisher, SessionCreated, SessionEnded, SessionFact, SessionUpdated
 from auth.metrics import Metrics
-from auth.models import Principal, User
+from auth.models import HeldRoles, Principal, User, has_role
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
 from auth.sessions import RevocationList, Sessions
@@ -24,23 +24,24 @@ from auth.step_up import StepUp
 from realtime.alert_handlers import AlertHandlers
 from realtime.application import Application
 from realtime.approvals import LiveApprovals
+from realtime.arrival import Doorman
 from realtime.bus import Bus, Message
 from realtime.connections import Connection, Connections
 from realtime.deny_list import DenyList
 from realtime.engine.sockets import SocketServer
 from realtime.factor_handlers import FactorHandlers
-from realtime.gateway import Doorman, Gateway
+from realtime.gateway import Gateway
 from realtime.handlers import Handlers
 from realtime.keys import Keys
 from realtime.messages import Draining, LoginApprovalResult, ServerEvent
 from realtime.presence import Presence
-from realtime.publisher import LivePublisher
+from realtime.publisher import LivePublisher, RolesNewsStore
 from realtime.push import Push
 from realtime.redis_link import RedisLink
 from realtime.relay import Backlog, Relay
 from realtime.user_log import UserLog, read_frame_value
 from realtime.waiting import WaitingRoom
-from realtime.watchdog import Truth, Watchdog
+from realtime.watchdog import RolesTruth, Truth, Watchdog
 
 SOCKET_PATH = "socket.io"
 RESYNC_BATCH = 100
@@ -57,6 +58,10 @@ log = structlog.get_logger()
 
 class Store(Backlog, Truth, Protocol):
     """What the live side needs of the session store."""
+
+
+class RolesStore(RolesNewsStore, RolesTruth, Protocol):
+    """What the live side needs of the roles of sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +85,18 @@ class Live:
     """
 
     def __init__(
-        self, link: RedisLink, store: Store, options: LiveOptions, *, metrics: Metrics, clock: Clock
+        self,
+        link: RedisLink,
+        store: Store,
+        roles: RolesStore,
+        options: LiveOptions,
+        *,
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self._link = link
         self._store = store
+        self._roles = roles
         self._options = options
         self._metrics = metrics
         self._clock = clock
@@ -103,7 +116,7 @@ class Live:
             clock=clock,
         )
         self._publisher = LivePublisher(
-            self._log, store, self._presence, node_id=node_id, hook=self._run_hooks, clock=clock
+            self._log, store, roles, self._presence, node_id=node_id, hook=self._run_hooks, clock=clock
         )
         self._approvals = LiveApprovals(self._log, self._bus)
         self._relay = Relay(store, self._publisher, self._deny_list, clock=clock)
@@ -125,6 +138,10 @@ class Live:
     def presence(self) -> PresenceReader:
         """Tells who is online."""
         return self._presence
+
+    async def census(self) -> tuple[int, int]:
+        """How many nodes live, and how many sockets on all of them. Raises `Unavailable`."""
+        return await self._presence.census()
 
     @property
     def approvals(self) -> ApprovalLine:
@@ -162,6 +179,7 @@ class Live:
             connections=self._connections,
             user_log=self._log,
             sessions=sessions,
+            profile=profile,
             doorman=doorman,
             limits=limits,
             allowed_origins=self._options.allowed_origins,
@@ -173,16 +191,10 @@ class Live:
         self._server = SocketServer(self._gateway, metrics=self._metrics, transports=self._options.transports)
         self._server.engines.refuses = self._gateway.refuses
         self._server.engines.turned_away = self._gateway.turned_away
-        self._push = Push(
-            self._connections,
-            self._server,
-            node_id=self._options.node_id,
-            send=self._report,
-            catch_up=self._gateway.catch_up,
-            metrics=self._metrics,
-            clock=self._clock,
+        self._push = self._make_push()
+        self._watchdog = Watchdog(
+            self._store, self._roles, self._connections, self._push, self._bus, clock=self._clock
         )
-        self._watchdog = Watchdog(self._store, self._connections, self._push, self._bus, clock=self._clock)
         self._gateway.server = self._server
         self._gateway.push = self._push
         self._gateway.presence = self._presence
@@ -198,6 +210,18 @@ class Live:
         if application is not None:
             application.start(self)
         self._server.attach(app, socketio_path=SOCKET_PATH)
+
+    def _make_push(self) -> Push:
+        return Push(
+            self._connections,
+            self._server,
+            node_id=self._options.node_id,
+            send=self._report,
+            catch_up=self._gateway.catch_up,
+            on_roles=self._gateway.roles_changed,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
 
     def _serve_events(
         self,
@@ -311,9 +335,10 @@ class Live:
         except Unavailable:
             return  # the node is not well; the client lists again after its next event
         if session is not None and session.is_live(self._clock()):
+            self._push.give_roles(connection, HeldRoles(session.roles, session.roles_version))
             await self._publisher.publish([SessionUpdated(session)])
 
-    async def _run_hooks(self, fact: Fact) -> None:
+    async def _run_hooks(self, fact: SessionFact) -> None:
         if self._application is None:
             return
         hooks = []
@@ -337,14 +362,22 @@ class Live:
         """See `application.Rooms`."""
         self._server.emit_here(socket_id, event, payload)
 
-    async def enter(self, socket_id: str, room: str) -> None:
+    async def enter(self, socket_id: str, room: str, role: str | None) -> None:
         """See `application.Rooms`. A socket that was ended meanwhile enters nothing."""
-        if self._gateway.is_open(socket_id):
-            self._server.enter_here(socket_id, room)
+        connection = self._gateway.open_connection(socket_id)
+        if connection is None:
+            return
+        if role is not None and not has_role(connection.principal.roles, role):
+            # Taken away while the handler was at work.
+            raise Forbidden
+        connection.hold_room(room, role)
+        self._server.enter_here(socket_id, room)
 
     async def leave(self, socket_id: str, room: str) -> None:
         """See `application.Rooms`. One that is ended has left everything."""
-        if self._gateway.is_open(socket_id):
+        connection = self._gateway.open_connection(socket_id)
+        if connection is not None:
+            connection.hold_room(room, None)
             self._server.leave_here(socket_id, room)
 
     async def user(self, principal: Principal) -> User:

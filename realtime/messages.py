@@ -45,6 +45,7 @@ class ServerEvent(StrEnum):
     SESSIONS_CHANGED = "sessions-changed"
     DEVICE_STATUS = "device-status"
     SECURITY_ALERT = "security-alert"
+    ROLES_CHANGED = "roles-changed"
     DRAINING = "draining"
     LOGIN_APPROVAL_REQUESTED = "login-approval-requested"
     LOGIN_APPROVAL_CLOSED = "login-approval-closed"
@@ -137,7 +138,8 @@ class By(View):
 
     @classmethod
     def of(cls, actor: Actor) -> Self:
-        return cls(kind=actor.kind, session_id=actor.session_id)
+        """An administrator's own session is nobody else's business."""
+        return cls(kind=actor.kind, session_id=actor.session_id if actor.kind == "user" else None)
 
 
 class SessionRevoked(View):
@@ -176,6 +178,14 @@ class SecurityAlert(View):
     kind: str = Field(examples=["new_device", "new_country", "refresh_reused"])
     session: SessionView
     at: Moment
+
+
+class RolesChanged(View):
+    """An administrator changed what this user may do; the socket acts by these roles from now on."""
+
+    event_id: Counter
+    roles: tuple[str, ...]
+    version: Counter = Field(description="Grows with each change of this user's roles.")
 
 
 class Draining(View):
@@ -366,6 +376,7 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.SESSIONS_CHANGED: SessionsChanged,
     ServerEvent.DEVICE_STATUS: DeviceStatus,
     ServerEvent.SECURITY_ALERT: SecurityAlert,
+    ServerEvent.ROLES_CHANGED: RolesChanged,
     ServerEvent.DRAINING: Draining,
     ServerEvent.LOGIN_APPROVAL_REQUESTED: LoginApprovalRequested,
     ServerEvent.LOGIN_APPROVAL_CLOSED: LoginApprovalClosed,

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from auth.clock import Clock
+from auth.clock import Clock, to_ms
 from auth.errors import Unavailable
 from realtime.connections import Connection
 from realtime.keys import Keys
@@ -89,6 +89,13 @@ class Presence:
         except Unavailable:
             return frozenset(), 0
         return frozenset(as_text(session) for session in sessions), int(version)
+
+    async def census(self) -> tuple[int, int]:
+        """How many nodes hold a lease, and how many sockets they have. Raises `Unavailable`."""
+        now = to_ms(self._clock())
+        nodes = await self._link.execute("ZRANGEBYSCORE", self._keys.nodes, now, "+inf")
+        keys = [self._keys.node_sockets(as_text(node)) for node in nodes]
+        return len(keys), sum(await asyncio.gather(*(self._link.execute("SCARD", key) for key in keys)))
 
     def leave_soon(self, connection: Connection) -> None:
         """A socket is gone: take it off the list in two seconds, and say so if its device did not return."""

@@ -16,7 +16,16 @@ import structlog
 
 from auth.clock import Clock
 from auth.errors import Unavailable
-from auth.events import Fact, PresenceReader, SecurityAlert, SessionCreated, SessionEnded, SessionUpdated
+from auth.events import (
+    Fact,
+    PresenceReader,
+    RolesChanged,
+    SecurityAlert,
+    SessionCreated,
+    SessionEnded,
+    SessionFact,
+    SessionUpdated,
+)
 from auth.models import Delivery, Session
 from auth.views import SessionView
 from realtime import messages
@@ -26,7 +35,7 @@ from realtime.user_log import NewEvent, UserLog
 
 log = structlog.get_logger()
 
-Hook = Callable[[Fact], Awaitable[None]]
+Hook = Callable[[SessionFact], Awaitable[None]]
 
 
 class NewsStore(Protocol):
@@ -37,6 +46,13 @@ class NewsStore(Protocol):
 
     async def mark_unpublished(self, session_id: str, news: Iterable[str], *, now: datetime) -> None:
         """Put marks on."""
+
+
+class RolesNewsStore(Protocol):
+    """Where it is marked that a change of roles was not published."""
+
+    async def mark_published(self, user_id: str, version: int) -> None:
+        """Take the marks of one change off."""
 
 
 @dataclass(slots=True)
@@ -72,6 +88,7 @@ class LivePublisher:
         self,
         user_log: UserLog,
         news: NewsStore,
+        roles_news: RolesNewsStore,
         presence: PresenceReader,
         *,
         node_id: str,
@@ -80,6 +97,7 @@ class LivePublisher:
     ) -> None:
         self._log = user_log
         self._news = news
+        self._roles_news = roles_news
         self._presence = presence
         self._node_id = node_id
         self._hook = hook
@@ -98,6 +116,9 @@ class LivePublisher:
                 if request is not None:
                     self._counts[request] = count
                     requests.append(count)
+                if isinstance(fact, RolesChanged):
+                    await self._publish_roles(fact)
+                    continue
                 count.expected = await self._publish_marked(fact, request)
             await self._all_complete(requests)
         finally:
@@ -111,7 +132,25 @@ class LivePublisher:
             count.reports[message["node"]] = message
             count.changed.set()
 
-    async def _publish_marked(self, fact: Fact, request: str | None) -> dict[str, int]:
+    async def _publish_roles(self, fact: RolesChanged) -> None:
+        try:
+            await self.publish_roles_once(fact)
+        except Unavailable:
+            log.warning("fact_not_published", fact="roles", user_id=fact.user_id)
+            self.on_unheard()
+
+    async def publish_roles_once(self, fact: RolesChanged) -> None:
+        """Tell a user's sockets of their roles; raises `Unavailable` when the bus is down, or MongoDB behind it.
+
+        Told twice, it changes nothing; told late, it does not undo a later change.
+        """
+        told = messages.RolesChanged(event_id=0, roles=fact.roles, version=fact.version)
+        await self._log.publish(
+            fact.user_id, [NewEvent(ServerEvent.ROLES_CHANGED, "", orjson.dumps(told.to_wire()))]
+        )
+        await self._roles_news.mark_published(fact.user_id, fact.version)
+
+    async def _publish_marked(self, fact: SessionFact, request: str | None) -> dict[str, int]:
         session_id, news = fact.session.session_id, [news_of(fact)]
         try:
             nodes = await self.publish_once(fact, request)
@@ -132,7 +171,7 @@ class LivePublisher:
             # It will be published once more: clients and the deny-list take that twice.
             log.warning("fact_not_unmarked", fact=news[0], session_id=session_id)
 
-    async def publish_once(self, fact: Fact, request: str | None = None) -> dict[str, int]:
+    async def publish_once(self, fact: SessionFact, request: str | None = None) -> dict[str, int]:
         """Publish one fact and run the application's hooks; raises `Unavailable` when the bus is down."""
         ended = isinstance(fact, SessionEnded)
         online = await self._is_online(fact.session) if isinstance(fact, SessionUpdated) else False
@@ -161,7 +200,7 @@ class LivePublisher:
             return
 
 
-def news_of(fact: Fact) -> str:
+def news_of(fact: SessionFact) -> str:
     """The mark that stands for `fact` on its session; `fact_of` in `relay` reads it back."""
     match fact:
         case SessionCreated():
@@ -174,7 +213,7 @@ def news_of(fact: Fact) -> str:
             return f"alert:{fact.kind}"
 
 
-def events_of(fact: Fact, *, online: bool) -> list[NewEvent]:
+def events_of(fact: SessionFact, *, online: bool) -> list[NewEvent]:
     """The events a fact becomes; a recipient's own session is marked only when it is delivered."""
     match fact:
         case SessionCreated(session):

@@ -14,10 +14,10 @@ import structlog
 
 from auth.clock import Clock
 from auth.metrics import Metrics
-from auth.models import RevocationReason
+from auth.models import HeldRoles, RevocationReason
 from realtime.bus import Message
 from realtime.connections import Connection, Connections, Frame, State
-from realtime.messages import REVOCATION_ACK_SECONDS, ServerEvent
+from realtime.messages import REVOCATION_ACK_SECONDS, RolesChanged, ServerEvent
 
 # A socket that ends its own session, or finds it stolen, is closed only after it was answered, or after this long.
 OWN_ANSWER_SECONDS = 0.25
@@ -50,6 +50,9 @@ class Emitter(Protocol):
         settled: Callable[[bool], None],
     ) -> None:
         """Send an event, and tell `settled` whether its ack came within `seconds`; never waits."""
+
+    def leave_here(self, socket_id: str, room: str) -> None:
+        """Take the socket out of one room."""
 
     def leave_rooms(self, socket_id: str) -> None:
         """Take the socket out of the application's rooms."""
@@ -85,6 +88,7 @@ class Push:
         node_id: str,
         send: Callable[[str, Message], Awaitable[None]],
         catch_up: Callable[[Connection], Awaitable[None]],
+        on_roles: Callable[[Connection], None],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -93,6 +97,7 @@ class Push:
         self._node_id = node_id
         self._send = send
         self._catch_up = catch_up
+        self._on_roles = on_roles
         self._metrics = metrics
         self._clock = clock
         self._ending: set[asyncio.Task[None]] = set()
@@ -117,7 +122,9 @@ class Push:
         if frame.event_id <= connection.cursor or connection.state is State.CLOSING:
             return
         connection.cursor = frame.event_id
-        if frame.event == ServerEvent.LOGIN_APPROVAL_REQUESTED:
+        if frame.event == ServerEvent.ROLES_CHANGED:
+            self._give_roles(connection, held_of(frame.payload))
+        elif frame.event == ServerEvent.LOGIN_APPROVAL_REQUESTED:
             self._ask(connection, frame)
         elif frame.event != ServerEvent.SESSION_REVOKED:
             self._emitter.emit_here(connection.socket_id, frame.event, payload_for(connection, frame))
@@ -138,6 +145,25 @@ class Push:
 
     def _count_shown(self, acknowledged: bool) -> None:
         self._metrics.approval_pushes.labels("acknowledged" if acknowledged else "unacknowledged").inc()
+
+    def give_roles(self, connection: Connection, held: HeldRoles) -> None:
+        """Have a socket act by these roles, unless it does, or knows of a later change."""
+        if connection.state is State.CONNECTING:
+            connection.take_roles(held)
+        elif held.version > connection.roles_version and connection.state is not State.CLOSING:
+            self._give_roles(connection, held)
+
+    def _give_roles(self, connection: Connection, held: HeldRoles) -> None:
+        """From this call on its events are judged by these roles, and it hears nothing more in rooms of others."""
+        before = connection.principal.roles
+        if not connection.take_roles(held):
+            return
+        for room in connection.forfeited_rooms():
+            self._emitter.leave_here(connection.socket_id, room)
+        told = RolesChanged(event_id=connection.cursor, roles=held.roles, version=held.version)
+        self._emitter.emit_here(connection.socket_id, ServerEvent.ROLES_CHANGED, told.to_wire())
+        if before != held.roles:
+            self._on_roles(connection)
 
     def end(self, connection: Connection, frame: Frame, receipt: Receipt | None = None) -> None:
         """Tell a socket that its session was ended, wait for its ack or 1 s, and disconnect it.
@@ -204,6 +230,11 @@ class Push:
         task = asyncio.create_task(work)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+
+
+def held_of(payload: dict[str, Any]) -> HeldRoles:
+    """What a `roles-changed` event says."""
+    return HeldRoles(tuple(payload["roles"]), payload["version"])
 
 
 def asked_for_it(connection: Connection, frame: Frame) -> bool:

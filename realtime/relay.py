@@ -8,7 +8,7 @@ import structlog
 
 from auth.clock import Clock
 from auth.errors import Unavailable
-from auth.events import Fact, SecurityAlert, SessionCreated, SessionEnded, SessionUpdated
+from auth.events import RolesChanged, SecurityAlert, SessionCreated, SessionEnded, SessionFact, SessionUpdated
 from auth.models import SYSTEM, RevocationReason, Session
 from realtime.deny_list import DenyList, Revocations
 from realtime.publisher import LivePublisher, NewsStore
@@ -17,6 +17,8 @@ from realtime.tasks import end
 ROUND_SECONDS = 1.0
 # A fact younger than this is still being published by the operation that made it.
 SETTLED = timedelta(seconds=2)
+# Marks of changes of roles; the session has the roles of the last.
+ROLES_MARK = "roles:"
 # No more in one round, so that a backlog does not starve the node.
 MOST_A_ROUND = 500
 
@@ -78,6 +80,9 @@ class Relay:
             if claimed is None:
                 return
             session, news = claimed
+            if any(mark.startswith(ROLES_MARK) for mark in news):
+                changed = RolesChanged(session.user_id, session.roles, session.roles_version)
+                await self._publisher.publish_roles_once(changed)
             for fact in facts_of(session, news, now=now):
                 await self._publisher.publish_once(fact)
             await self._backlog.mark_published(session.session_id, news)
@@ -99,9 +104,9 @@ def ended(session: Session, *, now: datetime) -> SessionEnded:
     return SessionEnded(session, RevocationReason.EXPIRED, SYSTEM, now)
 
 
-def facts_of(session: Session, news: frozenset[str], *, now: datetime) -> list[Fact]:
+def facts_of(session: Session, news: frozenset[str], *, now: datetime) -> list[SessionFact]:
     """The facts that marks stand for, in the order in which they happened."""
-    facts: list[Fact] = []
+    facts: list[SessionFact] = []
     if "created" in news:
         facts.append(SessionCreated(session))
     if "updated" in news and session.is_live(now):

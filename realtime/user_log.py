@@ -43,13 +43,17 @@ class ConnectLimit:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The answer to a handshake: `status` is ok, revoked, unknown or limited (then `wait_ms`)."""
+    """The answer to a handshake: `status` is ok, revoked, unknown or limited (then `wait_ms`).
+
+    `roles_changed`: the user was given other roles at some time, and the token may not know.
+    """
 
     status: str
     last_event_id: int = 0
     recovered: bool = False
     missed: tuple[Frame, ...] = ()
     wait_ms: int = 0
+    roles_changed: bool = False
 
 
 class UserLog:
@@ -126,10 +130,11 @@ class UserLog:
             member(connection),
             int(admits),
         ]
-        status, number, recovered, frames = await self._connect(keys=keys, args=arguments)
+        status, number, recovered, frames, changed = await self._connect(keys=keys, args=arguments)
         if as_text(status) != "ok":
             return Joined(as_text(status), wait_ms=max(int(number), 0))
-        return Joined("ok", int(number), bool(recovered), tuple(read_frame(frame) for frame in frames))
+        missed = tuple(read_frame(frame) for frame in frames)
+        return Joined("ok", int(number), bool(recovered), missed, roles_changed=bool(changed))
 
     async def publish(
         self, user_id: str, events: Sequence[NewEvent], *, origin: str = "", counted: str = "", deny: bool = False

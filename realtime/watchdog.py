@@ -10,7 +10,7 @@ import structlog
 
 from auth.clock import Clock
 from auth.errors import Unavailable
-from auth.models import Session
+from auth.models import HeldRoles, Session
 from realtime.bus import Bus
 from realtime.connections import Connections, Frame
 from realtime.messages import By, ServerEvent, SessionRevoked
@@ -35,12 +35,20 @@ class Truth(Protocol):
         """One session."""
 
 
+class RolesTruth(Protocol):
+    """What MongoDB knows of the roles of sessions."""
+
+    async def changed_among(self, session_ids: Sequence[str]) -> dict[str, HeldRoles]:
+        """The roles of those sessions whose users ever got others."""
+
+
 class Watchdog:
     """Asks MongoDB about this node's sockets every 2 s while it is deaf; blind for 30 s, it closes them."""
 
     def __init__(
         self,
         truth: Truth,
+        roles: RolesTruth,
         connections: Connections,
         push: Push,
         bus: Bus,
@@ -50,6 +58,7 @@ class Watchdog:
         blind_seconds: float = BLIND_SECONDS,
     ) -> None:
         self._truth = truth
+        self._roles = roles
         self._connections = connections
         self._push = push
         self._bus = bus
@@ -73,13 +82,19 @@ class Watchdog:
         self._asked.set()
 
     async def check(self, session_ids: Collection[str]) -> None:
-        """End the sockets of those sessions that are no longer live. Raises `Unavailable`."""
+        """End the sockets of sessions that are no longer live; the others act by their roles as they are now.
+
+        Raises `Unavailable`.
+        """
         ids = list(session_ids)
         for start in range(0, len(ids), BATCH):
             batch = ids[start : start + BATCH]
             live = await self._truth.live_among(batch, now=self._clock())
             for session_id in set(batch) - live:
                 await self._end(session_id)
+            for session_id, held in (await self._roles.changed_among(batch)).items():
+                for connection in self._connections.of_session(session_id):
+                    self._push.give_roles(connection, held)
 
     async def _run(self) -> None:
         while True:

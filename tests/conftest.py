@@ -70,9 +70,15 @@ async def redis_client(services: ServiceUrls) -> AsyncIterator[redis.asyncio.Red
 
 
 @pytest.fixture(scope="session")
-def shared_nodes(services: ServiceUrls) -> Iterator[tuple[Node, Node]]:
+def shared_installation(services: ServiceUrls) -> Installation:
+    """What the shared nodes share."""
+    return Installation(services)
+
+
+@pytest.fixture(scope="session")
+def shared_nodes(services: ServiceUrls, shared_installation: Installation) -> Iterator[tuple[Node, Node]]:
     """Two nodes on one MongoDB and Redis: the normal set-up. Shared: tests make accounts of their own."""
-    installation = Installation(services)
+    installation = shared_installation
     with ThreadPoolExecutor() as both:
         first, second = both.map(lambda _: installation.start(), range(2))
     yield first, second

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from auth.account_locks import AccountLocks
+from auth.administration import Administration
 from auth.admission import Admission
 from auth.alerts import NotMe
 from auth.approvals import Approvals
@@ -15,6 +17,7 @@ from auth.clock import Clock
 from auth.email_change import EmailChange
 from auth.http import documentation, openapi
 from auth.http.account_routes import AccountRoutes
+from auth.http.admin_routes import AdminRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
 from auth.http.body import MAX_BODY_BYTES
@@ -41,6 +44,7 @@ from auth.profile import Profile
 from auth.provider_login import ProviderLogin
 from auth.rate_limits import RateLimits
 from auth.registration import Registration
+from auth.roles import Roles
 from auth.sessions import Sessions
 from auth.settings import Settings
 from auth.step_up import StepUp
@@ -78,6 +82,10 @@ class HttpDependencies:
     sessions: Sessions
     approvals: Approvals
     not_me: NotMe
+    roles: Roles
+    account_locks: AccountLocks
+    administration: Administration
+    jobs_dashboard_url: str | None
     limits: RateLimits
     csrf_key: bytes
     jwks: Callable[[], Mapping[str, Any]]
@@ -120,11 +128,12 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
         SessionRoutes(deps.sessions),
         ApprovalRoutes(deps.approvals),
         AlertRoutes(deps.not_me),
+        AdminRoutes(deps.administration, deps.roles, deps.account_locks, deps.jobs_dashboard_url),
     )
     rows = []
     for group in groups:
         for row, route in endpoints_of(group):
-            handler = handler_of(row, route, identity)
+            handler = handler_of(row, route, identity, deps.roles)
             for path in row.paths:
                 app.router.add_route(row.method, path, handler)
             rows.append(row)

@@ -41,7 +41,7 @@ WITH_PRINCIPAL: tuple[type[AuthError], ...] = (
     MissingToken, InvalidToken, TokenExpired, SessionRevoked, SessionExpired, RefreshReused, OriginNotAllowed,
 )  # fmt: skip
 
-TAGS = ("Account", "Tokens", "Second factor", "Approval", "Providers", "Sessions", "Service")
+TAGS = ("Account", "Tokens", "Second factor", "Approval", "Providers", "Sessions", "Administration", "Service")
 
 STATUS_WORDS = {
     400: "The request is not valid", 401: "Not authenticated", 403: "Not allowed", 404: "Nothing here",
@@ -101,6 +101,12 @@ def _operation(row: Endpoint, *, alias: bool) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in re.findall(r"{(\w+)}", row.path)
     ]
+    if row.query is not None:
+        properties = component_schemas([(row.query, "validation")])[row.query.__name__]["properties"]
+        parameters += [
+            {"name": name, "in": "query", "required": False, "schema": schema}
+            for name, schema in properties.items()
+        ]
     if parameters:
         operation["parameters"] = parameters
     if row.takes_body and row.body is not Nothing:
@@ -145,6 +151,8 @@ def _failures(row: Endpoint) -> dict[str, Any]:
     errors = [*row.errors, *ANYWHERE]
     if row.takes_body:
         errors += WITH_BODY
+    if row.query is not None:
+        errors.append(InvalidRequest)
     if row.role is not None:
         errors.append(Forbidden)
     if not row.public:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from auth.errors import AuthError, Forbidden
+from auth.errors import AuthError
 from auth.http.answers import success
 from auth.http.body import read_json
 from auth.http.context import CLIENT, PRINCIPAL
@@ -19,7 +19,8 @@ from auth.http.runner import ON_GONE
 from auth.http.schemas import Nothing
 from auth.logs import also_about
 from auth.models import Client, Principal
-from auth.views import Input, View, parse
+from auth.roles import Roles
+from auth.views import Input, Query, View, parse
 
 API = "/api/auth"
 
@@ -36,6 +37,7 @@ class Endpoint:
     or_answer: type[View] | None = None
     body: type[Input] = Nothing
     body_optional: bool = False
+    query: type[Query] | None = None
     status: int = 200
     message: str | None = None
     public: bool = False
@@ -86,6 +88,7 @@ def endpoint(
     or_answer: type[View] | None = None,
     body: type[Body] = Nothing,  # type: ignore[assignment] # the default is the type variable's narrowest use
     body_optional: bool = False,
+    query: type[Query] | None = None,
     status: int = 200,
     message: str | None = None,
     public: bool = False,
@@ -95,7 +98,8 @@ def endpoint(
 ) -> Callable[[Route[Body]], Route[Body]]:
     """Declare a method of a routes class as an endpoint.
 
-    `role`: only for principals that have it, others get `forbidden`; `or_answer`: another answer it may give.
+    `role`: only for principals whose account has it at that moment, others get `forbidden`; `or_answer`: another
+    answer it may give; `query`: what may stand behind the `?`, which the method then gets in place of a body.
     """
 
     def declare(route: Route[Body]) -> Route[Body]:
@@ -108,6 +112,7 @@ def endpoint(
             or_answer=or_answer,
             body=body,
             body_optional=body_optional or body is Nothing,
+            query=query,
             status=status,
             message=message,
             public=public,
@@ -131,20 +136,33 @@ def endpoints_of(routes: object) -> Iterator[tuple[Endpoint, Callable[[Call, Any
 
 
 def handler_of(
-    row: Endpoint, route: Callable[[Call, Any], Awaitable[View]], identity: Identity
+    row: Endpoint, route: Callable[[Call, Any], Awaitable[View]], identity: Identity, roles: Roles
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """The endpoint as aiohttp calls it: authenticate, parse, call, answer."""
+    """The endpoint as aiohttp calls it: authenticate, ask for the role, parse, call, answer."""
 
     async def handle(request: web.Request) -> web.Response:
         call = Call(request, request[CLIENT])
         if not row.public:
             principal = await identity.principal(request, call.client)
-            request[PRINCIPAL] = principal
-            if row.role is not None and row.role not in principal.roles:
-                raise Forbidden
             also_about(user_id=principal.user_id, session_id=principal.session_id)
-        raw = await read_json(request, optional=row.body_optional) if row.takes_body else {}
-        data = await route(call, parse(row.body, raw))
+            if row.role is not None:
+                principal = await roles.require(
+                    principal, row.role, act=f"{row.method} {row.path}", client=call.client
+                )
+            request[PRINCIPAL] = principal
+        if row.query is not None:
+            data = await route(call, parse(row.query, _query_of(request)))
+        else:
+            raw = await read_json(request, optional=row.body_optional) if row.takes_body else {}
+            data = await route(call, parse(row.body, raw))
         return success(data, status=row.status, message=row.message)
 
     return handle
+
+
+def _query_of(request: web.Request) -> dict[str, Any]:
+    """What stands behind the `?`; something that stands there twice is a list, which nothing takes."""
+    values: dict[str, Any] = {}
+    for name, value in request.query.items():
+        values[name] = [values[name], value] if name in values else value
+    return values

@@ -1,7 +1,14 @@
 """Second factors over HTTP: finish a login with one, and prove oneself once more on a session."""
 
 from auth.admission import Admission
-from auth.errors import AccountLocked, EmailNotVerified, InvalidCode, InvalidToken, OriginNotAllowed
+from auth.errors import (
+    AccountLocked,
+    EmailNotVerified,
+    InvalidCode,
+    InvalidToken,
+    OriginNotAllowed,
+    SessionLimitReached,
+)
 from auth.http.identity import Identity
 from auth.http.login_answers import tokens_answer
 from auth.http.routing import Call, endpoint
@@ -28,7 +35,7 @@ class SecondFactorRoutes:
         public=True,
         body=FinishLoginRequest,
         answer=LoginAnswer,
-        errors=(InvalidToken, InvalidCode, AccountLocked, EmailNotVerified, OriginNotAllowed),
+        errors=(InvalidToken, InvalidCode, AccountLocked, SessionLimitReached, EmailNotVerified, OriginNotAllowed),
     )
     async def finish_login(self, call: Call, body: FinishLoginRequest) -> LoginAnswer:
         """Five wrong answers end the waiting login."""

@@ -10,6 +10,7 @@ from auth.errors import (
     OriginNotAllowed,
     RefreshReused,
     SessionExpired,
+    SessionLimitReached,
     SessionRevoked,
     TokenExpired,
 )
@@ -43,7 +44,7 @@ class TokenRoutes:
         body=LoginRequest,
         answer=LoginAnswer,
         or_answer=MfaAnswer,
-        errors=(InvalidCredentials, EmailNotVerified, AccountLocked, OriginNotAllowed),
+        errors=(InvalidCredentials, EmailNotVerified, AccountLocked, SessionLimitReached, OriginNotAllowed),
     )
     async def login(self, call: Call, body: LoginRequest) -> LoginAnswer | MfaAnswer:
         delivery = TokenDelivery(body.delivery)

@@ -88,6 +88,18 @@ class Mailer:
         """Tell the user that logins may be approved on their devices from now on, or not any more."""
         await self._jobs.enqueue_mail(self._templates.approval_changed(user.email, allowed=allowed, at=at, ip=ip))
 
+    async def roles_changed(self, user: User, *, at: datetime) -> None:
+        """Tell the user which roles they have now."""
+        await self._jobs.enqueue_mail(self._templates.roles_changed(user.email, roles=user.roles, at=at))
+
+    async def account_locked(self, user: User, *, at: datetime) -> None:
+        """Tell the user that an administrator locked their account."""
+        await self._jobs.enqueue_mail(self._templates.account_locked(user.email, at=at))
+
+    async def account_unlocked(self, user: User, *, at: datetime) -> None:
+        """Tell the user that they can log in again."""
+        await self._jobs.enqueue_mail(self._templates.account_unlocked(user.email, at=at))
+
     async def refresh_reused(self, session: Session, *, now: datetime) -> None:
         """Tell the session's user that a refresh token of theirs was used twice."""
         user = await self._users.by_id(session.user_id)

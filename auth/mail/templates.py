@@ -6,6 +6,7 @@ registration would be a way to have us deliver any sentence, link and all, to an
 
 import re
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -38,6 +39,9 @@ SUBJECTS = {
     IdentityChange.UNLINKED: "A way to log in was removed",
     "recovery_code_used": "A recovery code was used",
     "second_factor_failed": "Security alert: somebody has your password",
+    "roles_changed": "Your roles have been changed",
+    "account_locked": "Your account has been locked",
+    "account_unlocked": "Your account has been unlocked",
 }
 
 
@@ -206,6 +210,20 @@ class MailTemplates:
         return self._compose(
             "second_factor_failed", to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip)
         )
+
+    def roles_changed(self, to: str, *, roles: Sequence[str], at: datetime) -> Mail:
+        """What a user hears when an administrator gave them other roles."""
+        return self._compose(
+            "roles_changed", to, link=f"{self._public_url}/", roles=", ".join(roles), at=readable(at)
+        )
+
+    def account_locked(self, to: str, *, at: datetime) -> Mail:
+        """What a user hears when an administrator locked their account. The reason is the administrator's."""
+        return self._compose("account_locked", to, link=f"{self._public_url}/", at=readable(at))
+
+    def account_unlocked(self, to: str, *, at: datetime) -> Mail:
+        """What a user hears when an administrator unlocked their account."""
+        return self._compose("account_unlocked", to, link=f"{self._public_url}/", at=readable(at))
 
     def _compose(self, kind: str, to: str, **values: object) -> Mail:
         subject = SUBJECTS[kind]

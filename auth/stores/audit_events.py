@@ -1,14 +1,21 @@
 """Audit events: who did what, when, from where. Written once, never changed, removed by time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bson.errors import InvalidId
+from bson.objectid import ObjectId
 from pymongo import DESCENDING
 
+from auth.errors import FieldError, InvalidRequest
+from auth.paging import Cursor, Page
 from auth.stores.gathering import Gathering
 from auth.stores.mongo import Database, Document, outage_is_unavailable
+
+# Events of one moment in the order in which they were written.
+NEWEST_FIRST = [("at", DESCENDING), ("_id", DESCENDING)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,18 @@ class AuditEvent:
     ip: str | None
     user_agent: str | None
     details: Mapping[str, str]
+    # Given by the store; two events are equal without it.
+    event_id: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which events are looked for; what is None is any. From `since`, up to and without `until`."""
+
+    user_id: str | None = None
+    kind: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,8 +59,10 @@ class AuditEvents:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the index by user, and the one by which MongoDB removes events."""
-        await self._events.create_index([("userId", 1), ("at", -1)], name="user")
+        """Make an index for each way to look for events, and the one by which MongoDB removes them."""
+        await self._events.create_index(NEWEST_FIRST, name="newest")
+        await self._events.create_index([("userId", 1), *NEWEST_FIRST], name="of_user")
+        await self._events.create_index([("kind", 1), *NEWEST_FIRST], name="of_kind")
         await self._events.create_index("removeAt", expireAfterSeconds=0, name="removal")
 
     @outage_is_unavailable
@@ -68,16 +89,42 @@ class AuditEvents:
     @outage_is_unavailable
     async def of_user(self, user_id: str | None, *, limit: int = 100) -> list[AuditEvent]:
         """Events of a user, or of nobody known, newest first."""
-        found = self._events.find({"userId": user_id}, sort=[("at", DESCENDING), ("_id", DESCENDING)], limit=limit)
-        return [
-            AuditEvent(
-                kind=document["kind"],
-                at=document["at"],
-                user_id=document["userId"],
-                session_id=document["sessionId"],
-                ip=document["ip"],
-                user_agent=document["userAgent"],
-                details=document["details"],
-            )
-            for document in await found.to_list(limit)
-        ]
+        found = self._events.find({"userId": user_id}, sort=NEWEST_FIRST, limit=limit)
+        return [_event(document) for document in await found.to_list(limit)]
+
+    @outage_is_unavailable
+    async def search(self, wanted: AuditFilter, *, before: Cursor | None, limit: int) -> Page[AuditEvent]:
+        """Events of the trail, newest first. Raises `InvalidRequest` for a cursor of another list."""
+        query: Document = {
+            key: value for key, value in (("userId", wanted.user_id), ("kind", wanted.kind)) if value is not None
+        }
+        span = {"$gte": wanted.since, "$lt": wanted.until}
+        span = {bound: moment for bound, moment in span.items() if moment is not None}
+        if span:
+            query["at"] = span
+        if before is not None:
+            query["$or"] = [{"at": {"$lt": before.at}}, {"at": before.at, "_id": {"$lt": _row_id(before)}}]
+        found = self._events.find(query, sort=NEWEST_FIRST, limit=limit + 1)
+        events = [_event(document) for document in await found.to_list(limit + 1)]
+        last = events[limit - 1] if len(events) > limit else None
+        return Page(tuple(events[:limit]), Cursor(last.at, last.event_id) if last else None)
+
+
+def _row_id(cursor: Cursor) -> ObjectId:
+    try:
+        return ObjectId(cursor.row_id)
+    except InvalidId:
+        raise InvalidRequest(errors=[FieldError("before", "This is no cursor of this list.")]) from None
+
+
+def _event(document: Document) -> AuditEvent:
+    return AuditEvent(
+        kind=document["kind"],
+        at=document["at"],
+        user_id=document["userId"],
+        session_id=document["sessionId"],
+        ip=document["ip"],
+        user_agent=document["userAgent"],
+        details=document["details"],
+        event_id=str(document["_id"]),
+    )

@@ -39,6 +39,7 @@ def document_of(session: Session) -> Document:
         "confirmed": session.confirmed,
         "delivery": session.delivery.value,
         "roles": list(session.roles),
+        "rolesVersion": session.roles_version,
         "amr": list(session.amr),
         "device": {"name": device.name, "browser": device.browser, "os": device.os, "kind": device.kind},
         "userAgent": session.user_agent,
@@ -81,4 +82,5 @@ def session_of(document: Mapping[str, Any]) -> Session:
         revoked_reason=RevocationReason(reason) if reason else None,
         revoked_by=Actor(by["kind"], by["sessionId"]) if by else None,
         assured_at=document.get("assuredAt"),
+        roles_version=document.get("rolesVersion", 0),
     )

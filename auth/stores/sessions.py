@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
 from auth.errors import Unavailable
 from auth.models import Actor, Client, Device, Location, RevocationReason, Session, Sighting
@@ -30,8 +31,15 @@ TURN_SECONDS = 30.0
 # While MongoDB is down, whoever waits in that line is told so at once.
 DOWN_SECONDS = 1.0
 
+# What an ended session gives up (stores/session_places.py).
+PLACE_LEFT = {"place": ""}
+
 # An id and the time at which something is asked about it.
 IdThen = tuple[str, datetime]
+
+
+class PlaceTaken(Exception):
+    """Another live session of the user has this place."""
 
 
 class Sessions:
@@ -63,11 +71,17 @@ class Sessions:
         )
 
     @outage_is_unavailable
-    async def create(self, session: Session) -> None:
-        """Add a new session, marked as not yet announced."""
-        await self._sessions.insert_one(
-            document_of(session) | {"unpublished": ["created"], "unpublishedSince": session.logged_in_at}
-        )
+    async def create(self, session: Session, *, place: int | None = None) -> None:
+        """Add a new session, marked as not yet announced.
+
+        With `place`, as the one live session of its user that has it: a unique index decides, so that of any
+        number of callers on any node one gets it, until the session ends. Raises `PlaceTaken`.
+        """
+        document = document_of(session) | {"unpublished": ["created"], "unpublishedSince": session.logged_in_at}
+        try:
+            await self._sessions.insert_one(document if place is None else document | {"place": place})
+        except DuplicateKeyError:
+            raise PlaceTaken from None
 
     @outage_is_unavailable
     async def get(self, session_id: str) -> Session | None:
@@ -241,7 +255,11 @@ class Sessions:
         """
         document = await self._sessions.find_one_and_update(
             {"_id": session_id, "userId": user_id, "revokedAt": None, "expiresAt": {"$gt": now}},
-            {"$set": self._revocation(reason, by, ip, now), "$addToSet": {"unpublished": "ended"}},
+            {
+                "$set": self._revocation(reason, by, ip, now),
+                "$addToSet": {"unpublished": "ended"},
+                "$unset": PLACE_LEFT,
+            },
             return_document=ReturnDocument.AFTER,
         )
         return session_of(document) if document else None
@@ -268,6 +286,7 @@ class Sessions:
             {
                 "$set": self._revocation(reason, by, ip, now) | {"revocationId": revocation_id},
                 "$addToSet": {"unpublished": "ended"},
+                "$unset": PLACE_LEFT,
             },
         )
         cursor = self._sessions.find({"revocationId": revocation_id})
@@ -278,7 +297,11 @@ class Sessions:
         """Claim one expired session whose end nobody has told yet; None when there is none."""
         document = await self._sessions.find_one_and_update(
             {"revokedAt": None, "expiredAt": None, "expiresAt": {"$lte": now}},
-            {"$set": {"expiredAt": now, "unpublishedSince": now}, "$addToSet": {"unpublished": "ended"}},
+            {
+                "$set": {"expiredAt": now, "unpublishedSince": now},
+                "$addToSet": {"unpublished": "ended"},
+                "$unset": PLACE_LEFT,
+            },
             return_document=ReturnDocument.AFTER,
         )
         return session_of(document) if document else None
@@ -345,11 +368,6 @@ class Sessions:
             return_document=ReturnDocument.AFTER,
         )
         return session_of(document) if document else None
-
-    @outage_is_unavailable
-    async def set_roles(self, user_id: str, roles: Sequence[str]) -> None:
-        """Give the user's sessions other roles, for every access token minted from now on."""
-        await self._sessions.update_many({"userId": user_id}, {"$set": {"roles": list(roles)}})
 
     def _revocation(self, reason: RevocationReason, by: Actor, ip: str | None, now: datetime) -> dict[str, Any]:
         return {

@@ -8,7 +8,6 @@ from datetime import datetime
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from auth.accounts import email_key
 from auth.models import User
 from auth.stores.gathering import Gathering
 from auth.stores.mongo import Database, Document, outage_is_unavailable
@@ -74,9 +73,10 @@ class Users:
             "email": user.email,
             "emailKey": user.email.casefold(),
             "emailVerifiedAt": user.email_verified_at,
-            "name": user.name,
+            **_name_fields(user.name),
             **_username_fields(user.username),
             "roles": list(user.roles),
+            "rolesVersion": user.roles_version,
             "passwordHash": user.password_hash,
             "createdAt": user.created_at,
         }
@@ -141,7 +141,7 @@ class Users:
             "verifiedRegistration": registration_id,
             "sessionsToEnd": False,
         }
-        theirs = verified | {"passwordHash": password_hash, "name": name, "sessionsToEnd": True}
+        theirs = verified | {"passwordHash": password_hash, **_name_fields(name), "sessionsToEnd": True}
         same_password = {"passwordHash": password_hash}
         attempts: tuple[tuple[Document, Document], ...] = (
             (same_password | {"usernameKey": None}, verified | _username_fields(username)),
@@ -258,7 +258,7 @@ class Users:
         """
         if not changes:
             return _user(await self._users.find_one({"_id": user_id}))
-        fields: Document = {"name": changes["name"]} if "name" in changes else {}
+        fields: Document = _name_fields(changes["name"]) if "name" in changes else {}
         if "username" in changes:
             fields |= _username_fields(changes["username"])
         try:
@@ -269,16 +269,10 @@ class Users:
             raise UsernameTaken from None
         return _user(after)
 
-    @outage_is_unavailable
-    async def grant_role(self, email: str, role: str) -> User | None:
-        """Add `role` to the account of `email`, once; None when there is no such account."""
-        key = email_key(email)
-        if key is None:
-            return None
-        after = await self._users.find_one_and_update(
-            {"emailKey": key}, {"$addToSet": {"roles": role}}, return_document=ReturnDocument.AFTER
-        )
-        return _user(after)
+
+def _name_fields(name: str | None) -> Document:
+    """The name as shown, and as it is looked for."""
+    return {"name": name, "nameKey": name.casefold() if name else None}
 
 
 def _username_fields(username: str | None) -> Document:
@@ -301,8 +295,11 @@ def _known(document: Document) -> User:
 
 
 def _user(document: Document | None) -> User | None:
-    if document is None:
-        return None
+    return None if document is None else read_user(document)
+
+
+def read_user(document: Document) -> User:
+    """The account that a document of the collection is."""
     return User(
         user_id=document["_id"],
         email=document["email"],
@@ -314,4 +311,6 @@ def _user(document: Document | None) -> User | None:
         password_hash=document["passwordHash"],
         locked_at=document.get("lockedAt"),
         login_approval=document.get("loginApproval", True),
+        deletion_at=document.get("deletionAt"),
+        roles_version=document.get("rolesVersion", 0),
     )

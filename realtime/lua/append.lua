@@ -31,6 +31,8 @@ local function append(keys, limits, channels, user, origin, event, session, vers
     version = as_integer(redis.call('HINCRBY', keys.meta, 'version', 1))
   end
   redis.call('HSET', keys.meta, 'last', as_integer(id))
+  -- A token from before this has other roles: a handshake is to look the account up.
+  if event == 'roles-changed' then redis.call('HSET', keys.meta, 'roles', as_integer(id)) end
   local frame = '{"u":' .. cjson.encode(user) .. ',"i":' .. as_integer(id) .. ',"p":' .. as_integer(previous)
     .. ',"e":"' .. event .. '","s":"' .. session .. '","v":' .. version .. ',"o":"' .. origin .. '","d":' .. payload
     .. '}'

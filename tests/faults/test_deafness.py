@@ -19,7 +19,7 @@ from support.waiting import Stopwatch, eventually
 from auth.clock import utc_now
 from auth.errors import Unavailable
 from auth.metrics import Metrics
-from auth.models import Session
+from auth.models import HeldRoles, Session
 from realtime.bus import Bus, Message
 from realtime.connections import Connections
 from realtime.keys import Keys
@@ -169,6 +169,9 @@ class NoTruth:
     async def get(self, session_id: str) -> Session | None:
         raise Unavailable
 
+    async def changed_among(self, session_ids: Any) -> dict[str, HeldRoles]:
+        raise Unavailable
+
 
 async def nothing(*_: Any) -> None:
     return
@@ -179,9 +182,18 @@ async def test_deaf_and_without_mongodb_too_long_it_closes_its_sockets(ear: Ear)
     connections, sockets, truth = Connections(), Sockets(), NoTruth()
     connections.add(connection("socket"))
     push = Push(
-        connections, sockets, node_id="ear", send=nothing, catch_up=nothing, metrics=Metrics(), clock=utc_now
+        connections,
+        sockets,
+        node_id="ear",
+        send=nothing,
+        catch_up=nothing,
+        on_roles=print,
+        metrics=Metrics(),
+        clock=utc_now,
     )
-    watchdog = Watchdog(truth, connections, push, ear.bus, clock=utc_now, check_seconds=0.1, blind_seconds=1.0)
+    watchdog = Watchdog(
+        truth, truth, connections, push, ear.bus, clock=utc_now, check_seconds=0.1, blind_seconds=1.0
+    )
     await watchdog.start()
     try:
         # Blind alone it waits, and so it does deaf alone: see the tests of nodes.

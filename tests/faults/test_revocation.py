@@ -228,7 +228,14 @@ async def test_a_socket_is_closed_whenever_its_own_question_is_answered(by: str,
         return
 
     push = Push(
-        connections, sockets, node_id="node", send=report, catch_up=nothing, metrics=Metrics(), clock=utc_now
+        connections,
+        sockets,
+        node_id="node",
+        send=report,
+        catch_up=nothing,
+        on_roles=print,
+        metrics=Metrics(),
+        clock=utc_now,
     )
     socket.enqueue(question)
     if answered == "before the count is reported":
@@ -255,7 +262,14 @@ async def test_a_socket_that_cannot_be_told_is_closed_all_the_same() -> None:
         return
 
     push = Push(
-        connections, sockets, node_id="node", send=nothing, catch_up=nothing, metrics=Metrics(), clock=utc_now
+        connections,
+        sockets,
+        node_id="node",
+        send=nothing,
+        catch_up=nothing,
+        on_roles=print,
+        metrics=Metrics(),
+        clock=utc_now,
     )
     payload = {"at": iso(utc_now()), "reason": "admin", "by": {"kind": "system"}}
     await push.take(Frame("user", 2, 0, "session-revoked", "session", None, "", payload))

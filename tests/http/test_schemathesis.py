@@ -17,6 +17,7 @@ from support.nodes import Node
 
 from auth.http import openapi
 from auth.http.account_routes import AccountRoutes
+from auth.http.admin_routes import AdminRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
 from auth.http.credential_routes import CredentialRoutes
@@ -41,6 +42,7 @@ ROUTES = (
     SessionRoutes(ABSENT),
     ApprovalRoutes(ABSENT),
     AlertRoutes(ABSENT),
+    AdminRoutes(ABSENT, ABSENT, ABSENT, ABSENT),
 )
 DOCUMENT = openapi.build([row for routes in ROUTES for row, _ in endpoints_of(routes)])
 OPERATIONS = [(method, path, item[method]) for path, item in DOCUMENT["paths"].items() for method in item]

@@ -1,12 +1,11 @@
 """A place for the application: its events, rooms and hooks, and what it cannot be made to do."""
 
 import asyncio
-import sys
 from typing import Any
 
 import pytest
 from support.clients import Live
-from support.nodes import PROBE, ROOT
+from support.nodes import PROBE
 from support.raw_socket import RawSocket
 from support.waiting import eventually
 
@@ -91,40 +90,6 @@ class TestEvents:
         assert (await here.ask("probe:who-is", {"socketId": there.ready["socketId"]}))["userId"] is None
         assert (await here.ask("probe:who-is", {"socketId": "x"}))["userId"] is None
         assert (await here.ask("probe:me"))["userId"] == me["userId"]
-
-
-class TestRoles:
-    """A handler that asks for a role is not run without it."""
-
-    async def test_without_the_role_it_is_forbidden_and_with_it_served(
-        self, probe_installation, probe_nodes, connect, log_in
-    ) -> None:
-        first, second = probe_nodes
-        login = await log_in(first)
-        live = await connect(second, login.access_token)
-        ack = await live.ask("probe:moderate")
-        assert (ack["ok"], ack["code"]) == (False, "forbidden")
-        await grant(probe_installation, login.data["user"]["email"], "moderator")
-        # The role is in the next token.
-        assert (await live.ask("probe:moderate"))["code"] == "forbidden"
-        await login.refresh()
-        assert (await live.ask("reauthenticate", {"token": login.access_token}))["ok"] is True
-        ack = await live.ask("probe:moderate")
-        assert (ack["ok"], "moderator" in ack["roles"]) == (True, True)
-
-
-async def grant(installation: Any, email: str, role: str) -> None:
-    command = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "server.py"),
-        "grant",
-        email,
-        role,
-        env=installation.environ(),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await command.communicate()
-    assert command.returncode == 0, out
 
 
 class TestRooms:

@@ -7,16 +7,21 @@ import pytest
 from auth.clock import utc_now
 from auth.errors import Unavailable
 from auth.stores.audit_events import AuditEvents
+from auth.stores.directory import Directory
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens, Purpose
 from auth.stores.outbox import Outbox
+from auth.stores.session_places import SessionPlaces
+from auth.stores.session_roles import SessionRoles
 from auth.stores.users import Users
 
 # MongoDB's TTL index reads the real clock: tests of a fixed date would lose their documents to it one day.
 NOW = utc_now()
 
 
-@pytest.mark.parametrize("store", [AuditEvents, OneTimeTokens, Outbox, Users])
+@pytest.mark.parametrize(
+    "store", [AuditEvents, Directory, OneTimeTokens, Outbox, SessionPlaces, SessionRoles, Users]
+)
 def test_every_public_method_says_unavailable(store: type) -> None:
     methods = {name: value for name, value in vars(store).items() if not name.startswith("_")}
     assert methods

@@ -515,14 +515,6 @@ async def test_what_other_kept_sessions_tell_of_a_user_is_read_last_seen_first(
     assert await store.sightings(stranger) == []
 
 
-async def test_roles_change_on_every_session_of_the_user(store: Sessions, session: Session, time: Time) -> None:
-    other = make_session(time.now)
-    await store.create(other)
-    await store.set_roles(session.user_id, ["user", "admin"])
-    assert await store.get(session.session_id) == replace(session, roles=("user", "admin"))
-    assert await store.get(other.session_id) == other
-
-
 # News that must be told ------------------------------------------------------------------------------------
 
 
@@ -718,7 +710,6 @@ async def test_without_mongodb_every_method_says_unavailable(time: Time) -> None
         "claim_unpublished": store.claim_unpublished(before=time.now, now=time.now),
         "revoked_since": store.revoked_since(time.now),
         "assure": store.assure(one.session_id, amr=["otp"], now=time.now),
-        "set_roles": store.set_roles(one.user_id, []),
     }
     assert calls.keys() == {name for name in vars(Sessions) if not name.startswith("_")}
     outcomes = await asyncio.gather(*calls.values(), return_exceptions=True)

@@ -182,17 +182,6 @@ async def test_a_profile_changes_as_a_whole_or_not_at_all(users: Users) -> None:
     assert await users.update_profile("nobody", {"name": "x"}) is None
 
 
-async def test_a_role_is_granted_once(users: Users) -> None:
-    user = a_user()
-    await users.create(user)
-    for _ in range(2):
-        granted = await users.grant_role(" ADA@Example.org ", "admin")
-        assert granted is not None
-        assert granted.roles == ("admin",)
-    assert await users.grant_role("nobody@example.org", "admin") is None
-    assert await users.grant_role("no address", "admin") is None
-
-
 async def test_logins_may_be_approved_until_that_is_turned_off(users: Users) -> None:
     user = a_user()
     await users.create(user)

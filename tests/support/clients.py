@@ -23,6 +23,7 @@ EVENTS = (
     "sessions-changed",
     "device-status",
     "security-alert",
+    "roles-changed",
     "draining",
     "login-approval-requested",
     "login-approval-closed",

@@ -20,8 +20,8 @@ class Rooms:
     async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         self.asked.append(("emit_here", socket_id, event, payload))
 
-    async def enter(self, socket_id: str, room: str) -> None:
-        self.asked.append(("enter", socket_id, room))
+    async def enter(self, socket_id: str, room: str, role: str | None) -> None:
+        self.asked.append(("enter", socket_id, room, role))
 
     async def leave(self, socket_id: str, room: str) -> None:
         self.asked.append(("leave", socket_id, room))
@@ -90,10 +90,22 @@ async def test_what_it_emits_and_where_it_enters_bears_its_name(chat: Applicatio
     assert chat.who_is("socket") is None
     assert rooms.asked == [
         ("emit_to_room", "chat:message", {"n": 1}, "chat:lobby"),
-        ("enter", "socket", "chat:lobby"),
+        ("enter", "socket", "chat:lobby", None),
         ("emit_here", "socket", "chat:message", {"n": 2}),
         ("leave", "socket", "chat:lobby"),
         ("who_is", "socket"),
+    ]
+
+
+async def test_a_room_is_entered_by_the_role_of_the_handler_unless_another_is_named(
+    chat: Application, rooms: Rooms
+) -> None:
+    socket = LiveSocket(chat, "socket", None, role="moderator")  # type: ignore[arg-type]
+    await socket.enter("mods")
+    await socket.enter("vault", role="admin")
+    assert rooms.asked == [
+        ("enter", "socket", "chat:mods", "moderator"),
+        ("enter", "socket", "chat:vault", "admin"),
     ]
 
 

@@ -11,6 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from auth.errors import AuthError
 from auth.http import documentation, openapi
 from auth.http.account_routes import AccountRoutes
+from auth.http.admin_routes import AdminRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
 from auth.http.credential_routes import CredentialRoutes
@@ -34,6 +35,7 @@ ROUTES = (
     SessionRoutes(None),  # type: ignore[arg-type]
     ApprovalRoutes(None),  # type: ignore[arg-type]
     AlertRoutes(None),  # type: ignore[arg-type]
+    AdminRoutes(*[None] * 4),  # type: ignore[arg-type]
 )
 ENDPOINTS = [row for routes in ROUTES for row, _ in endpoints_of(routes)]
 
@@ -79,6 +81,15 @@ def test_every_endpoint_of_the_contract_is_there(http: dict[str, Any]) -> None:
         ("GET", f"{api}/approvals"),
         ("PUT", f"{api}/approvals"),
         ("POST", f"{api}/alerts/not-me"),
+        ("GET", f"{api}/admin/users"),
+        ("GET", f"{api}/admin/users/{{userId}}"),
+        ("PUT", f"{api}/admin/users/{{userId}}/roles"),
+        ("POST", f"{api}/admin/users/{{userId}}/lock"),
+        ("POST", f"{api}/admin/users/{{userId}}/unlock"),
+        ("DELETE", f"{api}/admin/users/{{userId}}/sessions"),
+        ("DELETE", f"{api}/admin/users/{{userId}}/sessions/{{sessionId}}"),
+        ("GET", f"{api}/admin/audit"),
+        ("GET", f"{api}/admin/overview"),
         ("GET", "/.well-known/jwks.json"),
         ("GET", "/health/live"),
         ("GET", "/health/ready"),

@@ -159,7 +159,14 @@ async def test_a_device_that_comes_back_late_is_not_asked_and_loses_nothing_else
         return
 
     push = Push(
-        Connections(), sockets, node_id="n", send=nothing, catch_up=nothing, metrics=Metrics(), clock=lambda: now
+        Connections(),
+        sockets,
+        node_id="n",
+        send=nothing,
+        catch_up=nothing,
+        on_roles=print,
+        metrics=Metrics(),
+        clock=lambda: now,
     )
     socket = connection("s1")
     push.deliver(socket, asking())

@@ -14,6 +14,7 @@ from support.nodes import ROOT
 from auth.oauth.settings import ProviderSettings
 from auth.settings import (
     AccountSettings,
+    AdministrationSettings,
     LimitSettings,
     LiveSettings,
     LogSettings,
@@ -29,8 +30,8 @@ from auth.settings import (
 SECRET = "0123456789abcdef" * 2
 GIVEN = {"VIGIL_MONGO_URL": "mongodb://db", "VIGIL_REDIS_URL": "redis://cache", "VIGIL_SECRET_KEY": SECRET}
 SECTIONS = (
-    ServerSettings, StoreSettings, TokenSettings, LiveSettings, AccountSettings, ProviderSettings, LimitSettings,
-    LogSettings,
+    ServerSettings, StoreSettings, TokenSettings, LiveSettings, AccountSettings, ProviderSettings,
+    AdministrationSettings, LimitSettings, LogSettings,
 )  # fmt: skip
 FIELDS = {f"VIGIL_{name.upper()}": field for section in SECTIONS for name, field in section.model_fields.items()}
 
@@ -244,7 +245,7 @@ def shown(value: Any) -> str:
     """A default as the page writes it."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return str(value)
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def test_the_page_has_every_setting_once_and_no_other() -> None:

@@ -75,6 +75,22 @@ async def moderate(socket: LiveSocket, _data: dict[str, Any]) -> dict[str, Any]:
     return {"roles": list(socket.principal.roles)}
 
 
+@probe.on("enter-as-moderator", role="moderator")
+async def enter_as_moderator(socket: LiveSocket, data: dict[str, Any]) -> None:
+    await asyncio.sleep(data.get("seconds", 0))
+    await socket.enter(_room(socket, data))
+
+
+@probe.on("roles")
+async def roles(socket: LiveSocket, _data: dict[str, Any]) -> dict[str, Any]:
+    return {"roles": list(socket.principal.roles)}
+
+
+@probe.on_roles_changed
+async def roles_changed(socket: LiveSocket) -> None:
+    await socket.emit("roles", {"roles": list(socket.principal.roles)})
+
+
 @probe.on("who-is")
 async def who_is(_socket: LiveSocket, data: dict[str, Any]) -> dict[str, Any]:
     principal = probe.who_is(data["socketId"])

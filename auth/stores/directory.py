@@ -1,0 +1,106 @@
+"""Accounts as an administrator deals with them: found, given roles, locked."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import DESCENDING, ReturnDocument
+
+from auth.accounts import email_key
+from auth.models import ADMIN, User
+from auth.paging import Cursor, Page
+from auth.stores.mongo import Database, Document, outage_is_unavailable
+from auth.stores.users import read_user
+
+LOCKED: Document = {"$type": "date"}
+# The newest first; accounts of one moment in the order of their ids.
+NEWEST_FIRST = [("createdAt", DESCENDING), ("_id", DESCENDING)]
+
+
+class Directory:
+    """The collection `users`, as administrators see it."""
+
+    def __init__(self, database: Database) -> None:
+        self._users = database["users"]
+
+    @outage_is_unavailable
+    async def ensure_indexes(self) -> None:
+        """Make the indexes of the lists; address and username have theirs (stores/users.py)."""
+        await self._users.create_index(NEWEST_FIRST, name="newest")
+        await self._users.create_index([("roles", 1), *NEWEST_FIRST], name="roles")
+        await self._users.create_index(
+            [("lockedAt", 1), *NEWEST_FIRST], partialFilterExpression={"lockedAt": LOCKED}, name="locked"
+        )
+        await self._users.create_index(
+            "nameKey", partialFilterExpression={"nameKey": {"$type": "string"}}, name="name"
+        )
+
+    @outage_is_unavailable
+    async def search(
+        self, *, prefix: str, role: str | None, locked: bool | None, before: Cursor | None, limit: int
+    ) -> Page[User]:
+        """Accounts whose address, username or name begins with `prefix`, in any case; the newest first."""
+        wanted: list[Document] = []
+        if prefix:
+            # Whatever was typed is letters to look for, and never an expression.
+            begins = {"$regex": f"^{re.escape(prefix.casefold())}"}
+            keys = ("emailKey", "usernameKey", "nameKey")
+            # The type is that of the indexes, which are used only for queries that say so.
+            wanted.append({"$or": [{key: begins | {"$type": "string"}} for key in keys]})
+        if role is not None:
+            wanted.append({"roles": role})
+        if locked is not None:
+            wanted.append({"lockedAt": LOCKED if locked else None})
+        if before is not None:
+            wanted.append(_after(before))
+        found = self._users.find({"$and": wanted} if wanted else {}, sort=NEWEST_FIRST, limit=limit + 1)
+        users = [read_user(document) for document in await found.to_list(limit + 1)]
+        last = users[limit - 1] if len(users) > limit else None
+        return Page(tuple(users[:limit]), Cursor(last.created_at, last.user_id) if last else None)
+
+    @outage_is_unavailable
+    async def set_roles(self, user_id: str, roles: Sequence[str], *, after: int) -> User | None:
+        """Give an account these roles and no others, as the change that follows the one of version `after`.
+
+        None when there is no such account, or another change came first: that one is not overwritten.
+        """
+        # An account that never had a change may have no version at all.
+        version: Any = after or {"$in": [0, None]}
+        return await self._change(
+            {"_id": user_id, "rolesVersion": version},
+            {"$set": {"roles": list(roles)}, "$inc": {"rolesVersion": 1}},
+        )
+
+    @outage_is_unavailable
+    async def grant_role(self, email: str, role: str) -> User | None:
+        """Add `role` to the account of `email`, once; None when there is no such account."""
+        key = email_key(email)
+        if key is None:
+            return None
+        return await self._change({"emailKey": key}, {"$addToSet": {"roles": role}, "$inc": {"rolesVersion": 1}})
+
+    @outage_is_unavailable
+    async def lock(self, user_id: str, *, now: datetime) -> User | None:
+        """Lock an account, from `now`, or since when it was already; None when there is none."""
+        return await self._change({"_id": user_id}, [{"$set": {"lockedAt": {"$ifNull": ["$lockedAt", now]}}}])
+
+    @outage_is_unavailable
+    async def unlock(self, user_id: str) -> User | None:
+        """Unlock an account, whether or not it was locked; None when there is none."""
+        return await self._change({"_id": user_id}, {"$set": {"lockedAt": None}})
+
+    @outage_is_unavailable
+    async def has_administrator(self) -> bool:
+        """Whether somebody is there who may give roles: an admin who is not locked out."""
+        return await self._users.find_one({"roles": ADMIN, "lockedAt": None}, {"_id": 1}) is not None
+
+    async def _change(self, found: Document, change: Any) -> User | None:
+        document = await self._users.find_one_and_update(found, change, return_document=ReturnDocument.AFTER)
+        return read_user(document) if document else None
+
+
+def _after(cursor: Cursor) -> Document:
+    return {
+        "$or": [{"createdAt": {"$lt": cursor.at}}, {"createdAt": cursor.at, "_id": {"$lt": cursor.row_id}}],
+    }

@@ -1,0 +1,18 @@
+"""The first administrator of an installation, as its operator makes them: by the command."""
+
+from support.clients import new_login
+from support.commands import run_command
+from support.nodes import Installation
+
+
+def grant(installation: Installation, email: str, role: str) -> None:
+    """Give an account a role."""
+    done = run_command("grant", email, role, environ=installation.environ())
+    assert done.status == 0, done
+
+
+def first_administrator(installation: Installation, url: str) -> str:
+    """The address of a new account that is an admin."""
+    email = str(new_login(url).data["user"]["email"])
+    grant(installation, email, "admin")
+    return email
