@@ -1,17 +1,20 @@
 """Providers as real peers, and a person who walks through them in a browser."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import aiohttp
 
 START_SECONDS = 20
+NPM_FOLDER = Path(__file__).resolve().parents[1] / "oidc-provider"
 
 
 class OpenIdServer:
@@ -101,3 +104,44 @@ def wait_for_port(port: int) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(f"nothing listens on {port}")
+
+
+class NodeOpenIdServer:
+    """npm's oidc-provider, certified OpenID software, in a process of its own.
+
+    It is at `localhost` where nodes are at 127.0.0.1: to a browser, another site.
+    """
+
+    def __init__(self, *, algorithm: str = "RS256") -> None:
+        self.port = free_port()
+        self.issuer = f"http://localhost:{self.port}"
+        self._algorithm = algorithm
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "VIGIL_OIDC_NPM_ISSUER": self.issuer,
+            "VIGIL_OIDC_NPM_CLIENT_ID": "vigil",
+            "VIGIL_OIDC_NPM_CLIENT_SECRET": "the-secret-of-the-client-for-tests",
+        }
+
+    def start(self, node_url: str) -> None:
+        """Serve the clients of a node: its address has to be known beforehand."""
+        if not (NPM_FOLDER / "node_modules/oidc-provider").is_dir():
+            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=NPM_FOLDER, check=True, timeout=120)
+        environ = {
+            "PATH": os.environ["PATH"],
+            "PORT": str(self.port),
+            "REDIRECT_URI": f"{node_url}/api/auth/oauth/npm/callback",
+            "ALGORITHM": self._algorithm,
+        }
+        command = ["node", "provider.js"]
+        self._process = subprocess.Popen(
+            command, cwd=NPM_FOLDER, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for_port(self.port)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)

@@ -1,0 +1,182 @@
+"""Login by a certified OpenID provider in a real browser, with the clicks that a person makes there.
+
+The provider is another site than ours, so this is also where the cookies' SameSite counts.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+from playwright.async_api import Page, Route, expect
+from support.browsers import PASSWORD
+from support.nodes import Node
+from support.providers import NodeOpenIdServer, with_query
+
+FETCH = """async ([method, path, body]) => {
+    const csrf = document.cookie.match(/(?:^|; )csrf=([^;]+)/)?.[1];
+    const headers = {...(body && {"Content-Type": "application/json"}), ...(csrf && {"X-CSRF-Token": csrf})};
+    const answer = await fetch("/api/auth" + path, {method, headers, body: body && JSON.stringify(body)});
+    return answer.json();
+}"""
+
+
+@pytest.fixture
+def provider(request: pytest.FixtureRequest) -> Iterator[NodeOpenIdServer]:
+    server = NodeOpenIdServer(algorithm=getattr(request, "param", "RS256"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def node(demo: Callable[..., Node], provider: NodeOpenIdServer) -> Node:
+    """A node that knows the provider, and that the provider knows."""
+    running = demo(**provider.settings())
+    provider.start(running.url)
+    return running
+
+
+async def call(page: Page, method: str, path: str, body: Any = None) -> Any:
+    """What a script of our own page gets."""
+    return await page.evaluate(FETCH, [method, path, body])
+
+
+async def sign_in(page: Page, name: str) -> None:
+    """The provider's own pages, one after the other."""
+    await say_who(page, name)
+    await agree(page)
+
+
+async def say_who(page: Page, name: str) -> None:
+    await page.get_by_placeholder("Enter any login").fill(name)
+    await page.get_by_placeholder("and password").fill("any will do")
+    await page.get_by_role("button", name="Sign-in").click()
+
+
+async def agree(page: Page) -> None:
+    await page.get_by_role("button", name="Continue").click()
+
+
+async def go(page: Page, node: Node, query: str = "") -> None:
+    await page.goto(f"{node.url}/api/auth/oauth/npm/start{query}")
+    await expect(page).to_have_url(re.compile(r"^http://localhost:\d+/interaction/"))
+
+
+def who() -> str:
+    return f"ada-{secrets.token_hex(4)}"
+
+
+@pytest.mark.parametrize("provider", ["RS256", "PS256", "ES256", "EdDSA"], indirect=True)
+async def test_a_person_logs_in_by_the_provider_and_is_logged_in_here(node: Node, device: Callable) -> None:
+    page = (await device("Laptop")).page
+    name = who()
+    await go(page, node, "?returnTo=/docs/api")
+    await sign_in(page, name)
+    await expect(page).to_have_url(f"{node.url}/docs/api")
+    user = (await call(page, "GET", "/me"))["data"]["user"]
+    assert (user["email"], user["emailVerified"], user["name"]) == (f"{name}@example.org", True, "Ada")
+    cookies = {cookie["name"]: cookie for cookie in await page.context.cookies(node.url)}
+    assert cookies["__Host-vigil_access"]["sameSite"] == "Strict"
+    assert "__Host-vigil_visit" not in cookies
+
+
+async def test_the_second_time_the_provider_asks_nothing_and_it_is_the_same_account(
+    node: Node, device: Callable
+) -> None:
+    page = (await device("Laptop")).page
+    await go(page, node, "?returnTo=/docs/api")
+    await sign_in(page, who())
+    await expect(page).to_have_url(f"{node.url}/docs/api")
+    user = (await call(page, "GET", "/me"))["data"]["user"]
+    assert (await call(page, "POST", "/logout", {}))["success"]
+    assert (await call(page, "GET", "/me"))["code"] == "missing_token"
+    await page.goto(f"{node.url}/api/auth/oauth/npm/start?returnTo=/docs/events")
+    await expect(page).to_have_url(f"{node.url}/docs/events")
+    assert (await call(page, "GET", "/me"))["data"]["user"] == user
+
+
+async def test_going_back_in_the_browser_s_history_takes_no_answer_twice(node: Node, device: Callable) -> None:
+    page = (await device("Laptop")).page
+    returned: list[str] = []
+    page.on("request", lambda request: returned.append(request.url) if "/callback?" in request.url else None)
+    await go(page, node, "?returnTo=/docs/api")
+    await sign_in(page, who())
+    await expect(page).to_have_url(f"{node.url}/docs/api")
+    await page.goto(returned[0])
+    await expect(page).to_have_url(re.compile(r"/\?login=invalid_token"))
+    assert (await call(page, "GET", "/me"))["success"]
+
+
+async def test_who_turns_back_at_the_provider_ends_here_with_a_reason(node: Node, device: Callable) -> None:
+    page = (await device("Laptop")).page
+    ended: list[str] = []
+    page.on("framenavigated", lambda frame: ended.append(frame.url))
+    await go(page, node)
+    await page.get_by_role("link", name="Cancel").click()
+    await page.wait_for_url(f"{node.url}/**")
+    assert f"{node.url}/?login=access_denied" in ended
+    assert (await call(page, "GET", "/me"))["code"] == "missing_token"
+
+
+@pytest.mark.parametrize("issuer", [None, "http://localhost:9"])
+async def test_asvs_10_2_2_an_answer_must_name_the_issuer_of_a_provider_that_says_it_does(
+    node: Node, device: Callable, issuer: str | None
+) -> None:
+    """RFC 9207, section 2.4: an answer without `iss`, or with another's, may be an attacker's server's."""
+    page = (await device("Laptop")).page
+    answer = await held_answer(page, node)
+    assert "iss=http%3A%2F%2Flocalhost" in answer
+    await page.goto(with_query(answer, iss=issuer))
+    await expect(page).to_have_url(re.compile(r"/\?login=provider_failed"))
+    assert (await call(page, "GET", "/me"))["code"] == "missing_token"
+
+
+async def test_it_is_linked_to_the_account_that_asked_for_it(
+    node: Node, device: Callable, account: Callable
+) -> None:
+    page = (await device("Laptop")).page
+    email = await account(node)
+    await page.goto(f"{node.url}/docs/api")
+    login = {"email": email, "password": PASSWORD, "delivery": "cookies"}
+    assert (await call(page, "POST", "/login", login))["success"]
+    url = (await call(page, "POST", "/oauth/npm/link", {"returnTo": "/docs/events"}))["data"]["url"]
+    await page.goto(url)
+    name = who()
+    await sign_in(page, name)
+    await expect(page).to_have_url(f"{node.url}/docs/events")
+    (identity,) = (await call(page, "GET", "/me/identities"))["data"]["identities"]
+    assert (identity["provider"], identity["label"]) == ("npm", f"{name}@example.org")
+    assert (await call(page, "GET", "/me"))["data"]["user"]["email"] == email
+
+
+async def test_an_answer_carried_to_another_browser_is_nobody_s(node: Node, device: Callable) -> None:
+    mine, theirs = (await device("Laptop")).page, (await device("Phone")).page
+    answer = await held_answer(mine, node)
+    await theirs.goto(answer)
+    await expect(theirs).to_have_url(re.compile(r"/\?login=invalid_token"))
+    assert (await call(theirs, "GET", "/me"))["code"] == "missing_token"
+    await mine.goto(answer)
+    await expect(mine).to_have_url(re.compile(f"^{node.url}/"))
+    assert (await call(mine, "GET", "/me"))["success"]
+
+
+async def held_answer(page: Page, node: Node) -> str:
+    """Sign in at the provider, and hold its answer back on the way, as a thief would; where it leads."""
+    held: list[str] = []
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch(max_redirects=0)
+        while "/callback?" not in (location := answer.headers["location"]):
+            answer = await page.context.request.get(urljoin(route.request.url, location), max_redirects=0)
+        held.append(location)
+        await route.fulfill(status=200, content_type="text/html", body="held")
+
+    await go(page, node)
+    await say_who(page, who())
+    await expect(page.get_by_role("button", name="Continue")).to_be_visible()
+    await page.route("**/interaction/*", hold)
+    await agree(page)
+    await expect(page.get_by_text("held")).to_be_visible()
+    return held[0]
