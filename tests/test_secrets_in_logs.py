@@ -17,7 +17,10 @@ from pymongo import MongoClient
 from support.authenticator import Authenticator
 from support.clients import ORIGIN, PASSWORD, Api, Live, Login, Refused
 from support.nodes import SECRET, Installation, Node
+from support.providers import OpenIdServer, openid_server, path_of, query_of, with_query
 from support.raw_socket import RawSocket
+
+from auth.http.cookies import VISIT_COOKIE
 
 WRONG_PASSWORD = "Tr0ub4dor&3-and-some-more"
 PIECE = 20
@@ -63,6 +66,12 @@ def secrets_of() -> Secrets:
     known.add("password", PASSWORD)
     known.add("wrong password", WRONG_PASSWORD)
     return known
+
+
+@pytest.fixture
+def provider() -> Iterator[OpenIdServer]:
+    with openid_server() as server:
+        yield server
 
 
 def test_a_secret_would_be_found() -> None:
@@ -222,6 +231,26 @@ async def second_factor(node: Node, api: Api, known: Secrets, connect: Callable[
     assert (await login.call("POST", "/2fa/recovery-codes", {})).status == 200
 
 
+async def by_provider(node: Node, http: aiohttp.ClientSession, server: OpenIdServer, known: Secrets) -> None:
+    """A login by a provider: refused for a forged state and a forged code, then whole, then a link."""
+    api = Api(node.url, http)
+    await server.has_user(http, "ada", email="ada-at-one@example.org", email_verified=True)
+    for spoilt in ("state", "code", None):
+        url = (await api.call("GET", "/oauth/one/start?delivery=cookies")).headers["Location"]
+        known.add("visit", api.cookies[VISIT_COOKIE])
+        back = await server.consent(http, url, "ada")
+        for name in ("state", "code"):
+            known.add(name, query_of(back)[name])
+        if spoilt is not None:
+            back = with_query(back, **{spoilt: known.add(f"wrong {spoilt}", query_of(back)[spoilt] + "-and-more")})
+        await api.call("GET", path_of(back))
+    for name, value in api.cookies.items():
+        known.add(f"cookie {name}", value)
+    linking = await api.call("POST", "/oauth/one/link", {})
+    known.add("visit", api.cookies[VISIT_COOKIE])
+    await api.call("GET", path_of(await server.consent(http, linking.data["url"], "ada")))
+
+
 async def not_http(node: Node, known: Secrets) -> None:
     """Bytes that the parser refuses, with secrets in them."""
     host, port = node.url.removeprefix("http://").split(":")
@@ -281,14 +310,17 @@ async def test_no_secret_is_written_down(
     http: aiohttp.ClientSession,
     connect: Callable[..., Awaitable[Live]],
     secrets_of: Secrets,
+    provider: OpenIdServer,
 ) -> None:
-    node = start_node(VIGIL_LOG_LEVEL="debug", VIGIL_LOG_FORMAT=log_format)
+    secrets_of.add("client secret", provider.settings("one")["VIGIL_OIDC_ONE_CLIENT_SECRET"])
+    node = start_node(VIGIL_LOG_LEVEL="debug", VIGIL_LOG_FORMAT=log_format, **provider.settings("one"))
     api = Api(node.url, http)
     email = await accounts(api, secrets_of)
     await body_delivery(api, email, secrets_of)
     await cookie_deliveries(api, email, secrets_of)
     await live(node, api, email, secrets_of, connect)
     await second_factor(node, api, secrets_of, connect)
+    await by_provider(node, http, provider, secrets_of)
     await not_http(node, secrets_of)
     in_redis = await redis_text(installation)
     assert node.stop() == 0

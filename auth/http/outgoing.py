@@ -5,7 +5,6 @@ other, so that nobody sends us on to an address of their choice with a secret in
 """
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
@@ -80,4 +79,4 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _host(url: str) -> str:
-    return urlsplit(url).netloc
+    return url.partition("://")[2].partition("/")[0]

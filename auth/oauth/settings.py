@@ -60,10 +60,10 @@ class ProviderConfig:
     def check_transport(self, *, public_url: str) -> None:
         """Raise `SettingsError` for plain http, unless provider and server are on one machine: in development."""
         alone = is_loopback(urlsplit(public_url).hostname or "")
-        for url in (self.issuer, self.api_url or self.issuer):
+        for variable, url in ((self.variable, self.issuer), (f"{PREFIX}GITHUB_API_URL", self.api_url)):
             parts = urlsplit(url)
-            if parts.scheme != "https" and not (alone and is_loopback(parts.hostname or "")):
-                raise SettingsError(f"{self.variable} is wrong: it must begin with https://")
+            if url and parts.scheme != "https" and not (alone and is_loopback(parts.hostname or "")):
+                raise SettingsError(f"{variable} is wrong: it must begin with https://")
 
 
 def read_providers(environ: Mapping[str, str]) -> tuple[ProviderConfig, ...]:

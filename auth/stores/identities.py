@@ -59,7 +59,7 @@ class Identities:
     @outage_is_unavailable
     async def of_user(self, user_id: str) -> Sequence[Identity]:
         """Every identity of the user, the oldest first."""
-        cursor = self._identities.find({"userId": user_id}).sort("linkedAt", 1)
+        cursor = self._identities.find({"userId": user_id}).sort([("linkedAt", 1), ("_id", 1)])
         return [_known(document) for document in await cursor.to_list(MOST_OF_A_USER)]
 
     @outage_is_unavailable

@@ -1,0 +1,288 @@
+"""Logging in by a provider, on real stores: what races, what was cut off, and what an address is worth."""
+
+import asyncio
+import secrets
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from auth.admission import LoggedIn
+from auth.errors import (
+    AccountLocked,
+    Conflict,
+    EmailNotVerified,
+    NotFound,
+    SessionRevoked,
+    StepUpRequired,
+)
+from auth.linked_identities import LinkedIdentities, ProviderWay
+from auth.models import TokenDelivery, User
+from auth.oauth.claims import Claims
+from auth.oauth.flows import Link, ProviderFlows
+from auth.provider_login import ProviderLogin
+from auth.stores.identities import Identities, Identity
+from auth.ways_in import PasswordWay, WaysIn
+
+ADA = Claims(
+    "https://one.example", "1", "ada@example.org", email_verified=True, name="Ada", label="ada@example.org"
+)
+UNSURE = replace(ADA, email_verified=False)
+
+
+class Providers:
+    """The operations on a provider's users, beside the world's own."""
+
+    def __init__(self, world: Any, *, require_verified_email: bool = True) -> None:
+        self.world = world
+        self.store = Identities(world.mongo.database)
+        self.login = ProviderLogin(
+            users=world.users,
+            identities=self.store,
+            registration=world.registration,
+            admission=world.admission,
+            limits=world.limits,
+            audit=world.audit,
+            metrics=world.metrics,
+            clock=lambda: world.now,
+            require_verified_email=require_verified_email,
+        )
+        self.flows = ProviderFlows(
+            [],
+            challenges=world.challenges,
+            redirect_base="https://vigil.example/api/auth",
+            clock=lambda: world.now,
+        )
+        self.linked = LinkedIdentities(
+            identities=self.store,
+            users=world.users,
+            sessions=world.session_store,
+            flows=self.flows,
+            ways_in=WaysIn([PasswordWay(), ProviderWay(self.store, [ADA.issuer, "https://two.example"])]),
+            step_up=world.step_up,
+            notice=world.mailer,
+            limits=world.limits,
+            audit=world.audit,
+            clock=lambda: world.now,
+        )
+
+    async def enter(self, claims: Claims = ADA) -> User:
+        result = await self.login.log_in("one", claims, delivery=TokenDelivery.COOKIES, client=self.world.client())
+        assert isinstance(result, LoggedIn)
+        return result.user
+
+    async def kinds(self, user: User | None) -> list[str]:
+        return [event.kind for event in await self.world.audited(user)]
+
+
+@pytest.fixture
+async def providers(world: Any) -> Providers:
+    made = Providers(world)
+    await made.store.ensure_indexes()
+    return made
+
+
+async def test_the_first_login_is_a_registration_and_is_audited(world: Any, providers: Providers) -> None:
+    user = await providers.enter()
+    assert (user.email, user.email_verified_at, user.password_hash) == ("ada@example.org", world.now, None)
+    assert (user.name, user.username, user.roles) == ("Ada", None, ())
+    assert sorted(await providers.kinds(user)) == ["login", "registered"]
+    assert await providers.enter() == user
+    assert [started["amr"] for _, started in world.sessions.started] == [("provider",)] * 2
+
+
+async def test_first_logins_at_once_make_one_account(world: Any, providers: Providers) -> None:
+    users = await asyncio.gather(*(providers.enter() for _ in range(12)))
+    assert len({user.user_id for user in users}) == 1
+    assert await world.mongo.database["users"].count_documents({}) == 1
+    assert (await providers.kinds(users[0])).count("registered") == 1
+
+
+async def test_two_people_with_one_address_at_once_make_one_account_and_a_conflict(
+    world: Any, providers: Providers
+) -> None:
+    people = [replace(ADA, subject=str(number)) for number in range(8)]
+    results = await asyncio.gather(*(providers.enter(each) for each in people), return_exceptions=True)
+    assert sum(isinstance(each, User) for each in results) == 1
+    assert sum(isinstance(each, Conflict) for each in results) == 7
+    assert await world.mongo.database["identities"].count_documents({}) == 1
+
+
+async def test_a_login_that_was_cut_off_after_the_identity_is_finished_by_the_next(
+    world: Any, providers: Providers
+) -> None:
+    cut_off = Identity("i", ADA.issuer, ADA.subject, "user-to-be", "one", "Ada", world.now, world.now)
+    await providers.store.claim(cut_off)
+    assert (await providers.enter()).user_id == "user-to-be"
+
+
+async def test_somebody_who_registers_the_address_in_between_keeps_it(world: Any, providers: Providers) -> None:
+    owner = await world.verified_user(ADA.email)
+    for claims in (ADA, replace(ADA, email="ADA@EXAMPLE.ORG")):
+        with pytest.raises(Conflict):
+            await providers.enter(claims)
+    assert await providers.store.of_user(owner.user_id) == []
+    assert "login_failed" in await providers.kinds(owner)
+
+
+async def test_a_locked_account_stays_out(world: Any, providers: Providers) -> None:
+    user = await providers.enter()
+    await world.mongo.database["users"].update_one({"_id": user.user_id}, {"$set": {"lockedAt": world.now}})
+    with pytest.raises(AccountLocked):
+        await providers.enter()
+
+
+class TestUnconfirmedAddresses:
+    """Where a provider does not vouch for the address."""
+
+    async def test_the_link_of_its_own_makes_it_whole(self, world: Any, providers: Providers) -> None:
+        with pytest.raises(EmailNotVerified):
+            await providers.enter(UNSURE)
+        user = await world.registration.verify_email((await world.links_to(ADA.email))[0], world.client())
+        assert await providers.enter(UNSURE) == user
+        (identity,) = await providers.store.of_user(user.user_id)
+        assert identity.registration_id is None
+
+    async def test_the_owner_s_own_registration_voids_it(self, world: Any, providers: Providers) -> None:
+        with pytest.raises(EmailNotVerified):
+            await providers.enter(UNSURE)
+        world.pass_time(milliseconds=1)
+        owner = await world.verified_user(ADA.email)
+        for claims in (UNSURE, ADA):
+            with pytest.raises((EmailNotVerified, Conflict)):
+                await providers.enter(claims)
+        assert await providers.store.of_user(owner.user_id) == []
+        assert "identity_voided" in await providers.kinds(owner)
+        assert (await world.login(ADA.email)).user.user_id == owner.user_id
+
+    async def test_a_confirmation_in_any_other_way_voids_it_too(self, world: Any, providers: Providers) -> None:
+        """As a reset of the password is, which proves the mailbox as well."""
+        with pytest.raises(EmailNotVerified):
+            await providers.enter(UNSURE)
+        user = await world.users.by_email(ADA.email)
+        await world.mongo.database["users"].update_one(
+            {"_id": user.user_id}, {"$set": {"emailVerifiedAt": world.now}}
+        )
+        with pytest.raises(Conflict):
+            await providers.enter(ADA)
+        assert await providers.store.of_user(user.user_id) == []
+
+    async def test_who_asks_for_an_address_that_is_taken_is_answered_as_for_a_new_one(
+        self, world: Any, providers: Providers
+    ) -> None:
+        await world.verified_user(ADA.email)
+        with pytest.raises(EmailNotVerified) as known:
+            await providers.enter(UNSURE)
+        with pytest.raises(EmailNotVerified) as new:
+            await providers.enter(replace(UNSURE, subject="2", email="new@example.org"))
+        assert known.value.message == new.value.message
+        assert (await world.mails_to(ADA.email))[0]["subject"] == "You already have an account"
+
+    async def test_mails_to_one_address_are_few(self, world: Any) -> None:
+        world.use_limits(limit_mail="2/hour")
+        providers = Providers(world)
+        await providers.store.ensure_indexes()
+        await world.verified_user(ADA.email)
+        for number in range(5):
+            with pytest.raises(EmailNotVerified):
+                await providers.enter(replace(UNSURE, subject=str(number)))
+        assert len(await world.mails_to(ADA.email)) == 2
+
+    async def test_where_addresses_need_no_confirmation_it_lets_in(self, world: Any) -> None:
+        world.use_limits(require_verified_email=False)
+        providers = Providers(world, require_verified_email=False)
+        await providers.store.ensure_indexes()
+        user = await providers.enter(UNSURE)
+        assert user.email_verified_at is None
+        with pytest.raises(Conflict):
+            await providers.enter(replace(UNSURE, subject="2"))
+
+
+class TestLinking:
+    """A link belongs to the session that began it."""
+
+    @pytest.fixture
+    async def owner(self, world: Any) -> User:
+        return await world.verified_user("owner@example.org")
+
+    async def test_a_link_is_audited_and_told_once(self, world: Any, providers: Providers, owner: User) -> None:
+        principal = await world.act_as(owner)
+        link = Link(owner.user_id, principal.session_id)
+        results = [providers.linked.link("one", link, ADA, client=world.client()) for _ in range(6)]
+        await asyncio.gather(*results)
+        assert (await providers.kinds(owner)).count("identity_linked") == 1
+        assert [mail["subject"] for mail in await world.mails_to(owner.email)].count(
+            "Another way to log in was added"
+        ) == 1
+        assert (await providers.enter()).user_id == owner.user_id
+
+    async def test_linked_by_two_accounts_at_once_it_is_one_s(self, world: Any, providers: Providers) -> None:
+        users = [await world.verified_user(f"user{number}@example.org") for number in range(2)]
+        links = [Link(user.user_id, (await world.act_as(user)).session_id) for user in users]
+        results = await asyncio.gather(
+            *(providers.linked.link("one", link, ADA, client=world.client()) for link in links),
+            return_exceptions=True,
+        )
+        assert sorted(type(each).__name__ for each in results) == ["Conflict", "NoneType"]
+
+    async def test_a_session_that_has_ended_links_nothing(
+        self, world: Any, providers: Providers, owner: User
+    ) -> None:
+        principal = await world.act_as(owner)
+        stranger = await world.verified_user("stranger@example.org")
+        for link in (
+            Link(owner.user_id, "none"),
+            Link("nobody", principal.session_id),
+            Link(stranger.user_id, principal.session_id),
+        ):
+            with pytest.raises(SessionRevoked):
+                await providers.linked.link("one", link, ADA, client=world.client())
+        world.pass_time(days=8)
+        with pytest.raises(SessionRevoked):
+            await providers.linked.link(
+                "one", Link(owner.user_id, principal.session_id), ADA, client=world.client()
+            )
+        assert await providers.store.find(ADA.issuer, ADA.subject) is None
+
+    async def test_a_locked_account_links_nothing(self, world: Any, providers: Providers, owner: User) -> None:
+        principal = await world.act_as(owner)
+        await world.mongo.database["users"].update_one({"_id": owner.user_id}, {"$set": {"lockedAt": world.now}})
+        with pytest.raises(AccountLocked):
+            await providers.linked.link(
+                "one", Link(owner.user_id, principal.session_id), ADA, client=world.client()
+            )
+
+    async def test_asvs_7_5_1_both_want_a_young_proof(self, world: Any, providers: Providers, owner: User) -> None:
+        old = await world.act_as(owner)
+        world.pass_time(minutes=10, seconds=1)
+        with pytest.raises(StepUpRequired):
+            await providers.linked.unlink(old, secrets.token_hex(16), client=world.client())
+        with pytest.raises(NotFound):
+            await providers.linked.begin(old, "one", return_to=None)
+
+    async def test_of_the_last_two_ways_in_one_stays(self, world: Any, providers: Providers) -> None:
+        user = await providers.enter()
+        principal = await world.act_as(user)
+        second = replace(ADA, issuer="https://two.example")
+        link = Link(user.user_id, principal.session_id)
+        await providers.linked.link("two", link, second, client=world.client())
+        identities = await providers.store.of_user(user.user_id)
+        await asyncio.gather(
+            *(providers.linked.unlink(principal, each.identity_id, client=world.client()) for each in identities),
+            return_exceptions=True,
+        )
+        assert await providers.store.of_user(user.user_id)
+
+    async def test_an_identity_of_a_provider_that_is_gone_is_no_way_in(
+        self, world: Any, providers: Providers
+    ) -> None:
+        user = await providers.enter()
+        principal = await world.act_as(user)
+        world.pass_time(milliseconds=1)
+        gone = replace(ADA, issuer="https://gone.example")
+        await providers.linked.link("gone", Link(user.user_id, principal.session_id), gone, client=world.client())
+        first, second = await providers.store.of_user(user.user_id)
+        with pytest.raises(Conflict):
+            await providers.linked.unlink(principal, first.identity_id, client=world.client())
+        await providers.linked.unlink(principal, second.identity_id, client=world.client())
+        assert [each.issuer for each in await providers.store.of_user(user.user_id)] == [ADA.issuer]

@@ -1,0 +1,203 @@
+"""Login by GitHub over HTTP: a real node, and a server that answers as GitHub does."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from support.fake_github import Account, FakeGitHub, address
+from support.nodes import Node
+from support.providers import path_of, query_of, with_query
+
+
+@pytest.fixture
+async def github() -> AsyncIterator[FakeGitHub]:
+    fake = FakeGitHub()
+    runner = web.AppRunner(fake.app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    name = f"ada-{secrets.token_hex(4)}"
+    fake.signed_in = Account(secrets.randbelow(10**9) + 1, name, emails=[address(f"{name}@example.org")])
+    yield fake
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def node(github: FakeGitHub, start_node: Callable[..., Node]) -> Node:
+    return start_node(**github.settings())
+
+
+class Visitor:
+    """A browser that walks to GitHub and back."""
+
+    def __init__(self, browser: Any, http: Any, node: Node) -> None:
+        self.browser, self.http, self.node = browser, http, node
+
+    async def leave(self) -> str:
+        answer = await self.browser.call("GET", "/oauth/github/start")
+        return str(answer.headers["Location"])
+
+    async def agree(self, url: str) -> str:
+        async with self.http.get(url, allow_redirects=False) as answer:
+            assert answer.status == 302, await answer.text()
+            return str(answer.headers["Location"])
+
+    async def come_back(self, url: str) -> str:
+        return str((await self.browser.call("GET", path_of(url))).headers["Location"])
+
+    async def log_in(self) -> str:
+        return await self.come_back(await self.agree(await self.leave()))
+
+    async def user(self) -> Any:
+        return (await self.browser.call("GET", "/me")).data["user"]
+
+
+@pytest.fixture
+async def visitor(browser: Any, http: Any, node: Node) -> Visitor:
+    return Visitor(browser, http, node)
+
+
+async def test_it_lets_in_with_the_primary_address(visitor: Visitor, github: FakeGitHub) -> None:
+    assert github.signed_in is not None
+    name = github.signed_in.login
+    github.signed_in.emails = [
+        address(f"second-{name}@example.org", primary=False),
+        address(f"{name}@example.org"),
+    ]
+    assert await visitor.log_in() == "/"
+    user = await visitor.user()
+    assert (user["email"], user["emailVerified"], user["name"]) == (f"{name}@example.org", True, "Ada")
+    (identity,) = (await visitor.browser.call("GET", "/me/identities")).data["identities"]
+    assert (identity["provider"], identity["label"]) == ("github", f"{name}@example.org")
+
+
+async def test_asvs_10_2_3_it_asks_for_the_addresses_and_nothing_else(visitor: Visitor) -> None:
+    asked = query_of(await visitor.leave())
+    assert asked["scope"] == "user:email"
+    assert asked["code_challenge_method"] == "S256"
+    assert "nonce" not in asked
+
+
+async def test_asvs_10_5_2_people_are_known_by_their_number_and_not_by_their_name(
+    visitor: Visitor, github: FakeGitHub
+) -> None:
+    """A login name can be given up, and then be somebody else's."""
+    assert github.signed_in is not None
+    first = github.signed_in
+    assert await visitor.log_in() == "/"
+    user = await visitor.user()
+    first.login, name = "renamed", first.login
+    assert await visitor.log_in() == "/"
+    assert await visitor.user() == user
+    visitor.browser.cookies.clear()
+    github.signed_in = Account(first.user_id + 1, name, emails=[address(f"new-{name}@example.org")])
+    assert await visitor.log_in() == "/"
+    assert (await visitor.user())["userId"] != user["userId"]
+
+
+@pytest.mark.parametrize(
+    "emails",
+    [
+        [],
+        [address("a@example.org", verified=False)],
+        [address("a@example.org", primary=False)],
+        [address("", verified=True)],
+        ["a@example.org"],
+        [{"email": "a@example.org", "primary": 1, "verified": "true"}],
+        [{"email": None, "primary": True, "verified": True}],
+        [{"email": ["a@example.org"], "primary": True, "verified": True}],
+    ],
+)
+async def test_without_a_confirmed_primary_address_there_is_no_account(
+    visitor: Visitor, github: FakeGitHub, emails: list[Any]
+) -> None:
+    assert github.signed_in is not None
+    github.signed_in.emails = emails
+    assert await visitor.log_in() == "/?login=email_not_verified"
+    assert visitor.browser.cookies == {}
+
+
+async def test_who_turns_back_is_told_so(visitor: Visitor, github: FakeGitHub) -> None:
+    github.signed_in = None
+    assert await visitor.log_in() == "/?login=access_denied"
+
+
+async def test_asvs_10_2_1_a_code_of_another_visit_is_none_of_this_one(
+    visitor: Visitor, browser: Any, http: Any, node: Node
+) -> None:
+    """There is no nonce at GitHub: PKCE binds the code to the visit."""
+    stolen = await visitor.agree(await visitor.leave())
+    thief = Visitor(browser.twin(), http, node)
+    own = await thief.leave()
+    forged = with_query(stolen, state=query_of(own)["state"])
+    assert await thief.come_back(forged) == "/?login=invalid_token"
+    assert thief.browser.cookies == {}
+
+
+async def test_a_code_is_taken_once(visitor: Visitor) -> None:
+    back = await visitor.agree(await visitor.leave())
+    assert await visitor.come_back(back) == "/"
+    again = with_query(back, state=query_of(await visitor.leave())["state"])
+    assert await visitor.come_back(again) == "/?login=invalid_token"
+
+
+@pytest.mark.parametrize("issuer", ["https://evil.example", "https://github.com.evil.example", ""])
+async def test_asvs_10_2_2_an_answer_that_names_another_issuer_is_refused(visitor: Visitor, issuer: str) -> None:
+    back = await visitor.agree(await visitor.leave())
+    assert await visitor.come_back(with_query(back, iss=issuer)) == "/?login=provider_failed"
+
+
+async def test_an_answer_that_names_github_is_not(visitor: Visitor, github: FakeGitHub) -> None:
+    back = await visitor.agree(await visitor.leave())
+    assert await visitor.come_back(with_query(back, iss=f"{github.url}/login/oauth")) == "/"
+
+
+NONSENSE = [
+    (500, "{}", "unavailable"),
+    (502, "<html>", "unavailable"),
+    (429, "{}", "unavailable"),
+    (200, "<html>", "provider_failed"),
+    (200, "[" * 100_000, "provider_failed"),
+    (404, '{"message": "Not Found"}', "provider_failed"),
+    (302, "", "provider_failed"),
+    (200, '{"error": {"$ne": 1}}', "provider_failed"),
+    (200, '{"error": "incorrect_client_credentials"}', "provider_failed"),
+    (200, " " * 300_000 + "{}", "unavailable"),
+]
+NO_OBJECT = [
+    (200, "null", "provider_failed"),
+    (200, '{"access_token": "a b\\r\\nX: y", "id": "1"}', "provider_failed"),
+    (200, '{"access_token": 7, "id": true}', "provider_failed"),
+    (200, '{"access_token": "", "id": -1}', "provider_failed"),
+    (200, '{"id": 1e99}', "provider_failed"),
+]
+
+
+@pytest.mark.parametrize(
+    ("where", "answers"), [("token", NONSENSE + NO_OBJECT), ("user", NONSENSE + NO_OBJECT), ("emails", NONSENSE)]
+)
+async def test_an_answer_that_makes_no_sense_lets_nobody_in(
+    visitor: Visitor, github: FakeGitHub, node: Node, where: str, answers: list[tuple[int, str, str]]
+) -> None:
+    for status, body, code in answers:
+        headers = {"Location": "http://127.0.0.1:1/elsewhere"} if status == 302 else {}
+        github.broken[where] = (status, body, headers)
+        assert await visitor.log_in() == f"/?login={code}", (status, body[:40])
+        assert visitor.browser.cookies == {}
+    assert '"event":"request_failed"' not in node.text()
+    assert "elsewhere" not in node.text()
+    github.broken.clear()
+    assert await visitor.log_in() == "/"
+
+
+async def test_the_client_s_secret_and_the_tokens_are_in_no_log(
+    visitor: Visitor, github: FakeGitHub, node: Node
+) -> None:
+    back = await visitor.agree(await visitor.leave())
+    assert await visitor.come_back(back) == "/"
+    secret = github.settings()["VIGIL_GITHUB_CLIENT_SECRET"]
+    for hidden in (secret, *github.tokens, query_of(back)["code"], query_of(back)["state"]):
+        assert hidden not in node.text()

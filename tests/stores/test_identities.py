@@ -1,0 +1,103 @@
+"""Identities on the real store: whose they are, whatever races."""
+
+import asyncio
+import secrets
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from auth.clock import utc_now
+from auth.stores.identities import Identities, Identity, ProviderTaken
+from auth.stores.mongo import Mongo
+
+NOW = utc_now()
+
+
+@pytest.fixture
+async def identities(mongo: Mongo) -> Identities:
+    store = Identities(mongo.database)
+    await store.ensure_indexes()
+    return store
+
+
+def identity(
+    user_id: str = "ada", subject: str = "1", issuer: str = "https://one.example", **more: Any
+) -> Identity:
+    values: dict[str, Any] = {"provider_id": "one", "label": "Ada", "linked_at": NOW, "last_used_at": NOW}
+    return Identity(secrets.token_hex(16), issuer, subject, user_id, **{**values, **more})
+
+
+async def test_an_identity_is_its_issuer_and_its_subject(identities: Identities) -> None:
+    one = await identities.claim(identity(registration_id="r"))
+    assert await identities.find(one.issuer, one.subject) == one
+    for issuer, subject in ((one.issuer, "2"), ("https://two.example", "1"), ("", ""), (one.issuer + "/", "1")):
+        assert await identities.find(issuer, subject) is None
+
+
+async def test_asvs_6_8_1_one_subject_at_two_providers_is_two_people(identities: Identities) -> None:
+    await identities.claim(identity("ada"))
+    other = await identities.claim(identity("bob", issuer="https://two.example"))
+    assert other.user_id == "bob"
+
+
+async def test_of_many_that_claim_one_identity_one_gives_it_away(identities: Identities) -> None:
+    claimed = await asyncio.gather(*(identities.claim(identity(f"user {n}")) for n in range(20)))
+    assert len({each.user_id for each in claimed}) == 1
+    assert len({each.identity_id for each in claimed}) == 1
+
+
+async def test_an_account_has_one_identity_of_a_provider(identities: Identities) -> None:
+    await identities.claim(identity(subject="1"))
+    with pytest.raises(ProviderTaken):
+        await identities.claim(identity(subject="2"))
+    results = await asyncio.gather(
+        *(identities.claim(identity("bob", subject=f"b{n}")) for n in range(10)), return_exceptions=True
+    )
+    assert sum(isinstance(each, Identity) for each in results) == 1
+    assert len(await identities.of_user("bob")) == 1
+
+
+async def test_those_of_a_user_come_in_the_order_in_which_they_were_linked(identities: Identities) -> None:
+    for number in (3, 1, 2):
+        linked = NOW.replace(microsecond=number * 1000)
+        await identities.claim(identity(issuer=f"https://{number}.example", linked_at=linked))
+    assert [each.issuer[8] for each in await identities.of_user("ada")] == ["1", "2", "3"]
+    assert await identities.of_user("bob") == []
+
+
+async def test_of_many_that_take_one_off_one_gets_it(identities: Identities) -> None:
+    one = await identities.claim(identity())
+    assert await identities.remove("bob", one.identity_id) is None
+    taken = await asyncio.gather(*(identities.remove("ada", one.identity_id) for _ in range(10)))
+    assert [each for each in taken if each is not None] == [one]
+
+
+async def test_what_was_taken_off_can_be_put_back_unless_it_is_somebody_s(identities: Identities) -> None:
+    one = await identities.claim(identity())
+    await identities.remove("ada", one.identity_id)
+    await identities.put_back(one)
+    assert await identities.of_user("ada") == [one]
+    await identities.remove("ada", one.identity_id)
+    theirs = await identities.claim(identity("bob"))
+    await identities.put_back(one)
+    assert await identities.find(one.issuer, one.subject) == theirs
+    assert await identities.of_user("ada") == []
+
+
+async def test_a_use_is_noted_and_a_registration_confirmed(identities: Identities) -> None:
+    one = await identities.claim(identity(registration_id="r"))
+    later = NOW.replace(year=NOW.year + 1, day=1)
+    await identities.note_use(one.identity_id, label="new name", now=later)
+    await identities.confirm(one.identity_id)
+    expected = replace(one, label="new name", last_used_at=later, registration_id=None)
+    assert await identities.find(one.issuer, one.subject) == expected
+
+
+async def test_with_the_account_all_of_its_identities_go(identities: Identities) -> None:
+    await identities.claim(identity())
+    await identities.claim(identity(issuer="https://two.example"))
+    kept = await identities.claim(identity("bob", subject="2"))
+    await identities.forget_all("ada")
+    assert await identities.of_user("ada") == []
+    assert await identities.of_user("bob") == [kept]
