@@ -22,11 +22,12 @@ from auth.rate_limits import RateLimits
 from auth.secrets import RootSecret
 from auth.settings import Settings
 from auth.tokens import LEEWAY
-from operations import Operations, Stores
+from operations import Operations
 from realtime import asyncapi
 from realtime.application import Application
 from realtime.live import Live, LiveOptions
 from realtime.redis_link import RedisLink
+from stores import Stores
 
 HERE = Path(__file__).resolve().parent
 
@@ -81,6 +82,7 @@ class Node:
             sessions=self.operations.sessions,
             admission=self.operations.admission,
             step_up=self.operations.step_up,
+            passkeys=self.operations.passkey_login,
             profile=self.operations.profile,
             approvals=self.operations.approvals,
             not_me=self.operations.not_me,
@@ -97,6 +99,8 @@ class Node:
             clock=utc_now,
             registration=operations.registration,
             login=operations.login,
+            passkey_login=operations.passkey_login,
+            own_passkeys=operations.own_passkeys,
             password_change=operations.password_change,
             password_reset=operations.password_reset,
             email_change=operations.email_change,

@@ -1,6 +1,5 @@
 """What users do, each operation made once: the composition root between the stores and the transports."""
 
-import asyncio
 from datetime import timedelta
 
 from auth.account_locks import AccountLocks
@@ -24,6 +23,7 @@ from auth.metrics import Metrics
 from auth.oauth.flows import ProviderFlows
 from auth.oauth.provider import Web
 from auth.oauth.providers import make_providers
+from auth.passkeys import OwnPasskeys, PasskeyCeremonies, PasskeyFactor, PasskeyLogin, PasskeyWay
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
 from auth.passwords import Passwords
@@ -32,6 +32,7 @@ from auth.provider_login import ProviderLogin
 from auth.rate_limits import RateLimits
 from auth.recovery_codes import RecoveryCodeFactor
 from auth.registration import Registration
+from auth.relying_party import RelyingParty
 from auth.roles import Roles
 from auth.rotation import RotationPolicy
 from auth.sealing import Seal
@@ -40,64 +41,12 @@ from auth.secrets import RootSecret
 from auth.sessions import SessionRules, Sessions
 from auth.settings import Settings
 from auth.step_up import StepUp
-from auth.stores.approvals import Approvals as ApprovalStore
-from auth.stores.audit_events import AuditEvents
-from auth.stores.challenges import Challenges
-from auth.stores.directory import Directory
-from auth.stores.factor_secrets import FactorSecrets
-from auth.stores.identities import Identities
-from auth.stores.mongo import Mongo
-from auth.stores.one_time_tokens import OneTimeTokens
-from auth.stores.outbox import Outbox
-from auth.stores.session_places import SessionPlaces
-from auth.stores.session_roles import SessionRoles
-from auth.stores.sessions import Sessions as SessionStore
-from auth.stores.signing_keys import SigningKeys
-from auth.stores.users import Users
 from auth.tokens import AccessTokens, RefreshTokens
 from auth.totp import TotpFactor
 from auth.two_factor import TwoFactor
 from auth.ways_in import PasswordWay, WaysIn
 from realtime.live import Live
-
-
-class Stores:
-    """MongoDB and its collections."""
-
-    def __init__(self, settings: Settings, url: str) -> None:
-        self.mongo = Mongo(url, settings.stores.mongo_database, settings.stores.mongo_driver)
-        database = self.mongo.database
-        self.users = Users(database)
-        self.one_time_tokens = OneTimeTokens(database)
-        self.challenges = Challenges(database)
-        self.factor_secrets = FactorSecrets(database)
-        self.approvals = ApprovalStore(database)
-        self.identities = Identities(database)
-        self.audit_events = AuditEvents(database)
-        self.outbox = Outbox(database, keep_content=settings.dev_outbox)
-        self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))
-        self.session_places = SessionPlaces(database)
-        self.session_roles = SessionRoles(database)
-        self.directory = Directory(database)
-        self.signing_keys = SigningKeys(database)
-
-    async def ensure_indexes(self) -> None:
-        """Create what indexes are missing. Raises `Unavailable`."""
-        collections = (
-            self.users,
-            self.one_time_tokens,
-            self.challenges,
-            self.factor_secrets,
-            self.approvals,
-            self.identities,
-            self.audit_events,
-            self.outbox,
-            self.sessions,
-            self.session_places,
-            self.directory,
-            self.signing_keys,
-        )
-        await asyncio.gather(*(collection.ensure_indexes() for collection in collections))
+from stores import Stores
 
 
 class Operations:
@@ -135,13 +84,31 @@ class Operations:
         self.sessions = self._make_sessions(root, keys, live)
         self._seal = Seal(root.derive("second factors"))
         self._totp = TotpFactor(stores.factor_secrets, self._seal, limits, utc_now)
-        self._recovery_codes = RecoveryCodeFactor(
-            stores.factor_secrets, self._mailer, utc_now, beside=(self._totp,)
+        self._party = RelyingParty(
+            rp_id=settings.webauthn_rp_id,
+            name=accounts.service_name,
+            origins=sorted(settings.allowed_origins),
         )
-        self._second_factors = SecondFactors([self._totp, self._recovery_codes, self._make_approval_factor(live)])
+        self._ceremonies = self._make_ceremonies()
+        self._passkeys = PasskeyFactor(self._ceremonies, stores.passkeys)
+        self._recovery_codes = RecoveryCodeFactor(
+            stores.factor_secrets, self._mailer, utc_now, beside=(self._totp, self._passkeys)
+        )
+        self._second_factors = SecondFactors(
+            [self._totp, self._passkeys, self._recovery_codes, self._make_approval_factor(live)]
+        )
         self.admission = self._make_admission()
         self.step_up = self._make_step_up()
         self.two_factor = self._make_two_factor()
+        self._ways_in = WaysIn(
+            [
+                PasswordWay(),
+                PasskeyWay(stores.passkeys),
+                ProviderWay(stores.identities, [provider.issuer for provider in settings.providers]),
+            ]
+        )
+        self.passkey_login = self._make_passkey_login()
+        self.own_passkeys = self._make_own_passkeys()
         self.registration = self._make_registration()
         self.login = self._make_login()
         self.password_change = self._make_password_change()
@@ -313,6 +280,7 @@ class Operations:
             totp_factor=self._totp,
             code_factor=self._recovery_codes,
             second_factors=self._second_factors,
+            passkeys=self._stores.passkeys,
             step_up=self.step_up,
             users=self._stores.users,
             sessions=self.sessions,
@@ -322,6 +290,45 @@ class Operations:
             audit=self._audit,
             clock=utc_now,
             service=self._settings.accounts.service_name,
+        )
+
+    def _make_ceremonies(self) -> PasskeyCeremonies:
+        return PasskeyCeremonies(
+            store=self._stores.passkeys,
+            challenges=self._stores.challenges,
+            party=self._party,
+            users=self._stores.users,
+            notice=self._mailer,
+            audit=self._audit,
+            clock=utc_now,
+        )
+
+    def _make_passkey_login(self) -> PasskeyLogin:
+        return PasskeyLogin(
+            ceremonies=self._ceremonies,
+            factor=self._passkeys,
+            party=self._party,
+            admission=self.admission,
+            users=self._stores.users,
+            limits=self._limits,
+            audit=self._audit,
+            metrics=self._metrics,
+            clock=utc_now,
+        )
+
+    def _make_own_passkeys(self) -> OwnPasskeys:
+        return OwnPasskeys(
+            ceremonies=self._ceremonies,
+            store=self._stores.passkeys,
+            party=self._party,
+            step_up=self.step_up,
+            ways_in=self._ways_in,
+            second_factors=self._second_factors,
+            codes=self._stores.factor_secrets,
+            notice=self._mailer,
+            limits=self._limits,
+            audit=self._audit,
+            clock=utc_now,
         )
 
     def _make_registration(self) -> Registration:
@@ -394,13 +401,12 @@ class Operations:
         )
 
     def _make_linked_identities(self) -> LinkedIdentities:
-        issuers = [provider.issuer for provider in self._settings.providers]
         return LinkedIdentities(
             identities=self._stores.identities,
             users=self._stores.users,
             sessions=self._stores.sessions,
             flows=self.provider_flows,
-            ways_in=WaysIn([PasswordWay(), ProviderWay(self._stores.identities, issuers)]),
+            ways_in=self._ways_in,
             step_up=self.step_up,
             notice=self._mailer,
             limits=self._limits,

@@ -41,8 +41,8 @@ from auth.stores.mongo import Mongo
 from auth.tokens import LEEWAY
 from embedded import EmbeddedError, EmbeddedServices, Services, run_foreground
 from node import Node, make_jobs
-from operations import Stores
 from realtime.loading import ApplicationNotFound, load_application
+from stores import Stores
 from workers import reserve_port, run_workers, until_parent_is_gone
 
 HERE = Path(__file__).resolve().parent

@@ -237,6 +237,21 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class Passkey:
+    """A credential as it is kept. `sign_count` is what its authenticator said last."""
+
+    credential_id: bytes
+    user_id: str
+    public_key: bytes
+    sign_count: int
+    name: str
+    transports: tuple[str, ...]
+    backed_up: bool
+    created_at: datetime
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FactorAnswer:
     """What somebody brings as proof: a code, a password or a passkey's assertion, by the method they chose."""
 

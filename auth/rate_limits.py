@@ -35,6 +35,7 @@ LimitName = Literal[
     "login",
     "login_ip",
     "second_factor",
+    "passkey_options",
     "totp_guesses",
     "approval",
     "approval_ip",

@@ -178,6 +178,12 @@ class LiveSettings(Section):
 class AccountSettings(Section):
     """Accounts, mail and location."""
 
+    webauthn_rp_id: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+        max_length=253,
+        description="Domain that passkeys belong to. Default: the public URL's host.",
+    )
     service_name: str = Field(
         "Vigil",
         min_length=1,
@@ -235,6 +241,7 @@ class LimitSettings(Section):
     limit_approval_denied: Rate = Field(
         "1/hour", description="Logins denied per account, after which its devices are not asked any more."
     )
+    limit_passkey_options: Rate = Field("120/minute", description="Passkey ceremonies begun per address.")
     limit_register: Rate = Field("200/hour", description="Registrations and mail requests per address.")
     limit_mail: Rate = Field("5/hour", description="Mails per account that anybody can ask for.")
     limit_provider: Rate = Field("100/5 minutes", description="Ways to a provider begun per address.")
@@ -306,8 +313,19 @@ class Settings:
 
     @property
     def allowed_origins(self) -> frozenset[str]:
-        """Origins that may use cookies and open sockets, in lower case."""
-        return frozenset(self.server.allowed_origins or (_origin_of(self.public_url),))
+        """Origins that may use cookies and open sockets, in lower case.
+
+        On this machine alone the page has two names, and passkeys work under one of them.
+        """
+        own = _origin_of(self.public_url)
+        alias = own.replace("://127.0.0.1", "://localhost")
+        return frozenset(self.server.allowed_origins or (own, alias))
+
+    @property
+    def webauthn_rp_id(self) -> str:
+        """The domain that passkeys belong to; they know no addresses, so on this machine alone it is localhost."""
+        host = urlsplit(self.public_url).hostname or ""
+        return self.accounts.webauthn_rp_id or ("localhost" if is_loopback(host) else host)
 
     @property
     def dev_outbox(self) -> bool:

@@ -47,6 +47,13 @@ class FactorNotice(Protocol):
         """Queue the mail; never waits for a mail server."""
 
 
+class PasskeyCount(Protocol):
+    """Counts passkeys."""
+
+    async def count(self, user_id: str) -> int:
+        """How many the user has."""
+
+
 class OtherSessions(Protocol):
     """Ends sessions."""
 
@@ -73,6 +80,7 @@ class FactorOverview:
 
     totp_enabled_at: datetime | None
     codes_left: int | None
+    passkeys: int
     methods: tuple[str, ...]
 
 
@@ -87,6 +95,7 @@ class TwoFactor:
         totp_factor: TotpFactor,
         code_factor: RecoveryCodeFactor,
         second_factors: SecondFactors,
+        passkeys: PasskeyCount,
         step_up: StepUp,
         users: Users,
         sessions: OtherSessions,
@@ -102,6 +111,7 @@ class TwoFactor:
         self._totp = totp_factor
         self._codes = code_factor
         self._second_factors = second_factors
+        self._passkeys = passkeys
         self._step_up = step_up
         self._users = users
         self._sessions = sessions
@@ -126,6 +136,7 @@ class TwoFactor:
         return FactorOverview(
             totp_enabled_at=kept.totp.enabled_at if kept.totp else None,
             codes_left=kept.codes_left if needed else None,
+            passkeys=await self._passkeys.count(user.user_id),
             methods=await self._second_factors.methods(user),
         )
 

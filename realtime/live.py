@@ -17,6 +17,7 @@ from auth.errors import Forbidden, Unavailable
 from auth.events import PresenceReader, Publisher, SessionCreated, SessionEnded, SessionFact, SessionUpdated
 from auth.metrics import Metrics
 from auth.models import HeldRoles, Principal, User, has_role
+from auth.passkeys import PasskeyLogin
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
 from auth.sessions import RevocationList, Sessions
@@ -165,6 +166,7 @@ class Live:
         sessions: Sessions,
         admission: Admission,
         step_up: StepUp,
+        passkeys: PasskeyLogin,
         profile: Profile,
         approvals: Approvals,
         not_me: NotMe,
@@ -199,7 +201,7 @@ class Live:
         self._gateway.push = self._push
         self._gateway.presence = self._presence
         self._serve_events(
-            sessions, admission, application, AlertHandlers(approvals, not_me), FactorHandlers(step_up)
+            sessions, admission, application, AlertHandlers(approvals, not_me), FactorHandlers(step_up, passkeys)
         )
         self._gateway.application = application
         self._gateway.on_skipped = self._nudge_soon
@@ -243,7 +245,7 @@ class Live:
             admission, sessions, self._gateway, handlers, metrics=self._metrics, clock=self._clock
         )
         self._waiting.server = self._server
-        self._waiting.also_served.update(alerts.served_waiting)
+        self._waiting.also_served.update({**alerts.served_waiting, **factors.served_waiting})
         self._approvals.on_answer = self._tell_waiting
         self._gateway.waiting = self._waiting
         self._gateway.handlers = handlers

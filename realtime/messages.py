@@ -66,6 +66,8 @@ class ClientEvent(StrEnum):
     ALERT_NOT_ME = "alert-not-me"
     APPROVAL_REQUEST = "approval-request"
     STEP_UP = "step-up"
+    STEP_UP_PASSKEY_OPTIONS = "step-up-passkey-options"
+    MFA_PASSKEY_OPTIONS = "mfa-passkey-options"
     MFA_VERIFY = "mfa-verify"
 
 
@@ -310,6 +312,16 @@ class StepUp(StepUpProof):
     """A proof on the socket's session, for what is sensitive: `password` where no second factor is set up."""
 
 
+class PasskeyOptions(Input):
+    """Nothing."""
+
+
+class PasskeyOptionsDone(View):
+    """What the browser's WebAuthn call takes, as JSON."""
+
+    options: dict[str, Any]
+
+
 class MfaVerified(LoginView):
     """The login is whole; `ready` follows, and the socket is live."""
 
@@ -396,6 +408,8 @@ CLIENT_EVENTS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     ClientEvent.ALERT_NOT_ME: (AlertNotMe, SessionRevokeDone),
     ClientEvent.APPROVAL_REQUEST: (ApprovalRequest, ApprovalRequested),
     ClientEvent.STEP_UP: (StepUp, StepUpDone),
+    ClientEvent.STEP_UP_PASSKEY_OPTIONS: (PasskeyOptions, PasskeyOptionsDone),
+    ClientEvent.MFA_PASSKEY_OPTIONS: (PasskeyOptions, PasskeyOptionsDone),
     ClientEvent.MFA_VERIFY: (MfaVerify, MfaVerified),
 }
 

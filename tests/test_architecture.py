@@ -22,7 +22,12 @@ LONG_FILES = {
     "auth/sessions.py": (530, "what can be done with sessions, and the protocols of what it needs"),
     "embedded.py": (600, "a private MongoDB and Valkey, start to finish"),
 }
-LONG_FUNCTIONS: dict[str, tuple[int, str]] = {}
+LONG_FUNCTIONS: dict[str, tuple[int, str]] = {
+    "operations.py:Operations.__init__": (
+        120,
+        "each operation made once, in the order they need each other",
+    ),
+}
 
 # Everything that is a database's or a broker's own.
 MONGO_DRIVERS = {"pymongo", "motor", "bson", "gridfs"}
@@ -46,6 +51,7 @@ OPERATIONS = (
     "auth.locations",
     "auth.linked_identities",
     "auth.login",
+    "auth.passkeys",
     "auth.password_change",
     "auth.password_reset",
     "auth.oauth.claims",
@@ -66,6 +72,7 @@ OPERATIONS = (
     "auth.recovery_codes",
     "auth.registration",
     "auth.roles",
+    "auth.relying_party",
     "auth.second_factors",
     "auth.sessions",
     "auth.step_up",
@@ -131,7 +138,8 @@ def modules(*packages: str) -> list[Module]:
     return found
 
 
-TOP = [Module(name, ROOT / f"{name}.py") for name in ("server", "node", "operations", "embedded", "workers")]
+NAMES = ("server", "node", "operations", "stores", "embedded", "workers")
+TOP = [Module(name, ROOT / f"{name}.py") for name in NAMES]
 PRODUCT = [*modules("auth", "realtime"), *TOP]
 SOURCES = [*PRODUCT, *modules("client-demo")]
 
@@ -233,7 +241,7 @@ def test_the_live_side_knows_nothing_of_http_routes_or_stores() -> None:
 
 
 def test_nothing_imports_the_composition_root() -> None:
-    roots = {"server", "node", "operations"}
+    roots = {"server", "node", "operations", "stores"}
     assert forbidden([module for module in SOURCES if module.name not in roots], roots) == []
     assert forbidden(of("auth") + of("realtime"), {"embedded", "workers"}) == []
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -25,6 +24,7 @@ from auth.http.credential_routes import CredentialRoutes
 from auth.http.identity import CookiePolicy, Identity
 from auth.http.middleware import limit, observe, refuse, secure
 from auth.http.pages import ASSETS, Outbox, OutboxPages, Pages, VerificationPage, page
+from auth.http.passkey_routes import PasskeyRoutes
 from auth.http.provider_pages import ProviderPages
 from auth.http.provider_routes import ProviderRoutes
 from auth.http.routing import API, Endpoint, endpoints_of, handler_of
@@ -38,6 +38,7 @@ from auth.linked_identities import LinkedIdentities
 from auth.login import Login
 from auth.metrics import Metrics
 from auth.oauth.flows import ProviderFlows
+from auth.passkeys import OwnPasskeys, PasskeyLogin
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
 from auth.profile import Profile
@@ -69,6 +70,8 @@ class HttpDependencies:
     clock: Clock
     registration: Registration
     login: Login
+    passkey_login: PasskeyLogin
+    own_passkeys: OwnPasskeys
     password_change: PasswordChange
     password_reset: PasswordReset
     email_change: EmailChange
@@ -124,6 +127,7 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
         TokenRoutes(deps.login, deps.sessions, identity),
         SecondFactorRoutes(deps.admission, deps.step_up, identity),
         TwoFactorRoutes(deps.two_factor),
+        PasskeyRoutes(deps.passkey_login, deps.own_passkeys, deps.admission, identity),
         ProviderRoutes(deps.provider_flows, deps.linked_identities),
         SessionRoutes(deps.sessions),
         ApprovalRoutes(deps.approvals),
@@ -180,7 +184,7 @@ def _add_pages(app: web.Application, deps: HttpDependencies, pages: Pages) -> No
     link = VerificationPage(deps.registration, pages, has_demo=demo is not None)
     app.router.add_get(f"{API}/verify-email", link.follow, allow_head=False)
     if demo is not None:
-        app.router.add_get("/", _index_handler(demo, settings.public_url))
+        app.router.add_get("/", _index_handler(demo))
         app.router.add_get("/demo/{path:.+}", demo.serve)
     if settings.dev_outbox and deps.outbox is not None:
         outbox = OutboxPages(deps.outbox, pages)
@@ -195,20 +199,10 @@ def _page_handler(html: str) -> Callable[[web.Request], Any]:
     return show
 
 
-def _index_handler(demo: Files, public_url: str) -> Callable[[web.Request], Any]:
-    async def show(request: web.Request) -> web.StreamResponse:
-        if is_alias(request.host, urlsplit(public_url).netloc):
-            # Cookies and sockets belong to one origin; the page must be opened on it.
-            return web.HTTPTemporaryRedirect(public_url + request.path_qs)
+def _index_handler(demo: Files) -> Callable[[web.Request], Any]:
+    async def show(_request: web.Request) -> web.StreamResponse:
         response = demo.response("index.html")
         response.headers["Accept-CH"] = WANTED_HINTS
         return response
 
     return show
-
-
-def is_alias(host: str, public_host: str) -> bool:
-    """Whether `host` is this machine under its other name: localhost for 127.0.0.1, on the same port."""
-    name, _, port = host.partition(":")
-    public_name, _, public_port = public_host.partition(":")
-    return {name, public_name} == {"localhost", "127.0.0.1"} and port == public_port

@@ -41,7 +41,17 @@ WITH_PRINCIPAL: tuple[type[AuthError], ...] = (
     MissingToken, InvalidToken, TokenExpired, SessionRevoked, SessionExpired, RefreshReused, OriginNotAllowed,
 )  # fmt: skip
 
-TAGS = ("Account", "Tokens", "Second factor", "Approval", "Providers", "Sessions", "Administration", "Service")
+TAGS = (
+    "Account",
+    "Tokens",
+    "Second factor",
+    "Passkeys",
+    "Approval",
+    "Providers",
+    "Sessions",
+    "Administration",
+    "Service",
+)
 
 STATUS_WORDS = {
     400: "The request is not valid", 401: "Not authenticated", 403: "Not allowed", 404: "Nothing here",

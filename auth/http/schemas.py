@@ -80,7 +80,20 @@ class ResendVerificationRequest(Input):
     email: Email
 
 
-class LoginRequest(Input):
+class LoginOptions(Input):
+    """What every way in takes besides its proof."""
+
+    device_name: Name | None = Field(
+        None, description="What to call this device; else it is named for its browser."
+    )
+    delivery: Literal["body", "cookie", "cookies"] = Field(
+        "body",
+        description="`body`: both tokens in the answer. `cookie`: the refresh token in an HttpOnly cookie. "
+        "`cookies`: both in HttpOnly cookies.",
+    )
+
+
+class LoginRequest(LoginOptions):
     """Credentials and how the tokens shall travel."""
 
     model_config = ConfigDict(
@@ -98,14 +111,6 @@ class LoginRequest(Input):
 
     email: Email
     password: Annotated[Text, StringConstraints(min_length=1, max_length=1024)]
-    device_name: Name | None = Field(
-        None, description="What to call this device; else it is named for its browser."
-    )
-    delivery: Literal["body", "cookie", "cookies"] = Field(
-        "body",
-        description="`body`: both tokens in the answer. `cookie`: the refresh token in an HttpOnly cookie. "
-        "`cookies`: both in HttpOnly cookies.",
-    )
 
 
 class RefreshRequest(Input):
@@ -211,6 +216,7 @@ class FactorsAnswer(View):
 
     totp: TotpView | None
     recovery_codes: RecoveryCodesView | None
+    passkeys: Counter
     methods: tuple[str, ...] = Field(
         description="By which a login could be finished now; none: no second factor is set up.",
         examples=[["totp", "recovery_code"]],

@@ -30,6 +30,7 @@ class TwoFactorRoutes:
         return FactorsAnswer(
             totp=TotpView(enabled_at=enabled_at) if enabled_at is not None else None,
             recovery_codes=RecoveryCodesView(left=left) if left is not None else None,
+            passkeys=overview.passkeys,
             methods=overview.methods,
         )
 

@@ -70,6 +70,18 @@ class Mailer:
         """Tell an address that it is no longer its account's."""
         await self._jobs.enqueue_mail(self._templates.email_changed(to, at=at, ip=ip))
 
+    async def passkey_added(self, user: User, *, at: datetime, ip: str) -> None:
+        """Tell the user that a passkey was added."""
+        await self._jobs.enqueue_mail(self._templates.passkey_changed(user.email, "passkey_added", at=at, ip=ip))
+
+    async def passkey_removed(self, user: User, *, at: datetime, ip: str) -> None:
+        """Tell the user that a passkey was removed."""
+        await self._jobs.enqueue_mail(self._templates.passkey_changed(user.email, "passkey_removed", at=at, ip=ip))
+
+    async def passkey_copied(self, user: User, *, at: datetime, ip: str) -> None:
+        """Tell the user that a passkey was refused because it looks like a copy."""
+        await self._jobs.enqueue_mail(self._templates.passkey_changed(user.email, "passkey_copied", at=at, ip=ip))
+
     async def new_login(
         self, user: User, *, session: Session, news: tuple[str, ...], token: str, valid_for: timedelta
     ) -> None:

@@ -28,6 +28,9 @@ SUBJECTS = {
     "confirm_new_address": "Confirm your new e-mail address",
     "confirm_old_address": "Your account is to move to another address",
     "email_changed": "Your e-mail address was changed",
+    "passkey_added": "A passkey was added",
+    "passkey_removed": "A passkey was removed",
+    "passkey_copied": "Security alert: a copy of your passkey was refused",
     "new_login": "New login to your account",
     "login_denied": "A login to your account was denied",
     "approval_changed": "How your logins can be approved was changed",
@@ -134,6 +137,10 @@ class MailTemplates:
         return self._compose(
             "email_changed", to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip)
         )
+
+    def passkey_changed(self, to: str, kind: str, *, at: datetime, ip: str) -> Mail:
+        """What the owner of an account hears of a passkey: added, removed, or refused as a copy."""
+        return self._compose(kind, to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip))
 
     def refresh_reused(self, to: str, *, session: Session, at: datetime) -> Mail:
         """What the owner of an account hears when a refresh token was used twice."""

@@ -25,6 +25,10 @@ class ChallengePurpose(StrEnum):
 
     SECOND_FACTOR = "second_factor"
     PROVIDER = "provider"
+    PASSKEY_REGISTER = "passkey_register"
+    PASSKEY_LOGIN = "passkey_login"
+    PASSKEY_SECOND = "passkey_second"
+    PASSKEY_STEP_UP = "passkey_step_up"
 
 
 @dataclass(frozen=True, slots=True)

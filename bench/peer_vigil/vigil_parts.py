@@ -11,7 +11,7 @@ from auth.secrets import RootSecret
 from auth.settings import Settings
 from auth.tokens import LEEWAY, AccessTokens, RefreshTokens
 from bench.peer_vigil.vigil_environ import vigil_environ
-from operations import Stores
+from stores import Stores
 
 
 @dataclass(frozen=True, slots=True)

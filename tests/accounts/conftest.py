@@ -54,6 +54,7 @@ from auth.stores.factor_secrets import FactorSecrets
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import Outbox
+from auth.stores.passkeys import Passkeys
 from auth.stores.sessions import Sessions as SessionStore
 from auth.stores.users import Users
 from auth.totp import TotpFactor
@@ -242,6 +243,7 @@ class World:
             totp_factor=self.totp,
             code_factor=self.recovery_codes,
             second_factors=self.second_factors,
+            passkeys=Passkeys(self.mongo.database),
             step_up=self.step_up,
             users=self.users,
             sessions=self.sessions,

@@ -21,6 +21,7 @@ from auth.http.admin_routes import AdminRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
 from auth.http.credential_routes import CredentialRoutes
+from auth.http.passkey_routes import PasskeyRoutes
 from auth.http.provider_routes import ProviderRoutes
 from auth.http.routing import endpoints_of
 from auth.http.second_factor_routes import SecondFactorRoutes
@@ -38,6 +39,7 @@ ROUTES = (
     TokenRoutes(ABSENT, ABSENT, ABSENT),
     SecondFactorRoutes(ABSENT, ABSENT, ABSENT),
     TwoFactorRoutes(ABSENT),
+    PasskeyRoutes(ABSENT, ABSENT, ABSENT, ABSENT),
     ProviderRoutes(ABSENT, ABSENT),
     SessionRoutes(ABSENT),
     ApprovalRoutes(ABSENT),

@@ -15,6 +15,7 @@ from auth.http.admin_routes import AdminRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
 from auth.http.credential_routes import CredentialRoutes
+from auth.http.passkey_routes import PasskeyRoutes
 from auth.http.provider_routes import ProviderRoutes
 from auth.http.routing import endpoints_of
 from auth.http.second_factor_routes import SecondFactorRoutes
@@ -31,6 +32,7 @@ ROUTES = (
     TokenRoutes(*[None] * 3),  # type: ignore[arg-type]
     SecondFactorRoutes(*[None] * 3),  # type: ignore[arg-type]
     TwoFactorRoutes(None),  # type: ignore[arg-type]
+    PasskeyRoutes(*[None] * 4),  # type: ignore[arg-type]
     ProviderRoutes(*[None] * 2),  # type: ignore[arg-type]
     SessionRoutes(None),  # type: ignore[arg-type]
     ApprovalRoutes(None),  # type: ignore[arg-type]

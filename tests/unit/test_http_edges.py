@@ -65,6 +65,8 @@ def test_what_is_public_is_a_short_list() -> None:
         "POST /email/confirm",
         "POST /login",
         "POST /2fa/verify",
+        "POST /webauthn/login/options",
+        "POST /webauthn/login/verify",
         "POST /approvals",
         "POST /approvals/status",
         "POST /alerts/not-me",

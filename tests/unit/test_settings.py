@@ -54,7 +54,8 @@ def test_without_any_everything_is_embedded_and_local() -> None:
     assert settings.embedded
     assert settings.dev_outbox
     assert settings.public_url == "http://127.0.0.1:8000"
-    assert settings.allowed_origins == {"http://127.0.0.1:8000"}
+    assert settings.allowed_origins == {"http://127.0.0.1:8000", "http://localhost:8000"}
+    assert settings.webauthn_rp_id == "localhost"
     assert settings.issuer == "vigil"
     assert (settings.tokens.access_token_seconds, settings.tokens.refresh_token_seconds) == (900, 604_800)
     assert settings.tokens.session_max_seconds == 2_592_000
