@@ -334,7 +334,10 @@ OUTSIDE: dict[str, dict[str, Any]] = {
         "startProviderVisit",
         "Go to a provider to log in by it",
         "To the provider, with the cookie of this visit; to `/?login=CODE` for a refusal.",
-        {"400": _failure(400, {InvalidRequest.code: InvalidRequest})},
+        {
+            "400": _failure(400, {InvalidRequest.code: InvalidRequest}),
+            "503": _failure(503, {Unavailable.code: Unavailable}),
+        },
         {"delivery": {"enum": ["cookie", "cookies"], "default": "cookies"}, "returnTo": {"type": "string"}},
     ),
     f"{API}/oauth/{{provider}}/callback": _visit(

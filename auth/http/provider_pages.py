@@ -11,10 +11,11 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 
 from auth.admission import LoggedIn, MfaPending
-from auth.errors import AuthError, FieldError, InvalidRequest, InvalidToken
+from auth.errors import AuthError, FieldError, InvalidRequest, InvalidToken, Unavailable
 from auth.http.context import CLIENT, set_cookies
 from auth.http.cookies import VISIT_COOKIE, SetCookie
 from auth.http.identity import Identity
+from auth.http.pages import is_prefetch
 from auth.linked_identities import LinkedIdentities
 from auth.models import Client, TokenDelivery
 from auth.oauth.flow import local_path
@@ -45,7 +46,9 @@ class ProviderPages:
         self._limits = limits
 
     async def start(self, request: web.Request) -> web.StreamResponse:
-        """Send the browser to the provider."""
+        """Send the browser to the provider; not one that only prefetches, which would end a visit under way."""
+        if is_prefetch(request.headers):
+            raise Unavailable(retry_after_seconds=1)
         provider_id = request.match_info["provider"]
         self._flows.provider(provider_id)
         visit = Visit(read_delivery(request.query), read_return_to(request.query.get("returnTo")))

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from pymongo import MongoClient
 from support.fake_github import Account, FakeGitHub, address
-from support.nodes import Node
+from support.nodes import Installation, Node, ServiceUrls
 from support.providers import path_of, query_of, with_query
 
 
@@ -191,6 +192,19 @@ async def test_an_answer_that_makes_no_sense_lets_nobody_in(
     assert "elsewhere" not in node.text()
     github.broken.clear()
     assert await visitor.log_in() == "/"
+
+
+async def test_asvs_10_1_1_github_s_tokens_are_neither_kept_nor_handed_on(
+    visitor: Visitor, github: FakeGitHub, services: ServiceUrls, installation: Installation
+) -> None:
+    end = await visitor.log_in()
+    (token,) = github.tokens
+    assert token not in end + str(visitor.browser.cookies)
+    with MongoClient(services.mongo) as client:
+        database = client[installation.name]
+        kept = [str(document) for name in database.list_collection_names() for document in database[name].find()]
+    assert any("identity" in text or "github" in text for text in kept)
+    assert not any(token in text or token[4:] in text for text in kept)
 
 
 async def test_the_client_s_secret_and_the_tokens_are_in_no_log(

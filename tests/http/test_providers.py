@@ -151,6 +151,15 @@ async def test_asvs_10_2_3_it_asks_for_no_more_than_it_needs(person: Person) -> 
     assert set(query_of(await person.leave())["scope"].split()) == {"openid", "email", "profile"}
 
 
+@pytest.mark.parametrize("headers", [{"Sec-Purpose": "prefetch;prerender"}, {"Purpose": "prefetch"}])
+async def test_a_browser_that_only_prefetches_begins_nothing(person: Person, headers: dict[str, str]) -> None:
+    await person.leave()
+    before = dict(person.browser.cookies)
+    answer = await person.browser.call("GET", "/oauth/one/start", headers=headers)
+    assert answer.status == 503
+    assert person.browser.cookies == before
+
+
 async def test_it_ends_on_the_page_that_was_asked_for(person: Person) -> None:
     assert await person.log_in("?returnTo=%2Froom%3Fid%3D7%23end") == "/room?id=7#end"
 
