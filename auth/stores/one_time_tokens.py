@@ -83,6 +83,7 @@ class OneTimeTokens:
         )
         return secret
 
+    @outage_is_unavailable
     async def pretend(self, *, now: datetime, remove_at: datetime) -> None:
         """Take the time that issuing a token takes; what it writes is good for nothing."""
         await self.issue(

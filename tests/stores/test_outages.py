@@ -8,6 +8,7 @@ from auth.clock import utc_now
 from auth.errors import Unavailable
 from auth.stores.audit_events import AuditEvents
 from auth.stores.directory import Directory
+from auth.stores.identities import Identities
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens, Purpose
 from auth.stores.outbox import Outbox
@@ -20,7 +21,7 @@ NOW = utc_now()
 
 
 @pytest.mark.parametrize(
-    "store", [AuditEvents, Directory, OneTimeTokens, Outbox, SessionPlaces, SessionRoles, Users]
+    "store", [AuditEvents, Directory, Identities, OneTimeTokens, Outbox, SessionPlaces, SessionRoles, Users]
 )
 def test_every_public_method_says_unavailable(store: type) -> None:
     methods = {name: value for name, value in vars(store).items() if not name.startswith("_")}
