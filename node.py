@@ -101,6 +101,8 @@ class Node:
             login=operations.login,
             passkey_login=operations.passkey_login,
             own_passkeys=operations.own_passkeys,
+            own_data=operations.own_data,
+            account_deletion=operations.account_deletion,
             password_change=operations.password_change,
             password_reset=operations.password_reset,
             email_change=operations.email_change,
@@ -133,11 +135,14 @@ class Node:
         await self.keys.start()
         await self.live.start()
         await self.jobs.start(work=self.settings.accounts.jobs)
+        if self.settings.accounts.jobs:
+            self.operations.account_deletion.start()
         if self.settings.administration.jobs_dashboard_port:
             await self.jobs_dashboard.open(self.jobs.queue_of_its_own())
 
     async def close(self) -> None:
         """Stop the background work and close every connection."""
+        await self.operations.account_deletion.close()
         await self.live.close()
         await self.jobs_dashboard.close()
         await self.jobs.stop()

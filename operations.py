@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from auth.account_deletion import AccountDeletion
 from auth.account_locks import AccountLocks
 from auth.administration import Administration
 from auth.admission import Admission
@@ -23,6 +24,7 @@ from auth.metrics import Metrics
 from auth.oauth.flows import ProviderFlows
 from auth.oauth.provider import Web
 from auth.oauth.providers import make_providers
+from auth.own_data import OwnData
 from auth.passkeys import OwnPasskeys, PasskeyCeremonies, PasskeyFactor, PasskeyLogin, PasskeyWay
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
@@ -109,6 +111,24 @@ class Operations:
         )
         self.passkey_login = self._make_passkey_login()
         self.own_passkeys = self._make_own_passkeys()
+        self.own_data = OwnData(
+            events=stores.audit_events,
+            parts=stores.account_parts,
+            devices=self._devices,
+            locations=self._locations,
+            step_up=self.step_up,
+            audit=self._audit,
+            clock=utc_now,
+        )
+        self.account_deletion = AccountDeletion(
+            users=stores.users,
+            parts=stores.account_parts,
+            sessions=self.sessions,
+            step_up=self.step_up,
+            notice=self._mailer,
+            audit=self._audit,
+            clock=utc_now,
+        )
         self.registration = self._make_registration()
         self.login = self._make_login()
         self.password_change = self._make_password_change()

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from auth.settings import Settings
+from auth.stores.account_parts import AccountParts
 from auth.stores.approvals import Approvals as ApprovalStore
 from auth.stores.audit_events import AuditEvents
 from auth.stores.challenges import Challenges
@@ -34,6 +35,7 @@ class Stores:
         self.approvals = ApprovalStore(database)
         self.identities = Identities(database)
         self.passkeys = Passkeys(database)
+        self.account_parts = AccountParts(database)
         self.audit_events = AuditEvents(database)
         self.outbox = Outbox(database, keep_content=settings.dev_outbox)
         self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))

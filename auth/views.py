@@ -277,6 +277,7 @@ class UserView(View):
     username: str | None
     roles: tuple[str, ...]
     created_at: Moment
+    deletion_at: Moment | None = omittable("When the data will be gone, after DELETE /me.")
 
     @classmethod
     def of(cls, user: User) -> Self:
@@ -288,6 +289,7 @@ class UserView(View):
             username=user.username,
             roles=user.roles,
             created_at=user.created_at,
+            deletion_at=user.deletion_at,
         )
 
 

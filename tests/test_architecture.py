@@ -36,6 +36,7 @@ PURE = ("auth.models", "auth.errors", "auth.events", "auth.risk", "auth.rotation
 # Redis is no store here but a queue and a counter; these are its owners in `auth`, and who shows the queue's page.
 REDIS_OWNERS = {"auth.http.jobs_dashboard", "auth.jobs", "auth.rate_limits", "auth.redis_pipe", "auth.redis_wire"}
 OPERATIONS = (
+    "auth.account_deletion",
     "auth.account_locks",
     "auth.accounts",
     "auth.administration",
@@ -51,6 +52,7 @@ OPERATIONS = (
     "auth.locations",
     "auth.linked_identities",
     "auth.login",
+    "auth.own_data",
     "auth.passkeys",
     "auth.password_change",
     "auth.password_reset",

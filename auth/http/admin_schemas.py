@@ -77,7 +77,7 @@ class AdminUserView(UserView):
     def seen(cls, seen: SeenUser) -> Self:
         """The view of an account with what is known of its devices."""
         user = seen.user
-        own = UserView.of(user).model_dump()
+        own = UserView.of(user).model_dump(exclude={"deletion_at"})
         return cls(**own, locked_at=user.locked_at, deletion_at=user.deletion_at, online=seen.online)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from auth.account_deletion import AccountDeletion
 from auth.account_locks import AccountLocks
 from auth.administration import Administration
 from auth.admission import Admission
@@ -23,6 +24,7 @@ from auth.http.body import MAX_BODY_BYTES
 from auth.http.credential_routes import CredentialRoutes
 from auth.http.identity import CookiePolicy, Identity
 from auth.http.middleware import limit, observe, refuse, secure
+from auth.http.own_data_routes import OwnDataRoutes
 from auth.http.pages import ASSETS, Outbox, OutboxPages, Pages, VerificationPage, page
 from auth.http.passkey_routes import PasskeyRoutes
 from auth.http.provider_pages import ProviderPages
@@ -38,6 +40,7 @@ from auth.linked_identities import LinkedIdentities
 from auth.login import Login
 from auth.metrics import Metrics
 from auth.oauth.flows import ProviderFlows
+from auth.own_data import OwnData
 from auth.passkeys import OwnPasskeys, PasskeyLogin
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
@@ -72,6 +75,8 @@ class HttpDependencies:
     login: Login
     passkey_login: PasskeyLogin
     own_passkeys: OwnPasskeys
+    own_data: OwnData
+    account_deletion: AccountDeletion
     password_change: PasswordChange
     password_reset: PasswordReset
     email_change: EmailChange
@@ -123,6 +128,7 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
     identity = Identity(deps.sessions, deps.limits, policy, deps.clock)
     groups: Sequence[object] = (
         AccountRoutes(deps.registration, deps.profile),
+        OwnDataRoutes(deps.own_data, deps.account_deletion),
         CredentialRoutes(deps.password_change, deps.password_reset, deps.email_change),
         TokenRoutes(deps.login, deps.sessions, identity),
         SecondFactorRoutes(deps.admission, deps.step_up, identity),

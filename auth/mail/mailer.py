@@ -70,6 +70,16 @@ class Mailer:
         """Tell an address that it is no longer its account's."""
         await self._jobs.enqueue_mail(self._templates.email_changed(to, at=at, ip=ip))
 
+    async def deletion_asked(self, user: User, *, at: datetime, ip: str, deletion_at: datetime) -> None:
+        """Tell the user that their account will be deleted, and until when they can take that back."""
+        await self._jobs.enqueue_mail(
+            self._templates.deletion_asked(user.email, at=at, ip=ip, deletion_at=deletion_at)
+        )
+
+    async def deletion_taken_back(self, user: User, *, at: datetime, ip: str) -> None:
+        """Tell the user that their account stays."""
+        await self._jobs.enqueue_mail(self._templates.deletion_taken_back(user.email, at=at, ip=ip))
+
     async def passkey_added(self, user: User, *, at: datetime, ip: str) -> None:
         """Tell the user that a passkey was added."""
         await self._jobs.enqueue_mail(self._templates.passkey_changed(user.email, "passkey_added", at=at, ip=ip))

@@ -28,6 +28,8 @@ SUBJECTS = {
     "confirm_new_address": "Confirm your new e-mail address",
     "confirm_old_address": "Your account is to move to another address",
     "email_changed": "Your e-mail address was changed",
+    "deletion_asked": "Your account will be deleted",
+    "deletion_taken_back": "Your account stays",
     "passkey_added": "A passkey was added",
     "passkey_removed": "A passkey was removed",
     "passkey_copied": "Security alert: a copy of your passkey was refused",
@@ -141,6 +143,23 @@ class MailTemplates:
     def passkey_changed(self, to: str, kind: str, *, at: datetime, ip: str) -> Mail:
         """What the owner of an account hears of a passkey: added, removed, or refused as a copy."""
         return self._compose(kind, to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip))
+
+    def deletion_asked(self, to: str, *, at: datetime, ip: str, deletion_at: datetime) -> Mail:
+        """What the owner of an account hears when its deletion was asked for."""
+        return self._compose(
+            "deletion_asked",
+            to,
+            link=f"{self._public_url}/",
+            at=readable(at),
+            origin=self._origin(ip),
+            deletion_at=readable(deletion_at),
+        )
+
+    def deletion_taken_back(self, to: str, *, at: datetime, ip: str) -> Mail:
+        """What the owner of an account hears when its deletion was taken back."""
+        return self._compose(
+            "deletion_taken_back", to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip)
+        )
 
     def refresh_reused(self, to: str, *, session: Session, at: datetime) -> Mail:
         """What the owner of an account hears when a refresh token was used twice."""

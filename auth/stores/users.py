@@ -56,6 +56,9 @@ class Users:
         """Make the indexes that uniqueness rests on."""
         await self._users.create_index("emailKey", unique=True, name="email")
         await self._users.create_index(
+            "deletionAt", partialFilterExpression={"deletionAt": {"$type": "date"}}, name="deletion"
+        )
+        await self._users.create_index(
             "usernameKey",
             unique=True,
             partialFilterExpression={"usernameKey": {"$type": "string"}},
@@ -249,6 +252,46 @@ class Users:
             # Another caller made it in between.
             return EmailConfirmed(replace(_known(noted), email=email), is_made=True)
         return EmailConfirmed(_known(after), is_made=True, newly=True, old_email=noted["email"])
+
+    @outage_is_unavailable
+    async def schedule_deletion(self, user_id: str, *, at: datetime) -> datetime | None:
+        """Have the account erased at `at`, or at the moment set before; which, or None without an account."""
+        after = await self._users.find_one_and_update(
+            {"_id": user_id},
+            [{"$set": {"deletionAt": {"$ifNull": ["$deletionAt", at]}}}],
+            return_document=ReturnDocument.AFTER,
+        )
+        return after["deletionAt"] if after else None
+
+    @outage_is_unavailable
+    async def cancel_deletion(self, user_id: str) -> User | None:
+        """Keep the account, unless its erasure has begun; the user, or None when there is none to keep."""
+        after = await self._users.find_one_and_update(
+            {"_id": user_id, "erasingUntil": None},
+            {"$unset": {"deletionAt": ""}},
+            return_document=ReturnDocument.AFTER,
+        )
+        return _user(after)
+
+    @outage_is_unavailable
+    async def claim_deletion(self, *, now: datetime, until: datetime) -> str | None:
+        """Claim an account whose time has come, until `until`; None when there is none.
+
+        Locked by the same update: nobody logs in to what is being erased.
+        """
+        claimed = await self._users.find_one_and_update(
+            {
+                "deletionAt": {"$lte": now},
+                "$or": [{"erasingUntil": None}, {"erasingUntil": {"$lte": now}}],
+            },
+            {"$set": {"erasingUntil": until, "lockedAt": now}},
+        )
+        return claimed["_id"] if claimed else None
+
+    @outage_is_unavailable
+    async def erase(self, user_id: str) -> None:
+        """Erase a claimed account's own document."""
+        await self._users.delete_one({"_id": user_id, "erasingUntil": {"$ne": None}})
 
     @outage_is_unavailable
     async def update_profile(self, user_id: str, changes: Mapping[str, str | None]) -> User | None:

@@ -21,6 +21,7 @@ from auth.http.admin_routes import AdminRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
 from auth.http.credential_routes import CredentialRoutes
+from auth.http.own_data_routes import OwnDataRoutes
 from auth.http.passkey_routes import PasskeyRoutes
 from auth.http.provider_routes import ProviderRoutes
 from auth.http.routing import endpoints_of
@@ -35,6 +36,7 @@ ABSENT: Any = None
 # In the order in which auth/http/app.py adds them.
 ROUTES = (
     AccountRoutes(ABSENT, ABSENT),
+    OwnDataRoutes(ABSENT, ABSENT),
     CredentialRoutes(ABSENT, ABSENT, ABSENT),
     TokenRoutes(ABSENT, ABSENT, ABSENT),
     SecondFactorRoutes(ABSENT, ABSENT, ABSENT),

@@ -15,6 +15,7 @@ from auth.http.admin_routes import AdminRoutes
 from auth.http.alert_routes import AlertRoutes
 from auth.http.approval_routes import ApprovalRoutes
 from auth.http.credential_routes import CredentialRoutes
+from auth.http.own_data_routes import OwnDataRoutes
 from auth.http.passkey_routes import PasskeyRoutes
 from auth.http.provider_routes import ProviderRoutes
 from auth.http.routing import endpoints_of
@@ -28,6 +29,7 @@ from realtime.messages import CLIENT_EVENTS, SERVER_EVENTS
 DATA = Path(__file__).parent.parent / "data"
 ROUTES = (
     AccountRoutes(*[None] * 2),  # type: ignore[arg-type]
+    OwnDataRoutes(*[None] * 2),  # type: ignore[arg-type]
     CredentialRoutes(*[None] * 3),  # type: ignore[arg-type]
     TokenRoutes(*[None] * 3),  # type: ignore[arg-type]
     SecondFactorRoutes(*[None] * 3),  # type: ignore[arg-type]

@@ -1,0 +1,154 @@
+"""One's own account over a real node: what was done to it, all that is kept of it, and its end."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from support.authenticator import Authenticator
+from support.clients import PASSWORD, Api, Login
+from support.mailbox import mailed
+from support.waiting import eventually
+
+from auth.account_deletion import GRACE
+
+
+@pytest.fixture
+async def email(api: Api) -> str:
+    return await api.register()
+
+
+@pytest.fixture
+async def login(api: Api, email: str) -> Login:
+    return await api.login(email, device="Laptop")
+
+
+async def test_the_security_log_tells_what_was_done_newest_first(api: Api, email: str, login: Login) -> None:
+    await api.call("POST", "/login", {"email": email, "password": "a wrong password"})
+    await (await api.login(email)).call("POST", "/logout")
+    log = (await login.call("GET", "/me/security-log")).data
+    assert [event["kind"] for event in log["events"]] == [
+        "session_revoked",
+        "login",
+        "login_failed",
+        "login",
+        "email_verified",
+        "registered",
+    ]
+    assert log["events"][1]["ip"] == "127.0.0.1"
+    assert log["events"][1]["details"]["amr"] == "pwd"
+    assert log["next"] is None
+
+
+async def test_it_comes_in_pages_without_a_gap(login: Login) -> None:
+    whole = (await login.call("GET", "/me/security-log")).data["events"]
+    seen, before = [], ""
+    for _ in range(len(whole)):
+        page = (await login.call("GET", f"/me/security-log?limit=1{before}")).data
+        seen += page["events"]
+        before = f"&before={page['next']}"
+    assert seen == whole
+    assert page["next"] is None
+
+
+async def test_nobody_reads_anothers(api: Api, login: Login) -> None:
+    stranger = await api.login(await api.register())
+    mine = {event["id"] for event in (await login.call("GET", "/me/security-log")).data["events"]}
+    theirs = {event["id"] for event in (await stranger.call("GET", "/me/security-log")).data["events"]}
+    assert not mine & theirs
+
+
+@pytest.mark.parametrize("query", ["before=x", "limit=0", "limit=1000", "limit=x", "userId=x"])
+async def test_a_query_that_will_not_do_is_refused(login: Login, query: str) -> None:
+    answer = await login.call("GET", f"/me/security-log?{query}")
+    assert (answer.status, answer.code) == (400, "invalid_request")
+
+
+async def test_an_export_holds_all_that_is_kept_and_no_secret(api: Api, email: str, login: Login) -> None:
+    app = Authenticator((await login.call("POST", "/2fa/setup", {})).data["secret"])
+    codes = (await login.call("POST", "/2fa/enable", {"code": await app.code()})).data["recoveryCodes"]
+    export = (await login.call("GET", "/me/export")).data["export"]
+    assert export["account"]["email"] == email
+    assert [session["device"]["name"] for session in export["sessions"]] == ["Laptop"]
+    assert export["passkeys"] == export["linkedLogins"] == []
+    assert "totp_enabled" in {event["kind"] for event in export["securityLog"]}
+    text = json.dumps(export)
+    for secret in (app.secret, *codes, login.refresh_token, "argon2", "nonce"):
+        assert secret not in text
+
+
+async def test_asvs_7_4_2_asking_for_deletion_ends_every_session_at_once(
+    api: Api, email: str, login: Login, connect: Any
+) -> None:
+    phone = await api.login(email)
+    live = await connect(api.url, phone.access_token)
+    answer = await login.call("DELETE", "/me")
+    in_days = datetime.fromisoformat(answer.data["deletedAt"]) - datetime.now(UTC)
+    assert GRACE - timedelta(minutes=1) < in_days <= GRACE
+    assert (await live.wait("session-revoked"))["reason"] == "account_deleted"
+    assert (await phone.call("GET", "/me")).code == "session_revoked"
+    assert (await login.call("GET", "/me")).code == "session_revoked"
+    assert await mailed(api, email, re.compile(r"(The deletion of your account was asked for)"))
+
+
+async def test_it_can_be_taken_back_by_logging_in(api: Api, email: str, login: Login) -> None:
+    await login.call("DELETE", "/me")
+    again = await api.login(email)
+    assert again.data["user"]["deletionAt"]
+    restored = (await again.call("POST", "/me/restore", {})).data["user"]
+    assert "deletionAt" not in restored
+    assert "deletionAt" not in (await again.call("GET", "/me")).data["user"]
+    assert await mailed(api, email, re.compile(r"(was taken back)"))
+
+
+async def test_asked_twice_the_first_moment_stays(api: Api, email: str, login: Login) -> None:
+    first = (await login.call("DELETE", "/me")).data["deletedAt"]
+    assert (await (await api.login(email)).call("DELETE", "/me")).data["deletedAt"] == first
+
+
+async def test_after_its_time_nothing_is_left_but_the_audit_trail(
+    installation: Any, start_node: Any, http: Any
+) -> None:
+    api = Api(start_node().url, http)
+    email = await api.register()
+    login = await api.login(email)
+    user_id = login.data["user"]["userId"]
+    app = Authenticator((await login.call("POST", "/2fa/setup", {})).data["secret"])
+    await login.call("POST", "/2fa/enable", {"code": await app.code()})
+    await login.call("DELETE", "/me")
+    with MongoClient(installation.services.mongo, tz_aware=True) as client:
+        database = client[installation.name]
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        database["users"].update_one({"_id": user_id}, {"$set": {"deletionAt": past}})
+        # A node that starts looks at once; the one that runs does every minute.
+        start_node()
+
+        async def gone() -> bool:
+            return database["users"].count_documents({"_id": user_id}) == 0
+
+        await eventually(gone, "the account is erased", timeout=10)
+        for name in database.list_collection_names():
+            if name not in {"audit_events", "mails"}:
+                assert database[name].count_documents({"$or": [{"userId": user_id}, {"_id": user_id}]}) == 0, name
+        kinds = {event["kind"] for event in database["audit_events"].find({"userId": user_id})}
+        assert {"deletion_asked", "account_erased"} <= kinds
+    answer = await api.call("POST", "/login", {"email": email, "password": PASSWORD})
+    assert answer.code == "invalid_credentials"
+    # The address is free again.
+    assert await api.register(email) == email
+
+
+async def test_asvs_7_5_1_export_and_deletion_want_a_young_proof(
+    installation: Any, start_node: Any, http: Any
+) -> None:
+    login = await (api := Api(start_node().url, http)).login(await api.register())
+    with MongoClient(installation.services.mongo, tz_aware=True) as client:
+        client[installation.name]["sessions"].update_one(
+            {"_id": login.session_id}, {"$set": {"loggedInAt": datetime.now(UTC) - timedelta(hours=1)}}
+        )
+    for method, path in (("GET", "/me/export"), ("DELETE", "/me")):
+        assert (await login.call(method, path)).code == "step_up_required"
+    await login.call("POST", "/step-up", {"method": "password", "password": PASSWORD})
+    assert (await login.call("GET", "/me/export")).status == 200
