@@ -1,6 +1,5 @@
 """Accounts as an administrator deals with them: found, given roles, locked."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -13,6 +12,7 @@ from auth.paging import Cursor, Page
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 from auth.stores.users import read_user
 
+LAST_CHARACTER = "\U0010ffff"
 LOCKED: Document = {"$type": "date"}
 # The newest first; accounts of one moment in the order of their ids.
 NEWEST_FIRST = [("createdAt", DESCENDING), ("_id", DESCENDING)]
@@ -43,11 +43,12 @@ class Directory:
         """Accounts whose address, username or name begins with `prefix`, in any case; the newest first."""
         wanted: list[Document] = []
         if prefix:
-            # Whatever was typed is letters to look for, and never an expression.
-            begins = {"$regex": f"^{re.escape(prefix.casefold())}"}
+            # A stretch of the alphabet: whatever was typed is letters to look for, and never an expression.
+            key = prefix.casefold()
+            begins = {"$gte": key, "$lt": key + LAST_CHARACTER}
             keys = ("emailKey", "usernameKey", "nameKey")
             # The type is that of the indexes, which are used only for queries that say so.
-            wanted.append({"$or": [{key: begins | {"$type": "string"}} for key in keys]})
+            wanted.append({"$or": [{name: begins | {"$type": "string"}} for name in keys]})
         if role is not None:
             wanted.append({"roles": role})
         if locked is not None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from support.administration import first_administrator
 from support.breakable import Stores
 from support.clients import Answer, Api, Live, Login, Refused
 from support.health import both_ready, readiness
-from support.nodes import Node
+from support.nodes import Installation, Node
 from support.waiting import Stopwatch, eventually
 
 Pair = tuple[Node, Node]
@@ -290,3 +291,27 @@ async def test_frozen_too_shortly_for_anyone_to_be_deaf_a_device_that_left_meanw
 
     # A node that has just met a silent Redis does not ask it for half a second.
     await eventually(only_the_laptop_is_online, "the list says so, too", timeout=5)
+
+
+async def test_roles_taken_away_while_redis_is_down_are_gone_from_sockets_when_it_is_back(
+    whole: Stores,
+    pair: Pair,
+    on: On,
+    connect: Connect,
+    http: aiohttp.ClientSession,
+    own_installation: Installation,
+) -> None:
+    """On HTTP they are gone at once: MongoDB is asked."""
+    api = on(pair[0])
+    boss = await api.login(await asyncio.to_thread(first_administrator, own_installation, pair[0].url))
+    login = await api.login(await api.register())
+    path = f"/admin/users/{login.data['user']['userId']}/roles"
+    assert (await boss.call("PUT", path, {"roles": ["moderator"]})).status == 200
+    live = await connect(pair[1], login.access_token)
+    whole.redis.kill()
+    assert (await boss.call("PUT", path, {"roles": []})).status == 200
+    assert (await login.call("GET", "/admin/users")).code == "forbidden"
+    whole.redis.start()
+    told = await live.wait("roles-changed", lambda event: event["roles"] == [], timeout=RELAYED_SECONDS)
+    assert told["version"] == 2
+    await both_ready(http, *pair)

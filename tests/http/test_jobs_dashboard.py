@@ -1,0 +1,58 @@
+"""The job queue's page: there when asked for, for this machine alone, and linked."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import aiohttp
+from support.administration import first_administrator
+from support.clients import Api
+from support.nodes import Installation, Node
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_it_shows_the_queue_to_this_machine_and_to_nobody_elses_pages(
+    installation: Installation, start_node: Callable[..., Node], http: aiohttp.ClientSession
+) -> None:
+    port = free_port()
+    node = start_node(VIGIL_JOBS_DASHBOARD_PORT=str(port))
+    # A second node of the machine goes without, and serves all the same.
+    other = start_node(VIGIL_JOBS_DASHBOARD_PORT=str(port))
+    assert "jobs_dashboard_not_opened" in other.text()
+    api = Api(node.url, http)
+    admin = await api.login(await asyncio.to_thread(first_administrator, installation, node.url))
+    url = (await admin.call("GET", "/admin/overview")).data["jobsDashboardUrl"]
+    assert url == f"http://127.0.0.1:{port}/"
+    async with http.get(url) as page:
+        assert "SAQ" in await page.text()
+    async with http.get(f"{url}api/queues") as answer:
+        (queue,) = (await answer.json())["queues"]
+        assert queue["name"] == f"{installation.name}:jobs"
+        assert "@" not in await answer.text()  # no address of anybody
+    async with http.get(url, headers={"Host": "evil.example"}) as rebound:
+        assert rebound.status == 421
+    retry = f"{url}api/queues/{queue['name']}/jobs/x/retry"
+    for headers in ({"Origin": "https://evil.example"}, {}):
+        async with http.post(retry, headers=headers) as forged:
+            assert forged.status == 403
+    async with http.post(retry, headers={"Origin": url.rstrip("/")}) as own:
+        assert own.status == 200
+    reached = [address for address in own_addresses() if is_open(address, port)]
+    assert reached == []
+
+
+def own_addresses() -> list[str]:
+    """This machine's addresses that others can reach."""
+    found = {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    return [address for address in found if not address.startswith("127.")]
+
+
+def is_open(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((address, port)) == 0

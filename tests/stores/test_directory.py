@@ -1,0 +1,145 @@
+"""Accounts as administrators deal with them: found by prefix, given roles, locked."""
+
+import asyncio
+import secrets
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from auth.clock import utc_now
+from auth.models import User
+from auth.stores.directory import Directory
+from auth.stores.mongo import Mongo
+from auth.stores.users import Users
+
+NOW = utc_now()
+
+
+@pytest.fixture
+async def users(mongo: Mongo) -> Users:
+    store = Users(mongo.database)
+    await store.ensure_indexes()
+    return store
+
+
+@pytest.fixture
+async def directory(mongo: Mongo, users: Users) -> Directory:
+    store = Directory(mongo.database)
+    await store.ensure_indexes()
+    await store.ensure_indexes()
+    return store
+
+
+async def make(users: Users, email: str | None = None, **changes: Any) -> User:
+    user_id = secrets.token_hex(16)
+    user = User(user_id, email or f"{user_id}@example.org", None, None, (), NOW, email_verified_at=NOW)
+    await users.create(replace(user, **changes))
+    return replace(user, **changes)
+
+
+async def found(directory: Directory, prefix: str = "", **filters: Any) -> list[User]:
+    values: dict[str, Any] = {"role": None, "locked": None, "before": None, "limit": 50}
+    return list((await directory.search(prefix=prefix, **values | filters)).rows)
+
+
+async def test_a_prefix_is_letters_and_never_an_expression(users: Users, directory: Directory) -> None:
+    dotted = await make(users, "a.b@example.org")
+    plus = await make(users, "a+b@example.org")
+    await make(users, "axb@example.org")
+    assert await found(directory, "A.B") == [dotted]
+    assert await found(directory, "a+b") == [plus]
+    for expression in (".*", "a|b", "^a", "(a+)+$", "[a-z]", "a{1,999}", "\\", "(?i)a", "$ne", "\u0000"):
+        assert await found(directory, expression) == []
+
+
+async def test_names_and_usernames_are_found_in_any_case_as_they_are_now(
+    users: Users, directory: Directory
+) -> None:
+    ada = await make(users, name="Ada Lovelace", username="Countess")
+    assert await found(directory, "ADA LOVE") == await found(directory, "count") == [ada]
+    changed = await users.update_profile(ada.user_id, {"name": "Élodie", "username": None})
+    assert await found(directory, "élo") == [changed]
+    assert await found(directory, "ada") == await found(directory, "count") == []
+
+
+async def test_accounts_of_one_moment_are_paged_once_each(users: Users, directory: Directory) -> None:
+    made = {(await make(users)).user_id for _ in range(7)}
+    seen, before = [], None
+    while True:
+        page = await directory.search(prefix="", role=None, locked=None, before=before, limit=3)
+        seen += [user.user_id for user in page.rows]
+        if page.next is None:
+            break
+        before = page.next
+    assert seen == sorted(made, reverse=True)
+
+
+async def test_searches_walk_indexes(mongo: Mongo, directory: Directory) -> None:
+    """A list over a million accounts must not read a million."""
+    collection = mongo.database["users"]
+    begins = {"$gte": "ada", "$lt": "ada\U0010ffff", "$type": "string"}
+    queries: list[dict[str, Any]] = [
+        {},
+        {"$and": [{"$or": [{key: begins} for key in ("emailKey", "usernameKey", "nameKey")]}]},
+        {"$and": [{"roles": "admin"}]},
+        {"$and": [{"lockedAt": {"$type": "date"}}]},
+    ]
+    for query in queries:
+        plan = await collection.find(query).sort([("createdAt", -1), ("_id", -1)]).explain()
+        assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"]), query
+
+
+async def test_of_changes_at_once_each_sees_the_one_before_or_is_refused(
+    users: Users, directory: Directory
+) -> None:
+    user = await make(users)
+    outcomes = await asyncio.gather(
+        *(directory.set_roles(user.user_id, [role], after=0) for role in ("a", "b", "c", "d"))
+    )
+    (done,) = [outcome for outcome in outcomes if outcome is not None]
+    assert await users.by_id(user.user_id) == done
+    assert done.roles_version == 1
+    assert await directory.set_roles(user.user_id, ["x"], after=0) is None
+    assert await directory.set_roles("nobody", [], after=0) is None
+
+
+async def test_an_account_from_before_roles_had_versions_can_be_changed(
+    mongo: Mongo, users: Users, directory: Directory
+) -> None:
+    user = await make(users)
+    await mongo.database["users"].update_one({"_id": user.user_id}, {"$unset": {"rolesVersion": ""}})
+    assert await directory.set_roles(user.user_id, ["admin"], after=0) == replace(
+        user, roles=("admin",), roles_version=1
+    )
+
+
+async def test_a_role_is_granted_once(users: Users, directory: Directory) -> None:
+    await make(users, "Ada@example.org")
+    for version in (1, 2):
+        granted = await directory.grant_role(" ADA@Example.org ", "admin")
+        assert granted is not None
+        assert (granted.roles, granted.roles_version) == (("admin",), version)
+    assert await directory.grant_role("nobody@example.org", "admin") is None
+    assert await directory.grant_role("no address", "admin") is None
+
+
+async def test_a_lock_keeps_its_first_moment(users: Users, directory: Directory) -> None:
+    user = await make(users)
+    for now in (NOW, NOW + timedelta(hours=1)):
+        locked = await directory.lock(user.user_id, now=now)
+        assert locked == replace(user, locked_at=NOW)
+    assert await found(directory, locked=True) == [locked]
+    assert await found(directory, locked=False) == []
+    for _ in range(2):
+        assert await directory.unlock(user.user_id) == user
+    assert await directory.lock("nobody", now=NOW) is await directory.unlock("nobody") is None
+
+
+async def test_an_administrator_who_is_locked_is_none(users: Users, directory: Directory) -> None:
+    assert not await directory.has_administrator()
+    admin = await make(users, roles=("moderator", "admin"))
+    assert await directory.has_administrator()
+    await directory.lock(admin.user_id, now=NOW)
+    assert not await directory.has_administrator()
