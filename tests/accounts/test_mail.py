@@ -62,6 +62,12 @@ def every_mail(templates: MailTemplates) -> list[Mail]:
             for change in FactorChange
         ),
         templates.second_factor_failed("ada@example.org", at=NOW, ip="8.8.8.8"),
+        *(
+            templates.roles_changed("ada@example.org", roles=roles, at=NOW)
+            for roles in ((), ("moderator", "admin"))
+        ),
+        templates.account_locked("ada@example.org", at=NOW),
+        templates.account_unlocked("ada@example.org", at=NOW),
         *(templates.recovery_code_used("ada@example.org", left=left, at=NOW) for left in (9, 1, 0)),
     ]
 

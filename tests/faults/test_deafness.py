@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from support.administration import first_administrator
 from support.breakable import Stores, Way
 from support.clients import Api, Live
 from support.health import both_ready, readiness
@@ -258,3 +259,25 @@ async def test_cut_off_alone_it_fails_readiness_and_ends_revoked_sessions_by_ask
     await both_ready(http, cut)
     removed = await seeing.wait("sessions-changed", lambda e: e["change"] == "removed", timeout=10)
     assert removed["session"]["sessionId"] == phone.session_id
+
+
+async def test_cut_off_alone_it_learns_of_roles_that_were_taken_away_by_asking_mongodb(
+    partial: tuple[tuple[Node, Node], Way],
+    connect: Callable[..., Awaitable[Live]],
+    http: aiohttp.ClientSession,
+    own_installation: Installation,
+) -> None:
+    (well, cut), way = partial
+    await both_ready(http, well, cut)
+    api = Api(well.url, http)
+    boss = await api.login(await asyncio.to_thread(first_administrator, own_installation, well.url))
+    login = await api.login(await api.register())
+    path = f"/admin/users/{login.data['user']['userId']}/roles"
+    assert (await boss.call("PUT", path, {"roles": ["moderator"]})).status == 200
+    live = await connect(cut, login.access_token)
+    way.hold()
+    assert (await boss.call("PUT", path, {"roles": []})).status == 200
+    told = await live.wait("roles-changed", lambda event: event["version"] == 2, timeout=12)
+    assert told["roles"] == []
+    way.let_through()
+    await both_ready(http, cut)

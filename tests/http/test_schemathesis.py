@@ -12,8 +12,9 @@ import pytest
 import schemathesis
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
+from support.administration import first_administrator
 from support.clients import Api
-from support.nodes import Node
+from support.nodes import Installation, Node
 
 from auth.http import openapi
 from auth.http.account_routes import AccountRoutes
@@ -68,7 +69,13 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/password/forgot",
     "/api/auth/password/change",
     "/api/auth/email/change",
+    # Which cursors were handed out, and which roles there are.
+    "/api/auth/admin/users",
+    "/api/auth/admin/audit",
+    "/api/auth/admin/users/{userId}/roles",
 }
+
+ADMIN = "/api/auth/admin/"
 
 # A password is hashed for each of these, as slowly as it should be.
 SLOW = {"/api/auth/register", "/api/auth/login", "/api/auth/step-up", "/api/auth/password/change"}
@@ -79,14 +86,21 @@ def served(node: Node) -> Any:
     return schemathesis.openapi.from_url(f"{node.url}/openapi.json")
 
 
+@pytest.fixture(scope="module")
+def administrator(shared_installation: Installation, node: Node) -> str:
+    """The address of an admin: nobody else comes as far as what is validated."""
+    return first_administrator(shared_installation, node.url)
+
+
 @pytest.fixture
-def token(node: Node) -> str:
-    """The access token of a new session of a new account."""
+def token(node: Node, path: str, request: pytest.FixtureRequest) -> str:
+    """The access token of a new session of a new account; under /admin, of an admin's."""
+    email = request.getfixturevalue("administrator") if path.startswith(ADMIN) else None
 
     async def log_in() -> str:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
             api = Api(node.url, http)
-            return (await api.login(await api.register())).access_token
+            return (await api.login(email or await api.register())).access_token
 
     return asyncio.run(log_in())
 
