@@ -17,6 +17,7 @@ from auth.http.outgoing import OutgoingHttp
 from auth.jobs import Jobs
 from auth.keys import KeyRing
 from auth.mail.senders import make_sender
+from auth.mail.webhook import ByChannel, make_sms_sender
 from auth.metrics import Metrics
 from auth.rate_limits import RateLimits
 from auth.secrets import RootSecret
@@ -62,8 +63,8 @@ class Node:
             namespace=settings.stores.redis_prefix,
             metrics=self.metrics,
         )
-        self.jobs = make_jobs(settings, self.stores, redis_url, self.metrics)
         self.web = OutgoingHttp()
+        self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics)
         self.jobs_dashboard = JobsDashboard(settings.administration.jobs_dashboard_port)
         self.operations = Operations(
             settings,
@@ -112,6 +113,8 @@ class Node:
             provider_flows=operations.provider_flows,
             provider_login=operations.provider_login,
             linked_identities=operations.linked_identities,
+            phone_login=operations.phones.login,
+            own_phone=operations.phones.own,
             profile=operations.profile,
             sessions=operations.sessions,
             approvals=operations.approvals,
@@ -169,20 +172,28 @@ async def _answers(ping: Callable[[], Awaitable[None]]) -> bool:
     return True
 
 
-def make_jobs(settings: Settings, stores: Stores, redis_url: str, metrics: Metrics) -> Jobs:
-    """The job queue with the sender of mail that the settings name."""
+def make_jobs(settings: Settings, stores: Stores, redis_url: str, web: OutgoingHttp, metrics: Metrics) -> Jobs:
+    """The job queue with the senders of mail and SMS that the settings name."""
     smtp = settings.accounts.smtp_url
-    sender = make_sender(
+    email = make_sender(
         smtp_url=smtp.get_secret_value() if smtp and not settings.dev_outbox else None,
         outbox=settings.dev_outbox,
         mail_from=settings.accounts.mail_from,
+        clock=utc_now,
+    )
+    secret = settings.phone.sms_webhook_secret
+    sms = make_sms_sender(
+        url=settings.phone.sms_webhook_url,
+        secret=secret.get_secret_value().encode() if secret else None,
+        outbox=settings.dev_outbox,
+        web=web,
         clock=utc_now,
     )
     return Jobs(
         redis_url=redis_url,
         namespace=settings.stores.redis_prefix,
         outbox=stores.outbox,
-        sender=sender,
+        sender=ByChannel(email=email, sms=sms),
         metrics=metrics,
         clock=utc_now,
     )

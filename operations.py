@@ -20,15 +20,18 @@ from auth.locations import Locations
 from auth.login import Login
 from auth.mail.mailer import Mailer
 from auth.mail.templates import MailTemplates
+from auth.mail.texter import Texter
 from auth.metrics import Metrics
 from auth.oauth.flows import ProviderFlows
 from auth.oauth.provider import Web
 from auth.oauth.providers import make_providers
 from auth.own_data import OwnData
+from auth.own_phone import PhoneWay
 from auth.passkeys import OwnPasskeys, PasskeyCeremonies, PasskeyFactor, PasskeyLogin, PasskeyWay
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
 from auth.passwords import Passwords
+from auth.phones import Phones
 from auth.profile import Profile
 from auth.provider_login import ProviderLogin
 from auth.rate_limits import RateLimits
@@ -107,6 +110,7 @@ class Operations:
                 PasswordWay(),
                 PasskeyWay(stores.passkeys),
                 ProviderWay(stores.identities, [provider.issuer for provider in settings.providers]),
+                PhoneWay(enabled=settings.phone_login),
             ]
         )
         self.passkey_login = self._make_passkey_login()
@@ -141,6 +145,7 @@ class Operations:
         self.provider_flows = self._make_provider_flows(web)
         self.provider_login = self._make_provider_login()
         self.linked_identities = self._make_linked_identities()
+        self.phones = self._make_phones(root, jobs)
         self.profile = Profile(users=stores.users)
         self.roles = self._make_roles(live)
         self.account_locks = self._make_account_locks()
@@ -418,6 +423,25 @@ class Operations:
             metrics=self._metrics,
             clock=utc_now,
             require_verified_email=self._settings.accounts.require_verified_email,
+        )
+
+    def _make_phones(self, root: RootSecret, jobs: Jobs) -> Phones:
+        settings = self._settings
+        return Phones(
+            countries=settings.phone.phone_countries,
+            users=self._stores.users,
+            challenges=self._stores.challenges,
+            tokens=self._stores.one_time_tokens,
+            texter=Texter(jobs=jobs, service=settings.accounts.service_name, public_url=settings.public_url),
+            notice=self._mailer,
+            admission=self.admission,
+            step_up=self.step_up,
+            ways_in=self._ways_in,
+            limits=self._limits,
+            audit=self._audit,
+            metrics=self._metrics,
+            key=root.derive("codes by sms"),
+            clock=utc_now,
         )
 
     def _make_linked_identities(self) -> LinkedIdentities:

@@ -32,6 +32,7 @@ from aiohttp import web
 from auth import logs
 from auth.clock import utc_now
 from auth.errors import Unavailable
+from auth.http.outgoing import OutgoingHttp
 from auth.http.runner import HttpRunner
 from auth.keys import KeyRing, KeySecretChanged
 from auth.metrics import Metrics
@@ -204,11 +205,13 @@ async def run_jobs(settings: Settings) -> int:
     async with services(settings, borrow=True) as (mongo_url, redis_url):
         stores = Stores(settings, mongo_url)
         await stores.ensure_indexes()
-        jobs = make_jobs(settings, stores, redis_url, Metrics())
+        web = OutgoingHttp()
+        jobs = make_jobs(settings, stores, redis_url, web, Metrics())
         await jobs.start(work=True)
         print("working", flush=True)
         await stop.wait()
         await jobs.stop()
+        await web.close()
         await stores.mongo.close()
     return 0
 

@@ -1,4 +1,4 @@
-"""Background jobs: mail leaves through a SAQ queue on Redis, and is never lost with it.
+"""Background jobs: mail, and SMS like it, leaves through a SAQ queue on Redis, and is never lost with it.
 
 A mail is written to MongoDB first (stores/outbox.py); the job carries its id and nothing else, so that no
 address, text or link is ever in Redis. Whoever runs the job claims the mail in MongoDB, which makes a job
@@ -121,13 +121,13 @@ class Jobs:
         finally:
             await self.stop()
 
-    async def enqueue_mail(self, mail: Mail) -> None:
+    async def enqueue_mail(self, mail: Mail, *, give_up_after: timedelta = GIVE_UP) -> None:
         """Take a mail over. Returns when it is safe in MongoDB, and never waits for Redis or a mail server.
 
         Raises `Unavailable` when MongoDB is down: then nothing was taken.
         """
         now = self._clock()
-        await self._outbox.add(mail, now=now, due_at=now + FIRST_SWEEP, give_up_at=now + GIVE_UP)
+        await self._outbox.add(mail, now=now, due_at=now + FIRST_SWEEP, give_up_at=now + give_up_after)
         self._in_background(self._hand_over(mail.message_id))
 
     async def measure(self) -> None:

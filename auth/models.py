@@ -107,6 +107,9 @@ class User:
     email_verified_at: datetime | None = None
     password_hash: str | None = None
     locked_at: datetime | None = None
+    # In E.164; there only once its owner has confirmed it.
+    phone_number: str | None = None
+    phone_verified_at: datetime | None = None
     # Whether a login of theirs may be approved on another device.
     login_approval: bool = True
     # When the data are to be deleted, if the user asked for that.

@@ -100,6 +100,8 @@ def _account(user: User) -> dict[str, Any]:
         "userId": user.user_id,
         "email": user.email,
         "emailVerifiedAt": user.email_verified_at,
+        "phoneNumber": user.phone_number,
+        "phoneVerifiedAt": user.phone_verified_at,
         "name": user.name,
         "username": user.username,
         "roles": list(user.roles),

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 import limits
+import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from auth.models import ADMIN, USER
@@ -88,10 +89,23 @@ def _role_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _country(value: str) -> str:
+    if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError(f"{value!r} is not a country's code such as NL")
+    return value.upper()
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody between can read what is posted to `url`: TLS, or this very machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
+
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Switch = Annotated[bool, BeforeValidator(_switch)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_comma_list)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_comma_list)]
+Countries = Annotated[tuple[Annotated[str, AfterValidator(_country)], ...], BeforeValidator(_comma_list)]
 MongoUrl = Annotated[SecretStr, _service_url("mongodb", "mongodb+srv")]
 RedisUrl = Annotated[SecretStr, _service_url("redis", "rediss", "unix"), AfterValidator(_has_good_port)]
 Rate = Annotated[str, AfterValidator(_rate)]
@@ -209,6 +223,32 @@ class AccountSettings(Section):
     jobs: Switch = Field(True, description="Run background jobs in this node; off where workers run them.")
 
 
+class PhoneSettings(Section):
+    """Codes by SMS (phone.md)."""
+
+    phone_login: Switch | None = Field(
+        None, description="Login by a code over SMS. On where something takes them: a webhook, or the outbox."
+    )
+    phone_countries: Countries = Field(
+        (), description="ISO 3166-1 codes, comma-separated, of countries whose numbers are taken. Default: all."
+    )
+    sms_webhook_url: WebUrl | None = Field(None, description="Where SMS are posted to.")
+    sms_webhook_secret: SecretStr | None = Field(None, description="Signs what is posted; 32 bytes or more.")
+
+    def check(self, *, outbox: bool) -> None:
+        """Raise `SettingsError` for a webhook that is not whole or not safe, and for SMS that go nowhere."""
+        url, secret = self.sms_webhook_url, self.sms_webhook_secret
+        if (url is None) != (secret is None):
+            missing = "URL" if url is None else "SECRET"
+            raise SettingsError(f"VIGIL_SMS_WEBHOOK_{missing} is required: the other half of it is set")
+        if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            raise SettingsError(f"VIGIL_SMS_WEBHOOK_SECRET must be at least {MIN_SECRET_BYTES} bytes long")
+        if url is not None and not _is_private(url):
+            raise SettingsError("VIGIL_SMS_WEBHOOK_URL is wrong: it must begin with https://")
+        if self.phone_login and url is None and not outbox:
+            raise SettingsError("VIGIL_PHONE_LOGIN=on needs VIGIL_SMS_WEBHOOK_URL: nothing else takes SMS")
+
+
 class AdministrationSettings(Section):
     """Roles, the limit on sessions, and the page of the job queue (administration.md)."""
 
@@ -244,6 +284,13 @@ class LimitSettings(Section):
     limit_passkey_options: Rate = Field("120/minute", description="Passkey ceremonies begun per address.")
     limit_register: Rate = Field("200/hour", description="Registrations and mail requests per address.")
     limit_mail: Rate = Field("5/hour", description="Mails per account that anybody can ask for.")
+    limit_sms_number: Rate = Field("3/hour", description="Codes by SMS per number.")
+    limit_sms_ip: Rate = Field("10/hour", description="Codes by SMS per address.")
+    limit_sms_prefix: Rate = Field(
+        "100/hour", description="SMS per range of numbers: a country's code and the next three digits."
+    )
+    limit_sms_verify: Rate = Field("15/10 minutes", description="Codes tried per number and address.")
+    limit_sms_guesses: Rate = Field("100/day", description="Wrong codes per number.")
     limit_provider: Rate = Field("100/5 minutes", description="Ways to a provider begun per address.")
     limit_refresh: Rate = Field("300/minute", description="Refreshes per address.")
     limit_api: Rate = Field("1200/minute", description="All API requests per address.")
@@ -268,6 +315,7 @@ class Settings:
     tokens: TokenSettings
     live: LiveSettings
     accounts: AccountSettings
+    phone: PhoneSettings
     providers: tuple[ProviderConfig, ...]
     administration: AdministrationSettings
     limits: LimitSettings
@@ -285,6 +333,7 @@ class Settings:
             "tokens": read_section(TokenSettings, environ),
             "live": read_section(LiveSettings, environ),
             "accounts": read_section(AccountSettings, environ),
+            "phone": read_section(PhoneSettings, environ),
             "providers": read_providers(environ),
             "limits": read_section(LimitSettings, environ),
             "log": read_section(LogSettings, environ),
@@ -334,6 +383,13 @@ class Settings:
             return self.accounts.dev_outbox
         return self.embedded and self.accounts.smtp_url is None
 
+    @property
+    def phone_login(self) -> bool:
+        """Whether people can log in by a code over SMS: by default, where something takes them."""
+        if self.phone.phone_login is not None:
+            return self.phone.phone_login
+        return self.phone.sms_webhook_url is not None or self.dev_outbox
+
     def _check(self) -> None:
         secret = self.tokens.secret_key
         if secret is None and not self.embedded:
@@ -345,6 +401,7 @@ class Settings:
             raise SettingsError(
                 "VIGIL_DEV_OUTBOX=on is refused: VIGIL_HOST is not a loopback address; give VIGIL_SMTP_URL"
             )
+        self.phone.check(outbox=self.dev_outbox)
         for provider in self.providers:
             provider.check_transport(public_url=self.public_url)
 

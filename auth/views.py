@@ -273,6 +273,7 @@ class UserView(View):
     user_id: str
     email: str
     email_verified: bool
+    phone_number: str | None = Field(description="In E.164, confirmed by a code.")
     name: str | None
     username: str | None
     roles: tuple[str, ...]
@@ -285,6 +286,7 @@ class UserView(View):
             user_id=user.user_id,
             email=user.email,
             email_verified=user.email_verified_at is not None,
+            phone_number=user.phone_number,
             name=user.name,
             username=user.username,
             roles=user.roles,

@@ -20,6 +20,7 @@ MOST_FUNCTION_LINES = 60
 # They may not grow further.
 LONG_FILES = {
     "auth/sessions.py": (530, "what can be done with sessions, and the protocols of what it needs"),
+    "operations.py": (480, "every operation is made here, in the order in which they need each other"),
     "embedded.py": (600, "a private MongoDB and Valkey, start to finish"),
 }
 LONG_FUNCTIONS: dict[str, tuple[int, str]] = {
@@ -67,7 +68,12 @@ OPERATIONS = (
     "auth.oauth.provider",
     "auth.oauth.providers",
     "auth.oauth.settings",
+    "auth.own_phone",
     "auth.passwords",
+    "auth.phone_codes",
+    "auth.phone_login",
+    "auth.phone_numbers",
+    "auth.phones",
     "auth.profile",
     "auth.provider_login",
     "auth.rate_limits",

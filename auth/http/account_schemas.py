@@ -1,11 +1,12 @@
-"""What HTTP takes and gives around passwords and addresses."""
+"""What HTTP takes and gives around passwords, addresses and phones."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from auth.http.schemas import Email, NewPassword, RevokedAnswer
-from auth.views import Credential, Input, Text, UserView, View
+from auth.http.schemas import Email, Name, NewPassword, RevokedAnswer
+from auth.phone_numbers import MAX_PHONE_NUMBER
+from auth.views import Counter, Credential, Input, Moment, Text, UserView, View
 
 # An old password is judged by its hash alone, whatever the rules are today.
 CurrentPassword = Annotated[Text, StringConstraints(min_length=1, max_length=1024)]
@@ -58,3 +59,35 @@ class EmailConfirmedAnswer(View):
 
     user: UserView
     confirmed: Literal["old", "new", "both"]
+
+
+# What a number is, auth/phone_numbers.py says.
+Phone = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_PHONE_NUMBER)]
+
+
+class SendCodeRequest(Input):
+    """The number that a code is to be sent to."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"phoneNumber": "+31612345678"}]})
+
+    phone_number: Phone = Field(description="With its country: `+31 6 12345678`.")
+
+
+class VerifyCodeRequest(Input):
+    """The code that came by SMS; the last two fields are a login's."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"phoneNumber": "+31612345678", "otp": "123456"}]})
+
+    phone_number: Phone
+    otp: Annotated[Text, StringConstraints(pattern="^[0-9]{6}$", min_length=6, max_length=6)]
+    request_id: Credential | None = Field(None, description="The request that the code was sent for.")
+    device_name: Name | None = Field(None, description="What to call this device.")
+    delivery: Literal["body", "cookie", "cookies"] = Field("body", description="As for a login.")
+
+
+class CodeSentAnswer(View):
+    """A request that waits for its code, whether or not one was sent."""
+
+    request_id: str = Field(description="Stands for the request; a secret of who asked.")
+    expires_at: Moment
+    resend_after_ms: Counter

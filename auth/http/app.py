@@ -27,6 +27,7 @@ from auth.http.middleware import limit, observe, refuse, secure
 from auth.http.own_data_routes import OwnDataRoutes
 from auth.http.pages import ASSETS, Outbox, OutboxPages, Pages, VerificationPage, page
 from auth.http.passkey_routes import PasskeyRoutes
+from auth.http.phone_routes import PhoneRoutes
 from auth.http.provider_pages import ProviderPages
 from auth.http.provider_routes import ProviderRoutes
 from auth.http.routing import API, Endpoint, endpoints_of, handler_of
@@ -41,9 +42,11 @@ from auth.login import Login
 from auth.metrics import Metrics
 from auth.oauth.flows import ProviderFlows
 from auth.own_data import OwnData
+from auth.own_phone import OwnPhone
 from auth.passkeys import OwnPasskeys, PasskeyLogin
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
+from auth.phone_login import PhoneLogin
 from auth.profile import Profile
 from auth.provider_login import ProviderLogin
 from auth.rate_limits import RateLimits
@@ -86,6 +89,8 @@ class HttpDependencies:
     provider_flows: ProviderFlows
     provider_login: ProviderLogin
     linked_identities: LinkedIdentities
+    phone_login: PhoneLogin
+    own_phone: OwnPhone
     profile: Profile
     sessions: Sessions
     approvals: Approvals
@@ -135,6 +140,7 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
         TwoFactorRoutes(deps.two_factor),
         PasskeyRoutes(deps.passkey_login, deps.own_passkeys, deps.admission, identity),
         ProviderRoutes(deps.provider_flows, deps.linked_identities),
+        PhoneRoutes(deps.phone_login, deps.own_phone, identity, enabled=deps.settings.phone_login),
         SessionRoutes(deps.sessions),
         ApprovalRoutes(deps.approvals),
         AlertRoutes(deps.not_me),

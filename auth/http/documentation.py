@@ -112,7 +112,7 @@ def _data(document: Document, content: Document) -> list[list[Row]]:
     """The fields of each answer it may be."""
     schema = content.get("schema", {})
     data = schema.get("properties", {}).get("data") or schema
-    return [list(rows(document, each)) for each in data.get("oneOf", [data])]
+    return [list(rows(document, each)) for each in data.get("anyOf", [data])]
 
 
 def _inner(document: Document, field: Document) -> Document:

@@ -32,6 +32,7 @@ from auth.http.cookies import (
     csrf_token,
     token_cookies,
 )
+from auth.logs import also_about
 from auth.models import Client, IssuedTokens, Principal, TokenDelivery
 from auth.rate_limits import RateLimits
 from auth.sessions import Refreshed, Sessions
@@ -76,6 +77,18 @@ class Identity:
         except FINAL:
             clear_cookies(request)
             raise
+
+    async def principal_if_any(self, request: web.Request, client: Client) -> Principal | None:
+        """Who the request acts as, or None when it brings nothing: for what serves both, differently.
+
+        Raises whatever is wrong with what it brings: nobody is taken for a stranger by mistake.
+        """
+        try:
+            principal = await self.principal(request, client)
+        except MissingToken:
+            return None
+        also_about(user_id=principal.user_id, session_id=principal.session_id)
+        return principal
 
     async def refresh_by_cookie(self, request: web.Request, client: Client) -> Refreshed:
         """Trade the refresh cookie for the next pair and set the new cookies."""

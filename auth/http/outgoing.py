@@ -1,4 +1,4 @@
-"""Asking other servers over HTTP: the providers' endpoints, which the operator's settings lead to.
+"""Asking other servers over HTTP: providers and the webhook for SMS, which the operator's settings lead to.
 
 An answer has seconds to come and a size it may not pass, compressed or not; a redirect is an answer like any
 other, so that nobody sends us on to an address of their choice with a secret in hand (SSRF; ASVS 5.0, 1.3.6).
@@ -29,11 +29,15 @@ class OutgoingHttp:
 
     async def get(self, url: str, *, headers: Mapping[str, str]) -> Reply:
         """GET. Raises `Unavailable` when no answer comes, or one that is too long."""
-        return await self._ask("GET", url, form=None, headers=headers)
+        return await self._ask("GET", url, body=None, headers=headers)
 
     async def post(self, url: str, *, form: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
         """POST a form. Raises `Unavailable` when no answer comes, or one that is too long."""
-        return await self._ask("POST", url, form=form, headers=headers)
+        return await self._ask("POST", url, body=form, headers=headers)
+
+    async def post_json(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """POST JSON, byte for byte as it is given. Raises `Unavailable` when no answer comes, or one too long."""
+        return await self._ask("POST", url, body=body, headers={**headers, "Content-Type": "application/json"})
 
     async def close(self) -> None:
         """Close every connection."""
@@ -41,13 +45,13 @@ class OutgoingHttp:
             await self._session.close()
 
     async def _ask(
-        self, method: str, url: str, *, form: Mapping[str, str] | None, headers: Mapping[str, str]
+        self, method: str, url: str, *, body: Mapping[str, str] | bytes | None, headers: Mapping[str, str]
     ) -> Reply:
         # Compressed, a few kilobytes could be gigabytes.
         plain = {**headers, "Accept-Encoding": "identity"}
         try:
             async with self._opened().request(
-                method, url, data=form, headers=plain, allow_redirects=False
+                method, url, data=body, headers=plain, allow_redirects=False
             ) as answer:
                 return Reply(answer.status, await _body(answer))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

@@ -34,7 +34,7 @@ class Endpoint:
     summary: str
     answer: type[View]
     tag: str
-    or_answer: type[View] | None = None
+    or_answer: tuple[type[View], ...] = ()
     body: type[Input] = Nothing
     body_optional: bool = False
     query: type[Query] | None = None
@@ -85,7 +85,7 @@ def endpoint(
     summary: str,
     answer: type[View],
     tag: str,
-    or_answer: type[View] | None = None,
+    or_answer: type[View] | tuple[type[View], ...] = (),
     body: type[Body] = Nothing,  # type: ignore[assignment] # the default is the type variable's narrowest use
     body_optional: bool = False,
     query: type[Query] | None = None,
@@ -109,7 +109,7 @@ def endpoint(
             summary=summary,
             answer=answer,
             tag=tag,
-            or_answer=or_answer,
+            or_answer=or_answer if isinstance(or_answer, tuple) else (or_answer,),
             body=body,
             body_optional=body_optional or body is Nothing,
             query=query,

@@ -6,6 +6,7 @@ from auth.jobs import Jobs
 from auth.linked_identities import IdentityChange
 from auth.mail.templates import MailTemplates
 from auth.models import Approval, Session, User
+from auth.own_phone import PhoneChange
 from auth.stores.users import Users
 from auth.two_factor import FactorChange
 
@@ -146,4 +147,10 @@ class Mailer:
         """Tell the user which provider was linked to their account, or taken off it."""
         await self._jobs.enqueue_mail(
             self._templates.identity_changed(user.email, change, provider=provider, at=now, ip=ip)
+        )
+
+    async def phone_changed(self, user: User, change: PhoneChange, *, number: str, ip: str, now: datetime) -> None:
+        """Tell the user that a phone number was added to their account, or taken off it."""
+        await self._jobs.enqueue_mail(
+            self._templates.phone_changed(user.email, change, number=number, at=now, ip=ip)
         )

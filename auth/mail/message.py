@@ -1,11 +1,15 @@
-"""A composed mail."""
+"""A composed message: a mail or an SMS."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One mail to one person. Its text carries a secret link, so it is in no log and no repr."""
+    """One message to one person. Its text carries a secret link or code, so it is in no log and no repr.
+
+    An SMS has no HTML, and its subject is for the development outbox alone.
+    """
 
     message_id: str
     kind: str
@@ -13,3 +17,4 @@ class Mail:
     subject: str
     text: str = field(repr=False)
     html: str = field(repr=False)
+    channel: Literal["email", "sms"] = "email"

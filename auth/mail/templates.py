@@ -17,6 +17,7 @@ from auth.linked_identities import IdentityChange
 from auth.locations import Locations
 from auth.mail.message import Mail
 from auth.models import Approval, Device, Session
+from auth.own_phone import PhoneChange
 from auth.two_factor import FactorChange
 
 FOLDER = Path(__file__).parent / "templates"
@@ -42,6 +43,8 @@ SUBJECTS = {
     FactorChange.NEW_CODES: "New recovery codes were made",
     IdentityChange.LINKED: "Another way to log in was added",
     IdentityChange.UNLINKED: "A way to log in was removed",
+    PhoneChange.ADDED: "A phone number was added",
+    PhoneChange.REMOVED: "A phone number was removed",
     "recovery_code_used": "A recovery code was used",
     "second_factor_failed": "Security alert: somebody has your password",
     "roles_changed": "Your roles have been changed",
@@ -185,6 +188,17 @@ class MailTemplates:
             to,
             link=f"{self._public_url}/",
             provider=provider,
+            at=readable(at),
+            origin=self._origin(ip),
+        )
+
+    def phone_changed(self, to: str, change: PhoneChange, *, number: str, at: datetime, ip: str) -> Mail:
+        """What the owner of an account hears when a phone number was added or taken off; its last digits alone."""
+        return self._compose(
+            change,
+            to,
+            link=f"{self._public_url}/",
+            digits=number[-2:],
             at=readable(at),
             origin=self._origin(ip),
         )

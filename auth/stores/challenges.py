@@ -1,6 +1,7 @@
 """Challenges: what was begun and waits for its answer. Short-lived, single use, with few tries.
 
-A challenge is known by its secret alone, of which only the SHA-256 is kept.
+A challenge is known by its secret, of which only the SHA-256 is kept; or, where there is one at a time for
+somebody, by its subject.
 """
 
 import secrets
@@ -11,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 from auth.stores.one_time_tokens import secret_digest
@@ -29,6 +31,8 @@ class ChallengePurpose(StrEnum):
     PASSKEY_LOGIN = "passkey_login"
     PASSKEY_SECOND = "passkey_second"
     PASSKEY_STEP_UP = "passkey_step_up"
+    PHONE_LOGIN = "phone_login"
+    PHONE_ADD = "phone_add"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,14 @@ class Challenges:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the index by which MongoDB removes what is over."""
+        """Make the index by which MongoDB removes what is over, and the one that keeps one to a subject."""
         await self._challenges.create_index("expiresAt", expireAfterSeconds=60, name="removal")
+        await self._challenges.create_index(
+            [("subject", 1), ("purpose", 1)],
+            unique=True,
+            partialFilterExpression={"subject": {"$exists": True}},
+            name="subject",
+        )
 
     @outage_is_unavailable
     async def issue(
@@ -73,16 +83,39 @@ class Challenges:
         """
         secret = secret or secrets.token_urlsafe(SECRET_BYTES)
         await self._challenges.insert_one(
-            {
-                "_id": secret_digest(secret),
-                "purpose": purpose.value,
-                "userId": user_id,
-                "issuedAt": now,
-                "expiresAt": expires_at,
-                "triesLeft": tries,
-                "data": dict(data),
-            }
+            _document(secret, purpose, user_id=user_id, data=data, tries=tries, now=now, expires_at=expires_at)
         )
+        return secret
+
+    @outage_is_unavailable
+    async def issue_only(
+        self,
+        purpose: ChallengePurpose,
+        *,
+        subject: bytes,
+        user_id: str | None,
+        data: Mapping[str, Any],
+        tries: int,
+        now: datetime,
+        expires_at: datetime,
+        unless_since: datetime,
+    ) -> str | None:
+        """Begin the one challenge of a subject and return its secret; None: one was begun after `unless_since`.
+
+        An older one is void before the new one is there. Guarantee: there is never more than one, and of any
+        number of callers at once one begins it.
+        """
+        secret = secrets.token_urlsafe(SECRET_BYTES)
+        document = _document(
+            secret, purpose, user_id=user_id, data=data, tries=tries, now=now, expires_at=expires_at
+        )
+        await self._challenges.delete_one(
+            {"subject": subject, "purpose": purpose.value, "issuedAt": {"$lte": unless_since}}
+        )
+        try:
+            await self._challenges.insert_one(document | {"subject": subject})
+        except DuplicateKeyError:
+            return None
         return secret
 
     @outage_is_unavailable
@@ -100,12 +133,19 @@ class Challenges:
         """
         if len(secret) > MAX_SECRET:
             return None
-        document = await self._challenges.find_one_and_update(
-            _waiting(secret, purpose, now) | {"triesLeft": {"$gt": 0}},
-            {"$inc": {"triesLeft": -1}},
-            return_document=ReturnDocument.AFTER,
-        )
-        return _challenge(document)
+        return await self._take_try(_waiting(secret, purpose, now))
+
+    @outage_is_unavailable
+    async def take_try_of(
+        self, subject: bytes, purpose: ChallengePurpose, *, secret: str | None, now: datetime
+    ) -> Challenge | None:
+        """Use a try of the subject's one challenge, as `take_try` does; with `secret` only if it is that one's."""
+        if secret is not None and len(secret) > MAX_SECRET:
+            return None
+        wanted: Document = {"subject": subject, "purpose": purpose.value, "expiresAt": {"$gt": now}}
+        if secret is not None:
+            wanted["_id"] = secret_digest(secret)
+        return await self._take_try(wanted)
 
     @outage_is_unavailable
     async def consume(self, secret: str, purpose: ChallengePurpose, *, now: datetime) -> Challenge | None:
@@ -115,9 +155,42 @@ class Challenges:
         return _challenge(await self._challenges.find_one_and_delete(_waiting(secret, purpose, now)))
 
     @outage_is_unavailable
-    async def withdraw(self, challenge_id: bytes, purpose: ChallengePurpose) -> None:
-        """End the challenge, known by its id alone: whoever holds its secret can do nothing with it any more."""
-        await self._challenges.delete_one({"_id": challenge_id, "purpose": purpose.value})
+    async def withdraw(self, challenge_id: bytes, purpose: ChallengePurpose) -> bool:
+        """End the challenge, known by its id alone: whoever holds its secret can do nothing with it any more.
+
+        True for one of any number of callers.
+        """
+        done = await self._challenges.delete_one({"_id": challenge_id, "purpose": purpose.value})
+        return bool(done.deleted_count)
+
+    async def _take_try(self, wanted: Document) -> Challenge | None:
+        document = await self._challenges.find_one_and_update(
+            wanted | {"triesLeft": {"$gt": 0}},
+            {"$inc": {"triesLeft": -1}},
+            return_document=ReturnDocument.AFTER,
+        )
+        return _challenge(document)
+
+
+def _document(
+    secret: str,
+    purpose: ChallengePurpose,
+    *,
+    user_id: str | None,
+    data: Mapping[str, Any],
+    tries: int,
+    now: datetime,
+    expires_at: datetime,
+) -> Document:
+    return {
+        "_id": secret_digest(secret),
+        "purpose": purpose.value,
+        "userId": user_id,
+        "issuedAt": now,
+        "expiresAt": expires_at,
+        "triesLeft": tries,
+        "data": dict(data),
+    }
 
 
 def _waiting(secret: str, purpose: ChallengePurpose, now: datetime) -> Document:

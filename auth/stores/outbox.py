@@ -1,4 +1,4 @@
-"""Mails on their way out: the truth that jobs only point to, and the outbox of a development server.
+"""Mails and SMS on their way out: the truth that jobs only point to, and the outbox of a development server.
 
 A mail is written here before anything is said of it to a queue, so that it survives a Redis that is down or
 loses its memory. Its text, with the link in it, is erased once the mail is sent or given up, unless the
@@ -51,6 +51,7 @@ class Outbox:
                 "_id": mail.message_id,
                 "state": "pending",
                 "kind": mail.kind,
+                "channel": mail.channel,
                 "to": mail.to,
                 "subject": mail.subject,
                 "text": mail.text,
@@ -86,6 +87,7 @@ class Outbox:
             subject=document["subject"],
             text=document["text"],
             html=document["html"],
+            channel=document.get("channel", "email"),
         )
         return Claim(mail, document["attempts"])
 
@@ -139,10 +141,10 @@ class Outbox:
         return [
             {
                 "to": document["to"],
-                "channel": "email",
+                "channel": document.get("channel", "email"),
                 "subject": document["subject"],
                 "text": document["text"],
-                "html": document["html"],
+                "html": document["html"] or None,
                 "sentAt": iso(document["sentAt"] or document["createdAt"]),
             }
             for document in await found.to_list(limit)

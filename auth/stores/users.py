@@ -21,6 +21,10 @@ class UsernameTaken(Exception):
     """Another account has this username."""
 
 
+class PhoneTaken(Exception):
+    """Another account has this phone number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """A user whose address is verified; `newly`: by this very call.
@@ -64,6 +68,12 @@ class Users:
             partialFilterExpression={"usernameKey": {"$type": "string"}},
             name="username",
         )
+        await self._users.create_index(
+            "phoneNumber",
+            unique=True,
+            partialFilterExpression={"phoneNumber": {"$type": "string"}},
+            name="phone",
+        )
 
     @outage_is_unavailable
     async def create(self, user: User) -> None:
@@ -101,6 +111,36 @@ class Users:
     async def by_email(self, key: str) -> User | None:
         """The user whose address has this key (`accounts.email_key`)."""
         return _user(await self._users.find_one({"emailKey": key}))
+
+    @outage_is_unavailable
+    async def by_phone(self, number: str) -> User | None:
+        """The user who has confirmed this number, in E.164."""
+        return _user(await self._users.find_one({"phoneNumber": number}))
+
+    @outage_is_unavailable
+    async def bind_phone(self, user_id: str, number: str, *, now: datetime) -> User | None:
+        """Give the account a confirmed number in place of its earlier one; None when the account is gone.
+
+        Of several accounts at once, one gets it. Raises `PhoneTaken` when it is another's.
+        """
+        change = {"phoneNumber": number, "phoneVerifiedAt": now}
+        try:
+            after = await self._users.find_one_and_update(
+                {"_id": user_id}, {"$set": change}, return_document=ReturnDocument.AFTER
+            )
+        except DuplicateKeyError:
+            raise PhoneTaken from None
+        return _user(after)
+
+    @outage_is_unavailable
+    async def remove_phone(self, user_id: str, number: str) -> User | None:
+        """Take this number off the account; None when it has it no more: one caller removes it."""
+        after = await self._users.find_one_and_update(
+            {"_id": user_id, "phoneNumber": number},
+            {"$unset": {"phoneNumber": "", "phoneVerifiedAt": ""}},
+            return_document=ReturnDocument.AFTER,
+        )
+        return _user(after)
 
     @outage_is_unavailable
     async def set_login_approval(self, user_id: str, allowed: bool) -> bool:
@@ -353,6 +393,8 @@ def read_user(document: Document) -> User:
         email_verified_at=document["emailVerifiedAt"],
         password_hash=document["passwordHash"],
         locked_at=document.get("lockedAt"),
+        phone_number=document.get("phoneNumber"),
+        phone_verified_at=document.get("phoneVerifiedAt"),
         login_approval=document.get("loginApproval", True),
         deletion_at=document.get("deletionAt"),
         roles_version=document.get("rolesVersion", 0),

@@ -58,6 +58,8 @@ def test_what_is_public_is_a_short_list() -> None:
     public = {f"{row.method} {row.path}" for row in app_of()[ENDPOINTS] if row.public}
     assert public == {
         "POST /register",
+        "POST /phone/send-otp",
+        "POST /phone/verify-otp",
         "POST /verify-email",
         "POST /resend-verification",
         "POST /password/forgot",

@@ -85,6 +85,7 @@ def test_a_user_is_shown_without_the_password_hash() -> None:
         "userId": "u1",
         "email": "ada@example.org",
         "emailVerified": False,
+        "phoneNumber": None,
         "name": "Ada",
         "username": None,
         "roles": [],

@@ -18,6 +18,7 @@ from auth.settings import (
     LimitSettings,
     LiveSettings,
     LogSettings,
+    PhoneSettings,
     Section,
     ServerSettings,
     Settings,
@@ -29,9 +30,10 @@ from auth.settings import (
 
 SECRET = "0123456789abcdef" * 2
 GIVEN = {"VIGIL_MONGO_URL": "mongodb://db", "VIGIL_REDIS_URL": "redis://cache", "VIGIL_SECRET_KEY": SECRET}
+WEBHOOK = {"VIGIL_SMS_WEBHOOK_URL": "https://sms.example.org/send", "VIGIL_SMS_WEBHOOK_SECRET": SECRET}
 SECTIONS = (
     ServerSettings, StoreSettings, TokenSettings, LiveSettings, AccountSettings, ProviderSettings,
-    AdministrationSettings, LimitSettings, LogSettings,
+    AdministrationSettings, PhoneSettings, LimitSettings, LogSettings,
 )  # fmt: skip
 FIELDS = {f"VIGIL_{name.upper()}": field for section in SECTIONS for name, field in section.model_fields.items()}
 
@@ -279,6 +281,8 @@ def test_the_example_is_one_that_works(name: str) -> None:
     beside = {"VIGIL_SMTP_URL": "smtp://mail.example.org:587"} if name == "VIGIL_HOST" else {}
     if name.endswith(("_CLIENT_ID", "_CLIENT_SECRET")):
         beside = {f"{name.partition('_CLIENT')[0]}_CLIENT_{half}": "other-half" for half in ("ID", "SECRET")}
+    if name.startswith("VIGIL_SMS_WEBHOOK"):
+        beside = WEBHOOK
     load({**beside, name: value}, SECRET_KEY=SECRET)
 
 
@@ -288,3 +292,34 @@ def test_settings_of_one_section_stand_together_in_the_code_s_order(section: typ
     names = [f"VIGIL_{name.upper()}" for name in section.model_fields]
     (part,) = [part for part in parts if f"| `{names[0]}` | " in part and ROW.search(part)]
     assert sorted(name for name, *_ in ROW.findall(part)) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("more", "on"),
+    [
+        ({}, False),
+        (WEBHOOK, True),
+        ({"VIGIL_DEV_OUTBOX": "on"}, True),
+        (WEBHOOK | {"VIGIL_PHONE_LOGIN": "off"}, False),
+    ],
+)
+def test_phones_log_in_where_something_takes_the_codes(more: dict[str, str], on: bool) -> None:
+    assert Settings.load(GIVEN | more).phone_login is on
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"VIGIL_PHONE_LOGIN": "on"}, "VIGIL_SMS_WEBHOOK_URL"),
+        (WEBHOOK | {"VIGIL_SMS_WEBHOOK_SECRET": ""}, "VIGIL_SMS_WEBHOOK_SECRET is required"),
+        (WEBHOOK | {"VIGIL_SMS_WEBHOOK_URL": ""}, "VIGIL_SMS_WEBHOOK_URL is required"),
+        (WEBHOOK | {"VIGIL_SMS_WEBHOOK_SECRET": "x" * 31}, "at least 32 bytes"),
+        (WEBHOOK | {"VIGIL_SMS_WEBHOOK_URL": "http://sms.example.org/"}, "https://"),
+        ({"VIGIL_PHONE_COUNTRIES": "NL,XX"}, "VIGIL_PHONE_COUNTRIES"),
+    ],
+)
+def test_codes_that_would_go_nowhere_or_be_read_on_the_way_stop_the_start(
+    more: dict[str, str], named: str
+) -> None:
+    with pytest.raises(SettingsError, match=named):
+        Settings.load(GIVEN | more)
