@@ -72,3 +72,15 @@ async def test_the_documents_have_pages_for_readers(page_node, device) -> None:
         await laptop.open(node, path)
         await expect(laptop.page.get_by_role("heading").first).to_be_visible()
         await laptop.picture(name)
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_asvs_7_4_4_logging_out_is_in_sight_wherever_one_is(page_node, device, account, viewport) -> None:
+    one = await device("Laptop", viewport=viewport)
+    await one.login(page_node, await account(page_node))
+    for pane in await one.page.locator("[data-testid^=pane-]").all():
+        if await pane.is_visible():
+            await pane.click()
+        await expect(one.by("logout")).to_be_in_viewport()
+    await one.by("logout").click()
+    await expect(one.by("submit")).to_be_visible()

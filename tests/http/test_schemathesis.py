@@ -67,6 +67,7 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/me",
     "/api/auth/login",
     "/api/auth/password/forgot",
+    "/api/auth/password/reset",
     "/api/auth/password/change",
     "/api/auth/email/change",
     # Which cursors were handed out, and which roles there are.
