@@ -10,6 +10,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import (
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
@@ -34,6 +35,11 @@ OUTAGES = (ConfigurationError, ConnectionFailure, ExecutionTimeout, WaitQueueTim
 # Codes with which a server that is shutting down or stepping down ends running operations
 # (mongo/base/error_codes.yml: ShutdownInProgress, InterruptedAtShutdown, InterruptedDueToReplStateChange).
 OUTAGE_CODES = frozenset({91, 11600, 11602})
+
+
+# The same for one statement of several, with those that the driver knows by itself when a whole command has them
+# (MaxTimeMSExpired, PrimarySteppedDown, NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary).
+STATEMENT_OUTAGE_CODES = OUTAGE_CODES | {50, 189, 10107, 13435, 13436}
 
 
 class Mongo:
@@ -93,12 +99,23 @@ def outage_is_unavailable(method: Callable[P, Coroutine[Any, Any, R]]) -> Callab
             return await method(*args, **kwargs)
         except OUTAGES as error:
             raise Unavailable from error
+        except BulkWriteError as error:
+            if _is_outage_of_statements(error):
+                raise Unavailable from error
+            raise
         except OperationFailure as error:
             if error.code in OUTAGE_CODES:
                 raise Unavailable from error
             raise
 
     return guarded
+
+
+def _is_outage_of_statements(error: BulkWriteError) -> bool:
+    """Whether each statement that failed met a server on its way out, or not a majority in time."""
+    details = error.details or {}
+    codes = {failed["code"] for failed in details.get("writeErrors", ())}
+    return codes <= STATEMENT_OUTAGE_CODES
 
 
 @outage_is_unavailable

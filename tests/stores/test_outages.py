@@ -3,15 +3,18 @@
 import inspect
 
 import pytest
+from pymongo.errors import BulkWriteError
 
 from auth.clock import utc_now
 from auth.errors import Unavailable
+from auth.stores.account_parts import AccountParts
 from auth.stores.audit_events import AuditEvents
 from auth.stores.directory import Directory
 from auth.stores.identities import Identities
-from auth.stores.mongo import Mongo
+from auth.stores.mongo import Mongo, outage_is_unavailable
 from auth.stores.one_time_tokens import OneTimeTokens, Purpose
 from auth.stores.outbox import Outbox
+from auth.stores.passkeys import Passkeys
 from auth.stores.session_places import SessionPlaces
 from auth.stores.session_roles import SessionRoles
 from auth.stores.users import Users
@@ -21,7 +24,19 @@ NOW = utc_now()
 
 
 @pytest.mark.parametrize(
-    "store", [AuditEvents, Directory, Identities, OneTimeTokens, Outbox, SessionPlaces, SessionRoles, Users]
+    "store",
+    [
+        AccountParts,
+        AuditEvents,
+        Directory,
+        Identities,
+        OneTimeTokens,
+        Outbox,
+        Passkeys,
+        SessionPlaces,
+        SessionRoles,
+        Users,
+    ],
 )
 def test_every_public_method_says_unavailable(store: type) -> None:
     methods = {name: value for name, value in vars(store).items() if not name.startswith("_")}
@@ -39,3 +54,20 @@ async def test_a_mongodb_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         await OneTimeTokens(mongo.database).of_user("u", Purpose.VERIFY_EMAIL)
     await mongo.close()
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [([11602], Unavailable), ([189, 10107], Unavailable), ([], Unavailable), ([11602, 121], BulkWriteError)],
+)
+async def test_of_several_statements_an_outage_is_one_and_a_defect_is_another(
+    codes: list[int], expected: type[Exception]
+) -> None:
+    """A server that steps down halfway fails some of them; without any, a majority did not answer in time."""
+
+    @outage_is_unavailable
+    async def write() -> None:
+        raise BulkWriteError({"writeErrors": [{"index": 0, "code": code} for code in codes]})
+
+    with pytest.raises(expected):
+        await write()
