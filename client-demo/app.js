@@ -3,14 +3,17 @@
  */
 import { NO_DEVICES, VigilClient, asVigilError, watchDevices } from "./vigil-client.js";
 import { withEntry } from "./ui/activity-card.js";
+import { ApprovalDialog } from "./ui/approval-dialog.js";
+import { arrivalOf } from "./ui/arrivals.js";
 import { ChatRoom, EMPTY_CHAT } from "./ui/chat-room.js";
 import { Ended } from "./ui/ended.js";
 import { Entrance } from "./ui/entrance.js";
 import { html, render } from "./ui/html.js";
+import { StepUpDialog } from "./ui/step-up-dialog.js";
 import { alertSentence, capitalised, deviceName, errorSentence } from "./ui/words.js";
 import { Workspace } from "./ui/workspace.js";
 
-const client = new VigilClient();
+const client = new VigilClient({ onStepUp: askForProof });
 
 let model = {
   link: client.state,
@@ -24,7 +27,13 @@ let model = {
   reauthentications: 0,
   end: null,
   problem: null,
-  entrance: { screen: "login", email: "", notice: null },
+  /** `arrived`: a mailed link or a provider led here, which comes before a login from earlier. */
+  entrance: { screen: "login", email: "", notice: null, arrived: false },
+  /** The account's page, while it is open: what there is to say at its top. */
+  account: null,
+  /** Who else waits for a word: the question of a sensitive act, and new devices that want in. */
+  stepUp: null,
+  approvals: [],
 };
 
 const root = document.getElementById("app");
@@ -48,11 +57,25 @@ function Page() {
     return html`
       <${Ended} end=${end} knownDevices=${knownDevices} ownSessionId=${devices.ownSessionId} onLogin=${logInAgain} />`;
   }
-  if (link.state === "logged-out" || link.state === "ended") {
-    return html`<${Entrance} client=${client} ...${entrance} onScreen=${showScreen} />`;
+  if (entrance.arrived || link.state === "logged-out" || link.state === "ended") {
+    return html`
+      <${Entrance} client=${client} ...${entrance} onScreen=${showScreen} onLoggedIn=${() => showScreen("login")} />`;
   }
   if (!model.user && !model.userId) return html`<${Splash} isWaiting=${link.state === "waiting"} />`;
-  return html`<${Workspace} model=${model} client=${client} room=${room} onLogout=${logOut} onDone=${noteDone} />`;
+  return html`
+    <${Workspace} model=${model} client=${client} room=${room} onLogout=${logOut} onDone=${noteDone}
+                  onNotMe=${disown} onAccount=${(account) => update({ account })} onUser=${(user) => update({ user })} />
+    <${Dialogs} />`;
+}
+
+function Dialogs() {
+  const { stepUp, approvals } = model;
+  const [request] = approvals;
+  return html`
+    ${request && html`
+      <${ApprovalDialog} key=${request.approvalId} client=${client} request=${request}
+                         onClosed=${(text) => closeApproval(request.approvalId, text)} />`}
+    ${stepUp && html`<${StepUpDialog} client=${client} methods=${stepUp.methods} onDone=${stepUp.onDone} />`}`;
 }
 
 /** Nobody is known yet: an earlier login is being looked for. */
@@ -68,12 +91,39 @@ function Splash({ isWaiting }) {
 
 // ── what the person does ─────────────────────────────────────────────────────────────────────────
 
-function showScreen(screen, email = model.entrance.email, notice = null) {
-  update({ entrance: { screen, email, notice } });
+function showScreen(screen, email = model.entrance.email, notice = null, more = {}) {
+  update({ entrance: { screen, email, notice, arrived: screen !== "login" && model.entrance.arrived, ...more } });
 }
 
 function logInAgain() {
-  update({ end: null, entrance: { screen: "login", email: model.user?.email ?? "", notice: null } });
+  update({ end: null, entrance: { screen: "login", email: model.user?.email ?? "", notice: null, arrived: false } });
+}
+
+/** One question at a time: whoever needs the same proof meanwhile waits for the same answer. */
+function askForProof({ methods }) {
+  if (!model.stepUp) {
+    let onDone;
+    const proved = new Promise((resolve) => { onDone = resolve; });
+    const close = (answer) => {
+      update({ stepUp: null });
+      onDone(answer);
+    };
+    update({ stepUp: { methods, proved, onDone: close } });
+  }
+  return model.stepUp.proved;
+}
+
+/** "This wasn't me": ends that session, and says what comes next. */
+async function disown(sessionId, key) {
+  try {
+    await client.emit("alert-not-me", { sessionId });
+  } catch (error) {
+    return note("warning", `That device is still logged in. ${errorSentence(asVigilError(error))}`);
+  }
+  const entry = model.entries.find((each) => each.key === key);
+  if (entry) update({ entries: model.entries.map((each) => (each === entry ? { ...each, suspect: null } : each)) });
+  note("good", "That device is logged out. Change your password now: somebody else may know it.");
+  update({ account: { tone: "warning", text: "Change your password: somebody else may know it." } });
 }
 
 async function logOut() {
@@ -92,11 +142,11 @@ let hasBeenLive = false;
 /**
  * @param {"info"|"good"|"warning"} tone
  * @param {string} text
- * @param {{at?: string, key?: string}} [options]
+ * @param {{at?: string, key?: string, suspect?: string|null}} [options]
  */
-function note(tone, text, { at, key } = {}) {
+function note(tone, text, { at, key, suspect } = {}) {
   const time = at ? Date.parse(at) : client.serverNow();
-  update({ entries: withEntry(model.entries, { key: key ?? `entry-${entryCount++}`, at: time, tone, text }) });
+  update({ entries: withEntry(model.entries, { key: key ?? `entry-${entryCount++}`, at: time, tone, text, suspect }) });
 }
 
 const noteDone = (text) => note("good", text);
@@ -113,7 +163,7 @@ function onLoggedOut({ code }) {
   hasBeenLive = false;
   update({
     user: null, userId: "", entries: [], devices: NO_DEVICES, knownDevices: new Map(), reauthentications: 0,
-    problem: null,
+    problem: null, account: null, ...noQuestions(),
     entrance: notice && !entrance.notice ? { ...entrance, notice } : entrance,
   });
 }
@@ -140,12 +190,33 @@ function onDevices(devices) {
 
 function onSecurityAlert({ kind, session, at, eventId }) {
   const key = kind === "new_device" && session ? `created:${session.sessionId}` : `alert:${eventId}`;
-  note("warning", alertSentence(kind, session ?? {}), { at, key });
+  const isOther = session && session.sessionId !== client.sessionId;
+  note("warning", alertSentence(kind, session ?? {}), { at, key, suspect: isOther ? session.sessionId : null });
+}
+
+function onApprovalRequested(request) {
+  if (Date.parse(request.expiresAt) > client.serverNow()) update({ approvals: [...model.approvals, request] });
+}
+
+/** Answered on another device: what is still asked here is over. */
+function onApprovalClosed({ approvalId, status }) {
+  if (!model.approvals.some((request) => request.approvalId === approvalId)) return;
+  closeApproval(approvalId, `A new device was ${status === "approved" ? "let in" : "turned away"} on another of yours.`);
+}
+
+function closeApproval(approvalId, text) {
+  update({ approvals: model.approvals.filter((request) => request.approvalId !== approvalId) });
+  if (text) note("info", text);
+}
+
+function noQuestions() {
+  model.stepUp?.onDone(false);
+  return { stepUp: null, approvals: [] };
 }
 
 function onEnded(end) {
   hasBeenLive = false;
-  update({ end, entries: [], chat: EMPTY_CHAT });
+  update({ end, entries: [], chat: EMPTY_CHAT, account: null, ...noQuestions() });
 }
 
 client.on("state", onState);
@@ -153,6 +224,9 @@ client.on("ready", onReady);
 client.on("reauthenticated", ({ count }) => update({ reauthentications: count }));
 client.on("sessions-changed", onSessionsChanged);
 client.on("security-alert", onSecurityAlert);
+client.on("login-approval-requested", onApprovalRequested);
+client.on("login-approval-closed", onApprovalClosed);
+client.on("roles-changed", ({ roles }) => model.user && update({ user: { ...model.user, roles } }));
 client.on("token-expired", () => note("warning", "The access token ran out before it could be renewed."));
 client.on("draining", () => note("info", "The server is about to restart; this page will come back by itself."));
 client.on("ended", onEnded);
@@ -161,20 +235,13 @@ const room = new ChatRoom(client, (chat) => update({ chat }));
 
 // ── arriving ─────────────────────────────────────────────────────────────────────────────────────
 
-const VERIFY_FAILURES = {
-  token_expired: "That link has expired. Ask for a new one.",
-  invalid_token: "That link is not valid any more. Ask for a new one, or log in if it was used already.",
-};
-
-/** The mailed link ends here, with its outcome in the address; a reload must not say it again. */
 function readArrival() {
-  const query = new URLSearchParams(location.search);
-  const verified = query.get("verified");
-  if (verified === null) return;
+  const arrival = arrivalOf(location);
+  if (!arrival) return;
   history.replaceState(null, "", location.pathname);
-  if (verified === "1") return showScreen("login", "", { tone: "good", text: "E-mail verified. You can log in now." });
-  const text = VERIFY_FAILURES[query.get("code") ?? ""] ?? VERIFY_FAILURES.invalid_token;
-  showScreen("resend", "", { tone: "warning", text });
+  const { account, screen, notice = null, ...more } = arrival;
+  if (account) update({ account });
+  else showScreen(screen, "", notice, { ...more, arrived: screen !== "login" && screen !== "resend" });
 }
 
 readArrival();

@@ -47,6 +47,11 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  * @property {{eventId: number, sessionId: string, online: boolean, sockets: number,
  *   lastSeenAt: string}} device-status
  * @property {{eventId: number, kind: string, session: Session, at: string}} security-alert
+ * @property {{eventId: number, approvalId: string, device: import("./vigil-rules.js").Device,
+ *   location: Session["location"], ip: string, numbers: number[],
+ *   expiresAt: string}} login-approval-requested a new device waits to be let in by this one
+ * @property {{eventId: number, approvalId: string, status: "approved"|"denied"}} login-approval-closed
+ * @property {{eventId: number, roles: string[]}} roles-changed
  *
  * @typedef {object} VigilOptions
  * @property {string} [baseUrl] where Vigil is, without a trailing slash; by default this page's own origin
@@ -57,9 +62,14 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  * @property {string|null} [tabs] name shared by tabs that share a login; null: do not share
  * @property {string} [csrfCookie]
  * @property {number} [timeoutMs] for one HTTP request
+ * @property {(refusal: VigilError) => Promise<boolean>} [onStepUp] asks the person for the proof that `refusal`
+ *   (`step_up_required`, with `methods`) wants, and gives it by `stepUp`; what was refused is then sent once more
  *
- * @typedef {{mfaRequired: true, mfaToken: string, methods: string[]}} MfaRequired
+ * @typedef {{mfaRequired: true, mfaToken: string, methods: string[], expiresAt: string}} MfaRequired
  * @typedef {{mfaRequired: false, user: User, session: Session}} LoggedIn
+ *
+ * How somebody proves that it is them: a code, a password, or a passkey's answer.
+ * @typedef {{method: string, code?: string, password?: string, credential?: object}} FactorAnswer
  */
 
 const VENDORED_SOCKET_IO = "./vendor/socket.io.esm.min.js";
@@ -171,17 +181,49 @@ export class VigilClient {
    * @returns {Promise<LoggedIn|MfaRequired>}
    */
   async login(credentials) {
+    return this.#logIn("/login", credentials);
+  }
+
+  /**
+   * The second half of a login that answered `mfaRequired`, whichever way it was begun.
+   * @param {string} mfaToken
+   * @param {FactorAnswer} answer
+   * @returns {Promise<LoggedIn>}
+   */
+  async finishLogin(mfaToken, answer) {
     await this.#prepare();
-    const { delivery } = this.#options;
-    const answer = await this.#api.request("POST", "/login", { body: { ...credentials, delivery } });
-    if (answer.mfaRequired) return answer;
-    this.#connection?.stop();
-    this.user = answer.user;
-    this.sessionId = answer.session.sessionId;
-    this.#restoring = false;
-    await this.#tokens.begin(answer);
-    this.#connection?.start();
-    return { mfaRequired: false, user: answer.user, session: answer.session };
+    return this.#adopt(await this.#api.request("POST", "/2fa/verify", { body: { ...answer, mfaToken } }));
+  }
+
+  /**
+   * What to ask a passkey of this device: for `navigator.credentials.get`.
+   * @param {string} [mfaToken] of the login that waits for it; without one the passkey is the login
+   * @returns {Promise<object>} `PublicKeyCredentialRequestOptionsJSON`
+   */
+  async passkeyLoginOptions(mfaToken) {
+    const body = mfaToken ? { mfaToken } : {};
+    return (await this.#api.request("POST", "/webauthn/login/options", { body })).options;
+  }
+
+  /**
+   * @param {object} credential what the passkey answered, as JSON
+   * @param {{deviceName?: string}} [options]
+   * @returns {Promise<LoggedIn|MfaRequired>}
+   */
+  async loginWithPasskey(credential, options = {}) {
+    return this.#logIn("/webauthn/login/verify", { credential, ...options });
+  }
+
+  /**
+   * Asks for something that needs no login: a mailed link's page, the providers, another device's approval.
+   * @param {import("./vigil-tokens.js").Method} method
+   * @param {string} path below `/api/auth`
+   * @param {object} [body]
+   * @param {{timeoutMs?: number, signal?: AbortSignal}} [options]
+   * @returns {Promise<any>}
+   */
+  ask(method, path, body, options = {}) {
+    return this.#api.request(method, path, { body, ...options });
   }
 
   // ── while logged in ───────────────────────────────────────────────────────────────────────────
@@ -195,8 +237,31 @@ export class VigilClient {
    * @returns {Promise<any>}
    */
   async emit(event, payload = {}, { timeoutMs = 10_000 } = {}) {
-    if (!this.#connection) throw new VigilError({ code: "disconnected", message: "not started" });
-    return this.#connection.request(event, payload, timeoutMs);
+    const connection = this.#connection;
+    if (!connection) throw new VigilError({ code: "disconnected", message: "not started" });
+    return this.#steppingUp(() => connection.request(event, payload, timeoutMs));
+  }
+
+  /**
+   * Asks the server for something as this user: any endpoint that has no method of its own here. A token that
+   * ran out is renewed first. Where the server wants a proof, `onStepUp` is asked, and the request sent once
+   * more; without it, or when nobody gave one, this rejects with `step_up_required` and its `methods`.
+   * @param {import("./vigil-tokens.js").Method} method
+   * @param {string} path below `/api/auth`
+   * @param {object} [body]
+   * @returns {Promise<any>} the answer's `data`
+   */
+  call(method, path, body) {
+    return this.#steppingUp(() => this.#authorised(method, path, body));
+  }
+
+  /**
+   * Proves once more that it is this user; good for ten minutes of sensitive acts.
+   * @param {FactorAnswer} answer
+   * @returns {Promise<{assuredUntil: string}>}
+   */
+  stepUp(answer) {
+    return this.#authorised("POST", "/step-up", answer);
   }
 
   /** @returns {Promise<User>} */
@@ -371,7 +436,49 @@ export class VigilClient {
   }
 
   /**
-   * @param {"GET"|"POST"|"PATCH"|"DELETE"} method
+   * @param {string} path of a way in
+   * @param {object} credentials
+   * @returns {Promise<LoggedIn|MfaRequired>}
+   */
+  async #logIn(path, credentials) {
+    await this.#prepare();
+    const { delivery } = this.#options;
+    const answer = await this.#api.request("POST", path, { body: { ...credentials, delivery } });
+    return answer.mfaRequired ? answer : this.#adopt(answer);
+  }
+
+  /**
+   * From here on this client is who the answer says.
+   * @param {any} answer of a login that is whole
+   * @returns {Promise<LoggedIn>}
+   */
+  async #adopt(answer) {
+    this.#connection?.stop();
+    this.user = answer.user;
+    this.sessionId = answer.session.sessionId;
+    this.#restoring = false;
+    await this.#tokens.begin(answer);
+    this.#connection?.start();
+    return { mfaRequired: false, user: answer.user, session: answer.session };
+  }
+
+  /**
+   * @template T
+   * @param {() => Promise<T>} act
+   * @returns {Promise<T>}
+   */
+  async #steppingUp(act) {
+    try {
+      return await act();
+    } catch (error) {
+      const refusal = asVigilError(error);
+      if (refusal.code !== "step_up_required" || !(await this.#options.onStepUp?.(refusal))) throw error;
+      return act();
+    }
+  }
+
+  /**
+   * @param {import("./vigil-tokens.js").Method} method
    * @param {string} path
    * @param {object} [body]
    */

@@ -371,8 +371,8 @@ export class Connection {
       throw new VigilError({ code: this.#socket.connected ? "timeout" : "disconnected", message: error.message });
     });
     if (answer?.ok) return answer;
-    const { code = "invalid_answer", message, retryAfterMs } = answer ?? {};
-    throw new VigilError({ code, message, retryAfterMs });
+    const { code = "invalid_answer", message, retryAfterMs, methods } = answer ?? {};
+    throw new VigilError({ code, message, retryAfterMs, methods });
   }
 
   /** @param {number} timeoutMs @returns {Promise<void>} */

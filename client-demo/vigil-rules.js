@@ -44,8 +44,10 @@ export class VigilError extends Error {
    * @param {number|null} [refusal.retryAfterMs]
    * @param {string|null} [refusal.requestId]
    * @param {boolean} [refusal.retryable] what the server says; by default the code decides
+   * @param {string[]} [refusal.methods] with `step_up_required`: how the person can prove that it is them
    */
-  constructor({ code, message, status = 0, errors = [], retryAfterMs = null, requestId = null, retryable }) {
+  constructor(refusal) {
+    const { code, message, status = 0, errors = [], retryAfterMs = null, requestId = null, retryable } = refusal;
     super(message ?? code);
     this.name = "VigilError";
     this.code = code;
@@ -53,6 +55,7 @@ export class VigilError extends Error {
     this.errors = errors;
     this.retryAfterMs = retryAfterMs;
     this.requestId = requestId;
+    this.methods = refusal.methods ?? [];
     this.retryable = retryable ?? (RETRYABLE_CODES.has(code) || status >= 500);
     this.terminal = TERMINAL_CODES.has(code);
   }

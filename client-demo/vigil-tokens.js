@@ -11,6 +11,7 @@ import { NO_LOCK, TabChannel, sleep, tabLock } from "./vigil-tabs.js";
  * `expiresAt` is the server's clock, in milliseconds. `accessToken` is null when it travels in a cookie.
  * @typedef {{accessToken: string|null, expiresAt: number, lifetimeMs: number, sessionId: string|null}} Token
  * @typedef {"login"|"refresh"|"sibling"} TokenSource
+ * @typedef {"GET"|"POST"|"PUT"|"PATCH"|"DELETE"} Method
  *
  * Where a native app keeps its refresh token (delivery "body"): a keychain, never localStorage.
  * @typedef {object} RefreshTokenStorage
@@ -57,13 +58,13 @@ export class Api {
   }
 
   /**
-   * @param {"GET"|"POST"|"PATCH"|"DELETE"} method
+   * @param {Method} method
    * @param {string} path
-   * @param {{body?: object, accessToken?: string|null}} [options]
+   * @param {{body?: object, accessToken?: string|null, timeoutMs?: number, signal?: AbortSignal}} [options]
    * @returns {Promise<any>} the answer's `data`
    */
-  async request(method, path, { body, accessToken = null } = {}) {
-    const response = await this.#fetch(method, path, body, accessToken);
+  async request(method, path, options = {}) {
+    const response = await this.#fetch(method, path, options);
     // The Date header has whole seconds: half a second is the best guess of the rest.
     this.observeClock(Date.parse(response.headers.get("Date") ?? "") + 500, 1_000);
     const answer = await response.json().catch(() => null);
@@ -74,11 +75,11 @@ export class Api {
   /**
    * @param {string} method
    * @param {string} path
-   * @param {object|undefined} body
-   * @param {string|null} accessToken
+   * @param {{body?: object, accessToken?: string|null, timeoutMs?: number, signal?: AbortSignal}} options
    */
-  async #fetch(method, path, body, accessToken) {
-    const { baseUrl, credentials, timeoutMs } = this.#options;
+  async #fetch(method, path, { body, accessToken, timeoutMs = this.#options.timeoutMs, signal }) {
+    const { baseUrl, credentials } = this.#options;
+    const timeout = AbortSignal.timeout(timeoutMs);
     const csrf = method === "GET" ? null : this.#csrfToken();
     const headers = {
       Accept: "application/json",
@@ -90,7 +91,7 @@ export class Api {
       return await fetch(`${baseUrl}/api/auth${path}`, {
         method, headers, credentials, cache: "no-store",
         body: body && JSON.stringify(body),
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       });
     } catch (error) {
       throw asVigilError(error);
@@ -116,6 +117,7 @@ function refusal(response, answer) {
     status: response.status,
     errors: answer?.errors,
     requestId: answer?.requestId ?? null,
+    methods: answer?.methods,
     retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1000 : null,
   });
 }

@@ -4,7 +4,8 @@ import { ShieldIcon } from "./icons.js";
 import { clockTime } from "./words.js";
 
 /**
- * @typedef {{key: string, at: number, tone: "info"|"good"|"warning", text: string}} Entry
+ * `suspect` is the session that the entry warns of: one that the person may say was not theirs.
+ * @typedef {{key: string, at: number, tone: "info"|"good"|"warning", text: string, suspect?: string|null}} Entry
  */
 
 const KEPT_ENTRIES = 60;
@@ -19,18 +20,21 @@ export function withEntry(entries, entry) {
   return [entry, ...entries.filter(({ key }) => key !== entry.key)].slice(0, KEPT_ENTRIES);
 }
 
-/** @param {{entries: Entry[]}} props */
-export function ActivityCard({ entries }) {
+/** @param {{entries: Entry[], onNotMe: (sessionId: string, key: string) => void}} props */
+export function ActivityCard({ entries, onNotMe }) {
   return html`
     <section class="card activity-card" aria-labelledby="activity-title">
       <h2 id="activity-title">Security log</h2>
       <div class="activity" role="log" aria-live="polite" aria-relevant="additions" aria-labelledby="activity-title"
            tabindex="0" data-testid="security-log">
         <ul>
-          ${entries.map(({ key, at, tone, text }) => html`
+          ${entries.map(({ key, at, tone, text, suspect }) => html`
             <li key=${key} class=${`activity-entry is-${tone}`} data-testid="security-entry" data-tone=${tone}>
               <time class="tabular" dateTime=${new Date(at).toISOString()}>${clockTime(at)}</time>
               <span>${text}</span>
+              ${suspect && html`
+                <button class="button small danger" type="button" data-testid="not-me"
+                        onClick=${() => onNotMe(suspect, key)}>This wasn’t me</button>`}
             </li>`)}
         </ul>
       </div>

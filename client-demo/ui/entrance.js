@@ -1,11 +1,13 @@
 /** The way in: log in, create an account, the mail with its link. */
 import { asVigilError } from "../vigil-rules.js";
 import { Component, createRef, html } from "./html.js";
-import { Form } from "./forms.js";
+import { EMAIL, Form } from "./forms.js";
 import { EyeMark, MailIcon } from "./icons.js";
+import { ConfirmEmailScreen, ForgotScreen, NotMeScreen, ResetScreen } from "./mailed-links.js";
+import { OtherWays } from "./other-ways.js";
+import { SecondFactorScreen } from "./second-factor.js";
 import { errorSentence } from "./words.js";
 
-const EMAIL = { name: "email", label: "E-mail address", type: "email", autocomplete: "username" };
 const LOGIN_FIELDS = [
   EMAIL,
   { name: "password", label: "Password", type: "password", autocomplete: "current-password" },
@@ -21,8 +23,8 @@ const REGISTER_FIELDS = [
 ];
 
 /**
- * Properties: `screen` ("login", "register", "mail", "resend"), `email`, `notice`, `client`,
- * `onScreen(screen, email)`.
+ * Properties: `screen` (a name in `SCREENS`), `email`, `notice`, `client`, `onScreen(screen, email, notice, more)`,
+ * `onLoggedIn()`; `token` of the mailed link for the screens of such, `mfa` for a login that waits.
  */
 export class Entrance extends Component {
   #heading = createRef();
@@ -54,11 +56,14 @@ function Notice({ tone = "info", text }) {
   </div>`;
 }
 
-function LoginScreen({ client, email, onScreen }) {
+function LoginScreen({ client, email, onScreen, onLoggedIn }) {
+  const goOn = (answer, address) => {
+    if (answer.mfaRequired) onScreen("second-factor", address, null, { mfa: answer });
+    else onLoggedIn();
+  };
   const submit = async ({ deviceName, ...credentials }) => {
     const name = deviceName.trim();
-    const answer = await client.login({ ...credentials, ...(name && { deviceName: name }) });
-    if (answer.mfaRequired) onScreen("login", credentials.email, MFA_NOTICE);
+    goOn(await client.login({ ...credentials, ...(name && { deviceName: name }) }), credentials.email);
   };
   const explain = ({ code }, sent) => code === "email_not_verified" && html`
     <button class="link" type="button" data-testid="to-resend" onClick=${() => onScreen("resend", sent.email)}>
@@ -67,14 +72,18 @@ function LoginScreen({ client, email, onScreen }) {
   return html`
     <${Form} testid="login-form" fields=${LOGIN_FIELDS} values=${{ email }} explain=${explain}
              submitLabel="Log in" busyLabel="Logging in…" onSubmit=${submit} />
+    <p class="entrance-forgot">
+      <button class="link" type="button" data-testid="to-forgot" onClick=${() => onScreen("forgot")}>
+        Forgot your password?
+      </button>
+    </p>
+    <${OtherWays} client=${client} withPasskeys onAnswer=${(answer) => goOn(answer, email)} />
     <p class="entrance-switch">New here?${" "}
       <button class="link" type="button" data-testid="to-register" onClick=${() => onScreen("register")}>
         Create an account
       </button>
     </p>`;
 }
-
-const MFA_NOTICE = { tone: "warning", text: "This account asks for a second factor, which this page does not offer." };
 
 function RegisterScreen({ client, email, onScreen }) {
   const submit = async ({ name, email: address, password }) => {
@@ -159,4 +168,9 @@ const SCREENS = {
   register: ["Create your account", RegisterScreen],
   mail: ["Check your mail", MailScreen],
   resend: ["Confirm your e-mail address", ResendScreen],
+  "second-factor": ["One more step", SecondFactorScreen],
+  forgot: ["Forgot your password?", ForgotScreen],
+  reset: ["Choose a new password", ResetScreen],
+  "confirm-email": ["Change your e-mail address", ConfirmEmailScreen],
+  "not-me": ["Was this you?", NotMeScreen],
 };

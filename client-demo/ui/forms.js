@@ -3,15 +3,25 @@ import { VigilError, asVigilError } from "../vigil-rules.js";
 import { Component, createRef, html } from "./html.js";
 import { errorSentence } from "./words.js";
 
+export const EMAIL = { name: "email", label: "E-mail address", type: "email", autocomplete: "username" };
+export const NEW_PASSWORD = {
+  name: "password", label: "New password", type: "password", autocomplete: "new-password",
+  hint: "At least 8 characters. A few words in a row are better than one with signs.",
+};
+
 /**
  * A form that keeps its errors: next to the field where the server named one, above the button otherwise.
  *
- * Properties: `fields`, `submitLabel`, `busyLabel`, `onSubmit(values)`, `testid`, `values`, and
- * `explain(error, values)`, which may answer an error with more than a sentence.
+ * Properties: `fields`, `submitLabel`, `busyLabel`, `onSubmit(values)`, `testid`, `values`, `focusFirst`,
+ * `onCancel`, and `explain(error, values)`, which may answer an error with more than a sentence.
  */
 export class Form extends Component {
   state = { errors: {}, problem: null, busy: false, sent: {} };
   #form = createRef();
+
+  componentDidMount() {
+    if (this.props.focusFirst) this.#form.current.querySelector("input")?.focus();
+  }
 
   submit = async (event) => {
     event.preventDefault();
@@ -50,7 +60,7 @@ export class Form extends Component {
     });
   }
 
-  render({ fields, values = {}, submitLabel, busyLabel, testid, explain }, { errors, problem, busy, sent }) {
+  render({ fields, values = {}, submitLabel, busyLabel, testid, explain, onCancel }, { errors, problem, busy, sent }) {
     return html`
       <form class="form" data-testid=${testid} ref=${this.#form} onSubmit=${this.submit} novalidate>
         ${fields.map((field) => html`
@@ -61,6 +71,8 @@ export class Form extends Component {
         <button class="button primary wide" type="submit" data-testid="submit" aria-disabled=${busy}>
           ${busy ? busyLabel : submitLabel}
         </button>
+        ${onCancel && html`
+          <button class="button wide" type="button" data-testid="cancel" onClick=${onCancel}>Cancel</button>`}
       </form>`;
   }
 }
@@ -70,11 +82,15 @@ function missingFields(fields, values) {
   return Object.fromEntries(missing.map(({ name, label }) => [name, `${label} is needed.`]));
 }
 
+let fieldCount = 0;
+
 class Field extends Component {
   state = { revealed: false };
+  /** Forms that stand on one page have fields of one name. */
+  #id = `field-${fieldCount++}`;
 
-  render({ name, label, type, hint, optional, autocomplete, initial, error }, { revealed }) {
-    const id = `field-${name}`;
+  render({ name, label, type, hint, optional, autocomplete, initial, error, plain, numeric }, { revealed }) {
+    const id = this.#id;
     const isPassword = type === "password";
     return html`
       <div class="field">
@@ -82,7 +98,8 @@ class Field extends Component {
         <div class="field-box">
           <input id=${id} name=${name} type=${revealed ? "text" : type} autocomplete=${autocomplete}
                  defaultValue=${initial ?? ""} required=${!optional} maxlength="320"
-                 autocapitalize=${type === "text" ? "words" : "none"} spellcheck="false"
+                 autocapitalize=${type === "text" && !plain ? "words" : "none"} spellcheck="false"
+                 inputmode=${numeric ? "numeric" : undefined}
                  aria-invalid=${error ? "true" : "false"} aria-describedby=${`${id}-note`} data-testid=${name} />
           ${isPassword && html`
             <button class="field-reveal" type="button" aria-pressed=${revealed} aria-controls=${id}

@@ -6,7 +6,7 @@
  * @param {number} count
  * @param {string} noun
  */
-const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 /**
  * What the person who pressed "log out" is told. `delivery` counts live connections; a device with two
@@ -95,7 +95,8 @@ function countryName(code) {
 export function alertSentence(kind, session) {
   const place = placeName(session);
   const device = `${capitalised(deviceName(session))}${place ? `, ${place}` : ""}`;
-  if (kind === "new_device") return `New device: ${device}. If this was not you, log it out.`;
+  if (kind === "new_device") return `New device: ${device}.`;
+  if (kind === "new_country") return `Login from a new country: ${device}.`;
   if (kind === "refresh_reused") return `A copied login was used and stopped: ${device}.`;
   return `Security alert: ${kind.replaceAll("_", " ")}. ${device}.`;
 }
@@ -128,6 +129,7 @@ export function clockTime(time) {
 }
 
 const CODES = {
+  step_up_required: "Nothing was changed: that wants a proof that it is you.",
   invalid_credentials: "That e-mail address and password do not belong together.",
   network: "The server cannot be reached. Check your connection and try again.",
   timeout: "The server did not answer in time. Try again.",

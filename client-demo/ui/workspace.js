@@ -1,4 +1,5 @@
 /** The page of somebody who is logged in: chat beside devices, connection and security log. */
+import { AccountView } from "./account-view.js";
 import { ActivityCard } from "./activity-card.js";
 import { ChatCard } from "./chat-card.js";
 import { DevicesCard } from "./devices-card.js";
@@ -22,15 +23,23 @@ export class Workspace extends Component {
     this.#main.current.focus({ preventScroll: true });
   }
 
-  render({ model, client, room, onLogout, onDone }, { pane }) {
-    const { link, user, userId, devices, chat, entries, reauthentications, problem } = model;
+  show(pane) {
+    this.setState({ pane });
+    if (this.props.model.account) this.props.onAccount(null);
+  }
+
+  render({ model, client, room, onLogout, onDone, onNotMe, onAccount, onUser }, { pane }) {
+    const { link, user, userId, devices, chat, entries, reauthentications, problem, account } = model;
+    const shown = account ? "account" : pane;
     return html`
-      <div class=${`workspace shows-${pane}`} data-testid="app">
+      <div class=${`workspace shows-${shown}`} data-testid="app">
         <a class="skip" href="#main">Skip to content</a>
         <header class="topbar">
           <div class="brand"><${EyeMark} /><h1 class="brand-name">Vigil</h1></div>
           <${LinkPill} link=${link} />
           <p class="who" data-testid="user-name" title=${user?.email}>${user?.name || user?.email || ""}</p>
+          <button class="button small" type="button" data-testid="account" aria-pressed=${account !== null}
+                  onClick=${() => onAccount(account ? null : {})}>Account</button>
           <button class="button small" type="button" data-testid="logout" onClick=${onLogout}>Log out</button>
         </header>
         <div class="banner-place" role="alert">
@@ -46,13 +55,18 @@ export class Workspace extends Component {
           </div>
           <div class="pane pane-security">
             <${LinkCard} client=${client} link=${link} reauthentications=${reauthentications} />
-            <${ActivityCard} entries=${entries} />
+            <${ActivityCard} entries=${entries} onNotMe=${onNotMe} />
           </div>
+          ${account && html`
+            <div class="pane pane-account">
+              <${AccountView} client=${client} user=${user} notice=${account} onDone=${onDone} onUser=${onUser}
+                              onClose=${() => onAccount(null)} />
+            </div>`}
         </main>
         <nav class="tabbar" aria-label="Panes">
           ${PANES.map(({ id, label, Icon }) => html`
             <button key=${id} class="tab" type="button" data-testid=${`pane-${id}`}
-                    aria-current=${pane === id ? "page" : undefined} onClick=${() => this.setState({ pane: id })}>
+                    aria-current=${shown === id ? "page" : undefined} onClick=${() => this.show(id)}>
               <${Icon} />${label}
             </button>`)}
         </nav>

@@ -1,0 +1,33 @@
+/** The account's own page: everything that a person can change about how they get in. */
+import { EmailSetting, PasswordSetting, ProfileSetting } from "./credential-settings.js";
+import { Component, createRef, html } from "./html.js";
+import { IdentitiesSetting } from "./identities-setting.js";
+import { PasskeysSetting } from "./passkeys-setting.js";
+import { TwoStepSetting } from "./two-step-setting.js";
+
+const SETTINGS = [ProfileSetting, PasswordSetting, EmailSetting, TwoStepSetting, PasskeysSetting, IdentitiesSetting];
+
+/** Properties: `client`, `user`, `notice` ({tone, text} or empty), `onUser(user)`, `onClose()`. */
+export class AccountView extends Component {
+  #heading = createRef();
+
+  componentDidMount() {
+    this.#heading.current.focus();
+  }
+
+  render({ user, notice, onClose, ...props }) {
+    return html`
+      <section class="account" aria-labelledby="account-title" data-testid="account-view">
+        <header class="account-head">
+          <h1 id="account-title" tabindex="-1" ref=${this.#heading}>Account</h1>
+          <button class="button small" type="button" data-testid="account-close" onClick=${onClose}>Back</button>
+        </header>
+        <div role="status">
+          ${notice.text && html`<p class=${`notice is-${notice.tone}`} data-testid="account-notice">${notice.text}</p>`}
+        </div>
+        <div class="settings">
+          ${user && SETTINGS.map((Each) => html`<${Each} key=${Each.name} user=${user} ...${props} />`)}
+        </div>
+      </section>`;
+  }
+}

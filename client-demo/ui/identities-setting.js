@@ -1,0 +1,57 @@
+/** Accounts elsewhere that log in to this one. */
+import { html } from "./html.js";
+import { Setting } from "./setting.js";
+import { relativeTime } from "./words.js";
+
+export class IdentitiesSetting extends Setting {
+  firstState() {
+    return { identities: [], providers: null };
+  }
+
+  componentDidMount() {
+    this.load().catch(() => this.say("Your linked logins cannot be read now.", { failed: true }));
+  }
+
+  async load() {
+    const { client } = this.props;
+    const [{ identities }, { providers }] = await Promise.all([
+      client.call("GET", "/me/identities"), client.ask("GET", "/oauth/providers"),
+    ]);
+    this.setState({ identities, providers });
+  }
+
+  link = (id) => this.run(async () => {
+    const { url } = await this.props.client.call("POST", `/oauth/${encodeURIComponent(id)}/link`, {});
+    location.assign(url);
+    return "Going there…";
+  });
+
+  unlink = (id) => this.run(async () => {
+    await this.props.client.call("DELETE", `/me/identities/${encodeURIComponent(id)}`);
+    await this.load();
+    return "Unlinked.";
+  });
+
+  render({ client }, { identities, providers }) {
+    // Where there is no provider there is nothing to say about them.
+    if (!providers?.length && identities.length === 0) return null;
+    const nameOf = (id) => providers.find((provider) => provider.id === id)?.name ?? id;
+    const now = client.serverNow();
+    const summary = identities.length ? "They log you in to this account." : "None yet.";
+    return this.card({ id: "identities", title: "Linked logins", summary }, html`
+      <ul class="rows">
+        ${identities.map(({ id, provider, label, lastUsedAt, linkedAt }) => html`
+          <li key=${id} class="row" data-testid="identity">
+            <div class="row-text">
+              <p class="row-name">${nameOf(provider)}</p>
+              <p class="device-line">${[label, `used ${relativeTime(lastUsedAt ?? linkedAt, now)}`].filter(Boolean).join(" · ")}</p>
+            </div>
+            <div class="row-actions">
+              ${this.button("unlink", "Unlink", () => this.unlink(id), { small: true, danger: true })}</div>
+          </li>`)}
+      </ul>
+      <div class="card-actions">
+        ${providers.map(({ id, name }) => this.button(`link-${id}`, `Link ${name}`, () => this.link(id)))}
+      </div>`);
+  }
+}

@@ -1,0 +1,46 @@
+/** Ways in beside the password: a passkey, and the providers that this server knows. */
+import { asVigilError } from "../vigil-rules.js";
+import { Component, html } from "./html.js";
+import { KeyIcon } from "./icons.js";
+import { askPasskey, hasPasskeys } from "./webauthn.js";
+import { errorSentence } from "./words.js";
+
+/** Properties: `client`, `onAnswer(answer)` for a login that wants a second factor or is whole. */
+export class OtherWays extends Component {
+  state = { providers: [], busy: false, problem: "" };
+
+  componentDidMount() {
+    this.props.client.ask("GET", "/oauth/providers").then(
+      ({ providers }) => this.setState({ providers }), () => undefined);
+  }
+
+  usePasskey = async () => {
+    if (this.state.busy) return;
+    this.setState({ busy: true, problem: "" });
+    const { client, onAnswer } = this.props;
+    try {
+      const credential = await askPasskey(await client.passkeyLoginOptions());
+      onAnswer(await client.loginWithPasskey(credential));
+    } catch (error) {
+      this.setState({ problem: errorSentence(asVigilError(error)) });
+    } finally {
+      this.setState({ busy: false });
+    }
+  };
+
+  render({ withPasskeys }, { providers, busy, problem }) {
+    const passkeys = withPasskeys && hasPasskeys();
+    if (!passkeys && providers.length === 0) return null;
+    return html`
+      <div class="other-ways">
+        <p class="or muted"><span>or</span></p>
+        ${passkeys && html`
+          <button class="button wide" type="button" data-testid="passkey-login" aria-disabled=${busy}
+                  onClick=${this.usePasskey}><${KeyIcon} />${busy ? "Waiting…" : "Log in with a passkey"}</button>`}
+        ${providers.map(({ id, name }) => html`
+          <a key=${id} class="button wide" data-testid=${`provider-${id}`}
+             href=${`/api/auth/oauth/${encodeURIComponent(id)}/start?delivery=cookie`}>Continue with ${name}</a>`)}
+        <div class="form-problem" role="alert" data-testid="other-ways-error">${problem}</div>
+      </div>`;
+  }
+}

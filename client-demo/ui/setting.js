@@ -1,0 +1,49 @@
+/** What every card of the account's page shares: one act at a time, its outcome said, its form opened in place. */
+import { asVigilError } from "../vigil-rules.js";
+import { Component, html } from "./html.js";
+import { errorSentence } from "./words.js";
+
+/** What a card that is a form opens with, below its summary. */
+export class Setting extends Component {
+  state = { open: null, busy: false, result: { text: "", failed: false }, ...this.firstState() };
+
+  firstState() {
+    return {};
+  }
+
+  /** Opens a form of this card, or with null closes it. */
+  show = (open) => this.setState({ open, result: { text: "", failed: false } });
+
+  say = (text, { failed = false, ...more } = {}) => this.setState({ result: { text, failed }, ...more });
+
+  /** @param {() => Promise<string>} act whose outcome is said */
+  async run(act) {
+    if (this.state.busy) return;
+    this.setState({ busy: true, result: { text: "", failed: false } });
+    try {
+      this.say(await act(), { open: null });
+    } catch (error) {
+      this.say(errorSentence(asVigilError(error)), { failed: true });
+    } finally {
+      this.setState({ busy: false });
+    }
+  }
+
+  /** @param {{id: string, title: string, summary: unknown}} card @param {unknown} content */
+  card({ id, title, summary }, content) {
+    const { text, failed } = this.state.result;
+    return html`
+      <section class="card setting" aria-labelledby=${`${id}-title`} data-testid=${`setting-${id}`}>
+        <h2 id=${`${id}-title`}>${title}</h2>
+        <div class="setting-summary muted" data-testid=${`${id}-summary`}>${summary}</div>
+        ${content}
+        <p class=${`result ${failed ? "is-error" : ""}`} role="status" data-testid=${`${id}-result`}>${text}</p>
+      </section>`;
+  }
+
+  button(testid, label, onClick, { danger = false, small = false } = {}) {
+    return html`
+      <button class=${`button ${danger ? "danger" : ""} ${small ? "small" : ""}`} type="button" data-testid=${testid}
+              aria-disabled=${this.state.busy} onClick=${onClick}>${label}</button>`;
+  }
+}

@@ -1,0 +1,20 @@
+/** Asks for a proof before something that changes how somebody gets in. */
+import { Dialog } from "./dialog.js";
+import { Factors } from "./factors.js";
+import { html } from "./html.js";
+
+/** Properties: `client`, `methods`, `onDone(proved)`. */
+export function StepUpDialog({ client, methods, onDone }) {
+  const prove = async (answer) => {
+    await client.stepUp(answer);
+    onDone(true);
+  };
+  const passkeyOptions = async () => (await client.call("POST", "/webauthn/step-up/options", {})).options;
+  return html`
+    <${Dialog} title="Is it you?" testid="step-up" onClose=${() => onDone(false)}>
+      <p class="muted">This changes how your account is protected, so it wants a proof.</p>
+      <${Factors} methods=${methods} submitLabel="Go on" onAnswer=${prove} passkeyOptions=${passkeyOptions} />
+      <button class="button wide" type="button" data-testid="step-up-cancel" onClick=${() => onDone(false)}>
+        Cancel</button>
+    <//>`;
+}

@@ -1,0 +1,127 @@
+/** An authenticator app, recovery codes, and whether other devices may let a new one in. */
+import { Form } from "./forms.js";
+import { html } from "./html.js";
+import { Setting } from "./setting.js";
+import { counted } from "./words.js";
+
+const CODE_FIELD = {
+  name: "code", label: "Code", type: "text", autocomplete: "one-time-code", plain: true, numeric: true,
+  hint: "The six digits that the app shows now.",
+};
+
+export class TwoStepSetting extends Setting {
+  firstState() {
+    return { factors: null, approvals: null, setup: null, codes: null };
+  }
+
+  componentDidMount() {
+    this.load().catch(() => this.say("This cannot be read now.", { failed: true }));
+  }
+
+  async load() {
+    const { client } = this.props;
+    const [factors, { enabled }] = await Promise.all([client.call("GET", "/2fa"), client.call("GET", "/approvals")]);
+    this.setState({ factors, approvals: enabled });
+  }
+
+  setUp = () => this.run(async () => {
+    this.setState({ setup: await this.props.client.call("POST", "/2fa/setup", {}) });
+    return "";
+  });
+
+  enable = async ({ code }) => {
+    const { recoveryCodes } = await this.props.client.call("POST", "/2fa/enable", { code });
+    this.say("Two-step login is on. Your other devices were logged out.", { setup: null, codes: recoveryCodes });
+    await this.load();
+  };
+
+  disable = () => this.run(async () => {
+    await this.props.client.call("POST", "/2fa/disable", {});
+    this.setState({ codes: null });
+    await this.load();
+    return "The authenticator app is taken away.";
+  });
+
+  renewCodes = () => this.run(async () => {
+    const { recoveryCodes } = await this.props.client.call("POST", "/2fa/recovery-codes", {});
+    this.setState({ codes: recoveryCodes });
+    await this.load();
+    return "The old codes are void.";
+  });
+
+  allowApprovals = (enabled) => this.run(async () => {
+    await this.props.client.call("PUT", "/approvals", { enabled });
+    await this.load();
+    return enabled ? "Your devices may let a new one in." : "No device lets a new one in any more.";
+  });
+
+  copyCodes = () => this.run(async () => {
+    await navigator.clipboard.writeText(this.state.codes.join("\n"));
+    return "Copied.";
+  });
+
+  render(_, { factors, setup, codes, open, approvals }) {
+    return this.card({ id: "two-step", title: "Two-step login", summary: summaryOf(factors) }, html`
+      ${codes && this.recoveryCodes(codes)}
+      ${setup ? this.setupForm(setup) : factors && open !== "disable" && this.actions(factors, approvals)}
+      ${open === "disable" && html`
+        <div class="card-actions" key="question" role="group" aria-label="Turn the authenticator app off?">
+          ${this.button("disable-confirm", "Yes, turn it off", this.disable, { danger: true })}
+          ${this.button("disable-cancel", "Cancel", () => this.show(null))}
+        </div>`}`);
+  }
+
+  actions({ totp, recoveryCodes }, approvals) {
+    return html`
+      <div class="card-actions" key="actions">
+        ${totp
+          ? this.button("disable-totp", "Turn the app off", () => this.show("disable"), { danger: true })
+          : this.button("setup-totp", "Set up an authenticator app", this.setUp)}
+        ${recoveryCodes && this.button("new-codes", "New recovery codes", this.renewCodes)}
+        ${(totp || recoveryCodes) && this.button("toggle-approvals",
+          approvals ? "Stop approval by devices" : "Allow approval by devices", () => this.allowApprovals(!approvals))}
+      </div>`;
+  }
+
+  setupForm({ qrSvg, secret }) {
+    return html`
+      <div class="totp" key="setup">
+        <img class="totp-qr" width="200" height="200" alt="QR code for the authenticator app" data-testid="totp-qr"
+             src=${imageOf(qrSvg)} />
+        <div>
+          <p>Scan this with your authenticator app, or type the key there:</p>
+          <p><code class="breakable" data-testid="totp-secret">${secret}</code></p>
+        </div>
+      </div>
+      <${Form} testid="totp-enable-form" fields=${[CODE_FIELD]} submitLabel="Turn on" busyLabel="Checking…"
+               onSubmit=${this.enable} onCancel=${() => this.setState({ setup: null })} />`;
+  }
+
+  recoveryCodes(codes) {
+    return html`
+      <div class="notice is-warning" key="codes">
+        <p>Keep these recovery codes where you find them without your phone. They are shown only now.</p>
+        <ul class="codes tabular" data-testid="recovery-codes">
+          ${codes.map((code) => html`<li key=${code}><code>${code}</code></li>`)}
+        </ul>
+        <div class="card-actions">
+          ${this.button("copy-codes", "Copy", this.copyCodes, { small: true })}
+          ${this.button("codes-kept", "I have kept them", () => this.setState({ codes: null }), { small: true })}
+        </div>
+      </div>`;
+  }
+}
+
+/** The server's SVG is made to stand in a page; as an image it has to say what it is. */
+function imageOf(svg) {
+  const whole = svg.includes("xmlns=") ? svg : svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"');
+  return `data:image/svg+xml,${encodeURIComponent(whole)}`;
+}
+
+function summaryOf(factors) {
+  if (!factors) return "Loading…";
+  if (factors.methods.length === 0) return "Off. A stolen password is enough to log in.";
+  const app = factors.totp && "Authenticator app";
+  const codes = factors.recoveryCodes && `${counted(factors.recoveryCodes.left, "recovery code")} left`;
+  return ["On", app, codes].filter(Boolean).join(" · ");
+}

@@ -1,0 +1,76 @@
+"""Two-step login, as a person sets it up, uses it, and turns it off."""
+
+from playwright.async_api import expect
+from support.authenticator import Authenticator
+from support.browsers import PHONE, Device
+
+
+async def set_up(one: Device) -> tuple[Authenticator, list[str]]:
+    """Turn two-step login on from the account's page; the app, and the recovery codes that were shown."""
+    await one.by("account").click()
+    await one.by("setup-totp").click()
+    await expect(one.by("totp-qr")).to_be_visible()
+    assert await one.by("totp-qr").evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
+    app = Authenticator((await one.by("totp-secret").inner_text()).replace(" ", ""))
+    await one.by("setting-two-step").get_by_label("Code").fill(await app.code())
+    await one.picture(f"20-two-step-{one.name.lower()}")
+    await one.by("setting-two-step").get_by_test_id("submit").click()
+    await expect(one.by("recovery-codes").get_by_role("listitem")).to_have_count(10)
+    await one.picture(f"21-recovery-codes-{one.name.lower()}")
+    return app, await one.by("recovery-codes").get_by_role("listitem").all_inner_texts()
+
+
+async def test_a_code_of_the_app_finishes_a_login_as_does_a_recovery_code(page_node, device, account) -> None:
+    node = page_node
+    email = await account(node)
+    laptop, phone = await device("Laptop"), await device("Phone", viewport=PHONE)
+    await laptop.login(node, email)
+    app, codes = await set_up(laptop)
+    assert await laptop.by("totp-qr").count() == 0
+
+    await phone.open(node)
+    await phone.fill_login(email)
+    await phone.by("factor-totp").or_(phone.by("totp-form")).first.wait_for()
+    await phone.page.get_by_label("Code", exact=True).fill("000000")
+    await phone.by("submit").click()
+    await expect(phone.by("form-error")).to_contain_text("code")
+    await phone.picture("22-second-factor-phone")
+    await phone.page.get_by_label("Code", exact=True).fill(await app.code())
+    await phone.by("submit").click()
+    await phone.is_live()
+
+    await phone.by("logout").click()
+    await phone.fill_login(email)
+    await phone.by("factor-recovery_code").click()
+    await phone.page.get_by_label("Recovery code").fill(codes[0])
+    await phone.by("submit").click()
+    await phone.is_live()
+    await phone.by("account").click()
+    await expect(phone.by("two-step-summary")).to_contain_text("9 recovery codes left")
+    await phone.by("disable-totp").click()
+    await phone.by("disable-confirm").click()
+    await expect(phone.by("two-step-summary")).to_contain_text("Off")
+
+
+async def test_the_account_asks_for_a_proof_when_the_login_is_not_enough(page_node, device, account) -> None:
+    node = page_node
+    email = await account(node)
+    laptop, phone = await device("Laptop"), await device("Phone", dark=True)
+    await laptop.login(node, email)
+    app, _ = await set_up(laptop)
+    await phone.open(node)
+    await phone.fill_login(email)
+    await phone.by("factor-approval").click()
+    number = await phone.by("approval-number").inner_text()
+    await laptop.by("approval-choice").get_by_text(number, exact=True).click()
+    await phone.is_live()
+    await phone.by("account").click()
+    await phone.by("new-codes").click()
+    await expect(phone.by("step-up")).to_be_visible()
+    await phone.picture("23-step-up")
+    await phone.page.keyboard.press("Escape")
+    await expect(phone.by("two-step-result")).to_contain_text("Nothing was changed")
+    await phone.by("new-codes").click()
+    await phone.by("step-up").get_by_label("Code").fill(await app.code())
+    await phone.by("step-up").get_by_test_id("submit").click()
+    await expect(phone.by("recovery-codes").get_by_role("listitem")).to_have_count(10)
