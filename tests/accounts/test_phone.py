@@ -1,0 +1,292 @@
+"""Codes by SMS on real stores: guessed by none, used once, sent no more often than is paid for."""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from auth.admission import LoggedIn
+from auth.errors import AuthError, Conflict, InvalidCode, RateLimited, StepUpRequired
+from auth.mail.texter import Texter
+from auth.models import Principal, TokenDelivery, User
+from auth.phone_codes import CodeRequest
+from auth.phones import Phones
+from auth.ways_in import PasswordWay, WaysIn
+
+NUMBER = "+31612345678"
+NEXT = "+31612345679"
+
+
+@dataclass
+class Line:
+    """A phone and the operations on it."""
+
+    world: Any
+    phones: Phones
+
+    async def texts(self, number: str = NUMBER) -> list[str]:
+        return [each["text"] for each in await self.world.mails_to(number) if each["channel"] == "sms"]
+
+    async def ask(self, number: str = NUMBER, ip: str = "192.0.2.10") -> CodeRequest:
+        self.world.pass_time(seconds=31)
+        return await self.phones.login.ask(number, client=self.world.client(ip))
+
+    async def code(self, number: str = NUMBER) -> str:
+        return (await self.texts(number))[0][:6]
+
+    async def try_code(
+        self, code: str, request_id: str | None = None, *, number: str = NUMBER, ip: str = "192.0.2.10"
+    ) -> Any:
+        return await self.phones.login.login(
+            number,
+            code=code,
+            request_id=request_id,
+            device_name=None,
+            delivery=TokenDelivery.BODY,
+            client=self.world.client(ip),
+        )
+
+    async def begin_to_add(self, user: User, number: str = NUMBER) -> tuple[Principal, str]:
+        self.world.pass_time(seconds=31)
+        principal = await self.world.act_as(user)
+        await self.phones.own.ask(principal, number, client=self.world.client())
+        return principal, await self.code(number)
+
+    async def confirm(self, principal: Principal, code: str, number: str = NUMBER) -> User:
+        return await self.phones.own.confirm(
+            principal, number, code=code, request_id=None, client=self.world.client()
+        )
+
+    async def owner(self, email: str = "ada@example.org", number: str = NUMBER) -> User:
+        """Somebody with a confirmed number."""
+        return await self.confirm(*await self.begin_to_add(await self.world.verified_user(email), number), number)
+
+
+def line_of(world: Any) -> Line:
+    texter = Texter(jobs=world.jobs, service="Vigil", public_url="https://vigil.example")
+    return Line(
+        world,
+        Phones(
+            countries=(),
+            users=world.users,
+            challenges=world.challenges,
+            tokens=world.tokens,
+            texter=texter,
+            notice=world.mailer,
+            admission=world.admission,
+            step_up=world.step_up,
+            ways_in=WaysIn([PasswordWay()]),
+            limits=world.limits,
+            audit=world.audit,
+            metrics=world.metrics,
+            key=secrets.token_bytes(32),
+            clock=lambda: world.now,
+        ),
+    )
+
+
+@pytest.fixture
+def line(world: Any) -> Line:
+    """Limits are wide; the tests about them set their own."""
+    world.use_limits(
+        limit_sms_number="100/hour", limit_sms_ip="100/hour", limit_sms_verify="100/hour",
+        limit_second_factor="100/hour",
+    )  # fmt: skip
+    return line_of(world)
+
+
+def another(code: str, by: int = 1) -> str:
+    return f"{(int(code) + by) % 10**6:06}"
+
+
+async def outcomes(*tries: Any) -> list[str]:
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert all(isinstance(each, AuthError | LoggedIn | User) for each in results), results
+    return sorted(each.code if isinstance(each, AuthError) else "let in" for each in results)
+
+
+async def test_asvs_6_6_2_a_code_is_good_for_its_own_request_alone(line: Line) -> None:
+    await line.owner()
+    first = await line.ask()
+    old = await line.code()
+    second = await line.ask()
+    new = await line.code()
+    for code, request_id in ((old, first.request_id), (new, first.request_id), (old, second.request_id)):
+        with pytest.raises(InvalidCode):
+            await line.try_code(code, request_id)
+    assert isinstance(await line.try_code(new, second.request_id), LoggedIn)
+
+
+async def test_asvs_6_6_2_a_code_to_add_a_number_logs_nobody_in(line: Line) -> None:
+    user = await line.owner()
+    _, code = await line.begin_to_add(user)
+    with pytest.raises(InvalidCode):
+        await line.try_code(code)
+
+
+async def test_asvs_6_6_2_a_code_that_one_account_asked_for_adds_nothing_to_another(line: Line) -> None:
+    ada = await line.world.verified_user("ada@example.org")
+    eve = await line.world.verified_user("eve@example.org")
+    _, code = await line.begin_to_add(ada)
+    with pytest.raises(InvalidCode):
+        await line.confirm(await line.world.act_as(eve), code)
+
+
+async def test_asvs_6_6_3_of_forty_guesses_at_once_five_are_looked_at(line: Line) -> None:
+    await line.owner()
+    request = await line.ask()
+    code = await line.code()
+    guesses = [line.try_code(another(code, by), request.request_id) for by in range(1, 41)]
+    assert await outcomes(*guesses) == ["invalid_code"] * 40
+    with pytest.raises(InvalidCode):
+        await line.try_code(code, request.request_id)
+
+
+async def test_asvs_6_6_3_many_wrong_codes_over_many_requests_close_the_number_for_a_day(world: Any) -> None:
+    world.use_limits(limit_sms_guesses="6/day", limit_sms_number="100/hour")
+    line = line_of(world)
+    await line.owner()
+    for _ in range(2):
+        await line.ask()
+        for by in range(1, 4):
+            with pytest.raises(InvalidCode):
+                await line.try_code(another(await line.code(), by))
+    await line.ask()
+    with pytest.raises(RateLimited):
+        await line.try_code(await line.code(), ip="203.0.113.7")
+
+
+async def test_asvs_6_5_1_of_right_codes_at_once_one_is_let_in(line: Line) -> None:
+    await line.owner()
+    request = await line.ask()
+    code = await line.code()
+    tries = [line.try_code(code, request.request_id) for _ in range(5)]
+    assert await outcomes(*tries) == ["invalid_code"] * 4 + ["let in"]
+    assert len(line.world.sessions.started) == 1
+
+
+async def test_asvs_6_5_5_a_code_is_good_for_five_minutes(line: Line) -> None:
+    await line.owner()
+    await line.ask()
+    line.world.pass_time(minutes=5)
+    with pytest.raises(InvalidCode):
+        await line.try_code(await line.code())
+
+
+async def test_no_code_is_kept_as_it_is(line: Line) -> None:
+    await line.owner()
+    await line.ask()
+    code = await line.code()
+    kept = await line.world.mongo.database["challenges"].find({}).to_list(10)
+    assert code not in str([each["data"] for each in kept])
+    assert NUMBER not in str(kept)
+
+
+async def test_one_number_added_to_two_accounts_at_once_is_one_accounts(line: Line) -> None:
+    users = [await line.world.verified_user(f"{name}@example.org") for name in ("ada", "eve")]
+    begun = [await line.begin_to_add(user) for user in users]
+    assert await outcomes(*(line.confirm(*each) for each in begun)) == ["conflict", "let in"]
+    assert (await line.world.users.by_phone(NUMBER)).user_id in {user.user_id for user in users}
+
+
+async def test_requests_begun_at_once_send_one_code(line: Line) -> None:
+    await line.owner()
+    line.world.pass_time(seconds=31)
+    before = len(await line.texts())
+    asked = [line.phones.login.ask(NUMBER, client=line.world.client()) for _ in range(10)]
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in results if not isinstance(each, CodeRequest)] == [RateLimited] * 9
+    assert len(await line.texts()) == before + 1
+
+
+async def test_known_and_unknown_numbers_cost_the_same_work(line: Line) -> None:
+    await line.owner()
+    costs = set()
+    for number in (NUMBER, NEXT):
+        before = await written(line.world)
+        await line.ask(number)
+        after = await written(line.world)
+        costs.add(tuple(b - a for a, b in zip(before, after, strict=True)))
+    assert costs == {(1, 1, 1)}
+    assert await line.texts(NEXT) == []
+
+
+async def written(world: Any) -> list[int]:
+    """Requests, what is sent or pretended, and audit events."""
+    database = world.mongo.database
+    begun = await database["challenges"].count_documents({"purpose": "phone_login"})
+    sent = [await database[name].count_documents({}) for name in ("mails", "one_time_tokens")]
+    return [begun, sum(sent), await database["audit_events"].count_documents({})]
+
+
+async def test_a_number_is_sent_no_more_than_is_allowed_and_nobody_is_told(world: Any) -> None:
+    line = line_of(world)
+    await line.owner()
+    for each in range(5):
+        await line.ask(ip=f"203.0.113.{each}")
+    # One of the three was to add the number.
+    assert len(await line.texts()) == 3
+    assert world.metrics.rate_limited.labels("sms_number")._value.get() == 3
+    told = [event for event in await world.audited(None) if event.kind == "sms_limited"]
+    assert [event.details["limit"] for event in told] == ["sms_number"] * 3
+    assert all(event.details["prefix"] == "+31612" for event in told)
+
+
+async def test_a_range_of_numbers_is_sent_no_more_than_is_allowed(world: Any) -> None:
+    world.use_limits(limit_sms_prefix="2/hour")
+    line = line_of(world)
+    await line.owner()
+    await line.owner("eve@example.org", NEXT)
+    await line.ask(NEXT)
+    assert len(await line.texts(NEXT)) == 1
+    assert "sms_limited" in {event.kind for event in await world.audited(None)}
+
+
+async def test_numbers_that_are_sent_nothing_leave_the_range_to_those_that_are(world: Any) -> None:
+    world.use_limits(limit_sms_prefix="2/hour")
+    line = line_of(world)
+    await line.owner()
+    for digit in range(5):
+        await line.ask(f"+3161234500{digit}")
+    await line.ask()
+    assert len(await line.texts()) == 2
+
+
+async def test_one_address_asks_for_no_more_codes_than_is_allowed(world: Any) -> None:
+    world.use_limits(limit_sms_ip="3/hour")
+    line = line_of(world)
+    for digit in range(3):
+        await line.ask(f"+3161234500{digit}")
+    with pytest.raises(RateLimited):
+        await line.ask(NUMBER)
+
+
+async def test_a_number_that_moved_to_another_account_leads_to_the_old_one_no_more(line: Line) -> None:
+    ada = await line.owner()
+    await line.ask()
+    code = await line.code()
+    await line.phones.own.remove(await line.world.act_as(ada), client=line.world.client())
+    with pytest.raises(InvalidCode):
+        await line.try_code(code)
+    eve = await line.owner("eve@example.org")
+    assert eve.phone_number == NUMBER
+
+
+async def test_the_last_way_in_stays(line: Line) -> None:
+    ada = await line.owner()
+    await line.world.mongo.database["users"].update_one({"_id": ada.user_id}, {"$set": {"passwordHash": None}})
+    with pytest.raises(Conflict):
+        await line.phones.own.remove(await line.world.act_as(ada), client=line.world.client())
+    assert (await line.world.users.by_phone(NUMBER)).user_id == ada.user_id
+
+
+async def test_an_old_login_adds_and_removes_nothing(line: Line) -> None:
+    ada = await line.owner()
+    principal = await line.world.act_as(ada, logged_in_at=line.world.now - timedelta(hours=1))
+    with pytest.raises(StepUpRequired):
+        await line.phones.own.ask(principal, NEXT, client=line.world.client())
+    with pytest.raises(StepUpRequired):
+        await line.phones.own.remove(principal, client=line.world.client())

@@ -1,0 +1,116 @@
+"""SMS through the webhook, to a real receiver that does what docs/phone.md tells it to."""
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from auth.clock import utc_now
+from auth.http.outgoing import OutgoingHttp
+from auth.mail.message import Mail
+from auth.mail.senders import MailNotSent, MailRefused
+from auth.mail.webhook import ByChannel, SmsWebhook
+
+SECRET = b"a secret of the operator's, 32 or more"
+SMS = Mail("9f86d081", "phone_login", "+31612345678", "Your code", "123456 is your code", "", channel="sms")
+
+
+@dataclass
+class Receiver:
+    """What the operator runs."""
+
+    status: int = 204
+    url: str = ""
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    forged: int = 0
+    asked: int = 0
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        body = await request.read()
+        if not is_from_vigil(SECRET, request.headers, body):
+            self.forged += 1
+            return web.Response(status=401)
+        self.taken.append(json.loads(body))
+        return web.Response(status=self.status, headers={"Location": "/elsewhere"})
+
+
+def is_from_vigil(secret: bytes, headers: Any, body: bytes) -> bool:
+    """As docs/phone.md has it."""
+    timestamp = headers["X-Vigil-Timestamp"]
+    if abs(time.time() - int(timestamp)) > 300:
+        return False
+    wanted = hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest("v1=" + wanted, headers["X-Vigil-Signature"])
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    made = Receiver()
+    app = web.Application()
+    app.router.add_post("/{path}", made.take)
+    async with TestServer(app) as server:
+        made.url = str(server.make_url("/send"))
+        yield made
+
+
+@pytest.fixture
+async def webs() -> AsyncIterator[OutgoingHttp]:
+    web_client = OutgoingHttp()
+    yield web_client
+    await web_client.close()
+
+
+def webhook(receiver: Receiver, webs: OutgoingHttp, secret: bytes = SECRET) -> SmsWebhook:
+    return SmsWebhook(url=receiver.url, secret=secret, web=webs, clock=utc_now)
+
+
+async def test_the_receiver_can_tell_that_it_is_ours(receiver: Receiver, webs: OutgoingHttp) -> None:
+    sms = webhook(receiver, webs)
+    await ByChannel(email=sms, sms=sms).send(SMS)
+    (taken,) = receiver.taken
+    assert taken.pop("sentAt").endswith("Z")
+    assert taken == {"to": SMS.to, "text": SMS.text, "messageId": SMS.message_id}
+
+
+async def test_another_secret_is_found_out(receiver: Receiver, webs: OutgoingHttp) -> None:
+    with pytest.raises(MailRefused):
+        await webhook(receiver, webs, b"another secret, as long as the first").send(SMS)
+    assert (receiver.forged, receiver.taken) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "raised"),
+    [(400, MailRefused), (404, MailRefused), (302, MailRefused), (307, MailRefused), (408, MailNotSent),
+     (429, MailNotSent), (500, MailNotSent), (503, MailNotSent)],
+)  # fmt: skip
+async def test_refusals_are_final_and_failures_are_not(
+    receiver: Receiver, webs: OutgoingHttp, status: int, raised: type[Exception]
+) -> None:
+    receiver.status = status
+    with pytest.raises(raised) as refused:
+        await webhook(receiver, webs).send(SMS)
+    assert receiver.asked == 1, "no redirect is followed"
+    assert SMS.to not in str(refused.value)
+    assert "123456" not in str(refused.value)
+
+
+async def test_what_is_repeated_has_the_same_id(receiver: Receiver, webs: OutgoingHttp) -> None:
+    receiver.status = 503
+    for _ in range(2):
+        with pytest.raises(MailNotSent):
+            await webhook(receiver, webs).send(SMS)
+    assert {each["messageId"] for each in receiver.taken} == {SMS.message_id}
+
+
+async def test_nobody_there_is_no_refusal(webs: OutgoingHttp) -> None:
+    nobody = SmsWebhook(url="http://127.0.0.1:9/", secret=SECRET, web=webs, clock=utc_now)
+    with pytest.raises(MailNotSent):
+        await nobody.send(SMS)
