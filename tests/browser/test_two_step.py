@@ -40,6 +40,7 @@ async def test_a_code_of_the_app_finishes_a_login_as_does_a_recovery_code(page_n
     await phone.is_live()
 
     await phone.by("logout").click()
+    await expect(phone.by("login-form")).to_be_visible()
     await phone.fill_login(email)
     await phone.by("factor-recovery_code").click()
     await phone.page.get_by_label("Recovery code").fill(codes[0])

@@ -1,0 +1,105 @@
+"""A login let in, or turned away, by a device that is logged in already; and an alert that says it was not me."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+from support.authenticator import Authenticator
+from support.browsers import PHONE
+from support.clients import Api
+from support.mailbox import mailed
+
+
+@pytest.fixture
+def protected(device, account, page_node):
+    """A laptop that is logged in, of an account with two-step login."""
+
+    async def make():
+        email = await account(page_node)
+        laptop = await device("Laptop")
+        await laptop.login(page_node, email)
+        await laptop.by("account").click()
+        await laptop.by("setup-totp").click()
+        app = Authenticator((await laptop.by("totp-secret").inner_text()).replace(" ", ""))
+        await laptop.by("setting-two-step").get_by_label("Code").fill(await app.code())
+        await laptop.by("setting-two-step").get_by_test_id("submit").click()
+        await laptop.by("codes-kept").click()
+        return laptop, email
+
+    return make
+
+
+async def ask(phone, node, email: str) -> str:
+    """Log in and ask the other devices; the number that is shown."""
+    await phone.open(node)
+    await phone.fill_login(email)
+    await phone.by("factor-approval").click()
+    return await phone.by("approval-number").inner_text()
+
+
+async def test_the_right_number_lets_the_new_device_in(page_node, device, protected) -> None:
+    laptop, email = await protected()
+    phone = await device("Phone", viewport=PHONE)
+    number = await ask(phone, page_node, email)
+    await expect(laptop.by("approval-choice")).to_have_count(3)
+    await phone.picture("25-approval-number")
+    await laptop.picture("26-approval-question")
+    await laptop.by("approval-choice").get_by_text(number, exact=True).click()
+    await phone.is_live()
+    await expect(laptop.by("approval")).to_have_count(0)
+
+
+async def test_a_wrong_number_turns_it_away_and_closes_every_question(page_node, device, protected) -> None:
+    laptop, email = await protected()
+    second = await laptop.page.context.new_page()
+    await second.goto(page_node.url)
+    await expect(second.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+    phone = await device("Phone", viewport=PHONE)
+    number = await ask(phone, page_node, email)
+    await expect(second.get_by_test_id("approval")).to_be_visible()
+    choices = await laptop.by("approval-choice").all_inner_texts()
+    wrong = next(choice for choice in choices if choice != number)
+    await laptop.by("approval-choice").get_by_text(wrong, exact=True).click()
+    await expect(phone.by("notice")).to_contain_text("said no")
+    await expect(second.get_by_test_id("approval")).to_have_count(0)
+    await expect(phone.by("login-form")).to_be_visible()
+
+
+async def test_not_me_can_end_every_session(page_node, device, protected) -> None:
+    laptop, email = await protected()
+    phone = await device("Phone", viewport=PHONE)
+    await ask(phone, page_node, email)
+    await laptop.by("approval-not-me").click()
+    await laptop.picture("27-approval-not-me")
+    await laptop.by("approval-deny-all").click()
+    await expect(laptop.by("ended")).to_be_visible()
+    await expect(phone.by("notice")).to_contain_text("said no")
+
+
+async def test_an_alert_ends_the_login_that_was_not_mine(page_node, device, account) -> None:
+    email = await account(page_node)
+    laptop = await device("Laptop")
+    stranger = await device("Stranger", user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
+    await laptop.login(page_node, email)
+    await stranger.login(page_node, email)
+    await laptop.picture("28-alert")
+    await laptop.by("not-me").click()
+    await expect(stranger.by("ended")).to_be_visible()
+    await expect(laptop.by("account-notice")).to_contain_text("Change your password")
+    await expect(laptop.by("change-password")).to_be_visible()
+
+
+async def test_the_mail_of_an_alert_leads_to_a_page_that_asks_first(page_node, device, account, http) -> None:
+    email = await account(page_node)
+    laptop = await device("Laptop")
+    stranger = await device("Stranger", user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
+    await laptop.login(page_node, email)
+    await stranger.login(page_node, email)
+    token = await mailed(Api(page_node.url, http), email, re.compile(r"\?notme=(\S+)"))
+    phone = await device("Phone", viewport=PHONE)
+    await phone.open(page_node, f"/?notme={token}")
+    await phone.picture("29-not-me")
+    await stranger.is_live()
+    await phone.by("not-me-confirm").click()
+    await expect(stranger.by("ended")).to_be_visible()
+    await expect(phone.by("forgot-form")).to_be_visible()

@@ -1,0 +1,87 @@
+"""Passwords and addresses, as a person changes them: from the account's page, and by mailed links."""
+
+import re
+
+from playwright.async_api import expect
+from support.browsers import PHONE
+from support.clients import Api
+from support.mailbox import mailed
+
+NEW_PASSWORD = "a louder harbour at dawn"
+
+
+async def test_a_forgotten_password_is_replaced_by_a_mailed_link(page_node, device, account, http) -> None:
+    node = page_node
+    email = await account(node)
+    laptop, phone = await device("Laptop"), await device("Phone", viewport=PHONE)
+    await laptop.login(node, email)
+    await phone.open(node)
+    await phone.page.get_by_label("E-mail address").fill(email)
+    await phone.by("to-forgot").click()
+    await phone.page.get_by_label("E-mail address").fill(email)
+    await phone.by("submit").click()
+    await expect(phone.by("notice")).to_contain_text("a link is on its way")
+    token = await mailed(Api(node.url, http), email, re.compile(r"\?reset=(\S+)"))
+    await phone.open(node, f"/?reset={token}")
+    await phone.page.get_by_label("New password").fill(NEW_PASSWORD)
+    await phone.picture("24-reset-phone")
+    assert token not in phone.page.url
+    await phone.by("submit").click()
+    await expect(phone.by("notice")).to_contain_text("Your password is changed")
+    await expect(laptop.by("ended")).to_have_attribute("data-reason", "password_changed")
+    await phone.fill_login(email, NEW_PASSWORD)
+    await phone.is_live()
+
+
+async def test_a_link_that_was_used_leads_to_a_new_one(page_node, device) -> None:
+    phone = await device("Phone")
+    await phone.open(page_node, "/?reset=not-a-token-of-ours")
+    await phone.page.get_by_label("New password").fill(NEW_PASSWORD)
+    await phone.by("submit").click()
+    await expect(phone.by("notice")).to_contain_text("not good any more")
+    await expect(phone.by("forgot-form")).to_be_visible()
+
+
+async def test_changing_the_password_logs_the_other_devices_out(page_node, device, account) -> None:
+    node = page_node
+    email = await account(node)
+    laptop, phone = await device("Laptop"), await device("Phone")
+    await laptop.login(node, email)
+    await phone.login(node, email)
+    await laptop.by("account").click()
+    await laptop.by("change-password").click()
+    await laptop.page.get_by_label("Current password").fill("a quiet harbour at dusk")
+    await laptop.page.get_by_label("New password").fill(NEW_PASSWORD)
+    await laptop.by("setting-password").get_by_test_id("submit").click()
+    await expect(laptop.by("password-result")).to_contain_text("1 other device logged out")
+    await expect(phone.by("ended")).to_have_attribute("data-reason", "password_changed")
+    await laptop.is_live()
+
+
+async def test_the_address_changes_when_both_mailboxes_agree(page_node, device, account, http) -> None:
+    node, api = page_node, Api(page_node.url, http)
+    email = await account(node)
+    other = f"new-{email}"
+    laptop = await device("Laptop")
+    await laptop.login(node, email)
+    await laptop.by("account").click()
+    await laptop.by("change-email").click()
+    await laptop.page.get_by_label("New e-mail address").fill(other)
+    await laptop.by("setting-email").get_by_test_id("submit").click()
+    await expect(laptop.by("email-result")).to_contain_text("follow the link in both")
+    for address, outcome in ((email, "one of two"), (other, f"Your address is {other}")):
+        token = await mailed(api, address, re.compile(r"\?email=(\S+)"))
+        reader = await device("Mailbox")
+        await reader.open(node, f"/?email={token}")
+        await reader.by("confirm-email").click()
+        await expect(reader.by("notice")).to_contain_text(outcome)
+
+
+async def test_the_name_is_changed_on_the_account_page(page_node, device, account) -> None:
+    laptop = await device("Laptop")
+    await laptop.login(page_node, await account(page_node))
+    await laptop.by("account").click()
+    await laptop.by("edit-profile").click()
+    await laptop.page.get_by_label("Your name").fill("Ada Lovelace")
+    await laptop.by("setting-profile").get_by_test_id("submit").click()
+    await expect(laptop.by("user-name")).to_have_text("Ada Lovelace")
