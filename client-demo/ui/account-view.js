@@ -1,11 +1,15 @@
 /** The account's own page: everything that a person can change about how they get in. */
 import { EmailSetting, PasswordSetting, ProfileSetting } from "./credential-settings.js";
+import { DataSetting, SecurityLogSetting } from "./data-settings.js";
 import { Component, createRef, html } from "./html.js";
 import { IdentitiesSetting } from "./identities-setting.js";
 import { PasskeysSetting } from "./passkeys-setting.js";
 import { TwoStepSetting } from "./two-step-setting.js";
 
-const SETTINGS = [ProfileSetting, PasswordSetting, EmailSetting, TwoStepSetting, PasskeysSetting, IdentitiesSetting];
+const SETTINGS = [
+  ProfileSetting, PasswordSetting, EmailSetting, TwoStepSetting, PasskeysSetting, IdentitiesSetting,
+  SecurityLogSetting, DataSetting,
+];
 
 /** Properties: `client`, `user`, `notice` ({tone, text} or empty), `onUser(user)`, `onClose()`. */
 export class AccountView extends Component {

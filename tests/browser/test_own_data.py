@@ -1,0 +1,43 @@
+"""What is kept of somebody, on the account's page: the log, a copy of everything, the end and its undoing."""
+
+import json
+from pathlib import Path
+
+from playwright.async_api import expect
+from support.browsers import PHONE
+
+
+async def test_a_person_reads_takes_ends_and_keeps_their_account(page_node, device, account) -> None:
+    email = await account(page_node)
+    laptop = await device("Laptop")
+    await laptop.login(page_node, email)
+    await laptop.by("account").click()
+    await laptop.by("show-log").click()
+    await expect(laptop.by("log-event").first).to_be_visible()
+    async with laptop.page.expect_download() as download:
+        await laptop.by("export").click()
+    copy = Path(await (await download.value).path()).read_text()
+    assert email in copy
+    assert json.loads(copy)
+    await laptop.picture("32-own-data")
+
+    await laptop.by("delete-account").click()
+    await laptop.by("delete-confirm").click()
+    await expect(laptop.by("ended")).to_have_attribute("data-reason", "account_deleted")
+    await laptop.by("login-again").click()
+    await laptop.fill_login(email)
+    await laptop.is_live()
+    await laptop.by("account").click()
+    await expect(laptop.by("data-summary")).to_contain_text("is to be deleted")
+    await laptop.by("restore").click()
+    await expect(laptop.by("data-result")).to_have_text("Your account stays.")
+
+
+async def test_the_account_page_fits_a_phone(page_node, device, account) -> None:
+    phone = await device("Phone", viewport=PHONE, dark=True)
+    await phone.login(page_node, await account(page_node))
+    await phone.by("account").click()
+    await phone.by("show-log").click()
+    await expect(phone.by("log-event").first).to_be_visible()
+    assert await phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    await phone.picture("33-own-data-phone")
