@@ -24,6 +24,7 @@ from auth.http.approval_routes import ApprovalRoutes
 from auth.http.credential_routes import CredentialRoutes
 from auth.http.own_data_routes import OwnDataRoutes
 from auth.http.passkey_routes import PasskeyRoutes
+from auth.http.phone_routes import PhoneRoutes
 from auth.http.provider_routes import ProviderRoutes
 from auth.http.routing import endpoints_of
 from auth.http.second_factor_routes import SecondFactorRoutes
@@ -44,6 +45,7 @@ ROUTES = (
     TwoFactorRoutes(ABSENT),
     PasskeyRoutes(ABSENT, ABSENT, ABSENT, ABSENT),
     ProviderRoutes(ABSENT, ABSENT),
+    PhoneRoutes(ABSENT, ABSENT, ABSENT, enabled=True),
     SessionRoutes(ABSENT),
     ApprovalRoutes(ABSENT),
     AlertRoutes(ABSENT),
@@ -60,7 +62,8 @@ CASES = [(method, path, GenerationMode.POSITIVE) for method, path, _ in OPERATIO
     if ("requestBody" in operation or "parameters" in operation) and not (method == "get" and path in PAGES)
 ]
 
-# What no schema can say: which passwords are too common, what an address is, and that a name is printable.
+# What no schema can say: which passwords are too common, what an address or a
+# phone number is, and that a name is printable.
 RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/register",
     "/api/auth/resend-verification",
@@ -70,6 +73,8 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/password/reset",
     "/api/auth/password/change",
     "/api/auth/email/change",
+    "/api/auth/phone/send-otp",
+    "/api/auth/phone/verify-otp",
     # Which cursors were handed out, and which roles there are.
     "/api/auth/admin/users",
     "/api/auth/admin/audit",
