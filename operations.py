@@ -128,6 +128,7 @@ class Operations:
             users=stores.users,
             parts=stores.account_parts,
             sessions=self.sessions,
+            administrators=stores.directory,
             step_up=self.step_up,
             notice=self._mailer,
             audit=self._audit,
@@ -324,6 +325,7 @@ class Operations:
             party=self._party,
             users=self._stores.users,
             notice=self._mailer,
+            limits=self._limits,
             audit=self._audit,
             clock=utc_now,
         )
@@ -347,6 +349,7 @@ class Operations:
             store=self._stores.passkeys,
             party=self._party,
             step_up=self.step_up,
+            sessions=self._stores.sessions,
             ways_in=self._ways_in,
             second_factors=self._second_factors,
             codes=self._stores.factor_secrets,

@@ -14,8 +14,8 @@ import structlog
 
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import SessionRevoked, Unavailable
-from auth.models import SYSTEM, Actor, Client, Principal, RevocationReason, User
+from auth.errors import Conflict, SessionRevoked, Unavailable
+from auth.models import ADMIN, SYSTEM, Actor, Client, Principal, RevocationReason, User
 from auth.sessions import Revoked
 from auth.step_up import StepUp
 from auth.stores.users import Users
@@ -43,6 +43,13 @@ class Parts(Protocol):
         """Erase it; again is a no-op."""
 
 
+class Administrators(Protocol):
+    """Knows who administers."""
+
+    async def has_administrator(self) -> bool:
+        """Whether somebody does, and is to stay."""
+
+
 class DeletionNotice(Protocol):
     """Tells a user by mail what becomes of their account."""
 
@@ -62,6 +69,7 @@ class AccountDeletion:
         users: Users,
         parts: Parts,
         sessions: SessionEnder,
+        administrators: Administrators,
         step_up: StepUp,
         notice: DeletionNotice,
         audit: AuditLog,
@@ -70,6 +78,7 @@ class AccountDeletion:
         self._users = users
         self._parts = parts
         self._sessions = sessions
+        self._administrators = administrators
         self._step_up = step_up
         self._notice = notice
         self._audit = audit
@@ -79,23 +88,27 @@ class AccountDeletion:
     async def ask(self, principal: Principal, *, client: Client) -> datetime:
         """Delete the principal's account in fourteen days; when that will be. Every session ends now.
 
-        Asked again, the first moment stays. Raises `StepUpRequired` or `Unavailable`.
+        Asked again, the first moment stays. Raises `StepUpRequired`, `Unavailable`, or `Conflict` for the last
+        administrator: looked for when this one is on the way out, so that two who leave at once are not both.
         """
         user = await self._step_up.require(principal)
         now = self._clock()
         deletion_at = await self._users.schedule_deletion(user.user_id, at=now + GRACE)
         if deletion_at is None:
             raise SessionRevoked
+        if ADMIN in user.roles and not await self._administrators.has_administrator():
+            await self._users.cancel_deletion(user.user_id)
+            raise Conflict("You are the last administrator. Name another one first.")
         await self._audit.record(
             "deletion_asked", user_id=user.user_id, session_id=principal.session_id, client=client, now=now
         )
-        await self._notice.deletion_asked(user, at=now, ip=client.ip, deletion_at=deletion_at)
         await self._sessions.end_all(
             user.user_id,
             reason=RevocationReason.ACCOUNT_DELETED,
             by=Actor("user", principal.session_id),
             client=client,
         )
+        await self._notice.deletion_asked(user, at=now, ip=client.ip, deletion_at=deletion_at)
         return deletion_at
 
     async def take_back(self, principal: Principal, *, client: Client) -> User:

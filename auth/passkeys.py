@@ -8,9 +8,9 @@ Logging in by a passkey alone asks that its device verified its user, so that it
 one has and something one knows or is. Beside a password, having it is enough.
 """
 
+import contextlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -18,10 +18,19 @@ from auth.accounts import clean_name
 from auth.admission import Admission, LoggedIn, MfaPending, WaitingLogin
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import AuthError, Conflict, InvalidCode, MfaRequired, NotFound
+from auth.errors import (
+    AuthError,
+    Conflict,
+    EmailNotVerified,
+    InvalidCode,
+    MfaRequired,
+    NotFound,
+    RateLimited,
+    SessionRevoked,
+)
 from auth.keys import base64url
 from auth.metrics import Metrics
-from auth.models import MULTI_FACTOR, Client, FactorAnswer, Passkey, Principal, TokenDelivery, User
+from auth.models import MULTI_FACTOR, Client, FactorAnswer, Passkey, Principal, Session, TokenDelivery, User
 from auth.rate_limits import RateLimits
 from auth.relying_party import RelyingParty, presented
 from auth.second_factors import SecondFactors
@@ -60,12 +69,11 @@ class CodeForgetter(Protocol):
         """Void the user's recovery codes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A passkey whose answer was good, and whether its device verified its user."""
+class SessionReader(Protocol):
+    """Where sessions are kept."""
 
-    passkey: Passkey
-    user_verified: bool
+    async def get(self, session_id: str) -> Session | None:
+        """The session, live or not."""
 
 
 class PasskeyCeremonies:
@@ -79,9 +87,11 @@ class PasskeyCeremonies:
         party: RelyingParty,
         users: Users,
         notice: PasskeyNotice,
+        limits: RateLimits,
         audit: AuditLog,
         clock: Clock,
     ) -> None:
+        self._limits = limits
         self._store = store
         self._challenges = challenges
         self._party = party
@@ -123,13 +133,15 @@ class PasskeyCeremonies:
 
     async def judge(
         self, credential: Mapping[str, Any], challenge: str, *, user_id: str | None, verify_user: bool
-    ) -> _Judged:
-        """The passkey that answered; `user_id`: whose it must be. Raises `InvalidCode`."""
+    ) -> Passkey:
+        """The passkey that answered; `user_id`: whose it must be, else it says so itself. Raises `InvalidCode`."""
         said = presented(credential)
         passkey = await self._store.get(said.credential_id)
-        if passkey is None or (user_id is not None and passkey.user_id != user_id):
+        if passkey is None or passkey.user_id != (user_id or passkey.user_id):
             raise InvalidCode
-        if said.user_handle is not None and said.user_handle != passkey.user_id.encode():
+        # WebAuthn level 3, section 7.2, step 6: it must be there where nothing else names the user.
+        handle = passkey.user_id.encode()
+        if said.user_handle != handle and (said.user_handle is not None or user_id is None):
             raise InvalidCode
         assertion = self._party.verify_assertion(
             credential, expected_challenge=challenge, public_key=passkey.public_key, verify_user=verify_user
@@ -139,14 +151,19 @@ class PasskeyCeremonies:
             passkey.credential_id, sign_count=assertion.sign_count, backed_up=assertion.backed_up, now=now
         )
         if not used:
-            await self._tell_copied(passkey, now)
+            if await self._store.get(passkey.credential_id) is not None:
+                await self._tell_copied(passkey, now)
             raise InvalidCode("This passkey could not be used here.")
-        return _Judged(passkey, assertion.user_verified)
+        return passkey
 
     async def _tell_copied(self, passkey: Passkey, now: datetime) -> None:
         await self._audit.record("passkey_copied", user_id=passkey.user_id, session_id=None, client=None, now=now)
         user = await self._users.by_id(passkey.user_id)
-        if user is not None:
+        if user is None:
+            return
+        # Whoever has the copy may try it as often as they like; its owner is told some times an hour.
+        with contextlib.suppress(RateLimited):
+            await self._limits.hit("mail", user.email.casefold())
             await self._notice.passkey_copied(user, at=now, ip="")
 
 
@@ -266,8 +283,8 @@ class PasskeyLogin:
         await self._limits.hit("login_ip", client.ip)
         try:
             credential, _, challenge = await self._ceremonies.answered(credential, ChallengePurpose.PASSKEY_LOGIN)
-            judged = await self._ceremonies.judge(credential, challenge, user_id=None, verify_user=True)
-            user = await self._users.by_id(judged.passkey.user_id)
+            passkey = await self._ceremonies.judge(credential, challenge, user_id=None, verify_user=True)
+            user = await self._users.by_id(passkey.user_id)
             if user is None:
                 raise InvalidCode
         except InvalidCode:
@@ -295,6 +312,7 @@ class OwnPasskeys:
         store: Passkeys,
         party: RelyingParty,
         step_up: StepUp,
+        sessions: SessionReader,
         ways_in: WaysIn,
         second_factors: SecondFactors,
         codes: CodeForgetter,
@@ -309,6 +327,7 @@ class OwnPasskeys:
         self._store = store
         self._party = party
         self._step_up = step_up
+        self._sessions = sessions
         self._ways_in = ways_in
         self._notice = notice
         self._limits = limits
@@ -322,7 +341,7 @@ class OwnPasskeys:
     async def begin(self, principal: Principal, *, client: Client) -> dict[str, Any]:
         """Options for a new passkey. Raises `StepUpRequired`, `Conflict` for one too many, or `RateLimited`."""
         await self._limits.hit("passkey_options", client.ip)
-        user = await self._step_up.require(principal)
+        user = await self._verified(principal)
         passkeys = await self._store.of_user(user.user_id, limit=MOST_PASSKEYS)
         if len(passkeys) >= MOST_PASSKEYS:
             raise Conflict(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")
@@ -339,7 +358,7 @@ class OwnPasskeys:
         Raises `InvalidCode`, `StepUpRequired`, `InvalidRequest` for a name that will not do, or `Conflict` when
         the passkey is known already.
         """
-        user = await self._step_up.require(principal)
+        user = await self._verified(principal)
         label = clean_name(name) or DEFAULT_NAME
         credential, drawn, challenge = await self._ceremonies.answered(
             credential, ChallengePurpose.PASSKEY_REGISTER
@@ -362,9 +381,35 @@ class OwnPasskeys:
             await self._store.add(passkey)
         except PasskeyTaken:
             raise Conflict("This passkey is known already.") from None
+        await self._keep_only_if_allowed(passkey, principal)
         await self._record("passkey_added", principal, client, now)
         await self._notice.passkey_added(user, at=now, ip=client.ip)
         return passkey
+
+    async def _verified(self, principal: Principal) -> User:
+        """The principal's user, proved to be one.
+
+        Whose address nobody has verified gets no passkey: it would stay with a stranger who registered first.
+        """
+        user = await self._step_up.require(principal)
+        if user.email_verified_at is None:
+            raise EmailNotVerified
+        return user
+
+    async def _keep_only_if_allowed(self, passkey: Passkey, principal: Principal) -> None:
+        """Take a passkey back that is one too many, or whose session was ended while it was added.
+
+        Looked for when it is there already: of several that are added at once none is overlooked, and a thief
+        whose session ends leaves nothing behind.
+        """
+        session = await self._sessions.get(principal.session_id)
+        too_many = await self._store.count(passkey.user_id) > MOST_PASSKEYS
+        if session is not None and session.is_live(self._clock()) and not too_many:
+            return
+        await self._store.remove(passkey.user_id, passkey.credential_id)
+        if too_many:
+            raise Conflict(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")
+        raise SessionRevoked
 
     async def rename(self, principal: Principal, credential_id: bytes, *, name: str) -> Passkey:
         """Give a passkey another name. Raises `InvalidRequest` or `NotFound`."""

@@ -367,8 +367,11 @@ class Settings:
         On this machine alone the page has two names, and passkeys work under one of them.
         """
         own = _origin_of(self.public_url)
-        alias = own.replace("://127.0.0.1", "://localhost")
-        return frozenset(self.server.allowed_origins or (own, alias))
+        parts = urlsplit(own)
+        names = {own}
+        if parts.hostname == "127.0.0.1":
+            names.add(own.replace("127.0.0.1", "localhost", 1))
+        return frozenset(self.server.allowed_origins or names)
 
     @property
     def webauthn_rp_id(self) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from auth.account_deletion import AccountDeletion
-from auth.errors import StepUpRequired
+from auth.errors import Conflict, StepUpRequired
 from auth.http.admin_schemas import BEFORE, Limit, Name
 from auth.http.routing import Call, endpoint
 from auth.http.schemas import Nothing, UserAnswer
@@ -106,7 +106,7 @@ class OwnDataRoutes:
         summary="Delete my account",
         tag=TAG,
         answer=DeletionAnswer,
-        errors=(StepUpRequired,),
+        errors=(StepUpRequired, Conflict),
     )
     async def delete_me(self, call: Call, _: Nothing) -> DeletionAnswer:
         """Every session ends now; the data go after fourteen days, unless it is taken back by then."""

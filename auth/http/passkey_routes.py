@@ -163,7 +163,7 @@ class PasskeyRoutes:
         summary="Begin to add a passkey",
         tag=TAG,
         answer=PasskeyOptionsAnswer,
-        errors=(StepUpRequired, Conflict),
+        errors=(StepUpRequired, EmailNotVerified, Conflict),
     )
     async def passkey_options(self, call: Call, _: Nothing) -> PasskeyOptionsAnswer:
         return PasskeyOptionsAnswer(options=await self._own.begin(call.principal, client=call.client))
@@ -175,7 +175,7 @@ class PasskeyRoutes:
         tag=TAG,
         body=AddPasskeyRequest,
         answer=PasskeyAnswer,
-        errors=(StepUpRequired, InvalidCode, Conflict),
+        errors=(StepUpRequired, EmailNotVerified, InvalidCode, Conflict),
     )
     async def add_passkey(self, call: Call, body: AddPasskeyRequest) -> PasskeyAnswer:
         passkey = await self._own.add(call.principal, body.credential, name=body.name, client=call.client)

@@ -93,8 +93,9 @@ class Directory:
 
     @outage_is_unavailable
     async def has_administrator(self) -> bool:
-        """Whether somebody is there who may give roles: an admin who is not locked out."""
-        return await self._users.find_one({"roles": ADMIN, "lockedAt": None}, {"_id": 1}) is not None
+        """Whether somebody is there who may give roles: an admin who is neither locked out nor leaving."""
+        staying = {"roles": ADMIN, "lockedAt": None, "deletionAt": None}
+        return await self._users.find_one(staying, {"_id": 1}) is not None
 
     async def _change(self, found: Document, change: Any) -> User | None:
         document = await self._users.find_one_and_update(found, change, return_document=ReturnDocument.AFTER)

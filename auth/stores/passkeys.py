@@ -98,11 +98,6 @@ class Passkeys:
             await self._passkeys.find_one_and_delete({"_id": Binary(credential_id), "userId": user_id})
         )
 
-    @outage_is_unavailable
-    async def remove_all(self, user_id: str) -> None:
-        """Forget every passkey of a user whose account is gone."""
-        await self._passkeys.delete_many({"userId": user_id})
-
 
 def _passkey(document: Document | None) -> Passkey | None:
     if document is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from support.administration import grant
 from support.authenticator import Authenticator
 from support.clients import PASSWORD, Api, Login
 from support.mailbox import mailed
@@ -106,6 +107,18 @@ async def test_it_can_be_taken_back_by_logging_in(api: Api, email: str, login: L
 async def test_asked_twice_the_first_moment_stays(api: Api, email: str, login: Login) -> None:
     first = (await login.call("DELETE", "/me")).data["deletedAt"]
     assert (await (await api.login(email)).call("DELETE", "/me")).data["deletedAt"] == first
+
+
+async def test_the_last_administrator_stays(installation: Any, start_node: Any, http: Any) -> None:
+    api = Api(start_node().url, http)
+    first, second = await api.register(), await api.register()
+    grant(installation, first, "admin")
+    login = await api.login(first)
+    assert (await login.call("DELETE", "/me")).code == "conflict"
+    assert "deletionAt" not in (await login.call("GET", "/me")).data["user"]
+    grant(installation, second, "admin")
+    assert (await (await api.login(first)).call("DELETE", "/me")).status == 200
+    assert (await (await api.login(second)).call("DELETE", "/me")).code == "conflict"
 
 
 async def test_after_its_time_nothing_is_left_but_the_audit_trail(

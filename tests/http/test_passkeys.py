@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 import re
 from typing import Any
 
@@ -10,6 +11,8 @@ from support.authenticator import Authenticator
 from support.clients import PASSWORD, Answer, Api, Login
 from support.mailbox import mailed
 from support.passkeys import USER_PRESENT, SoftPasskey
+
+from auth.passkeys import MOST_PASSKEYS
 
 ORIGIN = "http://localhost:8000"
 
@@ -162,6 +165,7 @@ HOSTILE: dict[str, Any] = {
     "another site's id": lambda key: setattr(key, "rp_id", "evil.example"),
     "not verified": lambda key: setattr(key, "flags", USER_PRESENT),
     "not present": lambda key: setattr(key, "flags", 0),
+    "no handle": lambda key: setattr(key, "user_handle", b""),
     "somebody else's handle": lambda key: setattr(key, "user_handle", b"somebody else"),
     "another credential": lambda key: setattr(key, "credential_id", b"x" * 32),
 }
@@ -191,6 +195,7 @@ MALFORMED: dict[str, Any] = {
     "numbers": {"id": 1, "rawId": 1, "type": 1, "response": {"clientDataJSON": 1, "authenticatorData": 2}},
     "no json": {"id": "AA", "rawId": "AA", "type": "public-key", "response": {"clientDataJSON": "AAAA"}},
     "deep json": {"rawId": "AA", "response": {"clientDataJSON": "W1tb" * 1000}},
+    "nested": {"rawId": "AA", "response": {"clientDataJSON": "AA"}, "more": json.loads("[" * 500 + "]" * 500)},
     "huge": {"rawId": "A" * 40_000, "response": {"clientDataJSON": "A" * 9_000}},
 }
 
@@ -230,6 +235,36 @@ async def test_one_credential_belongs_to_one_account(api: Api, login: Login, pas
     stranger = await api.login(await api.register())
     assert (await add(stranger, copy.copy(passkey))).code == "conflict"
     assert (await enter(api, passkey.get(await login_options(api)))).status == 200
+
+
+async def test_of_many_added_at_once_no_more_are_kept_than_are_allowed(login: Login) -> None:
+    options = [
+        (await login.call("POST", "/webauthn/register/options", {})).data["options"]
+        for _ in range(MOST_PASSKEYS + 4)
+    ]
+    made = [{"credential": SoftPasskey(ORIGIN).create(each)} for each in options]
+    await asyncio.gather(*(login.call("POST", "/webauthn/register/verify", body) for body in made[1:]))
+    assert len((await login.call("GET", "/webauthn/passkeys")).data["passkeys"]) <= MOST_PASSKEYS
+    assert (await login.call("GET", "/2fa")).data["passkeys"] <= MOST_PASSKEYS
+
+
+async def test_a_session_that_ends_meanwhile_leaves_no_passkey_behind(api: Api, email: str) -> None:
+    owner = await api.login(email)
+    for _ in range(6):
+        thief = await api.login(email)
+        options = (await thief.call("POST", "/webauthn/register/options", {})).data["options"]
+        passkey = SoftPasskey(ORIGIN)
+        added, _ = await asyncio.gather(
+            thief.call("POST", "/webauthn/register/verify", {"credential": passkey.create(options)}),
+            owner.call("DELETE", f"/sessions/{thief.session_id}"),
+        )
+        if added.status != 200:
+            assert (await enter(api, passkey.get(await login_options(api)))).code == "invalid_code"
+            return
+        [kept] = (await owner.call("GET", "/webauthn/passkeys")).data["passkeys"]
+        stepped = (await owner.call("POST", "/webauthn/step-up/options", {})).data["options"]
+        await owner.call("POST", "/step-up", {"method": "passkey", "credential": passkey.get(stepped)})
+        await owner.call("DELETE", f"/webauthn/passkeys/{kept['id']}")
 
 
 async def test_ones_own_passkeys_are_listed_renamed_and_removed(

@@ -51,6 +51,18 @@ def wrong(environ: Mapping[str, str] | None = None, **more: str) -> str:
 # What they come to ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("url", "origins"),
+    [
+        ("http://127.0.0.1:9000", {"http://127.0.0.1:9000", "http://localhost:9000"}),
+        ("http://127.0.0.1.evil.example", {"http://127.0.0.1.evil.example"}),
+        ("https://chat.example.org", {"https://chat.example.org"}),
+    ],
+)
+def test_only_this_machine_itself_has_two_names(url: str, origins: set[str]) -> None:
+    assert load(PUBLIC_URL=url).allowed_origins == origins
+
+
 def test_without_any_everything_is_embedded_and_local() -> None:
     settings = load()
     assert settings.embedded
