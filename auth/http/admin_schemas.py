@@ -1,6 +1,6 @@
 """What administrators send and are shown."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -23,7 +23,14 @@ from auth.views import (
 
 # What an id or a cursor of ours may at most be as long as.
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
-Limit = Annotated[QueryInt, Field(ge=1, le=200, description="How many at most.")]
+
+
+def _bounds(schema: dict[str, Any]) -> None:
+    """JSON Schema's own words for what pydantic writes behind a validator of ours in its own."""
+    schema["minimum"], schema["maximum"] = schema.pop("ge"), schema.pop("le")
+
+
+Limit = Annotated[QueryInt, Field(ge=1, le=200, description="How many at most.", json_schema_extra=_bounds)]
 BEFORE = "The `next` of the page before."
 
 

@@ -74,8 +74,11 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/password/change",
     "/api/auth/email/change",
     "/api/auth/phone/send-otp",
+    "/api/auth/webauthn/register/verify",
+    "/api/auth/webauthn/passkeys/{passkeyId}",
     "/api/auth/phone/verify-otp",
     # Which cursors were handed out, and which roles there are.
+    "/api/auth/me/security-log",
     "/api/auth/admin/users",
     "/api/auth/admin/audit",
     "/api/auth/admin/users/{userId}/roles",
