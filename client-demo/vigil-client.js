@@ -215,6 +215,15 @@ export class VigilClient {
   }
 
   /**
+   * @param {{phoneNumber: string, otp: string, requestId?: string, deviceName?: string}} answer the code of the SMS
+   *   that `ask("POST", "/phone/send-otp", {phoneNumber})` had sent
+   * @returns {Promise<LoggedIn|MfaRequired>}
+   */
+  async loginWithPhone(answer) {
+    return this.#logIn("/phone/verify-otp", answer);
+  }
+
+  /**
    * Asks for something that needs no login: a mailed link's page, the providers, another device's approval.
    * @param {import("./vigil-tokens.js").Method} method
    * @param {string} path below `/api/auth`

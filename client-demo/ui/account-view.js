@@ -4,11 +4,12 @@ import { DataSetting, SecurityLogSetting } from "./data-settings.js";
 import { Component, createRef, html } from "./html.js";
 import { IdentitiesSetting } from "./identities-setting.js";
 import { PasskeysSetting } from "./passkeys-setting.js";
+import { PhoneSetting } from "./phone-setting.js";
 import { TwoStepSetting } from "./two-step-setting.js";
 
 const SETTINGS = [
   ProfileSetting, PasswordSetting, EmailSetting, TwoStepSetting, PasskeysSetting, IdentitiesSetting,
-  SecurityLogSetting, DataSetting,
+  PhoneSetting, SecurityLogSetting, DataSetting,
 ];
 
 /** Properties: `client`, `user`, `notice` ({tone, text} or empty), `onUser(user)`, `onClose()`. */

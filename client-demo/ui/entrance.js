@@ -5,6 +5,7 @@ import { EMAIL, Form } from "./forms.js";
 import { EyeMark, MailIcon } from "./icons.js";
 import { ConfirmEmailScreen, ForgotScreen, NotMeScreen, ResetScreen } from "./mailed-links.js";
 import { OtherWays } from "./other-ways.js";
+import { PhoneScreen } from "./phone-login.js";
 import { SecondFactorScreen } from "./second-factor.js";
 import { errorSentence } from "./words.js";
 
@@ -77,7 +78,8 @@ function LoginScreen({ client, email, onScreen, onLoggedIn }) {
         Forgot your password?
       </button>
     </p>
-    <${OtherWays} client=${client} withPasskeys onAnswer=${(answer) => goOn(answer, email)} />
+    <${OtherWays} client=${client} withPasskeys onAnswer=${(answer) => goOn(answer, email)}
+                  onPhone=${() => onScreen("phone")} />
     <p class="entrance-switch">New here?${" "}
       <button class="link" type="button" data-testid="to-register" onClick=${() => onScreen("register")}>
         Create an account
@@ -169,6 +171,7 @@ const SCREENS = {
   mail: ["Check your mail", MailScreen],
   resend: ["Confirm your e-mail address", ResendScreen],
   "second-factor": ["One more step", SecondFactorScreen],
+  phone: ["Log in with your phone", PhoneScreen],
   forgot: ["Forgot your password?", ForgotScreen],
   reset: ["Choose a new password", ResetScreen],
   "confirm-email": ["Change your e-mail address", ConfirmEmailScreen],

@@ -1,7 +1,7 @@
 /** Ways in beside the password: a passkey, and the providers that this server knows. */
 import { asVigilError } from "../vigil-rules.js";
 import { Component, html } from "./html.js";
-import { KeyIcon } from "./icons.js";
+import { KeyIcon, PhoneIcon } from "./icons.js";
 import { askPasskey, hasPasskeys } from "./webauthn.js";
 import { errorSentence } from "./words.js";
 
@@ -28,15 +28,18 @@ export class OtherWays extends Component {
     }
   };
 
-  render({ withPasskeys }, { providers, busy, problem }) {
+  render({ withPasskeys, onPhone }, { providers, busy, problem }) {
     const passkeys = withPasskeys && hasPasskeys();
-    if (!passkeys && providers.length === 0) return null;
+    if (!passkeys && !onPhone && providers.length === 0) return null;
     return html`
       <div class="other-ways">
         <p class="or muted"><span>or</span></p>
         ${passkeys && html`
           <button class="button wide" type="button" data-testid="passkey-login" aria-disabled=${busy}
                   onClick=${this.usePasskey}><${KeyIcon} />${busy ? "Waiting…" : "Log in with a passkey"}</button>`}
+        ${onPhone && html`
+          <button class="button wide" type="button" data-testid="to-phone" onClick=${onPhone}>
+            <${PhoneIcon} />Log in with your phone</button>`}
         ${providers.map(({ id, name }) => html`
           <a key=${id} class="button wide" data-testid=${`provider-${id}`}
              href=${`/api/auth/oauth/${encodeURIComponent(id)}/start?delivery=cookie`}>Continue with ${name}</a>`)}

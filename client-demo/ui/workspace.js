@@ -1,6 +1,7 @@
 /** The page of somebody who is logged in: chat beside devices, connection and security log. */
 import { AccountView } from "./account-view.js";
 import { ActivityCard } from "./activity-card.js";
+import { AdminView, mayAdminister } from "./admin-view.js";
 import { ChatCard } from "./chat-card.js";
 import { DevicesCard } from "./devices-card.js";
 import { Component, createRef, html } from "./html.js";
@@ -31,6 +32,8 @@ export class Workspace extends Component {
   render({ model, client, room, onLogout, onDone, onNotMe, onAccount, onUser }, { pane }) {
     const { link, user, userId, devices, chat, entries, reauthentications, problem, account } = model;
     const shown = account ? "account" : pane;
+    // Whoever loses the role while the page is open loses sight of it.
+    const isAdministering = Boolean(account?.admin) && mayAdminister(user);
     return html`
       <div class=${`workspace shows-${shown}`} data-testid="app">
         <a class="skip" href="#main">Skip to content</a>
@@ -38,8 +41,12 @@ export class Workspace extends Component {
           <div class="brand"><${EyeMark} /><h1 class="brand-name">Vigil</h1></div>
           <${LinkPill} link=${link} />
           <p class="who" data-testid="user-name" title=${user?.email}>${user?.name || user?.email || ""}</p>
-          <button class="button small" type="button" data-testid="account" aria-pressed=${account !== null}
-                  onClick=${() => onAccount(account ? null : {})}>Account</button>
+          ${mayAdminister(user) && html`
+            <button class="button small" type="button" data-testid="admin" aria-pressed=${isAdministering}
+                    onClick=${() => onAccount(isAdministering ? null : { admin: true })}>Admin</button>`}
+          <button class="button small" type="button" data-testid="account"
+                  aria-pressed=${account !== null && !isAdministering}
+                  onClick=${() => onAccount(account && !isAdministering ? null : {})}>Account</button>
           <button class="button small" type="button" data-testid="logout" onClick=${onLogout}>Log out</button>
         </header>
         <div class="banner-place" role="alert">
@@ -59,8 +66,10 @@ export class Workspace extends Component {
           </div>
           ${account && html`
             <div class="pane pane-account">
-              <${AccountView} client=${client} user=${user} notice=${account} onDone=${onDone} onUser=${onUser}
-                              onClose=${() => onAccount(null)} />
+              ${isAdministering
+                ? html`<${AdminView} client=${client} user=${user} onClose=${() => onAccount(null)} />`
+                : html`<${AccountView} client=${client} user=${user} notice=${account} onDone=${onDone}
+                                       onUser=${onUser} onClose=${() => onAccount(null)} />`}
             </div>`}
         </main>
         <nav class="tabbar" aria-label="Panes">

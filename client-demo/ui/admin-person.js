@@ -1,0 +1,167 @@
+/** One account as an administrator sees it: roles, the lock, and the live sessions. */
+import { asVigilError } from "../vigil-rules.js";
+import { AuditTrail } from "./audit-trail.js";
+import { Form } from "./forms.js";
+import { Component, createRef, html } from "./html.js";
+import { deliverySentence, deviceName, errorSentence, placeName, relativeTime } from "./words.js";
+
+const REASON = {
+  name: "reason", label: "Reason", type: "text", optional: true, autocomplete: "off",
+  hint: "For the audit log. The person is not told.",
+};
+
+/** Properties: `client`, `userId`, `ownUserId`, `isAdmin`, `roles` that can be given, `onBack()`. */
+export class AdminPerson extends Component {
+  state = { whole: null, result: { text: "", failed: false }, busy: false, locking: false, trail: false };
+  #heading = createRef();
+
+  componentDidMount() {
+    this.read().then(() => this.#heading.current?.focus(), (error) => this.#fail(error));
+  }
+
+  #path(rest = "") {
+    return `/admin/users/${encodeURIComponent(this.props.userId)}${rest}`;
+  }
+
+  #fail(error) {
+    this.setState({ result: { text: errorSentence(asVigilError(error)), failed: true } });
+  }
+
+  async read() {
+    this.setState({ whole: await this.props.client.call("GET", this.#path()) });
+  }
+
+  /** @param {() => Promise<string>} act what is done, and the sentence about it */
+  async run(act) {
+    if (this.state.busy) return;
+    this.setState({ busy: true, result: { text: "", failed: false } });
+    try {
+      const text = await act();
+      await this.read();
+      this.setState({ result: { text, failed: false } });
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.setState({ busy: false });
+    }
+  }
+
+  setRole = (role, has) => this.run(async () => {
+    const others = this.state.whole.user.roles.filter((each) => each !== role);
+    await this.props.client.call("PUT", this.#path("/roles"), { roles: has ? [...others, role] : others });
+    return has ? `Is ${role} now, on every device at once.` : `Is no longer ${role}, on every device at once.`;
+  });
+
+  lock = async ({ reason }) => {
+    const text = reason.trim();
+    const body = text ? { reason: text } : {};
+    const { delivery, revoked } = await this.props.client.call("POST", this.#path("/lock"), body);
+    this.setState({ locking: false });
+    const ended = revoked ? deliverySentence(delivery, revoked) : "There was no session to end.";
+    await this.run(async () => `Locked. ${ended}`);
+  };
+
+  unlock = () => this.run(async () => {
+    await this.props.client.call("POST", this.#path("/unlock"), {});
+    return "Unlocked: logging in works again.";
+  });
+
+  endAll = () => this.run(async () => {
+    const { revoked, delivery } = await this.props.client.call("DELETE", this.#path("/sessions"));
+    return deliverySentence(delivery, revoked);
+  });
+
+  endOne = (sessionId) => this.run(async () => {
+    const path = this.#path(`/sessions/${encodeURIComponent(sessionId)}`);
+    const { delivery } = await this.props.client.call("DELETE", path);
+    return deliverySentence(delivery, 1);
+  });
+
+  render({ client, userId, ownUserId, isAdmin, roles, onBack }, { whole, result, busy, locking, trail }) {
+    return html`
+      <div class="person" data-testid="admin-person">
+        <button class="link" type="button" data-testid="admin-back" onClick=${onBack}>Back to everybody</button>
+        <p class=${`result ${result.failed ? "is-error" : ""}`} role="status" data-testid="admin-result">${result.text}</p>
+        ${whole && html`
+          <h3 tabindex="-1" ref=${this.#heading} class="breakable">${whole.user.name || whole.user.email}</h3>
+          <${Facts} ...${whole} now=${client.serverNow()} />
+          ${isAdmin && roles.length > 0 && html`
+            <${Roles} user=${whole.user} roles=${roles} busy=${busy} onSet=${this.setRole} />`}
+          ${isAdmin && whole.user.userId !== ownUserId && this.lockPart(whole.user, locking, busy)}
+          <${Sessions} sessions=${whole.sessions} now=${client.serverNow()} busy=${busy} onEnd=${this.endOne}
+                       onEndAll=${this.endAll} />
+          ${isAdmin && (trail ? html`<h4>Audit log</h4><${AuditTrail} client=${client} userId=${userId} />` : html`
+            <button class="button" type="button" data-testid="admin-trail"
+                    onClick=${() => this.setState({ trail: true })}>Audit log of this account</button>`)}`}
+      </div>`;
+  }
+
+  lockPart({ lockedAt }, locking, busy) {
+    if (lockedAt) {
+      return html`<button class="button" type="button" data-testid="admin-unlock" aria-disabled=${busy}
+                          onClick=${this.unlock}>Unlock this account</button>`;
+    }
+    if (locking) {
+      return html`<${Form} testid="lock-form" fields=${[REASON]} submitLabel="Lock, and end every session"
+                           busyLabel="Locking…" focusFirst onSubmit=${this.lock}
+                           onCancel=${() => this.setState({ locking: false })} />`;
+    }
+    return html`<button class="button danger" type="button" data-testid="admin-lock" aria-disabled=${busy}
+                        onClick=${() => this.setState({ locking: true })}>Lock this account…</button>`;
+  }
+}
+
+const FACTORS = { totp: "authenticator app", passkey: "passkey", recovery_code: "recovery codes" };
+
+function Facts({ user, factors, now }) {
+  const named = factors.map((factor) => FACTORS[factor] ?? factor.replaceAll("_", " "));
+  return html`
+    <dl class="facts">
+      <dt>E-mail</dt><dd>${user.email}${user.emailVerified ? "" : " (not confirmed)"}</dd>
+      ${user.username && html`<dt>Username</dt><dd>${user.username}</dd>`}
+      <dt>Two-step login</dt><dd>${named.join(", ") || "Not set up"}</dd>
+      <dt>Created</dt><dd>${relativeTime(user.createdAt, now)}</dd>
+      ${user.lockedAt && html`<dt>Locked</dt><dd>${relativeTime(user.lockedAt, now)}</dd>`}
+      ${user.deletionAt && html`<dt>Deletion</dt><dd>asked for; the data go on ${user.deletionAt.slice(0, 10)}</dd>`}
+    </dl>`;
+}
+
+function Roles({ user, roles, busy, onSet }) {
+  // The box shows what the server has said: a refused change never looks done.
+  const ask = (event, role) => {
+    event.preventDefault();
+    onSet(role, !user.roles.includes(role));
+  };
+  return html`
+    <fieldset class="roles">
+      <legend>Roles</legend>
+      ${roles.map((role) => html`
+        <label key=${role} class="check">
+          <input type="checkbox" data-testid=${`role-${role}`} checked=${user.roles.includes(role)}
+                 aria-disabled=${busy} onClick=${(event) => ask(event, role)} />
+          ${role}
+        </label>`)}
+    </fieldset>`;
+}
+
+function Sessions({ sessions, now, busy, onEnd, onEndAll }) {
+  return html`
+    <h4>Sessions <span class="count tabular" data-testid="admin-session-count">${sessions.length}</span></h4>
+    <ul class="rows">
+      ${sessions.map((session) => html`
+        <li key=${session.sessionId} class="row" data-testid="admin-session">
+          <div class="row-text">
+            <p class="row-name">${deviceName(session)}</p>
+            <p class="device-line">
+              ${session.online ? html`<span class="online">Online now</span>` : relativeTime(session.lastSeenAt, now)}
+              ${" · "}${[placeName(session), session.ip].filter(Boolean).join(" · ")}</p>
+          </div>
+          <button class="button small" type="button" data-testid="admin-end" aria-disabled=${busy}
+                  aria-label=${`End the session on ${deviceName(session)}`}
+                  onClick=${() => onEnd(session.sessionId)}>End</button>
+        </li>`)}
+    </ul>
+    ${sessions.length > 1 && html`
+      <button class="button danger" type="button" data-testid="admin-end-all" aria-disabled=${busy}
+              onClick=${onEndAll}>End all of them</button>`}`;
+}

@@ -1,0 +1,162 @@
+/** Administration: find people, see one of them, read the audit trail. What a moderator may not do is not shown. */
+import { asVigilError } from "../vigil-rules.js";
+import { AdminPerson } from "./admin-person.js";
+import { AuditTrail } from "./audit-trail.js";
+import { Component, createRef, html } from "./html.js";
+import { counted, errorSentence } from "./words.js";
+
+export const mayAdminister = (user) => Boolean(user?.roles.some((role) => role === "admin" || role === "moderator"));
+const isAdmin = (user) => user.roles.includes("admin");
+
+/** After this pause in typing the list is asked for: not at every letter. */
+const TYPING_MS = 250;
+const PAGE = 20;
+
+/** Properties: `client`, `user` (oneself), `onClose()`. */
+export class AdminView extends Component {
+  state = { view: "people", picked: null, overview: null };
+  #heading = createRef();
+
+  componentDidMount() {
+    this.#heading.current.focus({ preventScroll: true });
+    this.readOverview();
+  }
+
+  componentDidUpdate({ user }) {
+    if (isAdmin(user) !== isAdmin(this.props.user)) this.readOverview();
+  }
+
+  async readOverview() {
+    const { client, user } = this.props;
+    const overview = isAdmin(user) ? await client.call("GET", "/admin/overview").catch(() => null) : null;
+    this.setState({ overview, ...(!isAdmin(user) && { view: "people" }) });
+  }
+
+  render({ client, user, onClose }, { view, picked, overview }) {
+    return html`
+      <section class="card admin-view" aria-labelledby="admin-title" data-testid="admin-view">
+        <header class="view-head">
+          <h1 id="admin-title" tabindex="-1" ref=${this.#heading}>Administration</h1>
+          <button class="button small" type="button" data-testid="admin-close" onClick=${onClose}>Close</button>
+        </header>
+        ${overview && html`<${Glance} ...${overview} />`}
+        ${isAdmin(user) && html`
+          <div class="switch" role="group" aria-label="What to see">
+            ${[["people", "People"], ["audit", "Audit log"]].map(([id, label]) => html`
+              <button key=${id} class="button small" type="button" data-testid=${`admin-${id}`}
+                      aria-pressed=${view === id} onClick=${() => this.setState({ view: id })}>${label}</button>`)}
+          </div>`}
+        ${view === "audit" ? html`<${AuditTrail} client=${client} />`
+          : picked ? html`
+            <${AdminPerson} key=${picked} client=${client} userId=${picked} ownUserId=${user.userId}
+                            isAdmin=${isAdmin(user)} roles=${overview?.roles ?? []}
+                            onBack=${() => this.setState({ picked: null })} />`
+          : html`<${People} client=${client} roles=${overview?.roles ?? []}
+                            onPick=${(userId) => this.setState({ picked: userId })} />`}
+      </section>`;
+  }
+}
+
+function Glance({ nodes, sockets, queue, jobsDashboardUrl }) {
+  const words = [counted(nodes, "node"), counted(sockets, "live connection"), `${queue.queued} jobs waiting`];
+  return html`
+    <p class="muted admin-glance" data-testid="admin-overview">${words.join(" · ")}
+      ${jobsDashboardUrl && html` · <a href=${jobsDashboardUrl} rel="noreferrer" target="_blank">Job queue</a>`}</p>`;
+}
+
+/** Properties: `client`, `roles` that can be looked for, `onPick(userId)`. */
+class People extends Component {
+  state = { users: null, next: null, problem: "" };
+  #form = createRef();
+  #asked = 0;
+
+  componentDidMount() {
+    this.find();
+  }
+
+  componentWillUnmount() {
+    clearTimeout(this.timer);
+    this.#asked++;
+  }
+
+  type = () => {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(this.find, TYPING_MS);
+  };
+
+  submit = (event) => {
+    event.preventDefault();
+    this.find();
+  };
+
+  find = () => this.#read(null);
+
+  /** An answer that was overtaken by a newer question is dropped. @param {string|null} before */
+  async #read(before) {
+    clearTimeout(this.timer);
+    const asked = ++this.#asked;
+    const search = new URLSearchParams({ limit: String(PAGE), ...(before && { before }) });
+    for (const [name, value] of new FormData(this.#form.current)) {
+      if (String(value).trim()) search.set(name, String(value).trim());
+    }
+    try {
+      const { users, next } = await this.props.client.call("GET", `/admin/users?${search}`);
+      if (asked !== this.#asked) return;
+      const earlier = before ? this.state.users ?? [] : [];
+      this.setState({ users: [...earlier, ...users], next, problem: "" });
+    } catch (error) {
+      if (asked === this.#asked) this.setState({ problem: errorSentence(asVigilError(error)) });
+    }
+  }
+
+  render({ roles, onPick }, { users, next, problem }) {
+    return html`
+      <form class="admin-search" role="search" ref=${this.#form} onSubmit=${this.submit}>
+        <div class="field">
+          <label for="admin-query">Find people</label>
+          <input id="admin-query" name="query" type="search" maxlength="100" autocomplete="off" spellcheck="false"
+                 placeholder="How the address, username or name begins" data-testid="admin-query"
+                 onInput=${this.type} />
+        </div>
+        <div class="admin-filters">
+          ${roles.length > 0 && html`
+            <${Choice} name="role" label="Role" onChange=${this.find}
+                       options=${[["", "Any role"], ...roles.map((role) => [role, role])]} />`}
+          <${Choice} name="locked" label="State" onChange=${this.find}
+                     options=${[["", "Locked or not"], ["true", "Locked"], ["false", "Not locked"]]} />
+        </div>
+      </form>
+      <p class="result is-error" role="alert">${problem}</p>
+      ${users?.length === 0 && html`<p class="empty" role="status">Nobody is like that.</p>`}
+      <ul class="rows" data-testid="admin-users" aria-label="People" aria-busy=${users === null}>
+        ${users?.map((user) => html`<${Person} key=${user.userId} user=${user} onPick=${onPick} />`)}
+      </ul>
+      ${next && html`
+        <button class="button wide" type="button" data-testid="admin-more" onClick=${() => this.#read(next)}>
+          Show more</button>`}`;
+  }
+}
+
+function Choice({ name, label, options, onChange }) {
+  return html`
+    <label class="choice"><span class="visually-hidden">${label}</span>
+      <select name=${name} data-testid=${`admin-${name}`} onChange=${onChange}>
+        ${options.map(([value, text]) => html`<option key=${value} value=${value}>${text}</option>`)}
+      </select>
+    </label>`;
+}
+
+function Person({ user, onPick }) {
+  const { userId, email, name, roles, lockedAt, online } = user;
+  return html`
+    <li class="row" data-testid="admin-user" data-locked=${String(lockedAt !== null)}>
+      <button class="row-button" type="button" onClick=${() => onPick(userId)}>
+        <span class="row-name">${name || email}${" "}
+          ${lockedAt && html`<span class="badge is-danger">Locked</span>${" "}`}
+          ${roles.map((role) => html`<span key=${role} class="badge">${role}</span>${" "}`)}
+        </span>
+        <span class="device-line">${name ? email : ""}${name && online ? " · " : ""}
+          ${online && html`<span class="online">Online now</span>`}</span>
+      </button>
+    </li>`;
+}
