@@ -99,20 +99,20 @@ async def test_the_second_time_the_provider_asks_nothing_and_it_is_the_same_acco
 
 async def test_going_back_in_the_browser_s_history_takes_no_answer_twice(node: Node, device: Callable) -> None:
     page = (await device("Laptop")).page
+    ended = ends_of(page)
     returned: list[str] = []
     page.on("request", lambda request: returned.append(request.url) if "/callback?" in request.url else None)
     await go(page, node, "?returnTo=/docs/api")
     await sign_in(page, who())
     await expect(page).to_have_url(f"{node.url}/docs/api")
     await page.goto(returned[0])
-    await expect(page).to_have_url(re.compile(r"/\?login=invalid_token"))
+    assert f"{node.url}/?login=invalid_token" in ended
     assert (await call(page, "GET", "/me"))["success"]
 
 
 async def test_who_turns_back_at_the_provider_ends_here_with_a_reason(node: Node, device: Callable) -> None:
     page = (await device("Laptop")).page
-    ended: list[str] = []
-    page.on("framenavigated", lambda frame: ended.append(frame.url))
+    ended = ends_of(page)
     await go(page, node)
     await page.get_by_role("link", name="Cancel").click()
     await page.wait_for_url(f"{node.url}/**")
@@ -128,8 +128,9 @@ async def test_asvs_10_2_2_an_answer_must_name_the_issuer_of_a_provider_that_say
     page = (await device("Laptop")).page
     answer = await held_answer(page, node)
     assert "iss=http%3A%2F%2Flocalhost" in answer
+    ended = ends_of(page)
     await page.goto(with_query(answer, iss=issuer))
-    await expect(page).to_have_url(re.compile(r"/\?login=provider_failed"))
+    assert f"{node.url}/?login=provider_failed" in ended
     assert (await call(page, "GET", "/me"))["code"] == "missing_token"
 
 
@@ -154,12 +155,20 @@ async def test_it_is_linked_to_the_account_that_asked_for_it(
 async def test_an_answer_carried_to_another_browser_is_nobody_s(node: Node, device: Callable) -> None:
     mine, theirs = (await device("Laptop")).page, (await device("Phone")).page
     answer = await held_answer(mine, node)
+    ended = ends_of(theirs)
     await theirs.goto(answer)
-    await expect(theirs).to_have_url(re.compile(r"/\?login=invalid_token"))
+    assert f"{node.url}/?login=invalid_token" in ended
     assert (await call(theirs, "GET", "/me"))["code"] == "missing_token"
     await mine.goto(answer)
     await expect(mine).to_have_url(re.compile(f"^{node.url}/"))
     assert (await call(mine, "GET", "/me"))["success"]
+
+
+def ends_of(page: Page) -> list[str]:
+    """Where the page goes. How a login ended stands in its address until the page has said it."""
+    ended: list[str] = []
+    page.on("framenavigated", lambda frame: ended.append(frame.url))
+    return ended
 
 
 async def held_answer(page: Page, node: Node) -> str:

@@ -150,11 +150,11 @@ async def test_an_unknown_path(send: Any, path: str) -> None:
     ("method", "path", "allow"),
     [
         ("GET", "/api/auth/login", "POST"),
-        ("DELETE", "/api/auth/me", "GET, PATCH"),
+        ("PUT", "/api/auth/me", "DELETE, GET, PATCH"),
         ("HEAD", "/api/auth/verify-email", "GET, POST"),
         ("OPTIONS", "/api/auth/login", "POST"),
         ("POST", "/health/live", "GET, HEAD"),
-        ("PROPFIND", "/api/auth/me", "GET, PATCH"),
+        ("PROPFIND", "/api/auth/me", "DELETE, GET, PATCH"),
     ],
 )
 async def test_a_wrong_method_names_the_right_ones(send: Any, method: str, path: str, allow: str) -> None:

@@ -101,14 +101,16 @@ class TestRooms:
         here = await connect(first, login.access_token, also=PROBE_EVENTS)
         there = await connect(second, login.access_token, also=PROBE_EVENTS)
         outside = await connect(second, login.access_token, also=PROBE_EVENTS)
-        for live in (here, there):
+        # Stays, and so knows when a message has come to the second node.
+        witness = await connect(second, login.access_token, also=PROBE_EVENTS)
+        for live in (here, there, witness):
             assert (await live.ask("probe:enter"))["ok"] is True
         await here.ask("probe:say", {"n": 1})
         for live in (here, there):
             assert (await live.wait("probe:said"))["n"] == 1
         await there.ask("probe:leave")
         await here.ask("probe:say", {"n": 2})
-        await here.wait("probe:said", lambda said: said["n"] == 2)
+        await witness.wait("probe:said", lambda said: said["n"] == 2)
         await there.ask("probe:enter")
         await here.ask("probe:say", {"n": 3})
         await there.wait("probe:said", lambda said: said["n"] == 3)

@@ -14,7 +14,7 @@ from auth.models import Approval, ApprovalStatus, Device, Location
 from auth.stores.approvals import Approvals
 from auth.stores.mongo import Mongo
 
-NOW = utc_now()
+NOW = utc_now() + timedelta(days=1)
 
 
 @pytest.fixture

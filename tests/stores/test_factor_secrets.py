@@ -12,7 +12,7 @@ from auth.clock import utc_now
 from auth.stores.factor_secrets import FactorSecrets
 from auth.stores.mongo import Mongo
 
-NOW = utc_now()
+NOW = utc_now() + timedelta(days=1)
 LATER = NOW + timedelta(minutes=10)
 SEALED = b"sealed secret"
 CODES = [secrets.token_bytes(32) for _ in range(10)]

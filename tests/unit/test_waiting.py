@@ -43,8 +43,9 @@ class Login:
     logged_out: list[str] = field(default_factory=list)
 
     async def waiting(self, mfa_token: str) -> WaitingLogin:
+        now = utc_now()
         challenge = Challenge(
-            b"id", ChallengePurpose.SECOND_FACTOR, "ada", NOW, NOW + self.life, self.tries_left, {}
+            b"id", ChallengePurpose.SECOND_FACTOR, "ada", now, now + self.life, self.tries_left, {}
         )
         return WaitingLogin(USER, challenge, ("totp",), TokenDelivery.BODY)
 
