@@ -290,7 +290,7 @@ BAD_ANSWERS: list[Any] = [
     {"approvalId": "x", "number": 58, "endAll": True},
     {"approvalId": "x", "number": "58"},
     {"approvalId": "x", "number": True},
-    {"approvalId": "x", "number": 2**70},
+    {"approvalId": "x", "number": 2**53},
     {"approvalId": "x", "number": {"$gt": 0}},
     {"approvalId": {"$ne": ""}, "number": 58},
     {"approvalId": "x", "number": 58, "more": 1},
