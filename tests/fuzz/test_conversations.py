@@ -111,7 +111,7 @@ async def converse(bystander: Bystander, steps: list[Step], rest: bytes) -> None
     await bystander.is_served()
 
 
-@settings(some, max_examples=700)
+@settings(some, max_examples=350)
 @given(conversations, last_words)
 def conversation_by_websocket(bystander: Bystander, steps: list[Step], rest: bytes) -> None:
     bystander.runner.get_loop().run_until_complete(converse(bystander, steps, rest))
