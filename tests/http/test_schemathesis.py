@@ -74,6 +74,7 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/password/change",
     "/api/auth/email/change",
     "/api/auth/phone/send-otp",
+    "/api/auth/webauthn/login/verify",
     "/api/auth/webauthn/register/verify",
     "/api/auth/webauthn/passkeys/{passkeyId}",
     "/api/auth/phone/verify-otp",

@@ -169,7 +169,7 @@ async def test_a_wrong_one_is_the_last(room: Any) -> None:
 
 
 async def test_a_login_whose_time_is_nearly_over_is_waited_for_no_longer(room: Any) -> None:
-    here = room(Login(life=utc_now() - NOW + timedelta(seconds=0.1)))
+    here = room(Login(life=timedelta(seconds=0.1)))
     await here.wait()
     assert here.server.told[0][1]["deadlineMs"] <= 100
     await until(lambda: here.server.closed)
