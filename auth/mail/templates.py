@@ -90,7 +90,6 @@ class MailTemplates:
         return self._compose(
             "already_registered",
             to,
-            link=f"{self._public_url}/",
             requested_at=readable(requested_at),
             origin=self._origin(ip),
         )
@@ -110,9 +109,7 @@ class MailTemplates:
 
     def password_changed(self, to: str, *, at: datetime, ip: str) -> Mail:
         """What the owner of an account hears when its password was changed."""
-        return self._compose(
-            "password_changed", to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip)
-        )
+        return self._compose("password_changed", to, at=readable(at), origin=self._origin(ip))
 
     def confirm_new_address(self, to: str, *, token: str, requested_at: datetime, valid_for: timedelta) -> Mail:
         """The link in the new mailbox of an account that is to move. It says nothing of the account."""
@@ -139,20 +136,17 @@ class MailTemplates:
 
     def email_changed(self, to: str, *, at: datetime, ip: str) -> Mail:
         """What an address hears that is no longer its account's."""
-        return self._compose(
-            "email_changed", to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip)
-        )
+        return self._compose("email_changed", to, at=readable(at), origin=self._origin(ip))
 
     def passkey_changed(self, to: str, kind: str, *, at: datetime, ip: str) -> Mail:
         """What the owner of an account hears of a passkey: added, removed, or refused as a copy."""
-        return self._compose(kind, to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip))
+        return self._compose(kind, to, at=readable(at), origin=self._origin(ip))
 
     def deletion_asked(self, to: str, *, at: datetime, ip: str, deletion_at: datetime) -> Mail:
         """What the owner of an account hears when its deletion was asked for."""
         return self._compose(
             "deletion_asked",
             to,
-            link=f"{self._public_url}/",
             at=readable(at),
             origin=self._origin(ip),
             deletion_at=readable(deletion_at),
@@ -160,16 +154,13 @@ class MailTemplates:
 
     def deletion_taken_back(self, to: str, *, at: datetime, ip: str) -> Mail:
         """What the owner of an account hears when its deletion was taken back."""
-        return self._compose(
-            "deletion_taken_back", to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip)
-        )
+        return self._compose("deletion_taken_back", to, at=readable(at), origin=self._origin(ip))
 
     def refresh_reused(self, to: str, *, session: Session, at: datetime) -> Mail:
         """What the owner of an account hears when a refresh token was used twice."""
         return self._compose(
             "refresh_reused",
             to,
-            link=f"{self._public_url}/",
             device=session.device.name,
             logged_in_at=readable(session.logged_in_at),
             origin=self._origin(session.ip),
@@ -178,7 +169,7 @@ class MailTemplates:
 
     def second_factor_changed(self, to: str, change: FactorChange, *, at: datetime, ip: str) -> Mail:
         """What the owner of an account hears when a second factor was set up, taken away, or renewed."""
-        return self._compose(change, to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip))
+        return self._compose(change, to, at=readable(at), origin=self._origin(ip))
 
     def identity_changed(self, to: str, change: IdentityChange, *, provider: str, at: datetime, ip: str) -> Mail:
         """What the owner of an account hears when a provider was linked or taken off; `provider` is the operator's
@@ -186,7 +177,6 @@ class MailTemplates:
         return self._compose(
             change,
             to,
-            link=f"{self._public_url}/",
             provider=provider,
             at=readable(at),
             origin=self._origin(ip),
@@ -197,7 +187,6 @@ class MailTemplates:
         return self._compose(
             change,
             to,
-            link=f"{self._public_url}/",
             digits=number[-2:],
             at=readable(at),
             origin=self._origin(ip),
@@ -205,7 +194,7 @@ class MailTemplates:
 
     def recovery_code_used(self, to: str, *, left: int, at: datetime) -> Mail:
         """What the owner of an account hears when a recovery code was used, and how many are left."""
-        return self._compose("recovery_code_used", to, link=f"{self._public_url}/", at=readable(at), left=left)
+        return self._compose("recovery_code_used", to, at=readable(at), left=left)
 
     def new_login(
         self, to: str, *, session: Session, news: tuple[str, ...], token: str, valid_for: timedelta
@@ -227,7 +216,6 @@ class MailTemplates:
         return self._compose(
             "login_denied",
             to,
-            link=f"{self._public_url}/",
             device=plain_name(approval.device),
             origin=self._origin(approval.ip),
             at=readable(at),
@@ -239,7 +227,6 @@ class MailTemplates:
         return self._compose(
             "approval_changed",
             to,
-            link=f"{self._public_url}/",
             allowed=allowed,
             at=readable(at),
             origin=self._origin(ip),
@@ -247,27 +234,24 @@ class MailTemplates:
 
     def second_factor_failed(self, to: str, *, at: datetime, ip: str) -> Mail:
         """What the owner of an account hears when a login stopped after its password."""
-        return self._compose(
-            "second_factor_failed", to, link=f"{self._public_url}/", at=readable(at), origin=self._origin(ip)
-        )
+        return self._compose("second_factor_failed", to, at=readable(at), origin=self._origin(ip))
 
     def roles_changed(self, to: str, *, roles: Sequence[str], at: datetime) -> Mail:
         """What a user hears when an administrator gave them other roles."""
-        return self._compose(
-            "roles_changed", to, link=f"{self._public_url}/", roles=", ".join(roles), at=readable(at)
-        )
+        return self._compose("roles_changed", to, roles=", ".join(roles), at=readable(at))
 
     def account_locked(self, to: str, *, at: datetime) -> Mail:
         """What a user hears when an administrator locked their account. The reason is the administrator's."""
-        return self._compose("account_locked", to, link=f"{self._public_url}/", at=readable(at))
+        return self._compose("account_locked", to, at=readable(at))
 
     def account_unlocked(self, to: str, *, at: datetime) -> Mail:
         """What a user hears when an administrator unlocked their account."""
-        return self._compose("account_unlocked", to, link=f"{self._public_url}/", at=readable(at))
+        return self._compose("account_unlocked", to, at=readable(at))
 
     def _compose(self, kind: str, to: str, **values: object) -> Mail:
+        """One mail; its button leads to the page unless `values` name another `link`."""
         subject = SUBJECTS[kind]
-        values |= {"subject": subject, "public_url": self._public_url}
+        values = {"link": f"{self._public_url}/", **values, "subject": subject, "public_url": self._public_url}
         return Mail(
             message_id=secrets.token_hex(16),
             kind=kind,
