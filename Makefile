@@ -9,8 +9,9 @@
 # PYTHON=/path/to/python3 chooses the interpreter. What set-up does is told in scripts/setup.
 
 PYTHON ?=
-# Most tests wait more than they compute. A file's tests stay together, with the services they share.
-IN_PARALLEL = -n 2 --dist loadfile
+# Most tests wait more than they compute, so there are more processes than cores. A file's tests stay together, with the
+# services they share, and files go in their order: those that wait long stand before the many quick ones of unit/.
+IN_PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
 ARGS ?=
 export PYTHON
 

@@ -237,10 +237,11 @@ class Jobs:
             self._metrics.jobs.labels(SEND_MAIL, "failed").inc(given_up)
         redis_answers = True
         for message_id in await self._outbox.due(now=now):
+            # Another node's sweep, or a worker, may have been quicker.
+            if not await self._outbox.postpone(message_id, now=now, due_at=now + CLAIM):
+                continue
             redis_answers = redis_answers and await self._enqueue(message_id)
-            if redis_answers:
-                await self._outbox.defer(message_id, now=now, due_at=now + CLAIM)
-            else:
+            if not redis_answers:
                 await self._deliver_quietly(message_id)
         await self.measure()
 

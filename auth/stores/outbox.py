@@ -116,6 +116,17 @@ class Outbox:
         )
 
     @outage_is_unavailable
+    async def postpone(self, message_id: str, *, now: datetime, due_at: datetime) -> bool:
+        """Make a mail due again at `due_at`; False where it is not due any more, as somebody else took it on.
+
+        Guarantee: a claim made meanwhile stays whole.
+        """
+        done = await self._mails.update_one(
+            {"_id": message_id, "state": "pending", "dueAt": {"$lte": now}}, {"$set": {"dueAt": due_at}}
+        )
+        return bool(done.modified_count)
+
+    @outage_is_unavailable
     async def due(self, *, now: datetime, limit: int = 100) -> list[str]:
         """Ids of pending mails whose time has come, the longest due first."""
         found = self._mails.find(

@@ -52,6 +52,18 @@ async def test_a_claim_given_back_is_free_at_once_and_due_later(outbox: Outbox) 
     assert await outbox.claim(message_id, now=NOW, until=NOW + MINUTE) is not None
 
 
+async def test_a_due_mail_is_taken_on_by_one_and_a_claim_made_meanwhile_holds(outbox: Outbox) -> None:
+    message_id = await add(outbox)
+    taken = await asyncio.gather(
+        *(outbox.postpone(message_id, now=NOW + MINUTE, due_at=NOW + 2 * MINUTE) for _ in range(20))
+    )
+    assert sorted(taken) == [False] * 19 + [True]
+    assert await outbox.due(now=NOW + MINUTE) == []
+    assert await outbox.claim(message_id, now=NOW + MINUTE, until=NOW + 3 * MINUTE) is not None
+    assert not await outbox.postpone(message_id, now=NOW + 2 * MINUTE, due_at=NOW + 5 * MINUTE)
+    assert await outbox.claim(message_id, now=NOW + 2 * MINUTE, until=NOW + 4 * MINUTE) is None
+
+
 async def test_mails_are_due_in_order_until_they_are_sent_or_failed(outbox: Outbox) -> None:
     ids = [await add(outbox, number, NOW + number * MINUTE) for number in range(4)]
     assert await outbox.due(now=NOW + 3 * MINUTE) == ids[:3]
