@@ -118,9 +118,11 @@ class Operations:
         self.own_data = OwnData(
             events=stores.audit_events,
             parts=stores.account_parts,
+            factors=self.two_factor,
             devices=self._devices,
             locations=self._locations,
             step_up=self.step_up,
+            limits=limits,
             audit=self._audit,
             clock=utc_now,
         )

@@ -11,6 +11,7 @@ from auth.clock import utc_now
 from auth.mail.message import Mail
 from auth.settings import Settings
 from auth.stores.account_parts import PARTS, AccountParts
+from auth.stores.identities import Identities, Identity
 from auth.stores.mongo import Mongo
 from auth.stores.outbox import Outbox
 from stores import Stores
@@ -78,6 +79,31 @@ async def test_mails_go_with_the_account_they_are_about_whatever_address_they_we
     assert [kept["_id"] for kept in await mongo.database["mails"].find({}).to_list(9)] == [others]
     # A job that points to an erased mail finds nothing to send.
     assert await outbox.claim(waiting, now=NOW, until=NOW + HOUR) is None
+
+
+async def test_a_linked_provider_is_shown_by_its_name_and_dates(mongo: Mongo) -> None:
+    identity = Identity(
+        identity_id="i",
+        issuer="https://login.example",
+        subject="1234",
+        user_id="ada",
+        provider_id="example",
+        label="ada@example.org",
+        linked_at=NOW,
+        last_used_at=NOW + HOUR,
+        registration_id="r",
+    )
+    await Identities(mongo.database).claim(identity)
+    assert (await AccountParts(mongo.database).show("ada"))["linkedLogins"] == [
+        {
+            "provider": "example",
+            "issuer": "https://login.example",
+            "subject": "1234",
+            "label": "ada@example.org",
+            "linkedAt": NOW,
+            "lastUsedAt": NOW + HOUR,
+        }
+    ]
 
 
 async def test_mails_are_shown_to_their_user_without_what_they_say(mongo: Mongo) -> None:
