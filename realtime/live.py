@@ -268,6 +268,10 @@ class Live:
         await self._relay.start()
         await self._watchdog.start()
 
+    def only_speak(self) -> None:
+        """In place of `start`, where there are no sockets: what happens here is told to any nodes there are."""
+        self._bus.note_company(has_company=True)
+
     async def drain(self) -> None:
         """Ask every client to come back elsewhere, then disconnect them one by one; some 3 s at most."""
         self._gateway.draining = True
