@@ -153,8 +153,8 @@ class Admission:
         """Let in whoever answers a waiting login with a second factor.
 
         Raises `InvalidToken` when it does not wait any more: it is over, was finished, had five wrong answers, or
-        the password was changed meanwhile. Raises `InvalidCode`, `AccountLocked`, `SessionLimitReached`,
-        `RateLimited` or `Unavailable`.
+        the password was changed meanwhile. Raises `InvalidCode`, `AccountLocked`, `EmailNotVerified`,
+        `SessionLimitReached`, `RateLimited` or `Unavailable`.
         """
         try:
             logged_in = await self._finish(mfa_token, answer, client)
