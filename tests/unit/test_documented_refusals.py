@@ -57,7 +57,7 @@ def passed_over_by(routes: type, name: str) -> set[str]:
 
 
 def called_by(routes: type, name: str) -> Iterator[Any]:
-    """The operations' methods that an endpoint calls: `self._login.login(…)`, by the type that `__init__` takes."""
+    """The operations' methods that an endpoint calls: `self._login.login(…)`, by the types of `__init__`."""
     types = typing.get_type_hints(routes.__init__)  # type: ignore[misc] # it is the class's own
     for node in ast.walk(source_of(routes, name)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
