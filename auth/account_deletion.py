@@ -17,7 +17,7 @@ from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import Conflict, SessionRevoked, Unavailable
 from auth.models import ADMIN, SYSTEM, Actor, Client, Principal, RevocationReason, User
-from auth.sessions import Revoked
+from auth.session_terms import Revoked
 from auth.step_up import StepUp
 from auth.stores.users import Users
 

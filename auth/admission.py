@@ -32,7 +32,7 @@ from auth.models import (
 )
 from auth.rate_limits import RateLimits
 from auth.second_factors import SecondFactors
-from auth.sessions import StartedSession
+from auth.session_terms import StartedSession
 from auth.stores.challenges import Challenge, ChallengePurpose, Challenges
 from auth.stores.users import Users
 

@@ -20,7 +20,8 @@ from auth.models import HeldRoles, Principal, User, has_role
 from auth.passkeys import PasskeyLogin
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
-from auth.sessions import RevocationList, Sessions
+from auth.session_terms import RevocationList
+from auth.sessions import Sessions
 from auth.step_up import StepUp
 from realtime.alert_handlers import AlertHandlers
 from realtime.application import Application

@@ -19,7 +19,6 @@ MOST_LINES = 450
 MOST_FUNCTION_LINES = 60
 # They may not grow further.
 LONG_FILES = {
-    "auth/sessions.py": (530, "what can be done with sessions, and the protocols of what it needs"),
     "operations.py": (480, "every operation is made here, in the order in which they need each other"),
 }
 LONG_FUNCTIONS: dict[str, tuple[int, str]] = {
@@ -83,6 +82,7 @@ OPERATIONS = (
     "auth.roles",
     "auth.relying_party",
     "auth.second_factors",
+    "auth.session_terms",
     "auth.sessions",
     "auth.step_up",
     "auth.tokens",
