@@ -137,11 +137,21 @@ class Node:
         await self.stores.ensure_indexes()
         await self.keys.start()
         await self.live.start()
-        await self.jobs.start(work=self.settings.accounts.jobs)
-        if self.settings.accounts.jobs:
-            self.operations.account_deletion.start()
+        await self._begin_jobs(work=self.settings.accounts.jobs)
         if self.settings.administration.jobs_dashboard_port:
             await self.jobs_dashboard.open(self.jobs.queue_of_its_own())
+
+    async def start_jobs(self) -> None:
+        """Run only the background jobs: this process has no sockets and is no node. Raises `Unavailable`."""
+        await self.stores.ensure_indexes()
+        self.live.only_speak()
+        await self._begin_jobs(work=True)
+
+    async def _begin_jobs(self, *, work: bool) -> None:
+        """Whichever processes run them, a claim in MongoDB gives each piece of work to one."""
+        await self.jobs.start(work=work)
+        if work:
+            self.operations.account_deletion.start()
 
     async def close(self) -> None:
         """Stop the background work and close every connection."""

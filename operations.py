@@ -43,7 +43,8 @@ from auth.rotation import RotationPolicy
 from auth.sealing import Seal
 from auth.second_factors import SecondFactors
 from auth.secrets import RootSecret
-from auth.sessions import SessionRules, Sessions
+from auth.session_terms import SessionRules
+from auth.sessions import Sessions
 from auth.settings import Settings
 from auth.step_up import StepUp
 from auth.tokens import AccessTokens, RefreshTokens
@@ -118,9 +119,11 @@ class Operations:
         self.own_data = OwnData(
             events=stores.audit_events,
             parts=stores.account_parts,
+            factors=self.two_factor,
             devices=self._devices,
             locations=self._locations,
             step_up=self.step_up,
+            limits=limits,
             audit=self._audit,
             clock=utc_now,
         )

@@ -32,16 +32,14 @@ from aiohttp import web
 from auth import logs
 from auth.clock import utc_now
 from auth.errors import Unavailable
-from auth.http.outgoing import OutgoingHttp
 from auth.http.runner import HttpRunner
 from auth.keys import KeyRing, KeySecretChanged
-from auth.metrics import Metrics
 from auth.secrets import RootSecret
 from auth.settings import MIN_SECRET_BYTES, Settings, SettingsError
 from auth.stores.mongo import Mongo
 from auth.tokens import LEEWAY
 from embedded import EmbeddedError, EmbeddedServices, Services, run_foreground
-from node import Node, make_jobs
+from node import Node
 from realtime.loading import ApplicationNotFound, load_application
 from stores import Stores
 from workers import reserve_port, run_workers, until_parent_is_gone
@@ -200,19 +198,17 @@ async def serve_workers(settings: Settings, listener: socket.socket, count: int)
 
 
 async def run_jobs(settings: Settings) -> int:
-    """Run only the background jobs until SIGINT or SIGTERM."""
+    """Run only the background jobs until SIGINT or SIGTERM: all that a node runs, and no node."""
     stop = stop_signal()
     async with services(settings, borrow=True) as (mongo_url, redis_url):
-        stores = Stores(settings, mongo_url)
-        await stores.ensure_indexes()
-        web = OutgoingHttp()
-        jobs = make_jobs(settings, stores, redis_url, web, Metrics())
-        await jobs.start(work=True)
+        # It ends sessions, too, of which the application is to hear.
+        application = load_application(settings.server.application, HERE)
+        secret = root_secret(settings)
+        node = Node(settings, mongo_url=mongo_url, redis_url=redis_url, secret=secret, application=application)
+        await node.start_jobs()
         print("working", flush=True)
         await stop.wait()
-        await jobs.stop()
-        await web.close()
-        await stores.mongo.close()
+        await node.close()
     return 0
 
 

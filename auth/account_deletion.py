@@ -2,8 +2,9 @@
 
 Asking for it ends every session, sockets included, and tells the owner by mail: a thief who did it cannot hide it,
 and the owner logs in and takes it back (ASVS 5.0, 7.4.2). After fourteen days any node erases it. Each step can be
-done twice, so that one which was cut off is finished by the next: the account's own document goes last. The audit
-trail stays for its own time, under the bare user id.
+done twice, so that one which was cut off is finished by the next: the account's own document goes last. Mails and
+SMS go with it, sent or not, to whatever address they went; none is sent of the erasure itself. The audit trail
+stays for its own time, under the bare user id.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import Conflict, SessionRevoked, Unavailable
 from auth.models import ADMIN, SYSTEM, Actor, Client, Principal, RevocationReason, User
-from auth.sessions import Revoked
+from auth.session_terms import Revoked
 from auth.step_up import StepUp
 from auth.stores.users import Users
 

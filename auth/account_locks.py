@@ -11,7 +11,8 @@ from auth.mail.mailer import Mailer
 from auth.models import ADMIN, Actor, Client, Principal, RevocationReason, User
 from auth.rate_limits import RateLimits
 from auth.roles import LAST_ADMINISTRATOR
-from auth.sessions import Revoked, Sessions
+from auth.session_terms import Revoked
+from auth.sessions import Sessions
 from auth.step_up import StepUp
 from auth.stores.directory import Directory
 

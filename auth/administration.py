@@ -18,7 +18,8 @@ from auth.models import ADMIN, Actor, Client, Delivery, Principal, RevocationRea
 from auth.paging import Cursor, Page
 from auth.rate_limits import RateLimits
 from auth.second_factors import SecondFactors
-from auth.sessions import Revoked, SessionList, Sessions
+from auth.session_terms import Revoked, SessionList
+from auth.sessions import Sessions
 from auth.stores.audit_events import AuditEvent, AuditEvents, AuditFilter
 from auth.stores.directory import Directory
 from auth.stores.users import Users

@@ -32,7 +32,7 @@ from auth.models import (
 )
 from auth.rate_limits import RateLimits
 from auth.second_factors import SecondFactors
-from auth.sessions import StartedSession
+from auth.session_terms import StartedSession
 from auth.stores.challenges import Challenge, ChallengePurpose, Challenges
 from auth.stores.users import Users
 
@@ -153,8 +153,8 @@ class Admission:
         """Let in whoever answers a waiting login with a second factor.
 
         Raises `InvalidToken` when it does not wait any more: it is over, was finished, had five wrong answers, or
-        the password was changed meanwhile. Raises `InvalidCode`, `AccountLocked`, `SessionLimitReached`,
-        `RateLimited` or `Unavailable`.
+        the password was changed meanwhile. Raises `InvalidCode`, `AccountLocked`, `EmailNotVerified`,
+        `SessionLimitReached`, `RateLimited` or `Unavailable`.
         """
         try:
             logged_in = await self._finish(mfa_token, answer, client)

@@ -24,7 +24,8 @@ from auth.risk import (
     is_impossible,
     news_of,
 )
-from auth.sessions import Audit, Revoked, Sessions
+from auth.session_terms import Audit, Revoked
+from auth.sessions import Sessions
 from auth.stores.one_time_tokens import OneTimeTokens, Purpose
 
 log = structlog.get_logger()

@@ -32,7 +32,8 @@ from auth.mail.mailer import Mailer
 from auth.metrics import Metrics
 from auth.models import Approval, ApprovalStatus, Client, FactorAnswer, Principal, Session, User
 from auth.rate_limits import RateLimits
-from auth.sessions import Audit, DeviceReader, LocationReader, Revoked, Sessions
+from auth.session_terms import Audit, DeviceReader, LocationReader, Revoked
+from auth.sessions import Sessions
 from auth.step_up import StepUp
 from auth.stores.approvals import Approvals as ApprovalStore
 from auth.stores.challenges import Challenge, ChallengePurpose, Challenges

@@ -34,7 +34,7 @@ class ChangeMailer(Protocol):
     """Mails the links, and that the change was made."""
 
     async def confirm_new_address(
-        self, to: str, *, token: str, requested_at: datetime, valid_for: timedelta
+        self, user: User, to: str, *, token: str, requested_at: datetime, valid_for: timedelta
     ) -> None:
         """Queue the mail to the new address."""
 
@@ -43,7 +43,7 @@ class ChangeMailer(Protocol):
     ) -> None:
         """Queue the mail to the old address."""
 
-    async def email_changed(self, to: str, *, at: datetime, ip: str) -> None:
+    async def email_changed(self, user: User, to: str, *, at: datetime, ip: str) -> None:
         """Tell the old address that it is no longer the account's."""
 
 
@@ -94,7 +94,7 @@ class EmailChange:
         if not taken and await self._may_mail(address.key):
             new = await self._issue(user, change_id, Side.NEW, address.key, now)
             await self._mailer.confirm_new_address(
-                address.address, token=new, requested_at=now, valid_for=LINK_LIFE
+                user, address.address, token=new, requested_at=now, valid_for=LINK_LIFE
             )
 
     async def confirm(self, token: str, *, client: Client) -> tuple[User, Side]:
@@ -122,7 +122,7 @@ class EmailChange:
             await self._audit.record(
                 "email_changed", user_id=found.user_id, session_id=None, client=client, now=now
             )
-            await self._mailer.email_changed(confirmed.old_email, at=now, ip=client.ip)
+            await self._mailer.email_changed(confirmed.user, confirmed.old_email, at=now, ip=client.ip)
         return confirmed.user, Side.BOTH
 
     async def _issue(self, user: User, change_id: str, side: Side, key: str, now: datetime) -> str:

@@ -121,13 +121,17 @@ class Jobs:
         finally:
             await self.stop()
 
-    async def enqueue_mail(self, mail: Mail, *, give_up_after: timedelta = GIVE_UP) -> None:
+    async def enqueue_mail(self, mail: Mail, *, user_id: str, give_up_after: timedelta = GIVE_UP) -> None:
         """Take a mail over. Returns when it is safe in MongoDB, and never waits for Redis or a mail server.
+
+        `user_id` is whose account it is about, with which it is erased.
 
         Raises `Unavailable` when MongoDB is down: then nothing was taken.
         """
         now = self._clock()
-        await self._outbox.add(mail, now=now, due_at=now + FIRST_SWEEP, give_up_at=now + give_up_after)
+        await self._outbox.add(
+            mail, user_id=user_id, now=now, due_at=now + FIRST_SWEEP, give_up_at=now + give_up_after
+        )
         self._in_background(self._hand_over(mail.message_id))
 
     async def measure(self) -> None:

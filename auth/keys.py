@@ -206,8 +206,8 @@ class KeyRing:
                 await self.reload()
             except Unavailable:
                 log.warning("signing_keys_not_reloaded")
+            # The known keys stay good; a node that stopped following would miss every later change.
             except Exception:
-                # The known keys stay good; a node that stopped following would miss every later change.
                 log.exception("signing_keys_not_reloaded")
 
     def _draw(self, sequence: int, *, activated_at: datetime | None) -> SigningKey:

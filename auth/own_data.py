@@ -10,8 +10,10 @@ from auth.audit import AuditLog
 from auth.clock import Clock, iso
 from auth.models import Client, Device, Location, Principal, User
 from auth.paging import Cursor, Page
+from auth.rate_limits import RateLimits
 from auth.step_up import StepUp
 from auth.stores.audit_events import AuditEvent, AuditEvents, AuditFilter
+from auth.two_factor import FactorOverview
 
 # Of the log, in an export; the whole of it is a page away.
 MOST_EVENTS = 1000
@@ -29,6 +31,13 @@ class LocationReader(Protocol):
 
     def locate(self, ip: str) -> Location | None:
         """The location, or None for an address that has none."""
+
+
+class FactorReader(Protocol):
+    """Knows what second factors a user has set up."""
+
+    async def overview_of(self, user: User) -> FactorOverview:
+        """What they have."""
 
 
 class Parts(Protocol):
@@ -55,17 +64,21 @@ class OwnData:
         *,
         events: AuditEvents,
         parts: Parts,
+        factors: FactorReader,
         devices: DeviceReader,
         locations: LocationReader,
         step_up: StepUp,
+        limits: RateLimits,
         audit: AuditLog,
         clock: Clock,
     ) -> None:
         self._events = events
         self._parts = parts
+        self._factors = factors
         self._devices = devices
         self._locations = locations
         self._step_up = step_up
+        self._limits = limits
         self._audit = audit
         self._clock = clock
 
@@ -75,15 +88,26 @@ class OwnData:
         return Page(tuple(map(self._own, page.rows)), page.next)
 
     async def export(self, principal: Principal, *, client: Client) -> Mapping[str, Any]:
-        """All that is kept of the principal's account, as plain values. Raises `StepUpRequired`."""
+        """All that is kept of the principal's account, as plain values: no secret, no hash, no key.
+
+        Counted for the account, since each reads thousands of documents. Raises `StepUpRequired`, `RateLimited` or
+        `Unavailable`.
+        """
         user = await self._step_up.require(principal)
+        await self._limits.hit("export", user.user_id)
         now = self._clock()
         await self._audit.record(
             "data_exported", user_id=user.user_id, session_id=principal.session_id, client=client, now=now
         )
         log = await self._events.of_user(user.user_id, limit=MOST_EVENTS)
         parts = await self._parts.show(user.user_id)
-        data = {"exportedAt": now, "account": _account(user), **parts, "securityLog": list(map(_entry, log))}
+        data = {
+            "exportedAt": now,
+            "account": _account(user),
+            "secondFactors": _factors(user, await self._factors.overview_of(user)),
+            **parts,
+            "securityLog": list(map(_entry, log)),
+        }
         return {name: _plain(value) for name, value in data.items()}
 
     def _own(self, event: AuditEvent) -> OwnEvent:
@@ -109,6 +133,16 @@ def _account(user: User) -> dict[str, Any]:
         "lockedAt": user.locked_at,
         "deletionAt": user.deletion_at,
         "hasPassword": user.password_hash is not None,
+    }
+
+
+def _factors(user: User, overview: FactorOverview) -> dict[str, Any]:
+    """Which there are, and since when; passkeys have a part of their own."""
+    enabled_at, left = overview.totp_enabled_at, overview.codes_left
+    return {
+        "totp": None if enabled_at is None else {"enabledAt": enabled_at},
+        "recoveryCodes": None if left is None else {"left": left},
+        "loginApproval": user.login_approval,
     }
 
 

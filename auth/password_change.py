@@ -15,7 +15,7 @@ from auth.errors import FieldError, InvalidCredentials, InvalidRequest, SessionR
 from auth.models import Client, Delivery, Principal, RevocationReason, User
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
-from auth.sessions import Revoked
+from auth.session_terms import Revoked
 from auth.step_up import StepUp
 from auth.stores.users import Users
 

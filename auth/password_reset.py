@@ -22,7 +22,7 @@ from auth.models import Actor, Client, RevocationReason, User
 from auth.password_change import NOBODY, PasswordNotice
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
-from auth.sessions import Revoked
+from auth.session_terms import Revoked
 from auth.stores.one_time_tokens import OneTimeTokens, Purpose
 from auth.stores.users import Users
 

@@ -36,7 +36,9 @@ PRETENCE_LIFE = timedelta(hours=1)
 class CodeTexter(Protocol):
     """Sends codes."""
 
-    async def send_code(self, to: str, *, code: str, purpose: ChallengePurpose, valid_for: timedelta) -> None:
+    async def send_code(
+        self, user_id: str, to: str, *, code: str, purpose: ChallengePurpose, valid_for: timedelta
+    ) -> None:
         """Queue the SMS; never waits for whoever delivers it."""
 
 
@@ -90,7 +92,7 @@ class PhoneCodes:
         """
         now = self._clock()
         await self._limit_caller(number, client)
-        wanted = await self._within("sms_number", number, client, number.e164) and user_id is not None
+        sent_for = user_id if await self._within("sms_number", number, client, number.e164) else None
         code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
         salt = secrets.token_hex(16)
         expires_at = now + CODE_LIFE
@@ -98,7 +100,7 @@ class PhoneCodes:
             purpose,
             subject=self._subject(number, owner),
             user_id=user_id,
-            data={"salt": salt, "code": self._digest(code, salt, number, user_id) if wanted else ""},
+            data={"salt": salt, "code": self._digest(code, salt, number, user_id) if sent_for else ""},
             tries=CODE_TRIES,
             now=now,
             expires_at=expires_at,
@@ -107,9 +109,9 @@ class PhoneCodes:
         if request_id is None:
             raise RateLimited(retry_after_seconds=RESEND_AFTER.total_seconds())
         # Numbers that get no SMS cannot use up the range of those that do.
-        counted = number.prefix if wanted else f"unsent {number.e164}"
-        if await self._within("sms_prefix", number, client, counted) and wanted:
-            await self._texter.send_code(number.e164, code=code, purpose=purpose, valid_for=CODE_LIFE)
+        counted = number.prefix if sent_for else f"unsent {number.e164}"
+        if await self._within("sms_prefix", number, client, counted) and sent_for:
+            await self._texter.send_code(sent_for, number.e164, code=code, purpose=purpose, valid_for=CODE_LIFE)
         else:
             await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
         return CodeRequest(request_id, expires_at, RESEND_AFTER)

@@ -68,8 +68,8 @@ class ProviderLogin:
     ) -> LoggedIn | MfaPending:
         """Begin a session for whoever the provider says it is, or ask for their second factor.
 
-        Raises `Conflict` when another account has the address, `EmailNotVerified`, `AccountLocked`, `RateLimited`
-        or `Unavailable`.
+        Raises `Conflict` when another account has the address, `EmailNotVerified`, `AccountLocked`,
+        `SessionLimitReached`, `RateLimited` or `Unavailable`.
         """
         try:
             user = await self._user(provider_id, claims, client)

@@ -48,6 +48,7 @@ LimitName = Literal[
     "sms_verify",
     "sms_guesses",
     "provider",
+    "export",
     "refresh",
     "api",
     "socket_connects",

@@ -292,6 +292,7 @@ class LimitSettings(Section):
     limit_sms_verify: Rate = Field("15/10 minutes", description="Codes tried per number and address.")
     limit_sms_guesses: Rate = Field("100/day", description="Wrong codes per number.")
     limit_provider: Rate = Field("100/5 minutes", description="Ways to a provider begun per address.")
+    limit_export: Rate = Field("5/hour", description="Exports of all data, per account.")
     limit_refresh: Rate = Field("300/minute", description="Refreshes per address.")
     limit_api: Rate = Field("1200/minute", description="All API requests per address.")
     limit_socket_connects: Rate = Field("300/minute", description="Socket handshakes per address.")

@@ -22,7 +22,7 @@ from auth.rate_limits import RateLimits
 from auth.recovery_codes import RecoveryCodeFactor, code_digest, new_codes
 from auth.sealing import Seal, SealBroken
 from auth.second_factors import SecondFactors
-from auth.sessions import Revoked
+from auth.session_terms import Revoked
 from auth.step_up import AssuranceStore, StepUp
 from auth.stores.factor_secrets import FactorSecrets
 from auth.stores.users import Users

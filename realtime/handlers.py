@@ -84,8 +84,7 @@ class Handlers:
     def _answer(self, connection: Connection, received: Received, ack: dict[str, Any]) -> None:
         try:
             received.answer(ack)
-        except Exception:
-            # What an application's handler returned is no JSON.
+        except Exception:  # what an application's handler returned is no JSON
             log.exception("ack_failed", socket_id=connection.socket_id, socket_event=received.event[:64])
             received.answer(messages.refused(AuthError()))
 

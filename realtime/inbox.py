@@ -57,6 +57,5 @@ class Inbox:
     async def _run(self, job: Job) -> None:
         try:
             await job()
-        except Exception:
-            # A defect of ours; those that wait behind it are served all the same.
+        except Exception:  # a defect of ours; those that wait behind it are served all the same
             log.exception("socket_job_failed", socket_id=self.socket_id)

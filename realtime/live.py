@@ -20,7 +20,8 @@ from auth.models import HeldRoles, Principal, User, has_role
 from auth.passkeys import PasskeyLogin
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
-from auth.sessions import RevocationList, Sessions
+from auth.session_terms import RevocationList
+from auth.sessions import Sessions
 from auth.step_up import StepUp
 from realtime.alert_handlers import AlertHandlers
 from realtime.application import Application
@@ -267,6 +268,10 @@ class Live:
             log.warning("bus_not_heard_yet")
         await self._relay.start()
         await self._watchdog.start()
+
+    def only_speak(self) -> None:
+        """In place of `start`, where there are no sockets: what happens here is told to any nodes there are."""
+        self._bus.note_company(has_company=True)
 
     async def drain(self) -> None:
         """Ask every client to come back elsewhere, then disconnect them one by one; some 3 s at most."""

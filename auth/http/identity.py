@@ -35,7 +35,8 @@ from auth.http.cookies import (
 from auth.logs import also_about
 from auth.models import Client, IssuedTokens, Principal, TokenDelivery
 from auth.rate_limits import RateLimits
-from auth.sessions import Refreshed, Sessions
+from auth.session_terms import Refreshed
+from auth.sessions import Sessions
 
 # RFC 6750, section 2.1; the scheme is case-insensitive (RFC 9110, section 11.1).
 BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)

@@ -1,11 +1,15 @@
 """The answer to a login, by whichever way in: tokens in the form they are to travel in, or a second factor."""
 
 from auth.admission import LoggedIn, MfaPending
+from auth.errors import AccountLocked, EmailNotVerified, OriginNotAllowed, SessionLimitReached
 from auth.http.identity import Identity
 from auth.http.routing import Call
 from auth.http.schemas import LoginAnswer, MfaAnswer
 from auth.models import TokenDelivery
 from auth.views import SessionView, UserView
+
+# By which every way in can end, whatever its first factor: `Admission`, and the check of cookies' origin.
+LOGIN_REFUSALS = (AccountLocked, EmailNotVerified, SessionLimitReached, OriginNotAllowed)
 
 
 def login_answer(identity: Identity, call: Call, result: LoggedIn | MfaPending) -> LoginAnswer | MfaAnswer:

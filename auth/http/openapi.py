@@ -9,8 +9,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode
 
 from auth.errors import (
+    AccountLocked,
     AuthError,
+    Conflict,
     CsrfFailed,
+    EmailNotVerified,
     Forbidden,
     InvalidJson,
     InvalidRequest,
@@ -19,9 +22,12 @@ from auth.errors import (
     NotFound,
     OriginNotAllowed,
     PayloadTooLarge,
+    ProviderDenied,
+    ProviderFailed,
     RateLimited,
     RefreshReused,
     SessionExpired,
+    SessionLimitReached,
     SessionRevoked,
     TokenExpired,
     Unavailable,
@@ -39,6 +45,12 @@ ANYWHERE: tuple[type[AuthError], ...] = (RateLimited, AuthError, Unavailable)
 WITH_BODY: tuple[type[AuthError], ...] = (InvalidJson, InvalidRequest, PayloadTooLarge, UnsupportedMediaType)
 WITH_PRINCIPAL: tuple[type[AuthError], ...] = (
     MissingToken, InvalidToken, TokenExpired, SessionRevoked, SessionExpired, RefreshReused, OriginNotAllowed,
+)  # fmt: skip
+
+# By which a visit to a provider can end; a redirect tells them, so no status has them.
+VISIT_REFUSALS: tuple[type[AuthError], ...] = (
+    ProviderDenied, ProviderFailed, InvalidToken, Conflict, EmailNotVerified, AccountLocked, SessionLimitReached,
+    SessionRevoked, RateLimited, Unavailable,
 )  # fmt: skip
 
 TAGS = (
@@ -345,7 +357,9 @@ OUTSIDE: dict[str, dict[str, Any]] = {
     f"{API}/oauth/{{provider}}/callback": _visit(
         "finishProviderVisit",
         "Where the provider sends the browser back to",
-        "To `returnTo` or `/` with cookies set, to `/#mfa=…&methods=…`, or to `/?login=CODE` for a refusal.",
+        "To `returnTo` or `/` with cookies set, to `/#mfa=…&methods=…`, or to `/?login=CODE` for a refusal: "
+        + ", ".join(f"`{error.code}`" for error in VISIT_REFUSALS)
+        + ". A link ends at `returnTo`, or at `/?linked=0&code=CODE`.",
         {},
         {name: {"type": "string"} for name in ("state", "code", "iss", "error")},
     ),

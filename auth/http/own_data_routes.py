@@ -8,12 +8,14 @@ from auth.account_deletion import AccountDeletion
 from auth.errors import Conflict, StepUpRequired
 from auth.http.admin_schemas import BEFORE, Limit, Name
 from auth.http.routing import Call, endpoint
-from auth.http.schemas import Nothing, UserAnswer
+from auth.http.schemas import Nothing, RecoveryCodesView, TotpView, UserAnswer
 from auth.own_data import OwnData, OwnEvent
 from auth.paging import Cursor
 from auth.views import DeviceView, LocationView, Moment, Query, UserView, View, omittable
 
 TAG = "Account"
+
+Thing = dict[str, Any]
 
 
 class SecurityLogQuery(Query):
@@ -55,10 +57,31 @@ class SecurityLogAnswer(View):
     next: str | None = Field(description="For `before` of the next page; null: this is the last.")
 
 
+class SecondFactorsExport(View):
+    """Which second factors are set up: never their secrets."""
+
+    totp: TotpView | None
+    recovery_codes: RecoveryCodesView | None
+    login_approval: bool = Field(description="Whether other devices may approve a login.")
+
+
+class ExportView(View):
+    """An account and all its parts, each thing with the fields that are kept of it."""
+
+    exported_at: Moment
+    account: Thing = Field(description="Address, phone number, names, roles, and since when each holds.")
+    second_factors: SecondFactorsExport
+    sessions: tuple[Thing, ...]
+    passkeys: tuple[Thing, ...] = Field(description="Names and times; no key.")
+    linked_logins: tuple[Thing, ...] = Field(description="Identities at providers.")
+    messages: tuple[Thing, ...] = Field(description="Mails and SMS that are still kept; not what they say.")
+    security_log: tuple[Thing, ...] = Field(description="The newest first; beyond a thousand, by its own path.")
+
+
 class ExportAnswer(View):
     """Everything that is kept of the account."""
 
-    export: dict[str, Any]
+    export: ExportView
 
 
 class DeletionAnswer(View):
@@ -98,7 +121,9 @@ class OwnDataRoutes:
         errors=(StepUpRequired,),
     )
     async def export(self, call: Call, _: Nothing) -> ExportAnswer:
-        return ExportAnswer(export=dict(await self._data.export(call.principal, client=call.client)))
+        return ExportAnswer(
+            export=ExportView.model_validate(await self._data.export(call.principal, client=call.client))
+        )
 
     @endpoint(
         "DELETE",

@@ -7,17 +7,15 @@ from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
 from auth.admission import Admission
 from auth.errors import (
-    AccountLocked,
     Conflict,
     EmailNotVerified,
     InvalidCode,
     InvalidToken,
     NotFound,
-    OriginNotAllowed,
     StepUpRequired,
 )
 from auth.http.identity import Identity
-from auth.http.login_answers import login_answer
+from auth.http.login_answers import LOGIN_REFUSALS, login_answer
 from auth.http.routing import Call, endpoint
 from auth.http.schemas import Empty, LoginAnswer, LoginOptions, MfaAnswer, Name, Nothing
 from auth.models import FactorAnswer, Passkey, TokenDelivery
@@ -128,7 +126,7 @@ class PasskeyRoutes:
         body=PasskeyLoginRequest,
         answer=LoginAnswer,
         or_answer=MfaAnswer,
-        errors=(InvalidCode, InvalidToken, AccountLocked, EmailNotVerified, OriginNotAllowed),
+        errors=(InvalidCode, InvalidToken, *LOGIN_REFUSALS),
     )
     async def passkey_login(self, call: Call, body: PasskeyLoginRequest) -> LoginAnswer | MfaAnswer:
         if body.mfa_token is not None:

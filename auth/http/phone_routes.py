@@ -1,10 +1,8 @@
 """Phones: codes by SMS to log in, and one's own number."""
 
 from auth.errors import (
-    AccountLocked,
     Conflict,
     CsrfFailed,
-    EmailNotVerified,
     InvalidCode,
     InvalidToken,
     NotFound,
@@ -16,7 +14,7 @@ from auth.errors import (
 )
 from auth.http.account_schemas import CodeSentAnswer, SendCodeRequest, VerifyCodeRequest
 from auth.http.identity import Identity
-from auth.http.login_answers import login_answer
+from auth.http.login_answers import LOGIN_REFUSALS, login_answer
 from auth.http.routing import Call, endpoint
 from auth.http.schemas import LoginAnswer, MfaAnswer, Nothing, UserAnswer
 from auth.models import Principal, TokenDelivery
@@ -73,7 +71,7 @@ class PhoneRoutes:
         body=VerifyCodeRequest,
         answer=LoginAnswer,
         or_answer=(MfaAnswer, UserAnswer),
-        errors=(NotFound, InvalidCode, AccountLocked, EmailNotVerified, StepUpRequired, Conflict, *BY_TOKEN),
+        errors=(NotFound, InvalidCode, StepUpRequired, Conflict, *LOGIN_REFUSALS, *BY_TOKEN),
     )
     async def verify_code(self, call: Call, body: VerifyCodeRequest) -> LoginAnswer | MfaAnswer | UserAnswer:
         """Takes the code once, five tries in all; for somebody who is logged in it adds the number."""

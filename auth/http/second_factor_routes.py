@@ -1,16 +1,9 @@
 """Second factors over HTTP: finish a login with one, and prove oneself once more on a session."""
 
 from auth.admission import Admission
-from auth.errors import (
-    AccountLocked,
-    EmailNotVerified,
-    InvalidCode,
-    InvalidToken,
-    OriginNotAllowed,
-    SessionLimitReached,
-)
+from auth.errors import InvalidCode, InvalidToken
 from auth.http.identity import Identity
-from auth.http.login_answers import tokens_answer
+from auth.http.login_answers import LOGIN_REFUSALS, tokens_answer
 from auth.http.routing import Call, endpoint
 from auth.http.schemas import AssuredAnswer, FinishLoginRequest, LoginAnswer, StepUpRequest
 from auth.models import TokenDelivery
@@ -35,7 +28,7 @@ class SecondFactorRoutes:
         public=True,
         body=FinishLoginRequest,
         answer=LoginAnswer,
-        errors=(InvalidToken, InvalidCode, AccountLocked, SessionLimitReached, EmailNotVerified, OriginNotAllowed),
+        errors=(InvalidToken, InvalidCode, *LOGIN_REFUSALS),
     )
     async def finish_login(self, call: Call, body: FinishLoginRequest) -> LoginAnswer:
         """Five wrong answers end the waiting login."""

@@ -1,22 +1,19 @@
 """Tokens: log in, refresh, log out; in every delivery of docs/protocol.md, section 3."""
 
 from auth.errors import (
-    AccountLocked,
     CsrfFailed,
-    EmailNotVerified,
     InvalidCredentials,
     InvalidToken,
     MissingToken,
     OriginNotAllowed,
     RefreshReused,
     SessionExpired,
-    SessionLimitReached,
     SessionRevoked,
     TokenExpired,
 )
 from auth.http.context import clear_cookies
 from auth.http.identity import Identity, bearer_token, cookie_delivery
-from auth.http.login_answers import login_answer
+from auth.http.login_answers import LOGIN_REFUSALS, login_answer
 from auth.http.routing import Call, endpoint
 from auth.http.schemas import Empty, LoginAnswer, LoginRequest, LogoutRequest, MfaAnswer, RefreshRequest
 from auth.login import Login
@@ -44,7 +41,7 @@ class TokenRoutes:
         body=LoginRequest,
         answer=LoginAnswer,
         or_answer=MfaAnswer,
-        errors=(InvalidCredentials, EmailNotVerified, AccountLocked, SessionLimitReached, OriginNotAllowed),
+        errors=(InvalidCredentials, *LOGIN_REFUSALS),
     )
     async def login(self, call: Call, body: LoginRequest) -> LoginAnswer | MfaAnswer:
         delivery = TokenDelivery(body.delivery)

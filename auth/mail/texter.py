@@ -22,8 +22,10 @@ class Texter:
         self._service = service
         self._host = urlsplit(public_url).hostname or ""
 
-    async def send_code(self, to: str, *, code: str, purpose: ChallengePurpose, valid_for: timedelta) -> None:
-        """Text a code. It is given up when it is good for nothing any more."""
+    async def send_code(
+        self, user_id: str, to: str, *, code: str, purpose: ChallengePurpose, valid_for: timedelta
+    ) -> None:
+        """Text a code of this user's. It is given up when it is good for nothing any more."""
         sms = Mail(
             message_id=secrets.token_hex(16),
             kind=purpose.value,
@@ -33,7 +35,7 @@ class Texter:
             html="",
             channel="sms",
         )
-        await self._jobs.enqueue_mail(sms, give_up_after=valid_for)
+        await self._jobs.enqueue_mail(sms, user_id=user_id, give_up_after=valid_for)
 
     def _compose(self, code: str, wording: str, minutes: int) -> str:
         # The last line binds the code to our site: browsers offer it nowhere else (WICG, origin-bound one-time

@@ -9,7 +9,7 @@ from typing import Any
 from auth.oauth.claims import Claims, claims_of
 from auth.oauth.exchange import bearer, failed, json_of, object_of, redeem
 from auth.oauth.flow import Proofs, authorization_url
-from auth.oauth.provider import Web
+from auth.oauth.provider import Provider, Web
 from auth.oauth.settings import ProviderConfig
 
 # The addresses, read-only; name and id are public (ASVS 5.0, 10.2.3).
@@ -18,27 +18,12 @@ API_VERSION = {"X-GitHub-Api-Version": "2022-11-28", "User-Agent": "vigil"}
 MOST_ADDRESSES = 100
 
 
-class GitHub:
+class GitHub(Provider):
     """github.com, or a GitHub Enterprise Server."""
 
     def __init__(self, config: ProviderConfig, *, web: Web) -> None:
-        self._config = config
+        super().__init__(config)
         self._web = web
-
-    @property
-    def provider_id(self) -> str:
-        """What it is called in our URLs."""
-        return self._config.provider_id
-
-    @property
-    def name(self) -> str:
-        """What it is called by people."""
-        return self._config.name
-
-    @property
-    def issuer(self) -> str:
-        """Who vouches for its users."""
-        return self._config.issuer
 
     async def authorization_url(self, proofs: Proofs, redirect_uri: str) -> str:
         """Where to send the browser."""

@@ -14,7 +14,7 @@ from auth.oauth.exchange import JSON, bearer, failed, object_of, redeem
 from auth.oauth.flow import Proofs, authorization_url
 from auth.oauth.id_tokens import ALGORITHMS, Expected, IdTokenRefused, UnknownKey, judge
 from auth.oauth.kept import Kept
-from auth.oauth.provider import Web
+from auth.oauth.provider import Provider, Web
 from auth.oauth.settings import ProviderConfig
 from auth.section import is_loopback, split_web_url
 
@@ -39,30 +39,15 @@ class Metadata:
     names_issuer: bool
 
 
-class OpenIdProvider:
+class OpenIdProvider(Provider):
     """One OpenID provider."""
 
     def __init__(self, config: ProviderConfig, *, web: Web, clock: Clock) -> None:
-        self._config = config
+        super().__init__(config)
         self._web = web
         self._clock = clock
         self._metadata = Kept(self._discover, clock)
         self._keys = Kept(self._load_keys, clock)
-
-    @property
-    def provider_id(self) -> str:
-        """What it is called in our URLs."""
-        return self._config.provider_id
-
-    @property
-    def name(self) -> str:
-        """What it is called by people."""
-        return self._config.name
-
-    @property
-    def issuer(self) -> str:
-        """Who vouches for its users."""
-        return self._config.issuer
 
     async def authorization_url(self, proofs: Proofs, redirect_uri: str) -> str:
         """Where to send the browser. Raises `Unavailable` or `ProviderFailed`."""

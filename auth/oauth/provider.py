@@ -1,11 +1,13 @@
 """What a provider is to the rest of the server, and what it needs of the outside world."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from auth.oauth.claims import Claims
 from auth.oauth.flow import Proofs
+from auth.oauth.settings import ProviderConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +44,35 @@ class Callback:
         return f"Callback(error={self.error!r}, …)"
 
 
-class Provider(Protocol):
-    """One provider. `issuer` is the name space of its users' identifiers."""
+class Provider(ABC):
+    """One provider, as its settings have it. `issuer` is the name space of its users' identifiers."""
+
+    def __init__(self, config: ProviderConfig) -> None:
+        self._config = config
 
     @property
     def provider_id(self) -> str:
         """What it is called in our URLs."""
+        return self._config.provider_id
 
     @property
     def name(self) -> str:
         """What it is called by people."""
+        return self._config.name
 
     @property
     def issuer(self) -> str:
         """Who vouches for its users."""
+        return self._config.issuer
 
+    @abstractmethod
     async def authorization_url(self, proofs: Proofs, redirect_uri: str) -> str:
         """Where to send the browser. Raises `Unavailable` or `ProviderFailed`."""
 
+    @abstractmethod
     async def check_issuer(self, issuer: str | None) -> None:
         """Raise `ProviderFailed` unless the answer that said `issuer` can be this provider's (RFC 9207)."""
 
+    @abstractmethod
     async def identify(self, code: str, proofs: Proofs, redirect_uri: str) -> Claims:
         """Who it was. Raises `InvalidToken` for a code that is over, `Unavailable` or `ProviderFailed`."""

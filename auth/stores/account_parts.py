@@ -36,6 +36,7 @@ PARTS = (
     Part("passkeys", name="passkeys", shown=("name", "transports", "backedUp", "createdAt", "lastUsedAt")),
     Part("identities", name="linkedLogins", shown=("provider", "issuer", "subject", "label", "linkedAt",
     "lastUsedAt")), Part("factor_secrets", user_field="_id"),
+    Part("mails", name="messages", shown=("kind", "channel", "to", "subject", "createdAt", "sentAt")),
     Part("login_approvals"),
     Part("one_time_tokens"),
     Part("challenges"),

@@ -26,8 +26,9 @@ class Approvals:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the index by id, and the one by which MongoDB removes what is over."""
+        """Make the indexes by id and by user, and the one by which MongoDB removes what is over."""
         await self._approvals.create_index("approvalId", unique=True, name="approval")
+        await self._approvals.create_index("userId", name="user")
         await self._approvals.create_index("removeAt", expireAfterSeconds=0, name="removal")
 
     @outage_is_unavailable

@@ -56,7 +56,7 @@ class Challenges:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the index by which MongoDB removes what is over, and the one that keeps one to a subject."""
+        """Make the indexes by user, by which MongoDB removes what is over, and that keeps one to a subject."""
         await self._challenges.create_index("expiresAt", expireAfterSeconds=60, name="removal")
         await self._challenges.create_index(
             [("subject", 1), ("purpose", 1)],
@@ -64,6 +64,7 @@ class Challenges:
             partialFilterExpression={"subject": {"$exists": True}},
             name="subject",
         )
+        await self._challenges.create_index("userId", name="user")
 
     @outage_is_unavailable
     async def issue(

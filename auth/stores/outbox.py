@@ -38,17 +38,25 @@ class Outbox:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the indexes by state and by time, and the one by which MongoDB removes mails."""
+        """Make the indexes by state, by time and by user, and the one by which MongoDB removes mails."""
         await self._mails.create_index("dueAt", partialFilterExpression={"state": "pending"}, name="pending")
         await self._mails.create_index(NEWEST_FIRST, name="newest")
+        await self._mails.create_index("userId", name="user")
         await self._mails.create_index("removeAt", expireAfterSeconds=0, name="removal")
 
     @outage_is_unavailable
-    async def add(self, mail: Mail, *, now: datetime, due_at: datetime, give_up_at: datetime) -> None:
-        """Keep a mail until it is sent or given up. It can be claimed at once, and is due at `due_at`."""
+    async def add(
+        self, mail: Mail, *, user_id: str, now: datetime, due_at: datetime, give_up_at: datetime
+    ) -> None:
+        """Keep a mail until it is sent or given up. It can be claimed at once, and is due at `due_at`.
+
+        `user_id`: whose account it is about. An address is not enough to find it by once the account is erased:
+        accounts change theirs.
+        """
         await self._mails.insert_one(
             {
                 "_id": mail.message_id,
+                "userId": user_id,
                 "state": "pending",
                 "kind": mail.kind,
                 "channel": mail.channel,

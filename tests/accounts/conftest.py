@@ -45,7 +45,7 @@ from auth.recovery_codes import RecoveryCodeFactor
 from auth.registration import Registration
 from auth.sealing import Seal
 from auth.second_factors import SecondFactor, SecondFactors
-from auth.sessions import Revoked
+from auth.session_terms import Revoked
 from auth.settings import LimitSettings
 from auth.step_up import StepUp
 from auth.stores.audit_events import AuditEvent, AuditEvents

@@ -96,7 +96,7 @@ def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_mail_is_sent_soon_and_then_forgotten(office: Office) -> None:
     node = await office.node()
-    await node.enqueue_mail(a_mail())
+    await node.enqueue_mail(a_mail(), user_id="ada")
     await until(lambda: office.postman.sent == [a_mail().message_id], seconds=10)
     await until(lambda: office.count("sent") == 1)
     await asyncio.sleep(0.1)
@@ -107,7 +107,7 @@ async def test_a_mail_is_sent_soon_and_then_forgotten(office: Office) -> None:
 
 async def test_a_node_without_a_worker_leaves_the_sending_to_one_that_has(office: Office) -> None:
     writer = await office.node(work=False)
-    await writer.enqueue_mail(a_mail())
+    await writer.enqueue_mail(a_mail(), user_id="ada")
     await asyncio.sleep(0.2)
     assert office.postman.sent == []
     worker = asyncio.create_task((await office.node(work=False)).run_worker())
@@ -121,7 +121,7 @@ async def test_many_workers_send_each_mail_once(office: Office) -> None:
     office.postman.takes_seconds = 0.01
     nodes = [await office.node() for _ in range(3)]
     for number in range(60):
-        await nodes[number % 3].enqueue_mail(a_mail(number))
+        await nodes[number % 3].enqueue_mail(a_mail(number), user_id="ada")
     await until(lambda: len(office.postman.sent) >= 60)
     await asyncio.sleep(0.3)
     assert sorted(office.postman.sent) == [a_mail(number).message_id for number in range(60)]
@@ -129,7 +129,7 @@ async def test_many_workers_send_each_mail_once(office: Office) -> None:
 
 async def test_a_job_that_runs_twice_sends_once(office: Office) -> None:
     node = await office.node(work=False)
-    await node.enqueue_mail(a_mail())
+    await node.enqueue_mail(a_mail(), user_id="ada")
     for _ in range(3):
         await node._send_mail(None, message_id=a_mail().message_id)
     assert len(office.postman.sent) == 1
@@ -139,7 +139,7 @@ async def test_a_job_that_runs_twice_sends_once(office: Office) -> None:
 async def test_a_mail_server_in_trouble_is_tried_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth.jobs, "JOB_PAUSE_SECONDS", 0.05)
     office.postman.troubles = [MailNotSent("421"), MailNotSent("421")]
-    await (await office.node()).enqueue_mail(a_mail())
+    await (await office.node()).enqueue_mail(a_mail(), user_id="ada")
     await until(lambda: len(office.postman.sent) == 1, seconds=20)
     assert office.count("deferred") == 2
 
@@ -148,13 +148,13 @@ async def test_a_mail_server_in_trouble_is_tried_again(office: Office, monkeypat
 async def test_what_the_queue_gave_up_the_sweep_does_not(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth.jobs, "JOB_TRIES", 1)
     office.postman.troubles = [MailNotSent("421")] * 3
-    await (await office.node()).enqueue_mail(a_mail())
+    await (await office.node()).enqueue_mail(a_mail(), user_id="ada")
     await until(lambda: len(office.postman.sent) == 1, seconds=20)
 
 
 async def test_a_refused_mail_is_given_up_at_once_and_its_text_erased(office: Office) -> None:
     office.postman.troubles = [MailRefused("550")]
-    await (await office.node()).enqueue_mail(a_mail())
+    await (await office.node()).enqueue_mail(a_mail(), user_id="ada")
     await until(lambda: office.count("failed") == 1)
     await asyncio.sleep(0.1)
     [document] = await office.documents.find({}).to_list(None)
@@ -166,7 +166,7 @@ async def test_a_refused_mail_is_given_up_at_once_and_its_text_erased(office: Of
 @pytest.mark.usefixtures("quick_sweep")
 async def test_a_mail_is_given_up_after_a_day(office: Office) -> None:
     yesterday = utc_now() - timedelta(days=1)
-    await office.outbox.add(a_mail(), now=yesterday, due_at=yesterday, give_up_at=utc_now())
+    await office.outbox.add(a_mail(), user_id="ada", now=yesterday, due_at=yesterday, give_up_at=utc_now())
     await office.node()
     await until(lambda: office.count("failed") == 1)
     assert office.postman.sent == []
@@ -177,11 +177,11 @@ async def test_with_redis_down_taking_a_mail_is_quick_and_it_is_sent_all_the_sam
     office: Office, cuttable_redis: Any, silent: bool
 ) -> None:
     node = await office.node(url=cuttable_redis.url)
-    await node.enqueue_mail(a_mail(1))
+    await node.enqueue_mail(a_mail(1), user_id="ada")
     await until(lambda: len(office.postman.sent) == 1)
     cuttable_redis.hush() if silent else await cuttable_redis.cut()
     begun = time.perf_counter()
-    await node.enqueue_mail(a_mail(2))
+    await node.enqueue_mail(a_mail(2), user_id="ada")
     assert time.perf_counter() - begun < 0.9
     await until(lambda: len(office.postman.sent) == 2, seconds=20)
 
@@ -190,7 +190,7 @@ async def test_with_redis_down_taking_a_mail_is_quick_and_it_is_sent_all_the_sam
 async def test_a_node_without_a_worker_loses_no_mail_to_redis(office: Office, cuttable_redis: Any) -> None:
     writer = await office.node(work=False, url=cuttable_redis.url)
     await cuttable_redis.cut()
-    await writer.enqueue_mail(a_mail())
+    await writer.enqueue_mail(a_mail(), user_id="ada")
     await asyncio.sleep(0.3)
     assert office.postman.sent == []
     await office.node()
@@ -199,7 +199,7 @@ async def test_a_node_without_a_worker_loses_no_mail_to_redis(office: Office, cu
 
 @pytest.mark.usefixtures("quick_sweep")
 async def test_a_queue_that_lost_its_memory_loses_no_mail(office: Office, redis_client: Any) -> None:
-    await (await office.node(work=False)).enqueue_mail(a_mail())
+    await (await office.node(work=False)).enqueue_mail(a_mail(), user_id="ada")
     await asyncio.sleep(0.2)
     keys = [key async for key in redis_client.scan_iter(f"*{office.namespace}*")]
     assert keys
@@ -217,7 +217,7 @@ async def test_a_worker_takes_up_again_when_redis_is_back(office: Office, cuttab
     await asyncio.sleep(0.5)
     await cuttable_redis.mend()
     other = await office.node(work=False)
-    await other.enqueue_mail(a_mail())
+    await other.enqueue_mail(a_mail(), user_id="ada")
     await until(lambda: len(office.postman.sent) == 1)
     await node.stop()
 
@@ -247,7 +247,7 @@ async def test_without_mongodb_a_mail_is_not_taken(services: Any, redis_prefix: 
     )
     await jobs.start(work=False)
     with pytest.raises(Unavailable):
-        await jobs.enqueue_mail(a_mail())
+        await jobs.enqueue_mail(a_mail(), user_id="ada")
     await jobs.measure()
     await jobs.stop()
     await nowhere.close()
@@ -261,7 +261,7 @@ async def test_stopping_finishes_what_is_being_sent_and_is_quick_when_nothing_is
     assert time.perf_counter() - begun < 3
     office.postman.takes_seconds = 0.5
     busy = await office.node()
-    await busy.enqueue_mail(a_mail())
+    await busy.enqueue_mail(a_mail(), user_id="ada")
     await asyncio.sleep(0.2)
     await busy.stop()
     assert len(office.postman.sent) == 1
@@ -273,7 +273,7 @@ async def test_stopping_does_not_wait_for_a_mail_server_that_hangs(
     monkeypatch.setattr(auth.jobs, "STOP_SECONDS", 0.3)
     office.postman.takes_seconds = 60
     node = await office.node()
-    await node.enqueue_mail(a_mail())
+    await node.enqueue_mail(a_mail(), user_id="ada")
     await asyncio.sleep(0.3)
     begun = time.perf_counter()
     await node.stop()
@@ -306,6 +306,6 @@ async def test_our_signal_handlers_stay_ours(office: Office) -> None:
 async def test_the_depth_of_the_queue_is_measured(office: Office) -> None:
     node = await office.node(work=False)
     for number in range(3):
-        await node.enqueue_mail(a_mail(number))
+        await node.enqueue_mail(a_mail(number), user_id="ada")
     await node.measure()
     assert office.metrics.jobs_queued._value.get() == 3

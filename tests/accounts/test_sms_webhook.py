@@ -1,16 +1,9 @@
 """SMS through the webhook, to a real receiver that does what docs/phone.md tells it to."""
 
-import hashlib
-import hmac
-import json
-import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
+from support.sms_receiver import SECRET, Receiver, receiving
 
 from auth.clock import utc_now
 from auth.http.outgoing import OutgoingHttp
@@ -18,46 +11,12 @@ from auth.mail.message import Mail
 from auth.mail.senders import MailNotSent, MailRefused
 from auth.mail.webhook import ByChannel, SmsWebhook
 
-SECRET = b"a secret of the operator's, 32 or more"
 SMS = Mail("9f86d081", "phone_login", "+31612345678", "Your code", "123456 is your code", "", channel="sms")
-
-
-@dataclass
-class Receiver:
-    """What the operator runs."""
-
-    status: int = 204
-    url: str = ""
-    taken: list[dict[str, Any]] = field(default_factory=list)
-    forged: int = 0
-    asked: int = 0
-
-    async def take(self, request: web.Request) -> web.Response:
-        self.asked += 1
-        body = await request.read()
-        if not is_from_vigil(SECRET, request.headers, body):
-            self.forged += 1
-            return web.Response(status=401)
-        self.taken.append(json.loads(body))
-        return web.Response(status=self.status, headers={"Location": "/elsewhere"})
-
-
-def is_from_vigil(secret: bytes, headers: Any, body: bytes) -> bool:
-    """As docs/phone.md has it."""
-    timestamp = headers["X-Vigil-Timestamp"]
-    if abs(time.time() - int(timestamp)) > 300:
-        return False
-    wanted = hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest("v1=" + wanted, headers["X-Vigil-Signature"])
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    made = Receiver()
-    app = web.Application()
-    app.router.add_post("/{path}", made.take)
-    async with TestServer(app) as server:
-        made.url = str(server.make_url("/send"))
+    async with receiving() as made:
         yield made
 
 

@@ -18,6 +18,7 @@ import redis.exceptions
 from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.errors import OperationFailure
 
+import child_servers
 import embedded
 from embedded import EmbeddedError, EmbeddedServices, Services
 
@@ -191,7 +192,7 @@ class TestOwnership:
     async def test_an_orphan_is_ended_before_the_start(
         self, data_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(embedded, "_STOP_SECONDS", 0.5)
+        monkeypatch.setattr(child_servers, "_STOP_SECONDS", 0.5)
         owner, urls = start_owner(data_dir)
         await note(urls, "before")
         orphan = server_of(data_dir, "redis")

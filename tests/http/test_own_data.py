@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from pymongo import MongoClient
 from support.administration import grant
 from support.authenticator import Authenticator
-from support.clients import PASSWORD, Api, Login
+from support.clients import ORIGIN, PASSWORD, Api, Login
 from support.mailbox import mailed
+from support.passkeys import SoftPasskey
 from support.waiting import eventually
 
 from auth.account_deletion import GRACE
@@ -74,10 +76,54 @@ async def test_an_export_holds_all_that_is_kept_and_no_secret(api: Api, email: s
     assert export["account"]["email"] == email
     assert [session["device"]["name"] for session in export["sessions"]] == ["Laptop"]
     assert export["passkeys"] == export["linkedLogins"] == []
+    overview = (await login.call("GET", "/2fa")).data
+    assert export["secondFactors"] == {
+        "totp": overview["totp"],
+        "recoveryCodes": {"left": len(codes)},
+        "loginApproval": True,
+    }
+    assert {(message["kind"], message["to"]) for message in export["messages"]} >= {("verify_address", email)}
     assert "totp_enabled" in {event["kind"] for event in export["securityLog"]}
     text = json.dumps(export)
-    for secret in (app.secret, *codes, login.refresh_token, "argon2", "nonce"):
+    for secret in (app.secret, *codes, login.refresh_token, "argon2", "nonce", "verify-email?token"):
         assert secret not in text
+
+
+async def test_an_export_lists_every_way_in_by_name_and_date(api: Api, email: str, login: Login) -> None:
+    number = f"+316{secrets.randbelow(9_000_000) + 10_000_000}"
+    asked = (await login.call("POST", "/phone/send-otp", {"phoneNumber": number})).data
+    code = await mailed(api, number, re.compile(r"^(\d{6}) is your code"))
+    answer = {"phoneNumber": number, "otp": code, "requestId": asked["requestId"]}
+    assert (await login.call("POST", "/phone/verify-otp", answer)).status == 200
+    passkey = SoftPasskey(ORIGIN)
+    options = (await login.call("POST", "/webauthn/register/options", {})).data["options"]
+    added = {"credential": passkey.create(options), "name": "Laptop"}
+    made = (await login.call("POST", "/webauthn/register/verify", added)).data["passkey"]
+    options = (await login.call("POST", "/webauthn/step-up/options", {})).data["options"]
+    await login.call("POST", "/step-up", {"method": "passkey", "credential": passkey.get(options)})
+    export = (await login.call("GET", "/me/export")).data["export"]
+    assert export["account"]["phoneNumber"] == number
+    assert export["account"]["phoneVerifiedAt"].endswith("Z")
+    assert [(each["name"], each["createdAt"]) for each in export["passkeys"]] == [("Laptop", made["createdAt"])]
+    assert passkey.credential_id.hex() not in json.dumps(export)
+    assert {"publicKey", "signCount", "id"}.isdisjoint(export["passkeys"][0])
+
+
+async def test_an_export_says_of_an_account_without_second_factors_that_it_has_none(login: Login) -> None:
+    export = (await login.call("GET", "/me/export")).data["export"]
+    assert export["secondFactors"] == {"totp": None, "recoveryCodes": None, "loginApproval": True}
+
+
+async def test_exports_of_one_account_are_limited(start_node: Any, http: Any) -> None:
+    api = Api(start_node(VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_EXPORT="2/hour").url, http)
+    email = await api.register()
+    for _ in range(2):
+        assert (await (await api.login(email)).call("GET", "/me/export")).status == 200
+    refused = await (await api.login(email)).call("GET", "/me/export")
+    assert (refused.status, refused.code) == (429, "rate_limited")
+    assert int(refused.headers["Retry-After"]) > 60
+    other = await api.login(await api.register())
+    assert (await other.call("GET", "/me/export")).status == 200
 
 
 async def test_asvs_7_4_2_asking_for_deletion_ends_every_session_at_once(
@@ -133,6 +179,7 @@ async def test_after_its_time_nothing_is_left_but_the_audit_trail(
     await login.call("DELETE", "/me")
     with MongoClient(installation.services.mongo, tz_aware=True) as client:
         database = client[installation.name]
+        assert database["mails"].count_documents({"to": email}) >= 3
         past = datetime.now(UTC) - timedelta(seconds=1)
         database["users"].update_one({"_id": user_id}, {"$set": {"deletionAt": past}})
         # A node that starts looks at once; the one that runs does every minute.
@@ -143,8 +190,9 @@ async def test_after_its_time_nothing_is_left_but_the_audit_trail(
 
         await eventually(gone, "the account is erased", timeout=10)
         for name in database.list_collection_names():
-            if name not in {"audit_events", "mails"}:
+            if name != "audit_events":
                 assert database[name].count_documents({"$or": [{"userId": user_id}, {"_id": user_id}]}) == 0, name
+        assert database["mails"].count_documents({"to": email}) == 0
         kinds = {event["kind"] for event in database["audit_events"].find({"userId": user_id})}
         assert {"deletion_asked", "account_erased"} <= kinds
     answer = await api.call("POST", "/login", {"email": email, "password": PASSWORD})

@@ -13,7 +13,7 @@ from auth.events import SecurityAlert, SessionCreated, SessionEnded, SessionUpda
 from auth.models import SYSTEM, Actor, Client, Delivery, Device, RevocationReason, TokenDelivery, User
 from auth.recent import Recent
 from auth.rotation import Verdict
-from auth.sessions import StartedSession
+from auth.session_terms import StartedSession
 from auth.stores.mongo import Mongo
 from auth.tokens import RefreshToken
 

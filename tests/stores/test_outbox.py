@@ -28,7 +28,7 @@ def a_mail(number: int = 0) -> Mail:
 
 
 async def add(outbox: Outbox, number: int = 0, now: datetime = NOW) -> str:
-    await outbox.add(a_mail(number), now=now, due_at=now + MINUTE, give_up_at=now + 60 * MINUTE)
+    await outbox.add(a_mail(number), user_id="ada", now=now, due_at=now + MINUTE, give_up_at=now + 60 * MINUTE)
     return a_mail(number).message_id
 
 

@@ -3,9 +3,11 @@
 import asyncio
 import secrets
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from support.plans import watched_plans
 
 from auth.clock import utc_now
 from auth.models import User
@@ -191,3 +193,21 @@ async def test_logins_may_be_approved_until_that_is_turned_off(users: Users) -> 
     assert await users.by_id(user.user_id) == replace(user, login_approval=False)
     assert await users.set_login_approval(user.user_id, False) is False
     assert await users.set_login_approval("nobody", False) is False
+
+
+async def test_every_account_is_found_by_an_index(mongo: Mongo, users: Users) -> None:
+    """Anybody may ask for a number's owner, and the sweep asks each minute: a scan would read every account."""
+    user = a_user(username="Ada")
+    await users.create(user)
+    number = "+31612345678"
+    async with watched_plans(mongo) as plans:
+        assert await users.by_id(user.user_id) is not None
+        assert await users.by_email("ada@example.org") is not None
+        assert await users.has_username("Ada")
+        assert await users.bind_phone(user.user_id, number, now=NOW) is not None
+        assert await users.by_phone(number) is not None
+        assert await users.schedule_deletion(user.user_id, at=NOW) == NOW
+        assert await users.claim_deletion(now=NOW, until=NOW) == user.user_id
+        assert await users.claim_deletion(now=NOW - timedelta(days=1), until=NOW) is None
+    assert len(plans) >= 7
+    assert [plan for plan in plans if "COLLSCAN" in plan] == []

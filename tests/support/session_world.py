@@ -19,7 +19,8 @@ from auth.metrics import Metrics
 from auth.models import Client, Delivery, Device, Session, TokenDelivery, User
 from auth.rotation import RotationPolicy
 from auth.secrets import RootSecret
-from auth.sessions import SessionRules, Sessions, StartedSession
+from auth.session_terms import SessionRules, StartedSession
+from auth.sessions import Sessions
 from auth.stores.audit_events import AuditEvent, AuditEvents
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens

@@ -1,0 +1,245 @@
+"""The collection `sessions` when sessions end: revoked, expired, told of, and removed, on either driver."""
+
+import asyncio
+import secrets
+from dataclasses import replace
+from datetime import timedelta
+
+from support.session_store import document, revoke, revoke_all, until
+from support.session_world import Time, make_session
+
+from auth.models import Actor, RevocationReason, Session
+from auth.stores.mongo import Mongo
+from auth.stores.session_documents import EXPIRED_KEPT
+from auth.stores.sessions import MAX_LISTED, Sessions
+
+# Revocation -----------------------------------------------------------------------------------------------
+
+
+async def test_a_session_is_revoked_once_by_whoever_came_first(
+    mongo: Mongo, store: Sessions, session: Session, time: Time
+) -> None:
+    outcomes = await asyncio.gather(
+        *(revoke(store, session, time, by=Actor("user", f"by-{number}")) for number in range(20))
+    )
+    ended = [outcome for outcome in outcomes if outcome is not None]
+    assert len(ended) == 1
+    assert ended[0] == replace(
+        session,
+        revoked_at=time.now,
+        revoked_reason=RevocationReason.REVOKED,
+        revoked_by=ended[0].revoked_by,
+    )
+    assert await store.get(session.session_id) == ended[0]
+    assert (await document(mongo, session))["revokedIp"] == "192.0.2.9"
+
+
+async def test_only_its_owner_revokes_a_session(store: Sessions, session: Session, time: Time) -> None:
+    assert await revoke(store, session, time, user_id="somebody else") is None
+    assert await revoke(store, replace(session, session_id="unknown"), time) is None
+    assert await store.get(session.session_id) == session
+
+
+async def test_an_expired_session_is_not_revoked(store: Sessions, session: Session, time: Time) -> None:
+    time.now = session.expires_at
+    assert await revoke(store, session, time) is None
+    assert await revoke_all(store, session.user_id, time) == []
+
+
+async def test_all_are_revoked_but_the_one_kept_and_those_of_others(
+    store: Sessions, session: Session, time: Time
+) -> None:
+    mine = [make_session(time.now, user_id=session.user_id) for _ in range(5)]
+    other = make_session(time.now)
+    for each in (*mine, other):
+        await store.create(each)
+    already = await revoke(store, mine[0], time)
+    ended = await revoke_all(store, session.user_id, time, keep=session.session_id)
+    assert {each.session_id for each in ended} == {each.session_id for each in mine[1:]}
+    assert {each.revoked_reason for each in ended} == {RevocationReason.LOGOUT_ALL}
+    assert await store.get(session.session_id) == session
+    assert await store.get(other.session_id) == other
+    assert await store.get(mine[0].session_id) == already
+
+
+async def test_more_sessions_than_a_list_shows_are_revoked_all_the_same(store: Sessions, time: Time) -> None:
+    made = [make_session(time.now, user_id="many") for _ in range(MAX_LISTED + 50)]
+    await asyncio.gather(*map(store.create, made))
+    assert len(await revoke_all(store, "many", time)) == MAX_LISTED + 50
+    assert await store.live_of_user("many", now=time.now) == []
+
+
+async def test_each_of_several_calls_at_once_reports_the_sessions_it_ended_itself(
+    store: Sessions, time: Time
+) -> None:
+    """Otherwise one end would be told twice, or never."""
+    for _ in range(5):
+        user_id = secrets.token_hex(8)
+        made = [make_session(time.now, user_id=user_id) for _ in range(10)]
+        for each in made:
+            await store.create(each)
+        reports = await asyncio.gather(
+            *(revoke_all(store, user_id, time) for _ in range(4)), revoke(store, made[0], time)
+        )
+        single = reports.pop()
+        told = [each.session_id for report in reports for each in report] + ([single.session_id] if single else [])
+        assert sorted(told) == sorted(each.session_id for each in made)
+
+
+async def test_revoked_since_fills_a_deny_list(store: Sessions, session: Session, time: Time) -> None:
+    before = make_session(time.now)
+    await store.create(before)
+    await revoke(store, before, time)
+    moment = time.go(minutes=1)
+    await revoke(store, session, time)
+    assert await store.revoked_since(moment) == [(session.session_id, moment)]
+    both = await store.revoked_since(moment - timedelta(minutes=1))
+    assert {session_id for session_id, _ in both} == {before.session_id, session.session_id}
+
+
+# News that must be told ------------------------------------------------------------------------------------
+
+
+async def claim(store: Sessions, time: Time) -> tuple[str, frozenset[str]] | None:
+    claimed = await store.claim_unpublished(before=time.now - timedelta(seconds=2), now=time.now)
+    return (claimed[0].session_id, claimed[1]) if claimed else None
+
+
+async def test_a_login_stays_marked_until_it_was_told(store: Sessions, session: Session, time: Time) -> None:
+    assert await claim(store, time) is None, "it may still be on its way"
+    time.go(seconds=3)
+    assert await claim(store, time) == (session.session_id, frozenset({"created"}))
+    await store.mark_published(session.session_id, ["created"])
+    time.go(seconds=3)
+    assert await claim(store, time) is None
+
+
+async def test_one_node_claims_and_another_only_after_it_failed(
+    store: Sessions, session: Session, time: Time
+) -> None:
+    time.go(seconds=3)
+    claims = await asyncio.gather(*(claim(store, time) for _ in range(10)))
+    assert [each for each in claims if each] == [(session.session_id, frozenset({"created"}))]
+    time.go(seconds=1)
+    assert await claim(store, time) is None
+    time.go(seconds=2)
+    assert await claim(store, time) is not None
+
+
+async def test_each_of_many_is_claimed_once_the_oldest_first(store: Sessions, time: Time) -> None:
+    made = [make_session(time.now + timedelta(milliseconds=n)) for n in range(12)]
+    for each in reversed(made):
+        await store.create(each)
+    time.go(seconds=5)
+    assert [await claim(store, time) for _ in range(3)] == [
+        (each.session_id, frozenset({"created"})) for each in made[:3]
+    ]
+    rest = await asyncio.gather(*(claim(store, time) for _ in range(12)))
+    assert {each[0] for each in rest if each} == {each.session_id for each in made[3:]}
+
+
+async def test_an_end_is_marked_in_the_same_write_as_the_revocation(
+    store: Sessions, session: Session, time: Time
+) -> None:
+    """A crash right after it delays the news and never loses it."""
+    await store.mark_published(session.session_id, ["created"])
+    await revoke(store, session, time)
+    second = make_session(time.now)
+    await store.create(second)
+    await revoke_all(store, second.user_id, time)
+    time.go(seconds=3)
+    claimed = {await claim(store, time), await claim(store, time)}
+    assert claimed == {
+        (session.session_id, frozenset({"ended"})),
+        (second.session_id, frozenset({"created", "ended"})),
+    }
+    assert await claim(store, time) is None
+
+
+async def test_marks_come_off_one_by_one(mongo: Mongo, store: Sessions, session: Session, time: Time) -> None:
+    await store.mark_unpublished(session.session_id, ["updated", "alert:new_device"], now=time.now)
+    await store.mark_unpublished(session.session_id, ["updated"], now=time.now)
+    await store.mark_published(session.session_id, ["created", "never marked"])
+    kept = await document(mongo, session)
+    assert sorted(kept["unpublished"]) == ["alert:new_device", "updated"]
+    assert kept["unpublishedSince"] == time.now
+    await store.mark_published(session.session_id, ["alert:new_device", "updated"])
+    kept = await document(mongo, session)
+    assert kept["unpublished"] == []
+    assert "unpublishedSince" not in kept
+    await store.mark_published("unknown", ["created"])
+    await store.mark_unpublished("unknown", ["created"], now=time.now)
+
+
+async def test_news_marked_while_older_news_is_told_stays(store: Sessions, session: Session, time: Time) -> None:
+    time.go(seconds=3)
+    assert await claim(store, time) is not None
+    await revoke(store, session, time)
+    await store.mark_published(session.session_id, ["created"])
+    time.go(seconds=3)
+    assert await claim(store, time) == (session.session_id, frozenset({"ended"}))
+
+
+async def test_an_expired_session_is_told_of_once(store: Sessions, session: Session, time: Time) -> None:
+    later = make_session(time.now, expires_at=time.now + timedelta(minutes=2))
+    ended = make_session(time.now, expires_at=time.now + timedelta(minutes=1))
+    for each in (later, ended):
+        await store.create(each)
+    await revoke(store, ended, time)
+    assert await store.expire_one(now=time.now) is None
+    time.now = later.expires_at
+    claims = await asyncio.gather(*(store.expire_one(now=time.now) for _ in range(10)))
+    assert [each.session_id for each in claims if each] == [later.session_id]
+    assert await store.expire_one(now=time.now) is None
+
+
+async def test_an_expiry_is_marked_in_the_same_write(store: Sessions, session: Session, time: Time) -> None:
+    await store.mark_published(session.session_id, ["created"])
+    time.now = session.expires_at
+    assert await store.expire_one(now=time.now)
+    time.go(seconds=3)
+    assert await claim(store, time) == (session.session_id, frozenset({"ended"}))
+
+
+# What MongoDB removes --------------------------------------------------------------------------------------
+
+
+async def test_what_is_past_its_time_is_removed_and_nothing_else(
+    mongo: Mongo, store: Sessions, time: Time
+) -> None:
+    """The expired one after an hour, in which its end can be told; the revoked one after ninety days."""
+    now = time.now
+    gone = make_session(now - timedelta(days=8), expires_at=now - EXPIRED_KEPT - timedelta(seconds=1))
+    just_expired = make_session(now - timedelta(days=7), expires_at=now - timedelta(minutes=1))
+    live = make_session(now)
+    revoked_long_ago = make_session(now - timedelta(days=100), expires_at=now - timedelta(days=89))
+    revoked = make_session(now - timedelta(days=95), expires_at=now - timedelta(days=60))
+    for each in (just_expired, live, revoked_long_ago, revoked):
+        await store.create(each)
+    past = [
+        (revoked_long_ago, timedelta(days=90, seconds=1)),
+        (revoked, timedelta(days=89, hours=23)),
+    ]
+    collection = mongo.database["sessions"]
+    # Written as they would be by now; created later than what is to stay, so that its removal proves a pass.
+    for each, ago in past:
+        await collection.update_one({"_id": each.session_id}, {"$unset": {"purgeAt": ""}})
+        await collection.update_one({"_id": each.session_id}, {"$set": {"expiresAt": now}})
+        assert await revoke(store, each, Time(now - ago))
+    await store.create(gone)
+
+    async def removed() -> bool:
+        return await store.get(gone.session_id) is None and await store.get(revoked_long_ago.session_id) is None
+
+    await until(removed)
+    for each in (just_expired, live, revoked):
+        assert await store.get(each.session_id) is not None
+
+
+async def test_a_revoked_session_stays_as_long_as_the_setting_says(mongo: Mongo, time: Time) -> None:
+    for days in (1, 90, 3650):
+        store = Sessions(mongo.database, revoked_kept=timedelta(days=days))
+        made = make_session(time.now)
+        await store.create(made)
+        await revoke(store, made, time)
+        assert (await document(mongo, made))["purgeAt"] == time.now + timedelta(days=days)
