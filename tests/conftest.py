@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 import redis.asyncio
 from support.clients import Api, Live
-from support.nodes import Installation, Node, ServiceUrls, drop
+from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls, drop
 
 from auth.stores.mongo import Mongo
 
@@ -72,7 +72,7 @@ async def redis_client(services: ServiceUrls) -> AsyncIterator[redis.asyncio.Red
 @pytest.fixture(scope="session")
 def shared_installation(services: ServiceUrls) -> Installation:
     """What the shared nodes share."""
-    return Installation(services)
+    return Installation(services, QUICK_SERVER)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from support.clients import ORIGIN, PASSWORD, Api, Login, new_login
-from support.nodes import PROBE, Installation, Node, ServiceUrls, drop
+from support.nodes import PROBE, QUICK_SERVER, Installation, Node, ServiceUrls, drop
 
 # A token's life and the grace on the brief nodes, in seconds.
 BRIEF_LIFE = 4
@@ -30,7 +30,7 @@ def _pair(installation: Installation, **settings: str) -> Iterator[Pair]:
 @pytest.fixture(scope="session")
 def probe_installation(services: ServiceUrls) -> Installation:
     """What the probe nodes share."""
-    return Installation(services)
+    return Installation(services, QUICK_SERVER)
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +47,7 @@ def brief_nodes(services: ServiceUrls) -> Iterator[Pair]:
         "VIGIL_ACCESS_TOKEN_SECONDS": str(BRIEF_LIFE),
         "VIGIL_EXPIRY_GRACE_SECONDS": str(BRIEF_GRACE),
     }
-    with _pair(Installation(services), **settings) as nodes:
+    with _pair(Installation(services, QUICK_SERVER), **settings) as nodes:
         yield nodes
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 from pymongo import MongoClient
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVER = ROOT / "server.py"
+# The same but for what a password costs.
+QUICK_SERVER = ROOT / "tests/support/quick_server.py"
 # An application whose events look into a node.
 PROBE = "tests/realtime/apps/probe.py:probe"
 START_SECONDS = 20
@@ -70,6 +73,7 @@ class Installation:
     """Nodes that share one database, one Redis prefix and one secret."""
 
     services: ServiceUrls
+    entry: Path = SERVER
     name: str = field(default_factory=lambda: f"test{secrets.token_hex(6)}")
 
     def environ(self, **settings: str) -> dict[str, str]:
@@ -89,13 +93,13 @@ class Installation:
 
     def start(self, *arguments: str, **settings: str) -> Node:
         """Start a node and wait until it says that it listens."""
-        return start_node(self.environ(**settings), *arguments)
+        return start_node(self.environ(**settings), *arguments, entry=self.entry)
 
 
-def start_node(environ: Mapping[str, str], *arguments: str) -> Node:
-    """Run `server.py` with exactly `environ`; raises with its log when it does not come up."""
+def start_node(environ: Mapping[str, str], *arguments: str, entry: Path = SERVER) -> Node:
+    """Run `server.py`, or another `entry` to it, with exactly `environ`; raises with its log if that fails."""
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "server.py"), *arguments],
+        [sys.executable, str(entry), *arguments],
         env=dict(environ),
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -134,7 +138,7 @@ def drop(services: ServiceUrls, database: str) -> None:
 @contextmanager
 def probed_node(services: ServiceUrls) -> Iterator[Node]:
     """A node of its own with the probe application; whatever was done to it, it stops as it should."""
-    installation = Installation(services)
+    installation = Installation(services, QUICK_SERVER)
     node = installation.start(VIGIL_APPLICATION=PROBE)
     yield node
     assert node.stop() == 0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.nodes import Installation, Node, ServiceUrls, drop
+from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls, drop
 from support.provider_person import Person
 from support.providers import OpenIdServer, openid_server
 
@@ -23,7 +23,7 @@ def other_provider() -> Iterator[OpenIdServer]:
 
 @pytest.fixture(scope="package")
 def installed(services: ServiceUrls) -> Iterator[Installation]:
-    own = Installation(services)
+    own = Installation(services, QUICK_SERVER)
     yield own
     drop(services, own.name)
 
