@@ -91,7 +91,7 @@ class Operations:
         self._totp = TotpFactor(stores.factor_secrets, self._seal, limits, utc_now)
         self._party = RelyingParty(
             rp_id=settings.webauthn_rp_id,
-            name=accounts.service_name,
+            name=settings.webauthn_rp_name,
             origins=sorted(settings.allowed_origins),
         )
         self._ceremonies = self._make_ceremonies()
