@@ -26,8 +26,9 @@ from auth.oauth.flows import ProviderFlows
 from auth.oauth.provider import Web
 from auth.oauth.providers import make_providers
 from auth.own_data import OwnData
+from auth.own_passkeys import OwnPasskeys
 from auth.own_phone import PhoneWay
-from auth.passkeys import OwnPasskeys, PasskeyCeremonies, PasskeyFactor, PasskeyLogin, PasskeyWay
+from auth.passkeys import PasskeyCeremonies, PasskeyFactor, PasskeyLogin, PasskeyWay
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
 from auth.passwords import Passwords
