@@ -26,8 +26,9 @@ from auth.oauth.flows import ProviderFlows
 from auth.oauth.provider import Web
 from auth.oauth.providers import make_providers
 from auth.own_data import OwnData
+from auth.own_passkeys import OwnPasskeys
 from auth.own_phone import PhoneWay
-from auth.passkeys import OwnPasskeys, PasskeyCeremonies, PasskeyFactor, PasskeyLogin, PasskeyWay
+from auth.passkeys import PasskeyCeremonies, PasskeyFactor, PasskeyLogin, PasskeyWay
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
 from auth.passwords import Passwords
@@ -92,7 +93,7 @@ class Operations:
         self._totp = TotpFactor(stores.factor_secrets, self._seal, limits, utc_now)
         self._party = RelyingParty(
             rp_id=settings.webauthn_rp_id,
-            name=accounts.service_name,
+            name=settings.webauthn_rp_name,
             origins=sorted(settings.allowed_origins),
         )
         self._ceremonies = self._make_ceremonies()

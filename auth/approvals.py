@@ -32,11 +32,12 @@ from auth.mail.mailer import Mailer
 from auth.metrics import Metrics
 from auth.models import Approval, ApprovalStatus, Client, FactorAnswer, Principal, Session, User
 from auth.rate_limits import RateLimits
+from auth.second_factors import Occasion
 from auth.session_terms import Audit, DeviceReader, LocationReader, Revoked
 from auth.sessions import Sessions
 from auth.step_up import StepUp
 from auth.stores.approvals import Approvals as ApprovalStore
-from auth.stores.challenges import Challenge, ChallengePurpose, Challenges
+from auth.stores.challenges import ChallengePurpose, Challenges
 from auth.stores.one_time_tokens import secret_digest
 from auth.stores.users import Users
 
@@ -127,12 +128,12 @@ class ApprovalFactor:
         online, _ = await self._presence.online(user.user_id)
         return bool(online)
 
-    async def prove(self, user: User, answer: FactorAnswer, challenge: Challenge | None) -> None:  # noqa: ARG002
+    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> None:  # noqa: ARG002
         """Raise `InvalidCode` unless this very login was approved, by a session that is live; good once."""
-        if challenge is None:
+        if isinstance(occasion, Principal):
             raise InvalidCode
         now = self._clock()
-        approval = await self._store.use(challenge.challenge_id, answered_since=now - GOOD_FOR)
+        approval = await self._store.use(occasion.challenge_id, answered_since=now - GOOD_FOR)
         if approval is None or approval.user_id != user.user_id or approval.answered_by is None:
             raise InvalidCode("This login was not approved.")
         session = await self._sessions.get(approval.answered_by)

@@ -1,8 +1,9 @@
-"""Passkeys: adding, naming and removing them, logging in by one alone, and using one as the second factor.
+"""Passkeys: logging in by one alone, and using one as the second factor; auth/own_passkeys.py adds them.
 
-A challenge is drawn for each ceremony, has 256 random bits, is bound to what it was drawn for and to whose it is,
-and is used up by the first answer, right or wrong (ASVS 5.0, 6.7.2). A count that does not grow means that
-somebody has a copy: such an answer is refused and the owner is told (WebAuthn level 3, section 6.1.1).
+A challenge is drawn for each ceremony, has 256 random bits, is bound to what it was drawn for and to the session,
+or the waiting login, that it was drawn in, and is used up by the first answer, right or wrong (ASVS 5.0, 6.7.2). A
+count that does not grow means that somebody has a copy: such an answer is refused and the owner is told (WebAuthn
+level 3, section 6.1.1).
 
 Logging in by a passkey alone asks that its device verified its user, so that it is two factors at once: something
 one has and something one knows or is. Beside a password, having it is enough.
@@ -14,37 +15,29 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from auth.accounts import clean_name
 from auth.admission import Admission, LoggedIn, MfaPending, WaitingLogin
 from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import (
     AuthError,
-    Conflict,
-    EmailNotVerified,
     InvalidCode,
     MfaRequired,
-    NotFound,
     RateLimited,
-    SessionRevoked,
 )
 from auth.keys import base64url
 from auth.metrics import Metrics
-from auth.models import MULTI_FACTOR, Client, FactorAnswer, Passkey, Principal, Session, TokenDelivery, User
+from auth.models import MULTI_FACTOR, Client, FactorAnswer, Passkey, Principal, TokenDelivery, User
 from auth.rate_limits import RateLimits
 from auth.relying_party import RelyingParty, presented
-from auth.second_factors import SecondFactors
-from auth.step_up import StepUp
+from auth.second_factors import Occasion
 from auth.stores.challenges import Challenge, ChallengePurpose, Challenges
-from auth.stores.passkeys import Passkeys, PasskeyTaken
+from auth.stores.passkeys import Passkeys
 from auth.stores.users import Users
-from auth.ways_in import WaysIn
 
 METHOD = "passkey"
 CEREMONY_LIFE = timedelta(minutes=5)
 CHALLENGE_BYTES = 32
 MOST_PASSKEYS = 20
-DEFAULT_NAME = "Passkey"
 # RFC 8176: possession of a key that an authenticator keeps.
 POSSESSION = "hwk"
 
@@ -60,20 +53,6 @@ class PasskeyNotice(Protocol):
 
     async def passkey_copied(self, user: User, *, at: datetime, ip: str) -> None:
         """Queue the mail; never waits for a mail server."""
-
-
-class CodeForgetter(Protocol):
-    """Keeps recovery codes."""
-
-    async def forget_codes(self, user_id: str) -> None:
-        """Void the user's recovery codes."""
-
-
-class SessionReader(Protocol):
-    """Where sessions are kept."""
-
-    async def get(self, session_id: str) -> Session | None:
-        """The session, live or not."""
 
 
 class PasskeyCeremonies:
@@ -113,11 +92,11 @@ class PasskeyCeremonies:
             secret=base64url(secrets.token_bytes(CHALLENGE_BYTES)),
         )
 
-    async def request(self, purpose: ChallengePurpose, user: User, data: Mapping[str, Any] = {}) -> dict[str, Any]:
+    async def request(self, purpose: ChallengePurpose, user: User, data: Mapping[str, Any]) -> dict[str, Any]:
         """Options for one of the user's own passkeys."""
         challenge = await self.draw(purpose, user_id=user.user_id, data=data)
         passkeys = await self._store.of_user(user.user_id, limit=MOST_PASSKEYS)
-        return self._party.request_options(challenge, allow=[passkey.credential_id for passkey in passkeys])
+        return self._party.request_options(challenge, allow=passkeys)
 
     async def answered(
         self, credential: Mapping[str, Any] | None, purpose: ChallengePurpose
@@ -167,6 +146,13 @@ class PasskeyCeremonies:
             await self._notice.passkey_copied(user, at=now, ip="")
 
 
+def bound_to(occasion: Occasion) -> dict[str, str]:
+    """What a challenge keeps of where it was drawn: it is answered there and nowhere else."""
+    if isinstance(occasion, Principal):
+        return {"sessionId": occasion.session_id}
+    return {"loginId": occasion.challenge_id.hex()}
+
+
 class PasskeyFactor:
     """A passkey as the second factor. Implements `second_factors.SecondFactor`."""
 
@@ -182,23 +168,23 @@ class PasskeyFactor:
         """Whether the user has one."""
         return await self._store.has_any(user.user_id)
 
-    async def prove(self, user: User, answer: FactorAnswer, challenge: Challenge | None) -> None:
-        """Raise `InvalidCode` unless it answers the challenge that was drawn for this login, or this step-up."""
-        purpose = ChallengePurpose.PASSKEY_STEP_UP if challenge is None else ChallengePurpose.PASSKEY_SECOND
+    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> None:
+        """Raise `InvalidCode` unless it answers a challenge that was drawn in this login, or in this session."""
+        stepping_up = isinstance(occasion, Principal)
+        purpose = ChallengePurpose.PASSKEY_STEP_UP if stepping_up else ChallengePurpose.PASSKEY_SECOND
         credential, drawn, text = await self._ceremonies.answered(answer.credential, purpose)
-        login_id = challenge.challenge_id.hex() if challenge is not None else None
-        if drawn.user_id != user.user_id or drawn.data.get("loginId") != login_id:
+        if drawn.user_id != user.user_id or drawn.data != bound_to(occasion):
             raise InvalidCode
         await self._ceremonies.judge(credential, text, user_id=user.user_id, verify_user=False)
 
     async def options_for_login(self, login: WaitingLogin) -> dict[str, Any]:
         """Options for the second factor of a waiting login."""
-        data = {"loginId": login.challenge.challenge_id.hex()}
+        data = bound_to(login.challenge)
         return await self._ceremonies.request(ChallengePurpose.PASSKEY_SECOND, login.user, data)
 
-    async def options_for_step_up(self, user: User) -> dict[str, Any]:
-        """Options for a step-up."""
-        return await self._ceremonies.request(ChallengePurpose.PASSKEY_STEP_UP, user)
+    async def options_for_step_up(self, user: User, principal: Principal) -> dict[str, Any]:
+        """Options for a step-up of the principal's session."""
+        return await self._ceremonies.request(ChallengePurpose.PASSKEY_STEP_UP, user, bound_to(principal))
 
 
 class PasskeyWay:
@@ -255,7 +241,7 @@ class PasskeyLogin:
         user = await self._users.by_id(principal.user_id)
         if user is None:
             raise InvalidCode
-        return await self._factor.options_for_step_up(user)
+        return await self._factor.options_for_step_up(user, principal)
 
     async def log_in(
         self,
@@ -300,146 +286,4 @@ class PasskeyLogin:
             raise
         return await self._admission.admit(
             user, amr=(POSSESSION, MULTI_FACTOR), device_name=device_name, delivery=delivery, client=client
-        )
-
-
-class OwnPasskeys:
-    """What a user does with their own passkeys. Adding and removing is sensitive: a step-up comes first."""
-
-    def __init__(
-        self,
-        *,
-        ceremonies: PasskeyCeremonies,
-        store: Passkeys,
-        party: RelyingParty,
-        step_up: StepUp,
-        sessions: SessionReader,
-        ways_in: WaysIn,
-        second_factors: SecondFactors,
-        codes: CodeForgetter,
-        notice: PasskeyNotice,
-        limits: RateLimits,
-        audit: AuditLog,
-        clock: Clock,
-    ) -> None:
-        self._second_factors = second_factors
-        self._codes = codes
-        self._ceremonies = ceremonies
-        self._store = store
-        self._party = party
-        self._step_up = step_up
-        self._sessions = sessions
-        self._ways_in = ways_in
-        self._notice = notice
-        self._limits = limits
-        self._audit = audit
-        self._clock = clock
-
-    async def list(self, principal: Principal) -> list[Passkey]:
-        """The principal's passkeys, oldest first."""
-        return await self._store.of_user(principal.user_id, limit=MOST_PASSKEYS)
-
-    async def begin(self, principal: Principal, *, client: Client) -> dict[str, Any]:
-        """Options for a new passkey. Raises `StepUpRequired`, `Conflict` for one too many, or `RateLimited`."""
-        await self._limits.hit("passkey_options", client.ip)
-        user = await self._verified(principal)
-        passkeys = await self._store.of_user(user.user_id, limit=MOST_PASSKEYS)
-        if len(passkeys) >= MOST_PASSKEYS:
-            raise Conflict(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")
-        challenge = await self._ceremonies.draw(ChallengePurpose.PASSKEY_REGISTER, user_id=user.user_id)
-        return self._party.creation_options(
-            user, challenge, exclude=[passkey.credential_id for passkey in passkeys]
-        )
-
-    async def add(
-        self, principal: Principal, credential: Mapping[str, Any], *, name: str | None, client: Client
-    ) -> Passkey:
-        """Keep a new passkey.
-
-        Raises `InvalidCode`, `StepUpRequired`, `InvalidRequest` for a name that will not do, or `Conflict` when
-        the passkey is known already.
-        """
-        user = await self._verified(principal)
-        label = clean_name(name) or DEFAULT_NAME
-        credential, drawn, challenge = await self._ceremonies.answered(
-            credential, ChallengePurpose.PASSKEY_REGISTER
-        )
-        if drawn.user_id != user.user_id:
-            raise InvalidCode
-        made = self._party.verify_registration(credential, expected_challenge=challenge)
-        now = self._clock()
-        passkey = Passkey(
-            credential_id=made.credential_id,
-            user_id=user.user_id,
-            public_key=made.public_key,
-            sign_count=made.sign_count,
-            name=label,
-            transports=made.transports,
-            backed_up=made.backed_up,
-            created_at=now,
-        )
-        try:
-            await self._store.add(passkey)
-        except PasskeyTaken:
-            raise Conflict("This passkey is known already.") from None
-        await self._keep_only_if_allowed(passkey, principal)
-        await self._record("passkey_added", principal, client, now)
-        await self._notice.passkey_added(user, at=now, ip=client.ip)
-        return passkey
-
-    async def _verified(self, principal: Principal) -> User:
-        """The principal's user, proved to be one.
-
-        Whose address nobody has verified gets no passkey: it would stay with a stranger who registered first.
-        """
-        user = await self._step_up.require(principal)
-        if user.email_verified_at is None:
-            raise EmailNotVerified
-        return user
-
-    async def _keep_only_if_allowed(self, passkey: Passkey, principal: Principal) -> None:
-        """Take a passkey back that is one too many, or whose session was ended while it was added.
-
-        Looked for when it is there already: of several that are added at once none is overlooked, and a thief
-        whose session ends leaves nothing behind.
-        """
-        session = await self._sessions.get(principal.session_id)
-        too_many = await self._store.count(passkey.user_id) > MOST_PASSKEYS
-        if session is not None and session.is_live(self._clock()) and not too_many:
-            return
-        await self._store.remove(passkey.user_id, passkey.credential_id)
-        if too_many:
-            raise Conflict(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")
-        raise SessionRevoked
-
-    async def rename(self, principal: Principal, credential_id: bytes, *, name: str) -> Passkey:
-        """Give a passkey another name. Raises `InvalidRequest` or `NotFound`."""
-        label = clean_name(name) or DEFAULT_NAME
-        renamed = await self._store.rename(principal.user_id, credential_id, name=label)
-        if renamed is None:
-            raise NotFound("There is no such passkey.")
-        return renamed
-
-    async def remove(self, principal: Principal, credential_id: bytes, *, client: Client) -> None:
-        """Forget a passkey. Raises `StepUpRequired`, `NotFound`, or `Conflict` for the last way in.
-
-        That is looked for when this one is gone, so that two taken off at once are not both.
-        """
-        user = await self._step_up.require(principal)
-        removed = await self._store.remove(user.user_id, credential_id)
-        if removed is None:
-            raise NotFound("There is no such passkey.")
-        if not await self._ways_in.any_open(user):
-            await self._store.add(removed)
-            raise Conflict("This is your only way in. Set a password first.")
-        if not await self._second_factors.own_methods(user):
-            # Recovery codes stand in for a factor that can be lost; there is none any more.
-            await self._codes.forget_codes(user.user_id)
-        now = self._clock()
-        await self._record("passkey_removed", principal, client, now)
-        await self._notice.passkey_removed(user, at=now, ip=client.ip)
-
-    async def _record(self, kind: str, principal: Principal, client: Client, now: datetime) -> None:
-        await self._audit.record(
-            kind, user_id=principal.user_id, session_id=principal.session_id, client=client, now=now
         )

@@ -18,8 +18,7 @@ from typing import Protocol
 from auth.clock import Clock
 from auth.errors import InvalidCode
 from auth.models import FactorAnswer, User
-from auth.second_factors import SecondFactor
-from auth.stores.challenges import Challenge
+from auth.second_factors import Occasion, SecondFactor
 from auth.stores.factor_secrets import FactorSecrets
 
 METHOD = "recovery_code"
@@ -80,7 +79,7 @@ class RecoveryCodeFactor:
                 return True
         return False
 
-    async def prove(self, user: User, answer: FactorAnswer, challenge: Challenge | None) -> None:  # noqa: ARG002
+    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> None:  # noqa: ARG002
         """Use a code up. Raise `InvalidCode` unless it is one of those left."""
         digest = code_digest(answer.code) if answer.code is not None else None
         left = await self._store.use_code(user.user_id, digest) if digest is not None else None

@@ -3,6 +3,11 @@
 W3C Web Authentication level 3: section 7.1 for a registration, 7.2 for an assertion, by py_webauthn; what it
 leaves to its caller is judged here. A ceremony in a frame of another site (`crossOrigin`, `topOrigin`) is refused:
 nothing of ours is framed. Whatever a hostile answer makes a parser raise is a wrong answer.
+
+Attestation: none is asked for, and none is trusted. A browser that is asked for none hands out `none`, or a key
+that vouches for itself and so says nothing of its maker (section 5.1.3). Anything else was not made by such a
+browser, and we have no trust anchors to judge a maker's certificate by; section 7.1 wants such a registration
+failed, and it is, before any certificate of a stranger's is read. So no credential counts as one of some make.
 """
 
 import binascii
@@ -13,11 +18,10 @@ from typing import Any
 
 import structlog
 import webauthn
-from webauthn.helpers import base64url_to_bytes, options_to_json_dict
+from webauthn.helpers import base64url_to_bytes, options_to_json_dict, parse_attestation_object
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.structs import (
     AttestationConveyancePreference,
-    AttestationFormat,
     AuthenticatorSelectionCriteria,
     AuthenticatorTransport,
     PublicKeyCredentialDescriptor,
@@ -26,15 +30,13 @@ from webauthn.helpers.structs import (
 )
 
 from auth.errors import InvalidCode
-from auth.models import User
+from auth.models import Passkey, User
 
 ALGORITHMS = (
     COSEAlgorithmIdentifier.EDDSA,
     COSEAlgorithmIdentifier.ECDSA_SHA_256,
     COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
 )
-# Attestation is not asked for: what comes is none of it, or a key that vouches for itself.
-FORMATS = frozenset({AttestationFormat.NONE, AttestationFormat.PACKED})
 TIMEOUT_MS = 120_000
 # Honest answers are some two thousand characters, all told.
 MAX_FIELD = 8192
@@ -82,7 +84,7 @@ class RelyingParty:
         self._name = name
         self._origins = list(origins)
 
-    def creation_options(self, user: User, challenge: str, *, exclude: Sequence[bytes]) -> dict[str, Any]:
+    def creation_options(self, user: User, challenge: str, *, exclude: Sequence[Passkey]) -> dict[str, Any]:
         """For `navigator.credentials.create`: a discoverable credential whose owner is verified where possible."""
         options = webauthn.generate_registration_options(
             rp_id=self._rp_id,
@@ -97,20 +99,20 @@ class RelyingParty:
                 resident_key=ResidentKeyRequirement.REQUIRED,
                 user_verification=UserVerificationRequirement.PREFERRED,
             ),
-            exclude_credentials=[PublicKeyCredentialDescriptor(id=credential_id) for credential_id in exclude],
+            exclude_credentials=[_descriptor(passkey) for passkey in exclude],
             supported_pub_key_algs=list(ALGORITHMS),
         )
         return dict(options_to_json_dict(options))
 
     def request_options(
-        self, challenge: str, *, allow: Sequence[bytes] = (), verify_user: bool = False
+        self, challenge: str, *, allow: Sequence[Passkey] = (), verify_user: bool = False
     ) -> dict[str, Any]:
         """For `navigator.credentials.get`; with nothing allowed by name, any passkey of this site will do."""
         options = webauthn.generate_authentication_options(
             rp_id=self._rp_id,
             challenge=base64url_to_bytes(challenge),
             timeout=TIMEOUT_MS,
-            allow_credentials=[PublicKeyCredentialDescriptor(id=credential_id) for credential_id in allow],
+            allow_credentials=[_descriptor(passkey) for passkey in allow],
             user_verification=UserVerificationRequirement.REQUIRED
             if verify_user
             else UserVerificationRequirement.PREFERRED,
@@ -120,6 +122,7 @@ class RelyingParty:
     def verify_registration(self, credential: Mapping[str, Any], *, expected_challenge: str) -> NewCredential:
         """The new credential. Raises `InvalidCode` for anything that is not good."""
         try:
+            _refuse_attestation(credential["response"]["attestationObject"])
             verified = webauthn.verify_registration_response(
                 credential=dict(credential),
                 expected_challenge=base64url_to_bytes(expected_challenge),
@@ -131,7 +134,7 @@ class RelyingParty:
             # CBOR, ASN.1 and keys of a stranger's: each library raises its own, and none of it is a defect of
             # ours.
             raise _refused(error) from None
-        if verified.fmt not in FORMATS or len(verified.credential_id) > MAX_CREDENTIAL_ID:
+        if len(verified.credential_id) > MAX_CREDENTIAL_ID:
             raise InvalidCode
         return NewCredential(
             credential_id=verified.credential_id,
@@ -191,7 +194,22 @@ def _is_larger(part: Mapping[str, Any]) -> bool:
     return any(isinstance(value, str) and len(value) > MAX_FIELD for value in part.values())
 
 
+def _refuse_attestation(attestation_object: str) -> None:
+    """Raise `InvalidCode` for an attestation that is not `none`, and no key that vouches for itself."""
+    attested = parse_attestation_object(base64url_to_bytes(attestation_object))
+    vouches_for_itself = attested.fmt == "packed" and attested.att_stmt.x5c is None
+    if attested.fmt != "none" and not vouches_for_itself:
+        raise InvalidCode
+
+
+def _descriptor(passkey: Passkey) -> PublicKeyCredentialDescriptor:
+    """How a browser finds a passkey: without its transports it would ask for every kind of device in turn."""
+    transports = [AuthenticatorTransport(word) for word in passkey.transports if word in TRANSPORTS]
+    return PublicKeyCredentialDescriptor(id=passkey.credential_id, transports=transports or None)
+
+
 def _transports(credential: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those that the browser names and the standard knows: a hint for later, and never more than there are."""
     claimed = credential["response"].get("transports")
     if not isinstance(claimed, list):
         return ()

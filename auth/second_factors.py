@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from auth.errors import InvalidCode
-from auth.models import MULTI_FACTOR, FactorAnswer, User
+from auth.models import MULTI_FACTOR, FactorAnswer, Principal, User
 from auth.stores.challenges import Challenge
+
+# What an answer is given for: the login that waits for it, or the session that steps up.
+Occasion = Challenge | Principal
 
 
 class SecondFactor(Protocol):
@@ -23,11 +26,8 @@ class SecondFactor(Protocol):
     async def is_ready(self, user: User) -> bool:
         """Whether the user could answer by it right now."""
 
-    async def prove(self, user: User, answer: FactorAnswer, challenge: Challenge | None) -> None:
-        """Raise `InvalidCode` unless `answer` is right; a right one is good once.
-
-        `challenge` is the login that waits for it; None for a step-up.
-        """
+    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> None:
+        """Raise `InvalidCode` unless `answer` is right for this occasion; a right one is good once."""
 
 
 class SecondFactors:
@@ -45,23 +45,20 @@ class SecondFactors:
         """Which factors they have set up; only these serve a step-up."""
         return await self._ready(user, stands_alone=True)
 
-    async def prove(self, user: User, answer: FactorAnswer, challenge: Challenge | None = None) -> tuple[str, ...]:
-        """The `amr` that a right answer adds. Raises `InvalidCode` for any other, or a method not set up.
-
-        `challenge`: the login that waits for it; without one this is a step-up.
-        """
+    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> tuple[str, ...]:
+        """The `amr` that a right answer adds. Raises `InvalidCode` for any other, or a method not set up."""
         factor = self._factors.get(answer.method)
         if factor is None:
             raise InvalidCode
         if not factor.stands_alone:
             # Given while it was ready; the device that gave it may have gone offline since.
-            if challenge is None:
+            if isinstance(occasion, Principal):
                 raise InvalidCode
-            await factor.prove(user, answer, challenge)
+            await factor.prove(user, answer, occasion)
             return factor.amr
         if not await factor.is_ready(user):
             raise InvalidCode
-        await factor.prove(user, answer, challenge)
+        await factor.prove(user, answer, occasion)
         return (*factor.amr, MULTI_FACTOR)
 
     async def _ready(self, user: User, *, stands_alone: bool) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from auth.models import ADMIN, USER
 from auth.oauth.settings import ProviderConfig, read_providers
+from auth.passkey_domain import is_address, trouble_with
 from auth.section import Section, WebUrl, read_section, split_web_url
 from auth.section import SettingsError as SettingsError
 from auth.section import is_loopback as is_loopback
@@ -197,6 +198,13 @@ class AccountSettings(Section):
         pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
         max_length=253,
         description="Domain that passkeys belong to. Default: the public URL's host.",
+    )
+    webauthn_rp_name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x1f]+$",
+        description="What browsers call the service beside a passkey. Default: the service's name.",
     )
     service_name: str = Field(
         "Vigil",
@@ -381,6 +389,11 @@ class Settings:
         return self.accounts.webauthn_rp_id or ("localhost" if is_loopback(host) else host)
 
     @property
+    def webauthn_rp_name(self) -> str:
+        """What browsers call the service beside a passkey."""
+        return self.accounts.webauthn_rp_name or self.accounts.service_name
+
+    @property
     def dev_outbox(self) -> bool:
         """Whether mail is kept and served on `/dev/outbox`: by default, where nothing else takes it."""
         if self.accounts.dev_outbox is not None:
@@ -405,9 +418,18 @@ class Settings:
             raise SettingsError(
                 "VIGIL_DEV_OUTBOX=on is refused: VIGIL_HOST is not a loopback address; give VIGIL_SMTP_URL"
             )
+        self._check_rp_id()
         self.phone.check(outbox=self.dev_outbox)
         for provider in self.providers:
             provider.check_transport(public_url=self.public_url)
+
+    def _check_rp_id(self) -> None:
+        host = urlsplit(self.public_url).hostname or ""
+        if self.accounts.webauthn_rp_id is None and is_address(host) and not is_loopback(host):
+            return  # Reached by an address alone: there are no passkeys, and none were asked for.
+        trouble = trouble_with(self.webauthn_rp_id, (self.public_url, *sorted(self.allowed_origins)))
+        if trouble is not None:
+            raise SettingsError(f"VIGIL_WEBAUTHN_RP_ID is wrong: {trouble}")
 
 
 def _origin_of(url: str) -> str:

@@ -92,7 +92,7 @@ class StepUp:
         await self._limits.hit("second_factor", principal.user_id)
         user, _ = await self._who(principal)
         try:
-            amr = await self._proved(user, answer)
+            amr = await self._proved(user, answer, principal)
         except InvalidCode:
             await self._record("step_up_failed", principal, answer, client)
             raise
@@ -102,9 +102,9 @@ class StepUp:
         await self._record("step_up", principal, answer, client)
         return now + MAX_AGE
 
-    async def _proved(self, user: User, answer: FactorAnswer) -> tuple[str, ...]:
+    async def _proved(self, user: User, answer: FactorAnswer, principal: Principal) -> tuple[str, ...]:
         if answer.method != PASSWORD:
-            return await self._second_factors.prove(user, answer)
+            return await self._second_factors.prove(user, answer, principal)
         if await self._second_factors.own_methods(user) or answer.password is None:
             raise InvalidCode
         verification = await self._passwords.verify(password=answer.password, password_hash=user.password_hash)

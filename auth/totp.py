@@ -23,7 +23,7 @@ from auth.errors import InvalidCode
 from auth.models import FactorAnswer, User
 from auth.rate_limits import RateLimits
 from auth.sealing import Seal, SealBroken
-from auth.stores.challenges import Challenge
+from auth.second_factors import Occasion
 from auth.stores.factor_secrets import FactorSecrets
 
 METHOD = "totp"
@@ -92,7 +92,7 @@ class TotpFactor:
         """Whether the user has set one up."""
         return (await self._store.of_user(user.user_id)).totp is not None
 
-    async def prove(self, user: User, answer: FactorAnswer, challenge: Challenge | None) -> None:  # noqa: ARG002
+    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> None:  # noqa: ARG002
         """Raise `InvalidCode` unless it is the code of now, which nobody has used before, or `RateLimited`."""
         await self._limits.check("totp_guesses", user.user_id)
         enabled = (await self._store.of_user(user.user_id)).totp

@@ -42,8 +42,9 @@ from auth.login import Login
 from auth.metrics import Metrics
 from auth.oauth.flows import ProviderFlows
 from auth.own_data import OwnData
+from auth.own_passkeys import OwnPasskeys
 from auth.own_phone import OwnPhone
-from auth.passkeys import OwnPasskeys, PasskeyLogin
+from auth.passkeys import PasskeyLogin
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
 from auth.phone_login import PhoneLogin

@@ -19,7 +19,8 @@ from auth.http.login_answers import LOGIN_REFUSALS, login_answer
 from auth.http.routing import Call, endpoint
 from auth.http.schemas import Empty, LoginAnswer, LoginOptions, MfaAnswer, Name, Nothing
 from auth.models import FactorAnswer, Passkey, TokenDelivery
-from auth.passkeys import METHOD, OwnPasskeys, PasskeyLogin
+from auth.own_passkeys import OwnPasskeys
+from auth.passkeys import METHOD, PasskeyLogin
 from auth.views import Credential, Input, Moment, View
 
 TAG = "Passkeys"

@@ -231,6 +231,49 @@ async def test_a_registration_belongs_to_whoever_began_it(api: Api, login: Login
     assert (await stranger.call("POST", "/webauthn/register/verify", body)).code == "invalid_code"
 
 
+async def test_asvs_6_7_2_a_registration_begun_in_one_session_is_not_finished_in_another(
+    api: Api, email: str, login: Login
+) -> None:
+    other = await api.login(email)
+    options = (await login.call("POST", "/webauthn/register/options", {})).data["options"]
+    body = {"credential": SoftPasskey(ORIGIN).create(options)}
+    assert (await other.call("POST", "/webauthn/register/verify", body)).code == "invalid_code"
+    # That answer has used it up for its own session too.
+    assert (await login.call("POST", "/webauthn/register/verify", body)).code == "invalid_code"
+
+
+async def test_asvs_6_7_2_a_step_up_begun_in_one_session_is_not_finished_in_another(
+    api: Api, email: str, login: Login
+) -> None:
+    other = await api.login(email)
+    passkey = SoftPasskey(ORIGIN)
+    assert (await add(login, passkey)).status == 200
+    options = (await login.call("POST", "/webauthn/step-up/options", {})).data["options"]
+    body = {"method": "passkey", "credential": passkey.get(options)}
+    assert (await other.call("POST", "/step-up", body)).code == "invalid_code"
+    options = (await other.call("POST", "/webauthn/step-up/options", {})).data["options"]
+    body = {"method": "passkey", "credential": passkey.get(options)}
+    assert (await other.call("POST", "/step-up", body)).status == 200
+
+
+async def test_browsers_are_told_how_a_passkey_can_be_reached(api: Api, email: str, login: Login) -> None:
+    passkey, bare = SoftPasskey(ORIGIN), SoftPasskey(ORIGIN)
+    options = (await login.call("POST", "/webauthn/register/options", {})).data["options"]
+    made = passkey.create(options)
+    made["response"]["transports"] = ["usb", "nfc", "usb", "x" * 4000, 7, None, "carrier-pigeon"]
+    assert (await login.call("POST", "/webauthn/register/verify", {"credential": made})).status == 200
+    stepped = (await login.call("POST", "/webauthn/step-up/options", {})).data["options"]
+    await login.call("POST", "/step-up", {"method": "passkey", "credential": passkey.get(stepped)})
+    options = (await login.call("POST", "/webauthn/register/options", {})).data["options"]
+    made = bare.create(options)
+    made["response"]["transports"] = "usb"
+    assert (await login.call("POST", "/webauthn/register/verify", {"credential": made})).status == 200
+    token = (await api.call("POST", "/login", {"email": email, "password": PASSWORD})).data["mfaToken"]
+    excluded = (await login.call("POST", "/webauthn/register/options", {})).data["options"]["excludeCredentials"]
+    for listed in ((await login_options(api, mfaToken=token))["allowCredentials"], excluded):
+        assert [each.get("transports") for each in listed] == [["nfc", "usb"], None]
+
+
 async def test_one_credential_belongs_to_one_account(api: Api, login: Login, passkey: SoftPasskey) -> None:
     stranger = await api.login(await api.register())
     assert (await add(stranger, copy.copy(passkey))).code == "conflict"

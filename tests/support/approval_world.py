@@ -11,9 +11,10 @@ from auth.approvals import Approvals
 from auth.errors import InvalidCode, Unavailable
 from auth.models import MULTI_FACTOR, Approval, Client, FactorAnswer, Principal, Session, TokenDelivery, User
 from auth.rate_limits import RateLimits
+from auth.second_factors import Occasion
 from auth.step_up import StepUp
 from auth.stores.approvals import Approvals as ApprovalStore
-from auth.stores.challenges import Challenge, Challenges
+from auth.stores.challenges import Challenges
 from auth.stores.users import Users
 from realtime.approvals import Listener
 from support.session_world import LAPTOP, PHONE, make_user
@@ -34,7 +35,7 @@ class CodeFactor:
     async def is_ready(self, user: User) -> bool:
         return user.user_id in self.owners
 
-    async def prove(self, user: User, answer: FactorAnswer, challenge: Challenge | None) -> None:
+    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> None:
         if answer.code != CODE:
             raise InvalidCode
 

@@ -94,21 +94,25 @@ def test_the_public_url_decides_origin_and_issuer() -> None:
     settings = load(PUBLIC_URL="https://Id.Example.org/")
     assert settings.public_url == settings.issuer == "https://Id.Example.org"
     assert settings.allowed_origins == {"https://id.example.org"}
-    other = load(PUBLIC_URL="https://id.example.org", ISSUER="https://issuer", ALLOWED_ORIGINS="https://a.example")
-    assert (other.issuer, other.allowed_origins) == ("https://issuer", {"https://a.example"})
+    page = "https://a.id.example.org"
+    other = load(PUBLIC_URL="https://id.example.org", ISSUER="https://issuer", ALLOWED_ORIGINS=page)
+    assert (other.issuer, other.allowed_origins) == ("https://issuer", {page})
 
 
 @pytest.mark.parametrize(
     ("written", "origins"),
     [
         ("https://a.example", {"https://a.example"}),
-        (" https://A.example/ , http://b.example:8080,", {"https://a.example", "http://b.example:8080"}),
-        ("https://a.example:443,http://b.example:80", {"https://a.example", "http://b.example"}),
-        ("http://[::1]:8000", {"http://[::1]:8000"}),
+        (" https://A.example/ , http://b.a.example:8080,", {"https://a.example", "http://b.a.example:8080"}),
+        ("https://a.example:443,http://b.a.example:80", {"https://a.example", "http://b.a.example"}),
     ],
 )
 def test_origins_are_those_that_browsers_send(written: str, origins: set[str]) -> None:
-    assert load(ALLOWED_ORIGINS=written).allowed_origins == origins
+    assert load(PUBLIC_URL="https://a.example", ALLOWED_ORIGINS=written).allowed_origins == origins
+
+
+def test_an_origin_may_be_an_address_in_brackets() -> None:
+    assert load(ALLOWED_ORIGINS="http://[::1]:8000").allowed_origins == {"http://[::1]:8000"}
 
 
 def test_an_ipv6_host_is_a_url_in_brackets() -> None:
@@ -159,6 +163,53 @@ def test_loopback_is_this_machine(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "localhost.example.org", ""])
 def test_everything_else_is_not(host: str) -> None:
     assert not is_loopback(host)
+
+
+# What passkeys belong to ----------------------------------------------------------------------------------
+
+
+def test_passkeys_belong_to_the_public_urls_host_unless_a_parent_is_named() -> None:
+    here = load(PUBLIC_URL="https://Id.example.org")
+    assert here.webauthn_rp_id == "id.example.org"
+    pages = "https://chat.example.org,https://example.org:8443"
+    parent = load(PUBLIC_URL="https://id.example.org", WEBAUTHN_RP_ID="example.org", ALLOWED_ORIGINS=pages)
+    assert parent.webauthn_rp_id == "example.org"
+    assert load(PUBLIC_URL="https://intranet", WEBAUTHN_RP_ID="intranet").webauthn_rp_id == "intranet"
+
+
+@pytest.mark.parametrize(
+    ("rp_id", "url", "origins"),
+    [
+        ("", "https://id.example.org", "https://chat.example.org"),
+        ("", "https://id.example.org", "https://example.org"),
+        ("example.org", "https://id.example.org", "https://id.example.org,https://evil.example"),
+        ("example.org", "https://id.example.com", "https://example.org"),
+        ("example.org", "https://badexample.org", ""),
+        ("id.example.org", "https://example.org", ""),
+        ("org", "https://example.org", ""),
+        ("192.0.2.1", "https://192.0.2.1", ""),
+        ("example.org", "https://192.0.2.1", ""),
+        ("localhost", "https://example.org", ""),
+        ("", "http://127.0.0.1:8000", "https://chat.example.org"),
+        ("", "http://127.0.0.1:8000", "http://192.0.2.1:8000"),
+    ],
+)
+def test_a_page_on_which_no_passkey_would_work_stops_the_start(rp_id: str, url: str, origins: str) -> None:
+    message = wrong(PUBLIC_URL=url, WEBAUTHN_RP_ID=rp_id, ALLOWED_ORIGINS=origins)
+    assert message.startswith("VIGIL_WEBAUTHN_RP_ID is wrong: ")
+    assert "\n" not in message
+
+
+def test_a_server_that_is_reached_by_an_address_starts_without_passkeys() -> None:
+    assert load(GIVEN, HOST="0.0.0.0", ALLOWED_ORIGINS="https://chat.example.org")
+    assert load(PUBLIC_URL="http://192.0.2.1:8000")
+
+
+def test_browsers_call_the_service_by_its_name_or_by_one_for_passkeys() -> None:
+    assert load().webauthn_rp_name == "Vigil"
+    assert load(SERVICE_NAME="Example Chat").webauthn_rp_name == "Example Chat"
+    assert load(SERVICE_NAME="Chat", WEBAUTHN_RP_NAME="Example: Chat").webauthn_rp_name == "Example: Chat"
+    assert wrong(WEBAUTHN_RP_NAME="a\tb").startswith("VIGIL_WEBAUTHN_RP_NAME ")
 
 
 # What stops the start --------------------------------------------------------------------------------------
@@ -295,6 +346,8 @@ def test_the_example_is_one_that_works(name: str) -> None:
         beside = {f"{name.partition('_CLIENT')[0]}_CLIENT_{half}": "other-half" for half in ("ID", "SECRET")}
     if name.startswith("VIGIL_SMS_WEBHOOK"):
         beside = WEBHOOK
+    if name in {"VIGIL_ALLOWED_ORIGINS", "VIGIL_WEBAUTHN_RP_ID"}:
+        beside = {"VIGIL_PUBLIC_URL": "https://id.example.org", "VIGIL_WEBAUTHN_RP_ID": "example.org"}
     load({**beside, name: value}, SECRET_KEY=SECRET)
 
 
