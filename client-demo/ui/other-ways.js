@@ -42,7 +42,7 @@ export class OtherWays extends Component {
             <${PhoneIcon} />Log in with your phone</button>`}
         ${providers.map(({ id, name }) => html`
           <a key=${id} class="button wide" data-testid=${`provider-${id}`}
-             href=${`/api/auth/oauth/${encodeURIComponent(id)}/start?delivery=cookie`}>Continue with ${name}</a>`)}
+             href=${`/api/auth/oauth/${encodeURIComponent(id)}/start?delivery=cookie`}>Log in with ${name}</a>`)}
         <div class="form-problem" role="alert" data-testid="other-ways-error">${problem}</div>
       </div>`;
   }

@@ -35,7 +35,7 @@ ROUTES = (
     SecondFactorRoutes(*[None] * 3),  # type: ignore[arg-type]
     TwoFactorRoutes(None),  # type: ignore[arg-type]
     PasskeyRoutes(*[None] * 4),  # type: ignore[arg-type]
-    ProviderRoutes(*[None] * 2),  # type: ignore[arg-type]
+    ProviderRoutes(*[None] * 3),  # type: ignore[arg-type]
     SessionRoutes(None),  # type: ignore[arg-type]
     ApprovalRoutes(None),  # type: ignore[arg-type]
     AlertRoutes(None),  # type: ignore[arg-type]
