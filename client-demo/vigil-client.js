@@ -15,6 +15,7 @@ import { NO_DEVICES, applySessionsEvent, watchDevices } from "./vigil-devices.js
 import { Emitter } from "./vigil-events.js";
 import { VigilError, asVigilError } from "./vigil-rules.js";
 import { Api, TokenKeeper } from "./vigil-tokens.js";
+import { WaitingLogin } from "./vigil-waiting.js";
 
 export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices };
 
@@ -85,6 +86,8 @@ export class VigilClient {
   #events = new Emitter();
   /** @type {Connection|null} */
   #connection = null;
+  /** @type {import("./vigil-connection.js").Io|null} */
+  #io = null;
   /** @type {StateChange} */
   #state = { state: "idle", socketId: null, retryAt: null, code: null };
   /** True until the server accepted this login once in this tab. */
@@ -193,6 +196,25 @@ export class VigilClient {
   async finishLogin(mfaToken, answer) {
     await this.#prepare();
     return this.#adopt(await this.#api.request("POST", "/2fa/verify", { body: { ...answer, mfaToken } }));
+  }
+
+  /**
+   * Waits for the second factor of a login that answered `mfaRequired`, on a socket where one can be had: for
+   * showing how long it waits, and for asking other devices to let this one in. `close` it when nobody waits.
+   * @param {import("./vigil-waiting.js").MfaToken} mfa what the login answered
+   * @param {import("./vigil-waiting.js").WaitingListener} [listener]
+   * @returns {Promise<WaitingLogin>}
+   */
+  async waitForFactor(mfa, listener = {}) {
+    const io = await this.#prepare();
+    return new WaitingLogin({
+      api: this.#api,
+      socket: this.#newSocket(io),
+      mfa,
+      isForSocket: this.#options.delivery === "body",
+      finish: (grant, socket) => this.#adopt(grant, socket),
+      listener,
+    });
   }
 
   /**
@@ -323,14 +345,13 @@ export class VigilClient {
 
   // ── within ────────────────────────────────────────────────────────────────────────────────────
 
+  /** @returns {Promise<import("./vigil-connection.js").Io>} */
   async #prepare() {
-    if (this.#connection) return;
-    const io = this.#options.io ?? (await import(VENDORED_SOCKET_IO)).io;
-    if (this.#connection) return;
+    this.#io ??= this.#options.io ?? /** @type {import("./vigil-connection.js").Io} */ (
+      (await import(VENDORED_SOCKET_IO)).io);
+    if (this.#connection) return this.#io;
     this.#connection = new Connection({
-      io,
-      url: this.#options.baseUrl || location.origin,
-      socketOptions: this.#options.socketOptions ?? {},
+      socket: this.#newSocket(this.#io),
       tokens: this.#tokens,
       api: this.#api,
       listener: {
@@ -341,6 +362,20 @@ export class VigilClient {
       },
     });
     this.#hookWakeUps();
+    return this.#io;
+  }
+
+  /** @param {import("./vigil-connection.js").Io} io @returns a socket that connects when it is told to, and then only */
+  #newSocket(io) {
+    return io(this.#options.baseUrl || location.origin, {
+      transports: ["websocket", "polling"],
+      tryAllTransports: true,
+      withCredentials: true,
+      ...this.#options.socketOptions,
+      autoConnect: false,
+      forceNew: true,
+      reconnection: false,
+    });
   }
 
   #hookWakeUps() {
@@ -459,15 +494,19 @@ export class VigilClient {
   /**
    * From here on this client is who the answer says.
    * @param {any} answer of a login that is whole
+   * @param {import("./vigil-connection.js").SocketLike|null} [socket] that is live by it, `ready` still to come
    * @returns {Promise<LoggedIn>}
    */
-  async #adopt(answer) {
+  async #adopt(answer, socket = null) {
     this.#connection?.stop();
     this.user = answer.user;
     this.sessionId = answer.session.sessionId;
     this.#restoring = false;
-    await this.#tokens.begin(answer);
-    this.#connection?.start();
+    const begun = this.#tokens.begin(answer);
+    // Before anything is waited for: `ready` must find somebody who hears it.
+    if (socket) this.#connection?.goOn(socket);
+    await begun;
+    if (!socket) this.#connection?.start();
     return { mfaRequired: false, user: answer.user, session: answer.session };
   }
 

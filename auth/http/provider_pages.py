@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 
 from auth.admission import LoggedIn, MfaPending
+from auth.clock import iso
 from auth.errors import AuthError, FieldError, InvalidRequest, InvalidToken, Unavailable
 from auth.http.context import CLIENT, set_cookies
 from auth.http.cookies import VISIT_COOKIE, SetCookie
@@ -135,7 +136,11 @@ def send_visit_cookie(request: web.Request, begun: Begun) -> None:
 
 
 def _second_factor(pending: MfaPending, visit: Visit) -> str:
-    told = {"mfa": pending.mfa_token, "methods": ",".join(pending.methods)}
+    told = {
+        "mfa": pending.mfa_token,
+        "methods": ",".join(pending.methods),
+        "expiresAt": iso(pending.expires_at),
+    }
     if visit.return_to is not None:
         told["returnTo"] = visit.return_to
     return f"/#{urlencode(told, quote_via=quote, safe=',')}"
