@@ -65,7 +65,7 @@ export class WaitingLogin {
   }
 
   /**
-   * @param {import("./vigil-client.js").FactorAnswer} answer
+   * @param {import("./vigil-account.js").FactorAnswer} answer
    * @returns {Promise<import("./vigil-client.js").LoggedIn>}
    */
   async finish(answer) {

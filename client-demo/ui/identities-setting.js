@@ -13,21 +13,18 @@ export class IdentitiesSetting extends Setting {
   }
 
   async load() {
-    const { client } = this.props;
-    const [{ identities }, { providers }] = await Promise.all([
-      client.call("GET", "/me/identities"), client.ask("GET", "/oauth/providers"),
-    ]);
+    const { account } = this.props.client;
+    const [identities, providers] = await Promise.all([account.identities(), account.providers()]);
     this.setState({ identities, providers });
   }
 
   link = (id) => this.run(async () => {
-    const { url } = await this.props.client.call("POST", `/oauth/${encodeURIComponent(id)}/link`, {});
-    location.assign(url);
+    location.assign(await this.props.client.account.linkUrl(id));
     return "Going there…";
   });
 
   unlink = (id) => this.run(async () => {
-    await this.props.client.call("DELETE", `/me/identities/${encodeURIComponent(id)}`);
+    await this.props.client.account.unlink(id);
     await this.load();
     return "Unlinked.";
   });

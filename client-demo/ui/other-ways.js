@@ -10,8 +10,7 @@ export class OtherWays extends Component {
   state = { providers: [], busy: false, problem: "" };
 
   componentDidMount() {
-    this.props.client.ask("GET", "/oauth/providers").then(
-      ({ providers }) => this.setState({ providers }), () => undefined);
+    this.props.client.account.providers().then((providers) => this.setState({ providers }), () => undefined);
   }
 
   usePasskey = async () => {

@@ -66,6 +66,9 @@ async def test_it_is_linked_and_unlinked_on_the_account_page(
 
     await log_in_there(phone, node, name)
     await expect(phone.by("user-name")).to_have_attribute("title", email)
+    await phone.by("account").click()
+    await expect(phone.by("identity")).to_be_visible()
+    await phone.picture("34-account-phone")
 
     await laptop.by("unlink").click()
     await expect(laptop.by("identities-result")).to_contain_text("Unlinked")
