@@ -91,7 +91,9 @@ class LinkedIdentities:
         """The principal's identities."""
         return await self._identities.of_user(principal.user_id)
 
-    async def begin(self, principal: Principal, provider_id: str, *, return_to: str | None) -> Begun:
+    async def begin(
+        self, principal: Principal, provider_id: str, *, return_to: str | None, second_name: bool = False
+    ) -> Begun:
         """Begin a visit that is to link a provider.
 
         Raises `NotFound`, `StepUpRequired`, `RateLimited`, `Unavailable` or `ProviderFailed`.
@@ -101,7 +103,8 @@ class LinkedIdentities:
         await self._limits.hit("second_factor", user.user_id)
         link = Link(user.user_id, principal.session_id)
         # A link hands out no tokens.
-        return await self._flows.begin(provider_id, Visit(TokenDelivery.COOKIES, return_to, link))
+        visit = Visit(TokenDelivery.COOKIES, return_to, link)
+        return await self._flows.begin(provider_id, visit, second_name=second_name)
 
     async def link(self, provider_id: str, link: Link, claims: Claims, *, client: Client) -> None:
         """Link who came back to the account whose session began the visit; fine when it was linked before.

@@ -375,12 +375,20 @@ class Settings:
 
         On this machine alone the page has two names, and passkeys work under one of them.
         """
+        own = [_origin_of(self.public_url)]
+        if self._localhost is not None:
+            own.append(self._localhost)
+        return frozenset(self.server.allowed_origins or own)
+
+    @property
+    def second_origin(self) -> str | None:
+        """The other origin that the page of this machine alone is served on, where it may be used."""
+        return self._localhost if self._localhost in self.allowed_origins else None
+
+    @property
+    def _localhost(self) -> str | None:
         own = _origin_of(self.public_url)
-        parts = urlsplit(own)
-        names = {own}
-        if parts.hostname == "127.0.0.1":
-            names.add(own.replace("127.0.0.1", "localhost", 1))
-        return frozenset(self.server.allowed_origins or names)
+        return own.replace("127.0.0.1", "localhost", 1) if urlsplit(own).hostname == "127.0.0.1" else None
 
     @property
     def webauthn_rp_id(self) -> str:

@@ -10,7 +10,7 @@ import { Ended } from "./ui/ended.js";
 import { Entrance } from "./ui/entrance.js";
 import { html, render } from "./ui/html.js";
 import { StepUpDialog } from "./ui/step-up-dialog.js";
-import { alertSentence, capitalised, deviceName, errorSentence } from "./ui/words.js";
+import { alertSentence, capitalised, deviceName, errorSentence, isNewsOfLogin } from "./ui/words.js";
 import { Workspace } from "./ui/workspace.js";
 
 const client = new VigilClient({ onStepUp: askForProof });
@@ -142,11 +142,11 @@ let hasBeenLive = false;
 /**
  * @param {"info"|"good"|"warning"} tone
  * @param {string} text
- * @param {{at?: string, key?: string, suspect?: string|null}} [options]
+ * @param {{at?: string, key?: string, suspect?: string|null, kinds?: string[]}} [options]
  */
-function note(tone, text, { at, key, suspect } = {}) {
+function note(tone, text, { at, key = `entry-${entryCount++}`, ...more } = {}) {
   const time = at ? Date.parse(at) : client.serverNow();
-  update({ entries: withEntry(model.entries, { key: key ?? `entry-${entryCount++}`, at: time, tone, text, suspect }) });
+  update({ entries: withEntry(model.entries, { key, at: time, tone, text, ...more }) });
 }
 
 const noteDone = (text) => note("good", text);
@@ -189,9 +189,12 @@ function onDevices(devices) {
 }
 
 function onSecurityAlert({ kind, session, at, eventId }) {
-  const key = kind === "new_device" && session ? `created:${session.sessionId}` : `alert:${eventId}`;
+  // A login can be news in two ways, told one by one; to whoever answers for it, it is one thing.
+  const key = session && isNewsOfLogin(kind) ? `created:${session.sessionId}` : `alert:${eventId}`;
+  const kinds = [...model.entries.find((entry) => entry.key === key)?.kinds ?? [], kind];
   const isOther = session && session.sessionId !== client.sessionId;
-  note("warning", alertSentence(kind, session ?? {}), { at, key, suspect: isOther ? session.sessionId : null });
+  const suspect = isOther ? session.sessionId : null;
+  note("warning", alertSentence(kinds, session ?? {}), { at, key, suspect, kinds });
 }
 
 function onApprovalRequested(request) {

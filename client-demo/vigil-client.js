@@ -10,11 +10,13 @@
  *
  * It needs socket.io-client 4, passed in as `io` or found in `./vendor/`.
  */
+import { Account } from "./vigil-account.js";
 import { Connection } from "./vigil-connection.js";
 import { NO_DEVICES, applySessionsEvent, watchDevices } from "./vigil-devices.js";
 import { Emitter } from "./vigil-events.js";
 import { VigilError, asVigilError } from "./vigil-rules.js";
 import { Api, TokenKeeper } from "./vigil-tokens.js";
+import { WaitingLogin } from "./vigil-waiting.js";
 
 export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices };
 
@@ -25,8 +27,8 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  * @typedef {import("./vigil-connection.js").Ready} Ready
  * @typedef {import("./vigil-tokens.js").TokenSource} TokenSource
  *
- * @typedef {{userId: string, email: string, emailVerified: boolean, name: string|null, username: string|null,
- *   roles: string[], createdAt: string}} User
+ * @typedef {import("./vigil-account.js").User} User
+ * @typedef {import("./vigil-account.js").FactorAnswer} FactorAnswer
  *
  * `restoring`: looking for a login from before. `logged-out`: there is none; `code` says why, when one was
  * refused. The others are those of the connection; `ended` is a login that was live and is over.
@@ -67,9 +69,6 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  *
  * @typedef {{mfaRequired: true, mfaToken: string, methods: string[], expiresAt: string}} MfaRequired
  * @typedef {{mfaRequired: false, user: User, session: Session}} LoggedIn
- *
- * How somebody proves that it is them: a code, a password, or a passkey's answer.
- * @typedef {{method: string, code?: string, password?: string, credential?: object}} FactorAnswer
  */
 
 const VENDORED_SOCKET_IO = "./vendor/socket.io.esm.min.js";
@@ -79,12 +78,16 @@ export class VigilClient {
   user = null;
   /** @type {string|null} */
   sessionId = null;
+  /** @type {Account} password, factors, passkeys, logins elsewhere, phone, data */
+  account;
   #options;
   #api;
   #tokens;
   #events = new Emitter();
   /** @type {Connection|null} */
   #connection = null;
+  /** @type {import("./vigil-connection.js").Io|null} */
+  #io = null;
   /** @type {StateChange} */
   #state = { state: "idle", socketId: null, retryAt: null, code: null };
   /** True until the server accepted this login once in this tab. */
@@ -113,6 +116,7 @@ export class VigilClient {
       onToken: (token, source) => this.#onToken(token, source),
       onSibling: (what) => this.#onSibling(what),
     });
+    this.account = new Account({ api: this.#api, tokens: this.#tokens, onStepUp: options.onStepUp });
   }
 
   // ── listening ─────────────────────────────────────────────────────────────────────────────────
@@ -161,21 +165,6 @@ export class VigilClient {
     await this.#restore();
   }
 
-  /** @param {{email: string, password: string, name?: string, username?: string}} account */
-  async register(account) {
-    await this.#api.request("POST", "/register", { body: account });
-  }
-
-  /** @param {string} token from the mailed link */
-  async verifyEmail(token) {
-    await this.#api.request("POST", "/verify-email", { body: { token } });
-  }
-
-  /** @param {string} email */
-  async resendVerification(email) {
-    await this.#api.request("POST", "/resend-verification", { body: { email } });
-  }
-
   /**
    * @param {{email: string, password: string, deviceName?: string}} credentials
    * @returns {Promise<LoggedIn|MfaRequired>}
@@ -185,14 +174,23 @@ export class VigilClient {
   }
 
   /**
-   * The second half of a login that answered `mfaRequired`, whichever way it was begun.
-   * @param {string} mfaToken
-   * @param {FactorAnswer} answer
-   * @returns {Promise<LoggedIn>}
+   * The second half of a login that answered `mfaRequired`, whichever way it was begun. It waits on a socket where
+   * one can be had: for showing how long, and for asking other devices to let this one in. `close` it when it is
+   * given up.
+   * @param {import("./vigil-waiting.js").MfaToken} mfa what the login answered
+   * @param {import("./vigil-waiting.js").WaitingListener} [listener]
+   * @returns {Promise<WaitingLogin>}
    */
-  async finishLogin(mfaToken, answer) {
-    await this.#prepare();
-    return this.#adopt(await this.#api.request("POST", "/2fa/verify", { body: { ...answer, mfaToken } }));
+  async waitForFactor(mfa, listener = {}) {
+    const io = await this.#prepare();
+    return new WaitingLogin({
+      api: this.#api,
+      socket: this.#newSocket(io),
+      mfa,
+      isForSocket: this.#options.delivery === "body",
+      finish: (grant, socket) => this.#adopt(grant, socket),
+      listener,
+    });
   }
 
   /**
@@ -216,7 +214,7 @@ export class VigilClient {
 
   /**
    * @param {{phoneNumber: string, otp: string, requestId?: string, deviceName?: string}} answer the code of the SMS
-   *   that `ask("POST", "/phone/send-otp", {phoneNumber})` had sent
+   *   that `account.sendLoginCode` had sent
    * @returns {Promise<LoggedIn|MfaRequired>}
    */
   async loginWithPhone(answer) {
@@ -248,7 +246,7 @@ export class VigilClient {
   async emit(event, payload = {}, { timeoutMs = 10_000 } = {}) {
     const connection = this.#connection;
     if (!connection) throw new VigilError({ code: "disconnected", message: "not started" });
-    return this.#steppingUp(() => connection.request(event, payload, timeoutMs));
+    return this.account.steppingUp(() => connection.request(event, payload, timeoutMs));
   }
 
   /**
@@ -261,7 +259,7 @@ export class VigilClient {
    * @returns {Promise<any>} the answer's `data`
    */
   call(method, path, body) {
-    return this.#steppingUp(() => this.#authorised(method, path, body));
+    return this.account.call(method, path, body);
   }
 
   /**
@@ -270,12 +268,12 @@ export class VigilClient {
    * @returns {Promise<{assuredUntil: string}>}
    */
   stepUp(answer) {
-    return this.#authorised("POST", "/step-up", answer);
+    return this.account.authorised("POST", "/step-up", answer);
   }
 
   /** @returns {Promise<User>} */
   async me() {
-    const { user } = await this.#authorised("GET", "/me");
+    const { user } = await this.account.authorised("GET", "/me");
     this.user = user;
     return user;
   }
@@ -323,14 +321,13 @@ export class VigilClient {
 
   // ── within ────────────────────────────────────────────────────────────────────────────────────
 
+  /** @returns {Promise<import("./vigil-connection.js").Io>} */
   async #prepare() {
-    if (this.#connection) return;
-    const io = this.#options.io ?? (await import(VENDORED_SOCKET_IO)).io;
-    if (this.#connection) return;
+    this.#io ??= this.#options.io ?? /** @type {import("./vigil-connection.js").Io} */ (
+      (await import(VENDORED_SOCKET_IO)).io);
+    if (this.#connection) return this.#io;
     this.#connection = new Connection({
-      io,
-      url: this.#options.baseUrl || location.origin,
-      socketOptions: this.#options.socketOptions ?? {},
+      socket: this.#newSocket(this.#io),
       tokens: this.#tokens,
       api: this.#api,
       listener: {
@@ -341,6 +338,20 @@ export class VigilClient {
       },
     });
     this.#hookWakeUps();
+    return this.#io;
+  }
+
+  /** A socket that connects when it is told to, and then only. @param {import("./vigil-connection.js").Io} io */
+  #newSocket(io) {
+    return io(this.#options.baseUrl || location.origin, {
+      transports: ["websocket", "polling"],
+      tryAllTransports: true,
+      withCredentials: true,
+      ...this.#options.socketOptions,
+      autoConnect: false,
+      forceNew: true,
+      reconnection: false,
+    });
   }
 
   #hookWakeUps() {
@@ -418,7 +429,7 @@ export class VigilClient {
   async #leave(path, body) {
     this.#leaving = true;
     try {
-      const answer = await this.#authorised("POST", path, body).catch((error) => {
+      const answer = await this.account.authorised("POST", path, body).catch((error) => {
         if (error.status === 401 || this.#connection?.isStopped) return null;
         throw error;
       });
@@ -441,7 +452,7 @@ export class VigilClient {
    * @param {string} path
    */
   #ask(event, payload, method, path) {
-    return this.#connection?.isLive ? this.emit(event, payload) : this.#authorised(method, path);
+    return this.#connection?.isLive ? this.emit(event, payload) : this.account.authorised(method, path);
   }
 
   /**
@@ -459,48 +470,20 @@ export class VigilClient {
   /**
    * From here on this client is who the answer says.
    * @param {any} answer of a login that is whole
+   * @param {import("./vigil-connection.js").SocketLike|null} [socket] that is live by it, `ready` still to come
    * @returns {Promise<LoggedIn>}
    */
-  async #adopt(answer) {
+  async #adopt(answer, socket = null) {
     this.#connection?.stop();
     this.user = answer.user;
     this.sessionId = answer.session.sessionId;
     this.#restoring = false;
-    await this.#tokens.begin(answer);
-    this.#connection?.start();
+    const begun = this.#tokens.begin(answer);
+    // Before anything is waited for: `ready` must find somebody who hears it.
+    if (socket) this.#connection?.goOn(socket);
+    await begun;
+    if (!socket) this.#connection?.start();
     return { mfaRequired: false, user: answer.user, session: answer.session };
-  }
-
-  /**
-   * @template T
-   * @param {() => Promise<T>} act
-   * @returns {Promise<T>}
-   */
-  async #steppingUp(act) {
-    try {
-      return await act();
-    } catch (error) {
-      const refusal = asVigilError(error);
-      if (refusal.code !== "step_up_required" || !(await this.#options.onStepUp?.(refusal))) throw error;
-      return act();
-    }
-  }
-
-  /**
-   * @param {import("./vigil-tokens.js").Method} method
-   * @param {string} path
-   * @param {object} [body]
-   */
-  async #authorised(method, path, body) {
-    const token = await this.#tokens.usable();
-    const send = (/** @type {string|null} */ accessToken) => this.#api.request(method, path, { body, accessToken });
-    try {
-      return await send(token.accessToken);
-    } catch (error) {
-      if (asVigilError(error).code !== "token_expired") throw error;
-      this.#tokens.distrust(token);
-      return send((await this.#tokens.usable()).accessToken);
-    }
   }
 
   /** @param {Partial<StateChange>} change */

@@ -5,7 +5,7 @@
  * socket.io-client's own reconnection is off: it would reconnect with a stale token, without jitter
  * across a restart, and could not tell an ended login from a lost network.
  */
-import { EventCursor } from "./vigil-events.js";
+import { EventCursor, acknowledged } from "./vigil-events.js";
 import { VigilError, afterRefreshRefusal, afterRefusal, asVigilError, retryDelay } from "./vigil-rules.js";
 import { sleep } from "./vigil-tabs.js";
 
@@ -37,10 +37,14 @@ import { sleep } from "./vigil-tabs.js";
  * @property {string|undefined} id
  * @property {any} auth
  * @property {(event: string, listener: (...args: any[]) => void) => unknown} on
+ * @property {() => unknown} off
  * @property {(listener: (event: string, ...args: any[]) => void) => unknown} onAny
+ * @property {() => unknown} offAny
  * @property {() => unknown} connect
  * @property {() => unknown} disconnect
- * @property {(ms: number) => {emitWithAck(event: string, payload: object): Promise<any>}} timeout
+ * @property {(ms: number) => {emit(event: string, payload: object, onAnswer: AckListener): unknown}} timeout
+ *
+ * @typedef {(error: Error|null, answer?: any) => void} AckListener
  *
  * @typedef {(url: string, options: object) => SocketLike} Io
  *
@@ -94,26 +98,16 @@ export class Connection {
 
   /**
    * @param {object} options
-   * @param {Io} options.io
-   * @param {string} options.url
-   * @param {object} options.socketOptions
+   * @param {SocketLike} options.socket that reconnects when it is told to, and then only
    * @param {import("./vigil-tokens.js").TokenKeeper} options.tokens
    * @param {import("./vigil-tokens.js").Api} options.api
    * @param {Listener} options.listener
    */
-  constructor({ io, url, socketOptions, tokens, api, listener }) {
+  constructor({ socket, tokens, api, listener }) {
     this.#tokens = tokens;
     this.#api = api;
     this.#listener = listener;
-    this.#socket = io(url, {
-      transports: ["websocket", "polling"],
-      tryAllTransports: true,
-      withCredentials: true,
-      ...socketOptions,
-      autoConnect: false,
-      forceNew: true,
-      reconnection: false,
-    });
+    this.#socket = socket;
     this.#listen();
   }
 
@@ -134,10 +128,21 @@ export class Connection {
     if (this.#state !== "stopped") return;
     // The socket of an ended login may still be waiting for the server to close it.
     this.#socket.disconnect();
-    this.#run++;
-    this.#attempt = 0;
-    this.#cursor = new EventCursor();
+    this.#beginAnew();
     this.#open();
+  }
+
+  /** Goes on with a socket that a login was finished on: `ready` comes next on it. @param {SocketLike} socket */
+  goOn(socket) {
+    this.stop();
+    this.#socket.off();
+    this.#socket.offAny();
+    this.#socket = socket;
+    this.#listen();
+    this.#beginAnew();
+    this.#token = this.#tokens.current;
+    this.#timer = setTimeout(() => this.#giveUpAttempt(), CONNECT_TIMEOUT_MS);
+    this.#become("connecting");
   }
 
   stop() {
@@ -169,7 +174,7 @@ export class Connection {
     for (;;) {
       await this.#untilLive(deadline - Date.now());
       try {
-        return await this.#emit(event, payload, deadline - Date.now());
+        return await acknowledged(this.#socket, event, payload, deadline - Date.now());
       } catch (error) {
         if (!(error instanceof VigilError) || error.code !== "token_expired") throw error;
         await this.renew();
@@ -193,6 +198,12 @@ export class Connection {
   }
 
   // ── opening ───────────────────────────────────────────────────────────────────────────────────
+
+  #beginAnew() {
+    this.#run++;
+    this.#attempt = 0;
+    this.#cursor = new EventCursor();
+  }
 
   async #open() {
     const run = this.#run;
@@ -336,7 +347,7 @@ export class Connection {
   async #present(token) {
     // Where script cannot read the token, the handshake is the only way to show the new cookie.
     if (token.accessToken === null) return this.#reopen();
-    await this.#emit("reauthenticate", { token: token.accessToken }, CONNECT_TIMEOUT_MS);
+    await acknowledged(this.#socket, "reauthenticate", { token: token.accessToken }, CONNECT_TIMEOUT_MS);
     this.#token = token;
     this.#reauthentications++;
     if (this.#state === "expired") this.#become("live");
@@ -359,21 +370,6 @@ export class Connection {
   }
 
   // ── small parts ───────────────────────────────────────────────────────────────────────────────
-
-  /**
-   * @param {string} event
-   * @param {object} payload
-   * @param {number} timeoutMs
-   */
-  async #emit(event, payload, timeoutMs) {
-    const socket = this.#socket.timeout(Math.max(timeoutMs, 1));
-    const answer = await socket.emitWithAck(event, payload).catch((error) => {
-      throw new VigilError({ code: this.#socket.connected ? "timeout" : "disconnected", message: error.message });
-    });
-    if (answer?.ok) return answer;
-    const { code = "invalid_answer", message, retryAfterMs, methods } = answer ?? {};
-    throw new VigilError({ code, message, retryAfterMs, methods });
-  }
 
   /** @param {number} timeoutMs @returns {Promise<void>} */
   #untilLive(timeoutMs) {

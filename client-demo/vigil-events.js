@@ -1,6 +1,7 @@
 /**
- * Events: handing them to listeners, and knowing which of the server's were seen already.
+ * Events: handing them to listeners, emitting them, and knowing which of the server's were seen already.
  */
+import { VigilError } from "./vigil-rules.js";
 
 export class Emitter {
   /** @type {Map<string, Set<(payload: any) => void>>} */
@@ -31,6 +32,39 @@ export class Emitter {
       }
     }
   }
+}
+
+/**
+ * Emits, and resolves with the acknowledgement; rejects with the refusal that it is.
+ * @param {import("./vigil-connection.js").SocketLike} socket
+ * @param {string} event
+ * @param {object} payload
+ * @param {number} timeoutMs
+ * @param {(answer: any) => any} [onServed] called before any event that follows the acknowledgement is handed out;
+ *   what it returns is what this resolves with
+ * @returns {Promise<any>}
+ */
+export function acknowledged(socket, event, payload, timeoutMs, onServed = (answer) => answer) {
+  return new Promise((resolve, reject) => {
+    socket.timeout(Math.max(timeoutMs, 1)).emit(event, payload, (error, answer) => {
+      if (!error && answer?.ok) return resolve(onServed(answer));
+      reject(error ? noAnswer(socket, error) : refusedBy(answer));
+    });
+  });
+}
+
+/**
+ * @param {import("./vigil-connection.js").SocketLike} socket
+ * @param {Error} error
+ */
+function noAnswer({ connected }, { message }) {
+  return new VigilError({ code: connected ? "timeout" : "disconnected", message });
+}
+
+/** @param {any} answer */
+function refusedBy(answer) {
+  const { code = "invalid_answer", message, retryAfterMs, methods } = answer ?? {};
+  return new VigilError({ code, message, retryAfterMs, methods });
 }
 
 const REMEMBERED_EVENTS = 1_000;

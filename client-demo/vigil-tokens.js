@@ -240,10 +240,12 @@ export class TokenKeeper {
     const expiresAt = Date.parse(grant.accessTokenExpiresAt);
     const lifetimeMs = claims.lifetimeMs ?? expiresAt - this.#api.serverNow();
     const sessionId = grant.session?.sessionId ?? claims.sid;
+    const token = { accessToken, expiresAt, lifetimeMs, sessionId };
+    // At once, before the storage has answered: a socket that is live by this token may go on already.
+    this.current = token;
     if (grant.refreshToken) await this.#storage?.set(grant.refreshToken);
-    this.current = { accessToken, expiresAt, lifetimeMs, sessionId };
-    this.#onToken(this.current, source);
-    return this.current;
+    this.#onToken(token, source);
+    return token;
   }
 
   async #askSiblings() {

@@ -32,6 +32,7 @@ from auth.http.provider_pages import ProviderPages
 from auth.http.provider_routes import ProviderRoutes
 from auth.http.routing import API, Endpoint, endpoints_of, handler_of
 from auth.http.second_factor_routes import SecondFactorRoutes
+from auth.http.second_name import SecondName
 from auth.http.service_routes import Readiness, ServiceRoutes
 from auth.http.session_routes import SessionRoutes
 from auth.http.static import Files
@@ -140,7 +141,7 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
         SecondFactorRoutes(deps.admission, deps.step_up, identity),
         TwoFactorRoutes(deps.two_factor),
         PasskeyRoutes(deps.passkey_login, deps.own_passkeys, deps.admission, identity),
-        ProviderRoutes(deps.provider_flows, deps.linked_identities),
+        ProviderRoutes(deps.provider_flows, deps.linked_identities, SecondName(deps.settings.second_origin)),
         PhoneRoutes(deps.phone_login, deps.own_phone, identity, enabled=deps.settings.phone_login),
         SessionRoutes(deps.sessions),
         ApprovalRoutes(deps.approvals),
@@ -165,6 +166,7 @@ def _add_provider_pages(app: web.Application, deps: HttpDependencies, identity: 
         identities=deps.linked_identities,
         identity=identity,
         limits=deps.limits,
+        second_name=SecondName(deps.settings.second_origin),
     )
     app.router.add_get(f"{API}/oauth/{{provider}}/start", visits.start, allow_head=False)
     app.router.add_get(f"{API}/oauth/{{provider}}/callback", visits.callback, allow_head=False)

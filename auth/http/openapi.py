@@ -357,7 +357,7 @@ OUTSIDE: dict[str, dict[str, Any]] = {
     f"{API}/oauth/{{provider}}/callback": _visit(
         "finishProviderVisit",
         "Where the provider sends the browser back to",
-        "To `returnTo` or `/` with cookies set, to `/#mfa=…&methods=…`, or to `/?login=CODE` for a refusal: "
+        "To `returnTo` or `/` with cookies, to `/#mfa=…&methods=…&expiresAt=…`, or `/?login=CODE` for a refusal: "
         + ", ".join(f"`{error.code}`" for error in VISIT_REFUSALS)
         + ". A link ends at `returnTo`, or at `/?linked=0&code=CODE`.",
         {},

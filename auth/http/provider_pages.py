@@ -11,11 +11,13 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 
 from auth.admission import LoggedIn, MfaPending
+from auth.clock import iso
 from auth.errors import AuthError, FieldError, InvalidRequest, InvalidToken, Unavailable
 from auth.http.context import CLIENT, set_cookies
 from auth.http.cookies import VISIT_COOKIE, SetCookie
 from auth.http.identity import Identity
 from auth.http.pages import is_prefetch
+from auth.http.second_name import SecondName
 from auth.linked_identities import LinkedIdentities
 from auth.models import Client, TokenDelivery
 from auth.oauth.flow import local_path
@@ -38,12 +40,14 @@ class ProviderPages:
         identities: LinkedIdentities,
         identity: Identity,
         limits: RateLimits,
+        second_name: SecondName,
     ) -> None:
         self._flows = flows
         self._login = login
         self._identities = identities
         self._identity = identity
         self._limits = limits
+        self._second_name = second_name
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """Send the browser to the provider; not one that only prefetches, which would end a visit under way."""
@@ -54,16 +58,19 @@ class ProviderPages:
         visit = Visit(read_delivery(request.query), read_return_to(request.query.get("returnTo")))
         try:
             await self._limits.hit("provider", request[CLIENT].ip)
-            begun = await self._flows.begin(provider_id, visit)
+            second_name = self._second_name.is_asked(request)
+            begun = await self._flows.begin(provider_id, visit, second_name=second_name)
         except AuthError as refusal:
             return _see_other(f"/?{urlencode({'login': refusal.code})}")
         send_visit_cookie(request, begun)
         return _see_other(begun.url)
 
     async def callback(self, request: web.Request) -> web.StreamResponse:
-        """Take the browser back from the provider."""
+        """Take the browser back from the provider, where need be under the name that it left by."""
         provider_id = request.match_info["provider"]
         self._flows.provider(provider_id)
+        if elsewhere := self._second_name.way_back(request):
+            return _see_other(elsewhere)
         secret = request.cookies.get(VISIT_COOKIE, "")
         visit: Visit | None = None
         try:
@@ -129,7 +136,11 @@ def send_visit_cookie(request: web.Request, begun: Begun) -> None:
 
 
 def _second_factor(pending: MfaPending, visit: Visit) -> str:
-    told = {"mfa": pending.mfa_token, "methods": ",".join(pending.methods)}
+    told = {
+        "mfa": pending.mfa_token,
+        "methods": ",".join(pending.methods),
+        "expiresAt": iso(pending.expires_at),
+    }
     if visit.return_to is not None:
         told["returnTo"] = visit.return_to
     return f"/#{urlencode(told, quote_via=quote, safe=',')}"

@@ -13,6 +13,7 @@ from auth.http.schemas import (
     ProvidersAnswer,
     ProviderView,
 )
+from auth.http.second_name import SecondName
 from auth.linked_identities import LinkedIdentities
 from auth.oauth.flows import ProviderFlows
 
@@ -22,9 +23,10 @@ TAG = "Providers"
 class ProviderRoutes:
     """Endpoints for providers and linked identities."""
 
-    def __init__(self, flows: ProviderFlows, identities: LinkedIdentities) -> None:
+    def __init__(self, flows: ProviderFlows, identities: LinkedIdentities, second_name: SecondName) -> None:
         self._flows = flows
         self._identities = identities
+        self._second_name = second_name
 
     @endpoint(
         "GET", "/oauth/providers", summary="Providers to log in by", tag=TAG, public=True, answer=ProvidersAnswer
@@ -48,7 +50,10 @@ class ProviderRoutes:
         """The answer sets a cookie: only the browser that gets it can come back from the URL and link."""
         return_to = read_return_to(body.return_to)
         begun = await self._identities.begin(
-            call.principal, call.request.match_info["provider"], return_to=return_to
+            call.principal,
+            call.request.match_info["provider"],
+            return_to=return_to,
+            second_name=self._second_name.is_asked(call.request),
         )
         send_visit_cookie(call.request, begun)
         return LinkAnswer(url=begun.url, expires_at=begun.expires_at)

@@ -10,10 +10,14 @@ import hmac
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 MAX_RETURN_TO = 512
+
+# Ends the state of a visit that was begun under this machine's second name: no letter of base64url, so that it is
+# no part of what is proved.
+SECOND_NAME = ".localhost"
 
 # A path of this very site, in the characters of RFC 3986. A second slash would name a host, browsers read a
 # backslash as a slash and leave out tabs and line breaks: none of them can stand here.
@@ -44,9 +48,15 @@ def proofs_of(secret: str) -> Proofs:
     return Proofs(_derived(secret, b"state"), _derived(secret, b"nonce"), _derived(secret, b"code verifier"))
 
 
+def under_second_name(proofs: Proofs) -> Proofs:
+    """The same proofs, with a state that says where the visit was begun."""
+    return replace(proofs, state=proofs.state + SECOND_NAME)
+
+
 def is_state_of(secret: str, state: str) -> bool:
     """Whether `state` came from the visit whose secret this is."""
-    return hmac.compare_digest(proofs_of(secret).state.encode(), state.encode("utf-8", "replace"))
+    proved = state.removesuffix(SECOND_NAME)
+    return hmac.compare_digest(proofs_of(secret).state.encode(), proved.encode("utf-8", "replace"))
 
 
 def authorization_url(

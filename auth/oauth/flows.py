@@ -18,7 +18,7 @@ from auth.errors import InvalidToken, NotFound, ProviderDenied, ProviderFailed
 from auth.models import TokenDelivery
 from auth.oauth.claims import Claims
 from auth.oauth.exchange import error_code
-from auth.oauth.flow import is_state_of, proofs_of
+from auth.oauth.flow import is_state_of, proofs_of, under_second_name
 from auth.oauth.provider import Callback, Provider
 from auth.stores.challenges import ChallengePurpose, Challenges
 
@@ -85,8 +85,11 @@ class ProviderFlows:
         except KeyError:
             raise NotFound from None
 
-    async def begin(self, provider_id: str, visit: Visit) -> Begun:
-        """Begin a visit. Raises `NotFound`, `Unavailable` or `ProviderFailed`."""
+    async def begin(self, provider_id: str, visit: Visit, *, second_name: bool = False) -> Begun:
+        """Begin a visit, whose state tells whether it was begun under this machine's second name.
+
+        Raises `NotFound`, `Unavailable` or `ProviderFailed`.
+        """
         provider = self.provider(provider_id)
         now = self._clock()
         expires_at = now + VISIT_LIFE
@@ -98,7 +101,8 @@ class ProviderFlows:
             now=now,
             expires_at=expires_at,
         )
-        url = await provider.authorization_url(proofs_of(secret), self._redirect_uri(provider))
+        proofs = under_second_name(proofs_of(secret)) if second_name else proofs_of(secret)
+        url = await provider.authorization_url(proofs, self._redirect_uri(provider))
         return Begun(url, secret, expires_at)
 
     async def resume(self, provider_id: str, secret: str, state: str) -> Visit:

@@ -4,14 +4,16 @@ import { ShieldIcon } from "./icons.js";
 import { clockTime } from "./words.js";
 
 /**
- * `suspect` is the session that the entry warns of: one that the person may say was not theirs.
- * @typedef {{key: string, at: number, tone: "info"|"good"|"warning", text: string, suspect?: string|null}} Entry
+ * `suspect` is the session that the entry warns of: one that the person may say was not theirs. `kinds` are those
+ * of the alerts that the entry stands for.
+ * @typedef {{key: string, at: number, tone: "info"|"good"|"warning", text: string, suspect?: string|null,
+ *   kinds?: string[]}} Entry
  */
 
 const KEPT_ENTRIES = 60;
 
 /**
- * Adds an entry; one with the same key is replaced, so that a login and the alert about it are one line.
+ * Adds an entry; one with the same key is replaced, so that a login and the alerts about it are one line.
  * @param {Entry[]} entries
  * @param {Entry} entry
  * @returns {Entry[]}

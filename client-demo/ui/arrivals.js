@@ -27,7 +27,7 @@ const providerFailure = (code) => warning(PROVIDER_FAILURES[code ?? ""] ?? PROVI
 
 /**
  * @param {{search: string, hash: string}} address
- * @returns {{screen: string, notice?: object, token?: string, mfa?: object}|{account: object}|null}
+ * @returns {{screen?: string, notice?: object, token?: string, mfa?: object, account?: object}|null}
  *   a screen of the entrance, news for the account's page, or neither
  */
 export function arrivalOf({ search, hash }) {
@@ -38,7 +38,10 @@ export function arrivalOf({ search, hash }) {
     if (token) return { screen, token };
   }
   const mfaToken = fragment.get("mfa");
-  if (mfaToken) return { screen: "second-factor", mfa: { mfaToken, methods: (fragment.get("methods") ?? "").split(",") } };
+  if (mfaToken) {
+    const methods = (fragment.get("methods") ?? "").split(",");
+    return { screen: "second-factor", mfa: { mfaToken, methods, expiresAt: fragment.get("expiresAt") } };
+  }
   if (query.has("login")) return { screen: "login", notice: providerFailure(query.get("login")) };
   if (query.has("linked")) return { account: linked(query) };
   return query.has("verified") ? verified(query) : null;

@@ -12,8 +12,8 @@ const PROFILE_FIELDS = [
 export class ProfileSetting extends Setting {
   save = async ({ name, username }) => {
     const { client, onUser } = this.props;
-    const { user } = await client.call("PATCH", "/me", { name: name.trim(), ...(username.trim() && { username: username.trim() }) });
-    onUser(user);
+    const handle = username.trim();
+    onUser(await client.account.edit({ name: name.trim(), ...(handle && { username: handle }) }));
     this.say("Saved.", { open: null });
   };
 
@@ -32,13 +32,13 @@ const CURRENT_PASSWORD = {
 
 export class PasswordSetting extends Setting {
   change = async ({ currentPassword, password }) => {
-    const { revoked } = await this.props.client.call("POST", "/password/change", { currentPassword, password });
+    const { revoked } = await this.props.client.account.changePassword({ currentPassword, password });
     const ended = revoked ? `${counted(revoked, "other device")} logged out.` : "No other device was logged in.";
     this.say(`Password changed. ${ended}`, { open: null });
   };
 
   setFirst = async ({ password }) => {
-    await this.props.client.call("POST", "/password/change", { password });
+    await this.props.client.account.changePassword({ password });
     this.say("Password set. You can log in with it from now on.", { open: null });
   };
 
@@ -63,7 +63,7 @@ const NEW_EMAIL = { ...EMAIL, label: "New e-mail address", autocomplete: "email"
 
 export class EmailSetting extends Setting {
   change = async ({ email }) => {
-    await this.props.client.call("POST", "/email/change", { email });
+    await this.props.client.account.changeEmail(email);
     this.say("Two mails are on their way: follow the link in both, within an hour.", { open: null });
   };
 

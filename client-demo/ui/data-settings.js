@@ -12,8 +12,7 @@ export class SecurityLogSetting extends Setting {
 
   more = () => this.run(async () => {
     const { events, next } = this.state;
-    const before = next ? `&before=${encodeURIComponent(next)}` : "";
-    const page = await this.props.client.call("GET", `/me/security-log?limit=${PAGE_SIZE}${before}`);
+    const page = await this.props.client.account.securityLog({ limit: PAGE_SIZE, before: next });
     this.setState({ events: [...events ?? [], ...page.events], next: page.next });
     return "";
   });
@@ -40,7 +39,7 @@ export class SecurityLogSetting extends Setting {
 
 export class DataSetting extends Setting {
   export = () => this.run(async () => {
-    const { export: everything } = await this.props.client.call("GET", "/me/export");
+    const everything = await this.props.client.account.export();
     const file = new Blob([JSON.stringify(everything, null, 2)], { type: "application/json" });
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: "account.json" });
     link.click();
@@ -49,13 +48,12 @@ export class DataSetting extends Setting {
   });
 
   delete = () => this.run(async () => {
-    await this.props.client.call("DELETE", "/me");
+    await this.props.client.account.delete();
     return "";
   });
 
   restore = () => this.run(async () => {
-    const { user } = await this.props.client.call("POST", "/me/restore", {});
-    this.props.onUser(user);
+    this.props.onUser(await this.props.client.account.restore());
     return "Your account stays.";
   });
 

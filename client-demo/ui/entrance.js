@@ -90,7 +90,7 @@ function LoginScreen({ client, email, onScreen, onLoggedIn }) {
 function RegisterScreen({ client, email, onScreen }) {
   const submit = async ({ name, email: address, password }) => {
     const shown = name.trim();
-    await client.register({ email: address, password, ...(shown && { name: shown }) });
+    await client.account.register({ email: address, password, ...(shown && { name: shown }) });
     onScreen("mail", address);
   };
   return html`
@@ -118,7 +118,7 @@ class MailScreen extends Component {
   resend = async () => {
     if (this.state.pause) return;
     try {
-      await this.props.client.resendVerification(this.props.email);
+      await this.props.client.account.resendVerification(this.props.email);
       this.setState({ pause: RESEND_PAUSE_S, result: "Sent again. Only the newest link works." });
     } catch (error) {
       this.setState({ result: `Not sent. ${errorSentence(asVigilError(error))}` });
@@ -152,7 +152,7 @@ async function hasOutbox() {
 
 function ResendScreen({ client, email, onScreen }) {
   const submit = async ({ email: address }) => {
-    await client.resendVerification(address);
+    await client.account.resendVerification(address);
     onScreen("mail", address);
   };
   return html`

@@ -13,21 +13,18 @@ export class IdentitiesSetting extends Setting {
   }
 
   async load() {
-    const { client } = this.props;
-    const [{ identities }, { providers }] = await Promise.all([
-      client.call("GET", "/me/identities"), client.ask("GET", "/oauth/providers"),
-    ]);
+    const { account } = this.props.client;
+    const [identities, providers] = await Promise.all([account.identities(), account.providers()]);
     this.setState({ identities, providers });
   }
 
   link = (id) => this.run(async () => {
-    const { url } = await this.props.client.call("POST", `/oauth/${encodeURIComponent(id)}/link`, {});
-    location.assign(url);
+    location.assign(await this.props.client.account.linkUrl(id));
     return "Going there…";
   });
 
   unlink = (id) => this.run(async () => {
-    await this.props.client.call("DELETE", `/me/identities/${encodeURIComponent(id)}`);
+    await this.props.client.account.unlink(id);
     await this.load();
     return "Unlinked.";
   });
@@ -35,7 +32,10 @@ export class IdentitiesSetting extends Setting {
   render({ client }, { identities, providers }) {
     // Where there is no provider there is nothing to say about them.
     if (!providers?.length && identities.length === 0) return null;
-    const nameOf = (id) => providers.find((provider) => provider.id === id)?.name ?? id;
+    const nameOf = (id) => providers?.find((provider) => provider.id === id)?.name ?? id;
+    // An account has one login of each provider: the button for another could only be refused.
+    const linked = new Set(identities.map(({ provider }) => provider));
+    const open = (providers ?? []).filter(({ id }) => !linked.has(id));
     const now = client.serverNow();
     const summary = identities.length ? "They log you in to this account." : "None yet.";
     return this.card({ id: "identities", title: "Linked logins", summary }, html`
@@ -50,8 +50,9 @@ export class IdentitiesSetting extends Setting {
               ${this.button("unlink", "Unlink", () => this.unlink(id), { small: true, danger: true })}</div>
           </li>`)}
       </ul>
-      <div class="card-actions">
-        ${providers.map(({ id, name }) => this.button(`link-${id}`, `Link ${name}`, () => this.link(id)))}
-      </div>`);
+      ${open.length > 0 && html`
+        <div class="card-actions">
+          ${open.map(({ id, name }) => this.button(`link-${id}`, `Link ${name}`, () => this.link(id)))}
+        </div>`}`);
   }
 }

@@ -10,7 +10,7 @@ const isStale = (error) => ["invalid_token", "token_expired"].includes(asVigilEr
 
 export function ForgotScreen({ client, email, onScreen }) {
   const submit = async ({ email: address }) => {
-    await client.ask("POST", "/password/forgot", { email: address });
+    await client.account.forgotPassword(address);
     onScreen("login", address, {
       tone: "good", text: "If there is an account with that address, a link is on its way. It is good for 15 minutes.",
     });
@@ -25,7 +25,7 @@ export function ForgotScreen({ client, email, onScreen }) {
 export function ResetScreen({ client, token, onScreen }) {
   const submit = async ({ password }) => {
     try {
-      const { user, revoked } = await client.ask("POST", "/password/reset", { token, password });
+      const { user, revoked } = await client.account.resetPassword({ token, password });
       const ended = revoked ? ` ${counted(revoked, "device")} logged out.` : "";
       onScreen("login", user.email, { tone: "good", text: `Your password is changed.${ended} Log in with it.` });
     } catch (error) {
@@ -49,7 +49,7 @@ const CONFIRMED = {
 /** Asks before it acts: what merely fetches the links of a mail changes nothing. */
 export function ConfirmEmailScreen({ client, token, onScreen }) {
   const confirm = async () => {
-    const { user, confirmed } = await client.ask("POST", "/email/confirm", { token });
+    const { user, confirmed } = await client.account.confirmEmail(token);
     onScreen("login", "", { tone: confirmed === "both" ? "good" : "info", text: CONFIRMED[confirmed](user.email) });
   };
   return html`
@@ -59,7 +59,7 @@ export function ConfirmEmailScreen({ client, token, onScreen }) {
 
 export function NotMeScreen({ client, token, onScreen }) {
   const end = async () => {
-    const { revoked } = await client.ask("POST", "/alerts/not-me", { token });
+    const { revoked } = await client.account.notMe(token);
     const text = revoked ? "That device is logged out." : "That device is not logged in any more.";
     onScreen("forgot", "", { tone: "good", text: `${text} Now change your password: somebody else may know it.` });
   };

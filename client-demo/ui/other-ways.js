@@ -10,8 +10,7 @@ export class OtherWays extends Component {
   state = { providers: [], busy: false, problem: "" };
 
   componentDidMount() {
-    this.props.client.ask("GET", "/oauth/providers").then(
-      ({ providers }) => this.setState({ providers }), () => undefined);
+    this.props.client.account.providers().then((providers) => this.setState({ providers }), () => undefined);
   }
 
   usePasskey = async () => {
@@ -42,7 +41,7 @@ export class OtherWays extends Component {
             <${PhoneIcon} />Log in with your phone</button>`}
         ${providers.map(({ id, name }) => html`
           <a key=${id} class="button wide" data-testid=${`provider-${id}`}
-             href=${`/api/auth/oauth/${encodeURIComponent(id)}/start?delivery=cookie`}>Continue with ${name}</a>`)}
+             href=${`/api/auth/oauth/${encodeURIComponent(id)}/start?delivery=cookie`}>Log in with ${name}</a>`)}
         <div class="form-problem" role="alert" data-testid="other-ways-error">${problem}</div>
       </div>`;
   }

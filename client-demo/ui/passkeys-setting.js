@@ -17,27 +17,25 @@ export class PasskeysSetting extends Setting {
   }
 
   async load() {
-    const { passkeys } = await this.props.client.call("GET", "/webauthn/passkeys");
-    this.setState({ passkeys });
+    this.setState({ passkeys: await this.props.client.account.passkeys() });
   }
 
   add = () => this.run(async () => {
-    const { client } = this.props;
-    const { options } = await client.call("POST", "/webauthn/register/options", {});
-    const credential = await makePasskey(options);
-    await client.call("POST", "/webauthn/register/verify", { credential });
+    const { account } = this.props.client;
+    const credential = await makePasskey(await account.newPasskeyOptions());
+    await account.addPasskey({ credential });
     await this.load();
     return "Passkey added. You can log in with it from now on.";
   });
 
   rename = async (id, { name }) => {
-    await this.props.client.call("PATCH", pathOf(id), { name: name.trim() });
+    await this.props.client.account.renamePasskey(id, name.trim());
     await this.load();
     this.say("Renamed.", { open: null });
   };
 
   remove = (id) => this.run(async () => {
-    await this.props.client.call("DELETE", pathOf(id));
+    await this.props.client.account.removePasskey(id);
     await this.load();
     return "Passkey removed.";
   });
@@ -72,5 +70,3 @@ export class PasskeysSetting extends Setting {
       </div>`;
   }
 }
-
-const pathOf = (id) => `/webauthn/passkeys/${encodeURIComponent(id)}`;

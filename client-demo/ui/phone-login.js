@@ -65,7 +65,7 @@ export function PhoneScreen({ client, email, onScreen, onLoggedIn }) {
   };
   return html`
     <${PhoneForms} submitLabel="Log in" verify=${verify}
-                   send=${(phoneNumber) => client.ask("POST", "/phone/send-otp", { phoneNumber })} />
+                   send=${client.account.sendLoginCode} />
     <p class="entrance-switch">
       <button class="link" type="button" data-testid="to-login" onClick=${() => onScreen("login")}>
         Back to log in

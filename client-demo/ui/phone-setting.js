@@ -4,17 +4,15 @@ import { PhoneForms } from "./phone-login.js";
 import { Setting } from "./setting.js";
 
 export class PhoneSetting extends Setting {
-  send = (phoneNumber) => this.props.client.call("POST", "/phone/send-otp", { phoneNumber });
+  send = (phoneNumber) => this.props.client.account.sendPhoneCode(phoneNumber);
 
   verify = async (answer) => {
-    const { user } = await this.props.client.call("POST", "/phone/verify-otp", answer);
-    this.props.onUser(user);
+    this.props.onUser(await this.props.client.account.confirmPhone(answer));
     this.say("You can log in by this number now.", { open: null });
   };
 
   remove = () => this.run(async () => {
-    const { user } = await this.props.client.call("DELETE", "/phone");
-    this.props.onUser(user);
+    this.props.onUser(await this.props.client.account.removePhone());
     return "The number is taken off your account.";
   });
 

@@ -1,43 +1,75 @@
-/** The second half of a login: a factor, or another device that lets this one in. */
+/** The second half of a login: a factor, or another device that lets this one in, before the time is over. */
 import { asVigilError } from "../vigil-rules.js";
 import { Factors } from "./factors.js";
 import { Component, html } from "./html.js";
-import { errorSentence } from "./words.js";
-
-const STATUS_TIMEOUT_MS = 30_000;
-const RETRY_MS = 2_000;
+import { countdown, errorSentence } from "./words.js";
 
 const OVER = { tone: "warning", text: "That took too long, or too many answers were wrong. Log in again." };
 const DENIED = { tone: "warning", text: "The other device said no. If that was not you, change your password." };
 
-/** Properties: `client`, `mfa` ({mfaToken, methods}), `email`, `onScreen(screen, email, notice)`, `onLoggedIn()`. */
+/** When to say that time is short: enough to open an app and type a code. */
+const SHORT_MS = 30_000;
+
+/**
+ * Properties: `client`, `mfa` ({mfaToken, methods, expiresAt}), `email`, `onScreen(screen, email, notice)`,
+ * `onLoggedIn()`.
+ */
 export class SecondFactorScreen extends Component {
+  state = { deadline: null };
+  #isGone = false;
+  /** Begun at once, so that the time is shown while the person still looks for their phone. */
+  #waiting = this.props.client.waitForFactor(this.props.mfa, {
+    onDeadline: (deadline) => this.setState({ deadline }),
+    onOver: () => this.#startOver(OVER),
+  });
+
+  componentDidMount() {
+    this.timer = setInterval(() => this.tick(), 500);
+  }
+
+  componentWillUnmount() {
+    this.#isGone = true;
+    clearInterval(this.timer);
+    this.#waiting.then((waiting) => waiting.close(), () => undefined);
+  }
+
+  tick() {
+    const { deadline } = this.state;
+    if (deadline && deadline <= this.props.client.serverNow()) this.#startOver(OVER);
+    else this.forceUpdate();
+  }
+
   finish = async (answer) => {
-    const { client, mfa, onLoggedIn } = this.props;
     try {
-      await client.finishLogin(mfa.mfaToken, answer);
+      await (await this.#waiting).finish(answer);
     } catch (error) {
       if (asVigilError(error).code !== "invalid_token") throw error;
       return this.#startOver(OVER);
     }
-    onLoggedIn();
+    this.props.onLoggedIn();
   };
 
   #startOver(notice) {
     const { email, onScreen } = this.props;
-    onScreen("login", email, notice);
+    if (!this.#isGone) onScreen("login", email, notice);
   }
 
   /** Made once: a new function would be another component, and ask the devices anew. */
   Approval = () => html`
-    <${ApprovalWait} client=${this.props.client} mfaToken=${this.props.mfa.mfaToken}
-                     onApproved=${() => this.finish({ method: "approval" })}
+    <${ApprovalWait} waiting=${this.#waiting} onApproved=${() => this.finish({ method: "approval" })}
                      onOver=${() => this.#startOver(OVER)} onDenied=${() => this.#startOver(DENIED)} />`;
 
-  render({ client, mfa }) {
+  passkeyOptions = async () => (await this.#waiting).passkeyOptions();
+
+  render({ client, mfa }, { deadline }) {
+    const left = deadline ? deadline - client.serverNow() : null;
     return html`
+      ${left !== null && html`
+        <p class=${`mfa-deadline ${left < SHORT_MS ? "is-short" : ""}`} role="timer" aria-live="off"
+           data-testid="mfa-deadline">
+          Time left for this step: <span class="tabular">${countdown(left)}</span></p>`}
       <${Factors} methods=${mfa.methods} submitLabel="Log in" onAnswer=${this.finish} Approval=${this.Approval}
-                  passkeyOptions=${() => client.passkeyLoginOptions(mfa.mfaToken)} />
+                  passkeyOptions=${this.passkeyOptions} />
       <p class="entrance-switch">
         <button class="link" type="button" data-testid="to-login" onClick=${() => this.#startOver(null)}>
           Start over</button>
@@ -48,53 +80,40 @@ export class SecondFactorScreen extends Component {
 /** Shows the number and waits for the answer, through lost connections too. */
 class ApprovalWait extends Component {
   state = { number: null, problem: "", expired: false };
-  #leaving = new AbortController();
+  #isGone = false;
 
   componentDidMount() {
     this.begin();
   }
 
   componentWillUnmount() {
-    this.#leaving.abort();
+    this.#isGone = true;
   }
 
   begin = async () => {
     this.setState({ number: null, problem: "", expired: false });
     try {
-      const { number } = await this.#ask("/approvals");
-      this.setState({ number });
-      await this.#settle(await this.#outcome());
+      const waiting = await this.props.waiting;
+      const approval = await waiting.askApproval();
+      this.setState({ number: approval.number });
+      const status = await waiting.outcome(approval);
+      if (!this.#isGone) await this.#settle(status);
     } catch (error) {
-      if (this.#leaving.signal.aborted) return;
-      const refusal = asVigilError(error);
-      if (refusal.code === "invalid_token") return this.props.onOver();
-      const none = refusal.code === "conflict";
-      const problem = none ? "None of your devices can be asked now." : errorSentence(refusal);
-      this.setState({ number: null, problem, expired: true });
+      if (!this.#isGone) this.#failed(asVigilError(error));
     }
   };
-
-  #ask(path, options) {
-    const { signal } = this.#leaving;
-    return this.props.client.ask("POST", path, { mfaToken: this.props.mfaToken }, { ...options, signal });
-  }
-
-  async #outcome() {
-    for (;;) {
-      try {
-        const { status } = await this.#ask("/approvals/status", { timeoutMs: STATUS_TIMEOUT_MS });
-        if (status !== "pending") return status;
-      } catch (error) {
-        if (this.#leaving.signal.aborted || !asVigilError(error).retryable) throw error;
-        await new Promise((resolve) => { setTimeout(resolve, asVigilError(error).retryAfterMs ?? RETRY_MS); });
-      }
-    }
-  }
 
   #settle(status) {
     if (status === "approved") return this.props.onApproved();
     if (status === "denied") return this.props.onDenied();
     this.setState({ number: null, problem: "Nobody answered.", expired: true });
+  }
+
+  #failed(refusal) {
+    if (refusal.code === "invalid_token") return this.props.onOver();
+    const none = refusal.code === "conflict";
+    const problem = none ? "None of your devices can be asked now." : errorSentence(refusal);
+    this.setState({ number: null, problem, expired: true });
   }
 
   render(_, { number, problem, expired }) {

@@ -5,8 +5,10 @@ import { errorSentence } from "./words.js";
 
 /** What a card that is a form opens with, below its summary. */
 export class Setting extends Component {
+  /** @type {Record<string, any>} */
   state = { open: null, busy: false, result: { text: "", failed: false }, ...this.firstState() };
 
+  /** @returns {Record<string, any>} */
   firstState() {
     return {};
   }
@@ -14,6 +16,7 @@ export class Setting extends Component {
   /** Opens a form of this card, or with null closes it. */
   show = (open) => this.setState({ open, result: { text: "", failed: false } });
 
+  /** @type {(text: string, options?: {failed?: boolean, [state: string]: any}) => void} */
   say = (text, { failed = false, ...more } = {}) => this.setState({ result: { text, failed }, ...more });
 
   /** @param {() => Promise<string>} act whose outcome is said */

@@ -9,11 +9,10 @@ export function StepUpDialog({ client, methods, onDone }) {
     await client.stepUp(answer);
     onDone(true);
   };
-  const passkeyOptions = async () => (await client.call("POST", "/webauthn/step-up/options", {})).options;
   return html`
     <${Dialog} title="Is it you?" testid="step-up" onClose=${() => onDone(false)}>
       <p class="muted">This changes how your account is protected, so it wants a proof.</p>
-      <${Factors} methods=${methods} submitLabel="Go on" onAnswer=${prove} passkeyOptions=${passkeyOptions} />
+      <${Factors} methods=${methods} submitLabel="Go on" onAnswer=${prove} passkeyOptions=${client.account.stepUpOptions} />
       <button class="button wide" type="button" data-testid="step-up-cancel" onClick=${() => onDone(false)}>
         Cancel</button>
     <//>`;

@@ -19,38 +19,37 @@ export class TwoStepSetting extends Setting {
   }
 
   async load() {
-    const { client } = this.props;
-    const [factors, { enabled }] = await Promise.all([client.call("GET", "/2fa"), client.call("GET", "/approvals")]);
-    this.setState({ factors, approvals: enabled });
+    const { account } = this.props.client;
+    const [factors, approvals] = await Promise.all([account.factors(), account.approvals()]);
+    this.setState({ factors, approvals });
   }
 
   setUp = () => this.run(async () => {
-    this.setState({ setup: await this.props.client.call("POST", "/2fa/setup", {}) });
+    this.setState({ setup: await this.props.client.account.setUpTotp() });
     return "";
   });
 
   enable = async ({ code }) => {
-    const { recoveryCodes } = await this.props.client.call("POST", "/2fa/enable", { code });
-    this.say("Two-step login is on. Your other devices were logged out.", { setup: null, codes: recoveryCodes });
+    const codes = await this.props.client.account.enableTotp(code);
+    this.say("Two-step login is on. Your other devices were logged out.", { setup: null, codes });
     await this.load();
   };
 
   disable = () => this.run(async () => {
-    await this.props.client.call("POST", "/2fa/disable", {});
+    await this.props.client.account.disableTotp();
     this.setState({ codes: null });
     await this.load();
     return "The authenticator app is taken away.";
   });
 
   renewCodes = () => this.run(async () => {
-    const { recoveryCodes } = await this.props.client.call("POST", "/2fa/recovery-codes", {});
-    this.setState({ codes: recoveryCodes });
+    this.setState({ codes: await this.props.client.account.renewRecoveryCodes() });
     await this.load();
     return "The old codes are void.";
   });
 
   allowApprovals = (enabled) => this.run(async () => {
-    await this.props.client.call("PUT", "/approvals", { enabled });
+    await this.props.client.account.allowApprovals(enabled);
     await this.load();
     return enabled ? "Your devices may let a new one in." : "No device lets a new one in any more.";
   });

@@ -88,13 +88,18 @@ function countryName(code) {
   return code && /^[A-Z]{2}$/.test(code) ? COUNTRIES.of(code) : code;
 }
 
+/** Whether an alert tells of a login, and not of what was done with an earlier one. @param {string} kind */
+export const isNewsOfLogin = (kind) => kind === "new_device" || kind === "new_country";
+
 /**
- * @param {string} kind
+ * @param {string[]} kinds all that one thing was told as
  * @param {Partial<Session>} session
  */
-export function alertSentence(kind, session) {
+export function alertSentence(kinds, session) {
   const place = placeName(session);
   const device = `${capitalised(deviceName(session))}${place ? `, ${place}` : ""}`;
+  const kind = kinds[0];
+  if (kinds.includes("new_device") && kinds.includes("new_country")) return `New device, in a new country: ${device}.`;
   if (kind === "new_device") return `New device: ${device}.`;
   if (kind === "new_country") return `Login from a new country: ${device}.`;
   if (kind === "refresh_reused") return `A copied login was used and stopped: ${device}.`;

@@ -10,6 +10,7 @@ from playwright.async_api import Browser, ViewportSize, async_playwright
 from support.browsers import DESKTOP, QUIET, Device, chromium_path
 from support.clients import Api
 from support.nodes import Installation, Node, ServiceUrls
+from support.providers import NodeOpenIdServer
 
 
 @pytest.fixture
@@ -67,6 +68,22 @@ def demo(start_node: Callable[..., Node]) -> Callable[..., Node]:
         return start_node(VIGIL_PUBLIC_URL="", VIGIL_ISSUER="vigil-browser-tests", **settings)
 
     return start
+
+
+@pytest.fixture
+def provider(request: pytest.FixtureRequest) -> Iterator[NodeOpenIdServer]:
+    """A certified OpenID provider; a test may ask for the algorithm of its ID tokens."""
+    server = NodeOpenIdServer(algorithm=getattr(request, "param", "RS256"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def provided(demo: Callable[..., Node], provider: NodeOpenIdServer) -> Node:
+    """A node that knows the provider, and that the provider knows."""
+    running = demo(**provider.settings(), VIGIL_OIDC_NPM_NAME="Harbour")
+    provider.start(running.url)
+    return running
 
 
 @pytest.fixture

@@ -89,6 +89,25 @@ async def test_an_alert_ends_the_login_that_was_not_mine(page_node, device, acco
     await expect(laptop.by("change-password")).to_be_visible()
 
 
+async def test_a_new_device_in_a_new_country_is_one_entry_with_one_button(device, account, demo) -> None:
+    node = demo(VIGIL_TRUSTED_PROXIES="127.0.0.1")
+    email = await account(node)
+    dutch, french = ({"X-Forwarded-For": address} for address in ("193.0.6.139", "80.67.169.12"))
+    laptop = await device("Laptop", extra_http_headers=dutch)
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0"
+    stranger = await device("Stranger", user_agent=firefox, extra_http_headers=french)
+    await laptop.login(node, email)
+    await stranger.login(node, email)
+    entry = laptop.by("security-entry").filter(has_text="Stranger")
+    await expect(entry).to_contain_text("New device, in a new country: Stranger, France.")
+    await expect(entry).to_have_count(1)
+    await expect(laptop.by("not-me")).to_have_count(1)
+    await laptop.picture("33-one-entry")
+    await laptop.by("not-me").click()
+    await expect(stranger.by("ended")).to_be_visible()
+    await expect(laptop.by("not-me")).to_have_count(0)
+
+
 async def test_the_mail_of_an_alert_leads_to_a_page_that_asks_first(page_node, device, account, http) -> None:
     email = await account(page_node)
     laptop = await device("Laptop")

@@ -4,8 +4,7 @@ The provider is another site than ours, so this is also where the cookies' SameS
 """
 
 import re
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin
 
@@ -13,7 +12,8 @@ import pytest
 from playwright.async_api import Page, Route, expect
 from support.browsers import PASSWORD
 from support.nodes import Node
-from support.providers import NodeOpenIdServer, with_query
+from support.provider_visits import agree, say_who, sign_in, who
+from support.providers import with_query
 
 FETCH = """async ([method, path, body]) => {
     const csrf = document.cookie.match(/(?:^|; )csrf=([^;]+)/)?.[1];
@@ -24,18 +24,8 @@ FETCH = """async ([method, path, body]) => {
 
 
 @pytest.fixture
-def provider(request: pytest.FixtureRequest) -> Iterator[NodeOpenIdServer]:
-    server = NodeOpenIdServer(algorithm=getattr(request, "param", "RS256"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def node(demo: Callable[..., Node], provider: NodeOpenIdServer) -> Node:
-    """A node that knows the provider, and that the provider knows."""
-    running = demo(**provider.settings())
-    provider.start(running.url)
-    return running
+def node(provided: Node) -> Node:
+    return provided
 
 
 async def call(page: Page, method: str, path: str, body: Any = None) -> Any:
@@ -43,29 +33,9 @@ async def call(page: Page, method: str, path: str, body: Any = None) -> Any:
     return await page.evaluate(FETCH, [method, path, body])
 
 
-async def sign_in(page: Page, name: str) -> None:
-    """The provider's own pages, one after the other."""
-    await say_who(page, name)
-    await agree(page)
-
-
-async def say_who(page: Page, name: str) -> None:
-    await page.get_by_placeholder("Enter any login").fill(name)
-    await page.get_by_placeholder("and password").fill("any will do")
-    await page.get_by_role("button", name="Sign-in").click()
-
-
-async def agree(page: Page) -> None:
-    await page.get_by_role("button", name="Continue").click()
-
-
 async def go(page: Page, node: Node, query: str = "") -> None:
     await page.goto(f"{node.url}/api/auth/oauth/npm/start{query}")
     await expect(page).to_have_url(re.compile(r"^http://localhost:\d+/interaction/"))
-
-
-def who() -> str:
-    return f"ada-{secrets.token_hex(4)}"
 
 
 @pytest.mark.parametrize("provider", ["RS256", "PS256", "ES256", "EdDSA"], indirect=True)

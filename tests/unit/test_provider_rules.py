@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from support.providers import query_of
 
 from auth.errors import ProviderFailed, Unavailable
 from auth.oauth.exchange import basic
-from auth.oauth.flow import authorization_url, is_state_of, local_path, proofs_of
+from auth.oauth.flow import authorization_url, is_state_of, local_path, proofs_of, under_second_name
 from auth.oauth.github import primary_address
 from auth.oauth.kept import Kept
 from auth.oauth.openid import metadata_of
@@ -62,6 +63,14 @@ class TestProofs:
             ("secret", "\ud800"),
         ):
             assert not is_state_of(secret, forged)
+
+    def test_a_state_says_in_the_open_that_its_visit_was_begun_under_the_second_name(self) -> None:
+        proofs = proofs_of("secret")
+        marked = under_second_name(proofs)
+        assert marked == replace(proofs, state=f"{proofs.state}.localhost")
+        assert is_state_of("secret", marked.state)
+        assert not is_state_of("another", marked.state)
+        assert not is_state_of("secret", f"{marked.state}.localhost")
 
     def test_the_url_keeps_what_the_endpoint_asks_for_itself(self) -> None:
         asked = {"client_id": "a&b", "redirect_uri": "https://v.example/cb", "scope": "openid"}

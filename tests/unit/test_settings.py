@@ -60,7 +60,14 @@ def wrong(environ: Mapping[str, str] | None = None, **more: str) -> str:
     ],
 )
 def test_only_this_machine_itself_has_two_names(url: str, origins: set[str]) -> None:
-    assert load(PUBLIC_URL=url).allowed_origins == origins
+    settings = load(PUBLIC_URL=url)
+    assert settings.allowed_origins == origins
+    assert {settings.second_origin} - {None} == {origin for origin in origins if "localhost" in origin}
+
+
+def test_a_second_name_that_is_not_allowed_is_none() -> None:
+    url = "http://127.0.0.1:9000"
+    assert load(PUBLIC_URL=url, ALLOWED_ORIGINS=url).second_origin is None
 
 
 def test_without_any_everything_is_embedded_and_local() -> None:

@@ -35,6 +35,7 @@ class TestSecondFactor:
         assert (parts.path, parts.query) == ("/", "")
         assert told["methods"][0].split(",")[:2] == ["totp", "recovery_code"]
         assert told["returnTo"] == ["/room"]
+        assert told["expiresAt"][0].endswith("Z")
         assert person.browser.cookies == {}
         done = await person.browser.call(
             "POST", "/2fa/verify", {"mfaToken": told["mfa"][0], "code": await app.code()}

@@ -1,0 +1,111 @@
+"""Providers as a person uses them: by the buttons of the page, and back on the page.
+
+The page of this machine has two names; a provider knows one of them. Whichever somebody came by, they end there.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from playwright.async_api import expect
+from support.authenticator import Authenticator
+from support.browsers import PHONE, Device
+from support.nodes import Node
+from support.provider_visits import sign_in, who
+
+
+@pytest.fixture(params=["127.0.0.1", "localhost"])
+def node(provided: Node, request: pytest.FixtureRequest) -> Node:
+    """The node under either of its names."""
+    return replace(provided, url=provided.url.replace("127.0.0.1", request.param))
+
+
+async def log_in_there(one: Device, node: Node, name: str) -> None:
+    """By the button, through the provider's pages, to the page that is live."""
+    await one.open(node)
+    await one.page.get_by_role("link", name="Log in with Harbour").click()
+    await sign_in(one.page, name)
+    await one.is_live()
+
+
+async def test_the_button_leads_to_the_provider_and_back_logged_in(node: Node, device: Callable) -> None:
+    laptop = await device("Laptop")
+    await laptop.open(node)
+    await laptop.by("provider-npm").wait_for()
+    await laptop.picture("30-entrance-with-provider")
+    name = who()
+    await log_in_there(laptop, node, name)
+    assert laptop.page.url == f"{node.url}/"
+    await expect(laptop.by("user-name")).to_have_attribute("title", f"{name}@example.org")
+    await laptop.page.reload()
+    await laptop.is_live()
+
+    await laptop.by("logout").click()
+    await laptop.by("provider-npm").click()
+    await laptop.is_live()
+    await expect(laptop.by("user-name")).to_have_attribute("title", f"{name}@example.org")
+
+
+async def test_it_is_linked_and_unlinked_on_the_account_page(
+    node: Node, device: Callable, account: Callable
+) -> None:
+    laptop, phone = await device("Laptop"), await device("Phone", viewport=PHONE)
+    email, name = await account(node), who()
+    await laptop.login(node, email)
+    await laptop.by("account").click()
+    await laptop.by("link-npm").click()
+    await sign_in(laptop.page, name)
+    await expect(laptop.by("account-notice")).to_contain_text("Linked")
+    assert laptop.page.url == f"{node.url}/"
+    await expect(laptop.by("identity")).to_contain_text(f"{name}@example.org")
+    await expect(laptop.by("user-name")).to_have_attribute("title", email)
+    await expect(laptop.by("link-npm")).to_have_count(0)
+    await laptop.by("setting-identities").scroll_into_view_if_needed()
+    await laptop.picture("31-linked-login")
+
+    await log_in_there(phone, node, name)
+    await expect(phone.by("user-name")).to_have_attribute("title", email)
+    await phone.by("account").click()
+    await expect(phone.by("identity")).to_be_visible()
+    await phone.picture("34-account-phone")
+
+    await laptop.by("unlink").click()
+    await expect(laptop.by("identities-result")).to_contain_text("Unlinked")
+    await expect(laptop.by("identity")).to_have_count(0)
+    await expect(laptop.by("link-npm")).to_be_visible()
+
+
+async def test_the_last_way_in_cannot_be_unlinked(node: Node, device: Callable) -> None:
+    laptop = await device("Laptop")
+    await log_in_there(laptop, node, who())
+    await laptop.by("account").click()
+    await laptop.by("unlink").click()
+    await expect(laptop.by("identities-result")).to_have_class(re.compile("is-error"))
+    await expect(laptop.by("identity")).to_have_count(1)
+
+
+async def test_who_turns_back_reads_so_on_the_page(node: Node, device: Callable) -> None:
+    laptop = await device("Laptop")
+    await laptop.open(node)
+    await laptop.by("provider-npm").click()
+    await laptop.page.get_by_role("link", name="Cancel").click()
+    await expect(laptop.by("notice")).to_contain_text("You turned back")
+    assert laptop.page.url == f"{node.url}/"
+
+
+async def test_a_second_factor_is_asked_for_after_the_provider(node: Node, device: Callable) -> None:
+    laptop = await device("Laptop")
+    await log_in_there(laptop, node, who())
+    await laptop.by("account").click()
+    await laptop.by("setup-totp").click()
+    app = Authenticator((await laptop.by("totp-secret").inner_text()).replace(" ", ""))
+    await laptop.by("setting-two-step").get_by_label("Code").fill(await app.code())
+    await laptop.by("setting-two-step").get_by_test_id("submit").click()
+    await laptop.by("codes-kept").click()
+    await laptop.by("logout").click()
+    await laptop.by("provider-npm").click()
+    await laptop.page.get_by_label("Code", exact=True).fill(await app.code())
+    await laptop.by("submit").click()
+    await laptop.is_live()
+    assert laptop.page.url == f"{node.url}/"
