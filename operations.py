@@ -44,6 +44,7 @@ from auth.rotation import RotationPolicy
 from auth.sealing import Seal
 from auth.second_factors import SecondFactors
 from auth.secrets import RootSecret
+from auth.session_endings import SessionEndings
 from auth.sessions import SessionRules, Sessions
 from auth.settings import Settings
 from auth.step_up import StepUp
@@ -135,6 +136,7 @@ class Operations:
             audit=self._audit,
             clock=utc_now,
         )
+        self.session_endings = SessionEndings(users=stores.users, sessions=self.sessions, clock=utc_now)
         self.registration = self._make_registration()
         self.login = self._make_login()
         self.password_change = self._make_password_change()

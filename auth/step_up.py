@@ -76,7 +76,10 @@ class StepUp:
         )
 
     async def require_verified(self, principal: Principal) -> User:
-        """As `require`, of an account whose address was verified: `EmailNotVerified` else."""
+        """As `require`, of an account whose address was verified: `EmailNotVerified` else.
+
+        Guarantee: a session that ends with the verification adds nothing, however close the two come.
+        """
         user = await self.require(principal)
         if user.email_verified_at is None:
             raise EmailNotVerified("Confirm your e-mail address first.")
@@ -125,9 +128,11 @@ class StepUp:
         return ("pwd",)
 
     async def _who(self, principal: Principal) -> tuple[User, Session]:
-        session = await self._sessions.get(principal.session_id)
+        # The user first: who is read with a new password, and nothing left to end, has had the sessions of before
+        # ended by then.
         user = await self._users.by_id(principal.user_id)
-        if session is None or user is None or not session.is_live(self._clock()):
+        session = await self._sessions.get(principal.session_id)
+        if session is None or user is None or not session.is_live(self._clock()) or user.has_ended(session):
             raise SessionRevoked
         return user, session
 
