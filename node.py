@@ -138,6 +138,7 @@ class Node:
         await self.keys.start()
         await self.live.start()
         await self._begin_jobs(work=self.settings.accounts.jobs)
+        self.operations.session_endings.start()
         if self.settings.administration.jobs_dashboard_port:
             await self.jobs_dashboard.open(self.jobs.queue_of_its_own())
 
@@ -156,6 +157,7 @@ class Node:
     async def close(self) -> None:
         """Stop the background work and close every connection."""
         await self.operations.account_deletion.close()
+        await self.operations.session_endings.close()
         await self.live.close()
         await self.jobs_dashboard.close()
         await self.jobs.stop()

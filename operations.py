@@ -44,6 +44,7 @@ from auth.rotation import RotationPolicy
 from auth.sealing import Seal
 from auth.second_factors import SecondFactors
 from auth.secrets import RootSecret
+from auth.session_endings import SessionEndings
 from auth.session_terms import SessionRules
 from auth.sessions import Sessions
 from auth.settings import Settings
@@ -138,6 +139,7 @@ class Operations:
             audit=self._audit,
             clock=utc_now,
         )
+        self.session_endings = SessionEndings(users=stores.users, sessions=self.sessions, clock=utc_now)
         self.registration = self._make_registration()
         self.login = self._make_login()
         self.password_change = self._make_password_change()

@@ -96,10 +96,10 @@ class LinkedIdentities:
     ) -> Begun:
         """Begin a visit that is to link a provider.
 
-        Raises `NotFound`, `StepUpRequired`, `RateLimited`, `Unavailable` or `ProviderFailed`.
+        Raises `NotFound`, `StepUpRequired`, `EmailNotVerified`, `RateLimited`, `Unavailable` or `ProviderFailed`.
         """
         self._flows.provider(provider_id)
-        user = await self._step_up.require(principal)
+        user = await self._step_up.require_verified(principal)
         await self._limits.hit("second_factor", user.user_id)
         link = Link(user.user_id, principal.session_id)
         # A link hands out no tokens.

@@ -95,6 +95,19 @@ class HeldRoles:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionsToEnd:
+    """Which sessions a new password ends: those begun by `at`, all but `keep`.
+
+    Kept with the account from the very update that puts the password in force until they have been ended, so that
+    a node which dies in between leaves the rest of the work to the others (auth/session_endings.py).
+    """
+
+    ending_id: str
+    at: datetime
+    keep: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """An account. `user_id` is opaque and is the `sub` of every token."""
 
@@ -116,11 +129,18 @@ class User:
     deletion_at: datetime | None = None
     # Grows with each change of `roles`: of two that are told in the wrong order the later one holds.
     roles_version: int = 0
+    # Which sessions are as good as over, though not all of them may know.
+    sessions_to_end: SessionsToEnd | None = None
 
     @property
     def held_roles(self) -> HeldRoles:
         """The roles with their version."""
         return HeldRoles(self.roles, self.roles_version)
+
+    def has_ended(self, session: "Session") -> bool:
+        """Whether a new password has ended the session, though that may still be on its way."""
+        ending = self.sessions_to_end
+        return ending is not None and session.session_id != ending.keep and session.logged_in_at <= ending.at
 
     @property
     def password_version(self) -> str:

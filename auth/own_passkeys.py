@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from auth.accounts import clean_name
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import Conflict, EmailNotVerified, InvalidCode, NotFound, SessionRevoked
-from auth.models import Client, Passkey, Principal, Session, User
+from auth.errors import Conflict, InvalidCode, NotFound, SessionRevoked
+from auth.models import Client, Passkey, Principal, Session
 from auth.passkeys import MOST_PASSKEYS, PasskeyCeremonies, PasskeyNotice, bound_to
 from auth.rate_limits import RateLimits
 from auth.relying_party import RelyingParty
@@ -77,9 +77,12 @@ class OwnPasskeys:
         return await self._store.of_user(principal.user_id, limit=MOST_PASSKEYS)
 
     async def begin(self, principal: Principal, *, client: Client) -> dict[str, Any]:
-        """Options for a new passkey. Raises `StepUpRequired`, `Conflict` for one too many, or `RateLimited`."""
+        """Options for a new passkey.
+
+        Raises `StepUpRequired`, `EmailNotVerified`, `Conflict` for one too many, or `RateLimited`.
+        """
         await self._limits.hit("passkey_options", client.ip)
-        user = await self._verified(principal)
+        user = await self._step_up.require_verified(principal)
         passkeys = await self._store.of_user(user.user_id, limit=MOST_PASSKEYS)
         if len(passkeys) >= MOST_PASSKEYS:
             raise Conflict(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")
@@ -93,10 +96,10 @@ class OwnPasskeys:
     ) -> Passkey:
         """Keep a new passkey.
 
-        Raises `InvalidCode`, `StepUpRequired`, `InvalidRequest` for a name that will not do, or `Conflict` when
-        the passkey is known already.
+        Raises `InvalidCode`, `StepUpRequired`, `EmailNotVerified`, `InvalidRequest` for a name that will not do,
+        or `Conflict` when the passkey is known already.
         """
-        user = await self._verified(principal)
+        user = await self._step_up.require_verified(principal)
         label = clean_name(name) or DEFAULT_NAME
         credential, drawn, challenge = await self._ceremonies.answered(
             credential, ChallengePurpose.PASSKEY_REGISTER
@@ -123,16 +126,6 @@ class OwnPasskeys:
         await self._record("passkey_added", principal, client, now)
         await self._notice.passkey_added(user, at=now, ip=client.ip)
         return passkey
-
-    async def _verified(self, principal: Principal) -> User:
-        """The principal's user, proved to be one.
-
-        Whose address nobody has verified gets no passkey: it would stay with a stranger who registered first.
-        """
-        user = await self._step_up.require(principal)
-        if user.email_verified_at is None:
-            raise EmailNotVerified
-        return user
 
     async def _keep_only_if_allowed(self, passkey: Passkey, principal: Principal) -> None:
         """Take a passkey back that is one too many, or whose session was ended while it was added.

@@ -76,9 +76,10 @@ class OwnPhone:
     async def ask(self, principal: Principal, phone_number: str, *, client: Client) -> CodeRequest:
         """Send a code to a number that is to be the user's.
 
-        Raises `StepUpRequired`, `InvalidRequest` for what is no number, `RateLimited` or `Unavailable`.
+        Raises `StepUpRequired`, `EmailNotVerified`, `InvalidRequest` for what is no number, `RateLimited` or
+        `Unavailable`.
         """
-        user = await self._allowed(principal)
+        user = await self._may_add(principal)
         number = self._rules.require(phone_number)
         return await self._codes.send(
             number, ChallengePurpose.PHONE_ADD, user_id=user.user_id, owner=user.user_id, client=client
@@ -89,10 +90,10 @@ class OwnPhone:
     ) -> User:
         """Bind the number to the account, in place of an earlier one, by the code that was sent to it.
 
-        Raises `StepUpRequired`, `InvalidRequest`, `InvalidCode`, `Conflict` when the number is another
-        account's, `RateLimited` or `Unavailable`.
+        Raises `StepUpRequired`, `EmailNotVerified`, `InvalidRequest`, `InvalidCode`, `Conflict` when the number is
+        another account's, `RateLimited` or `Unavailable`.
         """
-        user = await self._allowed(principal)
+        user = await self._may_add(principal)
         number = self._rules.require(phone_number)
         request = await self._codes.prove(
             number,
@@ -140,6 +141,11 @@ class OwnPhone:
 
     async def _allowed(self, principal: Principal) -> User:
         user = await self._step_up.require(principal)
+        await self._limits.hit("second_factor", user.user_id)
+        return user
+
+    async def _may_add(self, principal: Principal) -> User:
+        user = await self._step_up.require_verified(principal)
         await self._limits.hit("second_factor", user.user_id)
         return user
 

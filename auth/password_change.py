@@ -2,17 +2,19 @@
 
 The current password is asked for, though the session is live: whoever finds a device unlocked must not be able to
 lock its owner out (ASVS 5.0, 6.2.3). The other sessions end unless the user wants to keep them: a thief who had
-the old password may sit in one of them (7.4.3). Logins that wait for a second factor, and mailed reset links, were
-begun under the old password and end with it (`User.password_version`).
+the old password may sit in one of them (7.4.3). That they are to end is written down with the new password, so
+that it happens whatever becomes of this node (auth/session_endings.py). Logins that wait for a second factor, and
+mailed reset links, were begun under the old password and end with it (`User.password_version`).
 """
 
+import secrets
 from datetime import datetime
 from typing import Protocol
 
 from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import FieldError, InvalidCredentials, InvalidRequest, SessionRevoked
-from auth.models import Client, Delivery, Principal, RevocationReason, User
+from auth.models import Client, Delivery, Principal, RevocationReason, SessionsToEnd, User
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
 from auth.session_terms import Revoked
@@ -85,8 +87,9 @@ class PasswordChange:
         await self._passwords.check(password, context=(user.email, user.name, user.username))
         new_hash = await self._passwords.hash(password)
         now = self._clock()
+        ends = None if keep_sessions else SessionsToEnd(secrets.token_hex(8), now, keep=principal.session_id)
         changed = await self._users.replace_password(
-            user.user_id, old_hash=user.password_hash, new_hash=new_hash, now=now
+            user.user_id, old_hash=user.password_hash, new_hash=new_hash, ends=ends, now=now
         )
         if changed is None:
             # Changed elsewhere while this one was being judged: the password that was proved is in force no more.
@@ -95,9 +98,13 @@ class PasswordChange:
             "password_changed", user_id=user.user_id, session_id=principal.session_id, client=client, now=now
         )
         await self._notice.password_changed(changed, at=now, ip=client.ip)
-        if keep_sessions:
+        if ends is None:
             return NOBODY
-        return await self._sessions.end_others(principal, reason=RevocationReason.PASSWORD_CHANGED, client=client)
+        revoked = await self._sessions.end_others(
+            principal, reason=RevocationReason.PASSWORD_CHANGED, client=client
+        )
+        await self._users.sessions_ended(user.user_id, ends)
+        return revoked
 
     async def _prove(self, user: User, current: str | None, principal: Principal, client: Client) -> None:
         """As a login does: limited by address and account, whether guesses come at once or in turn."""

@@ -11,6 +11,8 @@ whoever holds the mailbox still meets it at the login (6.4.3).
 verified becomes its owner's, and every session begun on it before ends, whatever was asked for.
 """
 
+import secrets
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -18,7 +20,7 @@ from auth.accounts import EmailAddress, require_email
 from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import InvalidToken, RateLimited
-from auth.models import Actor, Client, RevocationReason, User
+from auth.models import Actor, Client, RevocationReason, SessionsToEnd, User
 from auth.password_change import NOBODY, PasswordNotice
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
@@ -123,19 +125,27 @@ class PasswordReset:
         used = await self._tokens.consume(token, Purpose.RESET_PASSWORD, now=self._clock())
         if used is None or not used.fresh:
             raise _not_good()
+        keeps = keep_sessions and user.email_verified_at is not None
+        ends = None if keeps else SessionsToEnd(secrets.token_hex(8), now)
         changed = await self._users.replace_password(
-            user.user_id, old_hash=user.password_hash, new_hash=new_hash, now=now, verifies=found.email_key
+            user.user_id,
+            old_hash=user.password_hash,
+            new_hash=new_hash,
+            ends=ends,
+            now=now,
+            verifies=found.email_key,
         )
         if changed is None:
             raise _not_good()
         await self._audit.record("password_reset", user_id=user.user_id, session_id=None, client=client, now=now)
         await self._mailer.password_changed(changed, at=now, ip=client.ip)
-        if keep_sessions and user.email_verified_at is not None:
+        if ends is None:
             return changed, NOBODY
         revoked = await self._sessions.end_all(
             user.user_id, reason=RevocationReason.PASSWORD_CHANGED, by=Actor("user"), client=client
         )
-        return changed, revoked
+        await self._users.sessions_ended(user.user_id, ends)
+        return replace(changed, sessions_to_end=None), revoked
 
     async def _may_mail(self, address: EmailAddress) -> bool:
         """Whether the address was not mailed too often. Said to nobody: others would learn of it."""

@@ -16,6 +16,7 @@ when and from where its registration was made. Once an address is verified, regi
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -143,7 +144,7 @@ class Registration:
         if verified is None:
             raise InvalidToken("This link is not valid any more. Ask for a new one.")
         await self._settle(found, verified, client, now)
-        return verified.user
+        return replace(verified.user, sessions_to_end=None)
 
     async def resend(self, email: str, client: Client) -> None:
         """Mail a new link, if the address waits for one; nothing tells the caller whether it does.
@@ -216,11 +217,11 @@ class Registration:
 
     async def _settle(self, token: OneTimeToken, verified: Verified, client: Client, now: datetime) -> None:
         """What follows from a verification, finished by a second click where the first was cut off."""
-        if verified.sessions_to_end:
+        if verified.user.sessions_to_end is not None:
             await self._sessions.end_all(
                 token.user_id, reason=RevocationReason.PASSWORD_CHANGED, by=SYSTEM, client=client
             )
-            await self._users.sessions_ended(token.user_id)
+            await self._users.sessions_ended(token.user_id, verified.user.sessions_to_end)
         if not verified.newly:
             return
         await self._tokens.discard(

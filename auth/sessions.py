@@ -31,6 +31,7 @@ from auth.models import (
     Principal,
     RevocationReason,
     Session,
+    SessionsToEnd,
     TokenDelivery,
     User,
 )
@@ -304,36 +305,33 @@ class Sessions:
 
     async def end_others(self, principal: Principal, *, reason: RevocationReason, client: Client) -> Revoked:
         """End every session of the user but the principal's own."""
+        own = principal.session_id
         return await self._revoke_all(
-            principal.user_id,
-            keep=principal.session_id,
-            reason=reason,
-            by=Actor("user", principal.session_id),
-            client=client,
+            principal.user_id, keep=own, reason=reason, by=Actor("user", own), client=client
         )
 
     async def log_out_everywhere(self, principal: Principal, *, client: Client) -> Revoked:
         """End every session of the user, the principal's own too."""
-        return await self._revoke_all(
-            principal.user_id,
-            keep=None,
-            reason=RevocationReason.LOGOUT_ALL,
-            by=Actor("user", principal.session_id),
-            client=client,
-        )
+        by = Actor("user", principal.session_id)
+        return await self.end_all(principal.user_id, reason=RevocationReason.LOGOUT_ALL, by=by, client=client)
 
     async def end_all(self, user_id: str, *, reason: RevocationReason, by: Actor, client: Client) -> Revoked:
         """End every session of a user, for a reason other than their asking."""
         return await self._revoke_all(user_id, keep=None, reason=reason, by=by, client=client)
 
+    async def end_those(self, user_id: str, those: SessionsToEnd, *, client: Client) -> Revoked:
+        """End the sessions of a user that a new password was to end, and those only."""
+        reason = RevocationReason.PASSWORD_CHANGED
+        return await self._revoke_all(
+            user_id, keep=those.keep, begun_by=those.at, reason=reason, by=SYSTEM, client=client, wait=False
+        )
+
     async def end_one(
         self, user_id: str, session_id: str, *, reason: RevocationReason, by: Actor, client: Client
     ) -> Revoked:
         """End one session of a user, for a reason other than their asking here; none when it is gone already."""
-        now = self._clock()
-        ended = await self._store.revoke(session_id, user_id=user_id, reason=reason, by=by, ip=client.ip, now=now)
-        told = [ended] if ended is not None else []
-        return Revoked(len(told), await self._tell_ended(told, client, now, wait=True))
+        delivery = await self.end(session_id, user_id, reason=reason, by=by, client=client, wait=True)
+        return Revoked(0, Delivery()) if delivery is None else Revoked(1, delivery)
 
     async def log_out(self, principal: Principal, *, client: Client) -> None:
         """End the principal's own session; fine when it is gone already."""
@@ -357,19 +355,28 @@ class Sessions:
         await self.end(session_id, user_id, reason=RevocationReason.LOGOUT, by=by, client=client)
 
     async def _revoke_all(
-        self, user_id: str, *, keep: str | None, reason: RevocationReason, by: Actor, client: Client
+        self,
+        user_id: str,
+        *,
+        keep: str | None,
+        begun_by: datetime | None = None,
+        reason: RevocationReason,
+        by: Actor,
+        client: Client,
+        wait: bool = True,
     ) -> Revoked:
         now = self._clock()
         ended = await self._store.revoke_all(
             user_id,
             revocation_id=secrets.token_hex(8),
             keep=keep,
+            begun_by=begun_by,
             reason=reason,
             by=by,
             ip=client.ip,
             now=now,
         )
-        return Revoked(len(ended), await self._tell_ended(ended, client, now, wait=True))
+        return Revoked(len(ended), await self._tell_ended(ended, client, now, wait=wait))
 
     async def _end_reused(self, session: Session, client: Client) -> bool:
         reason = RevocationReason.REFRESH_REUSED
@@ -379,17 +386,11 @@ class Sessions:
     async def _end_stolen(self, session: Session, client: Client, now: datetime) -> None:
         """A token was used twice: one of its two holders is a thief, and we cannot tell which."""
         if self._rules.theft_ends_all:
-            revoked = await self._store.revoke_all(
-                session.user_id,
-                revocation_id=secrets.token_hex(8),
-                keep=None,
-                reason=RevocationReason.REFRESH_REUSED,
-                by=SYSTEM,
-                ip=client.ip,
-                now=now,
+            reason = RevocationReason.REFRESH_REUSED
+            revoked = await self._revoke_all(
+                session.user_id, keep=None, reason=reason, by=SYSTEM, client=client, wait=False
             )
-            await self._tell_ended(revoked, client, now, wait=False)
-            told_first = bool(revoked)
+            told_first = bool(revoked.count)
         else:
             told_first = await self._end_reused(session, client)
         if told_first:

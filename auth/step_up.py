@@ -2,6 +2,11 @@
 
 Every operation that changes how somebody gets in, or takes an account away, asks `StepUp.require` first. A login
 or a step-up of the last ten minutes will do; where a second factor is set up, it must have been part of it.
+
+What adds a factor or a way in asks `StepUp.require_verified`. *Pre-hijacking* (Sudhodanan and Paverd, USENIX
+Security 2022): somebody registers a victim's address first and, where unverified users may log in, sets up a
+factor of their own, which would outlive the victim's verification and lock them out, or let the stranger in. So
+nothing of the kind can be there when an address is first verified, whoever does it and in whatever way.
 """
 
 from datetime import datetime, timedelta
@@ -9,7 +14,7 @@ from typing import Protocol
 
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import InvalidCode, SessionRevoked, StepUpRequired
+from auth.errors import EmailNotVerified, InvalidCode, SessionRevoked, StepUpRequired
 from auth.models import MULTI_FACTOR, Client, FactorAnswer, Principal, Session, User
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
@@ -70,6 +75,16 @@ class StepUp:
             methods=factors or _without_factor(user),
         )
 
+    async def require_verified(self, principal: Principal) -> User:
+        """As `require`, of an account whose address was verified: `EmailNotVerified` else.
+
+        Guarantee: a session that ends with the verification adds nothing, however close the two come.
+        """
+        user = await self.require(principal)
+        if user.email_verified_at is None:
+            raise EmailNotVerified("Confirm your e-mail address first.")
+        return user
+
     async def require_two_factors(self, principal: Principal) -> User:
         """The principal's user, if this session ever gave two factors, however long ago.
 
@@ -113,9 +128,11 @@ class StepUp:
         return ("pwd",)
 
     async def _who(self, principal: Principal) -> tuple[User, Session]:
-        session = await self._sessions.get(principal.session_id)
+        # The user first: who is read with a new password, and nothing left to end, has had the sessions of before
+        # ended by then.
         user = await self._users.by_id(principal.user_id)
-        if session is None or user is None or not session.is_live(self._clock()):
+        session = await self._sessions.get(principal.session_id)
+        if session is None or user is None or not session.is_live(self._clock()) or user.has_ended(session):
             raise SessionRevoked
         return user, session
 

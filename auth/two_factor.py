@@ -143,9 +143,9 @@ class TwoFactor:
     async def set_up(self, principal: Principal) -> TotpSetup:
         """Make a secret for an authenticator app, which waits ten minutes for its first code.
 
-        One that is in force stays so until then. Raises `StepUpRequired` or `RateLimited`.
+        One that is in force stays so until then. Raises `StepUpRequired`, `EmailNotVerified` or `RateLimited`.
         """
-        user = await self._allowed(principal)
+        user = await self._may_add(principal)
         secret = totp.new_secret()
         expires_at = self._clock() + SETUP_LIFE
         await self._store.begin_totp(
@@ -160,9 +160,10 @@ class TwoFactor:
         """Put the waiting secret in force by its first code; ten recovery codes, shown this once.
 
         The user's other sessions end: they were begun without it. This one counts as proved by both factors.
-        Raises `StepUpRequired`, `Conflict` when no secret waits, `InvalidCode` or `RateLimited`.
+        Raises `StepUpRequired`, `EmailNotVerified`, `Conflict` when no secret waits, `InvalidCode` or
+        `RateLimited`.
         """
-        user = await self._allowed(principal)
+        user = await self._may_add(principal)
         now = self._clock()
         sealed = await self._store.waiting_totp(user.user_id, now=now)
         if sealed is None:
@@ -210,6 +211,11 @@ class TwoFactor:
 
     async def _allowed(self, principal: Principal) -> User:
         user = await self._step_up.require(principal)
+        await self._limits.hit("second_factor", user.user_id)
+        return user
+
+    async def _may_add(self, principal: Principal) -> User:
+        user = await self._step_up.require_verified(principal)
         await self._limits.hit("second_factor", user.user_id)
         return user
 

@@ -3,6 +3,7 @@
 from auth.errors import (
     Conflict,
     CsrfFailed,
+    EmailNotVerified,
     InvalidCode,
     InvalidToken,
     NotFound,
@@ -46,7 +47,7 @@ class PhoneRoutes:
         answer=CodeSentAnswer,
         status=202,
         message="If the number can be used, a code is on its way.",
-        errors=(NotFound, StepUpRequired, *BY_TOKEN),
+        errors=(NotFound, StepUpRequired, EmailNotVerified, *BY_TOKEN),
     )
     async def send_code(self, call: Call, body: SendCodeRequest) -> CodeSentAnswer:
         """To log in, with the same answer whether or not the number is known; for somebody who is logged in, to

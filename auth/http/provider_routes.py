@@ -1,6 +1,6 @@
 """Providers over HTTP, for programs: which there are, and which of them are linked to an account."""
 
-from auth.errors import Conflict, InvalidRequest, NotFound, ProviderFailed, StepUpRequired
+from auth.errors import Conflict, EmailNotVerified, InvalidRequest, NotFound, ProviderFailed, StepUpRequired
 from auth.http.provider_pages import read_return_to, send_visit_cookie
 from auth.http.routing import Call, endpoint
 from auth.http.schemas import (
@@ -44,7 +44,7 @@ class ProviderRoutes:
         body=LinkRequest,
         body_optional=True,
         answer=LinkAnswer,
-        errors=(StepUpRequired, NotFound, ProviderFailed, InvalidRequest),
+        errors=(StepUpRequired, EmailNotVerified, NotFound, ProviderFailed, InvalidRequest),
     )
     async def begin_link(self, call: Call, body: LinkRequest) -> LinkAnswer:
         """The answer sets a cookie: only the browser that gets it can come back from the URL and link."""

@@ -1,6 +1,6 @@
 """Second factors over HTTP: see them, set one up, take it away, make new recovery codes."""
 
-from auth.errors import Conflict, InvalidCode, StepUpRequired
+from auth.errors import Conflict, EmailNotVerified, InvalidCode, StepUpRequired
 from auth.http.routing import Call, endpoint
 from auth.http.schemas import (
     Empty,
@@ -40,7 +40,7 @@ class TwoFactorRoutes:
         summary="Begin to set an authenticator app up",
         tag=TAG,
         answer=TotpSetupAnswer,
-        errors=(StepUpRequired,),
+        errors=(StepUpRequired, EmailNotVerified),
     )
     async def set_up_totp(self, call: Call, _: Nothing) -> TotpSetupAnswer:
         """The app that is in force, if any, stays so until the new one has shown its first code."""
@@ -56,7 +56,7 @@ class TwoFactorRoutes:
         tag=TAG,
         body=EnableTotpRequest,
         answer=RecoveryCodesAnswer,
-        errors=(StepUpRequired, InvalidCode, Conflict),
+        errors=(StepUpRequired, EmailNotVerified, InvalidCode, Conflict),
     )
     async def enable_totp(self, call: Call, body: EnableTotpRequest) -> RecoveryCodesAnswer:
         """Ends the user's other sessions."""

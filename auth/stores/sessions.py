@@ -275,14 +275,20 @@ class Sessions:
         by: Actor,
         ip: str | None,
         now: datetime,
+        begun_by: datetime | None = None,
     ) -> list[Session]:
         """End every live session of the user but `keep`; the sessions that this call ended.
+
+        `begun_by`: only those that had begun by then.
 
         Each is ended by its own conditional update. `revocation_id` is unique to the call and tells its
         sessions from those that another call ended at the same moment.
         """
+        found: dict[str, Any] = {"userId": user_id, "_id": {"$ne": keep}, "revokedAt": None}
+        if begun_by is not None:
+            found["loggedInAt"] = {"$lte": begun_by}
         await self._sessions.update_many(
-            {"userId": user_id, "_id": {"$ne": keep}, "revokedAt": None, "expiresAt": {"$gt": now}},
+            found | {"expiresAt": {"$gt": now}},
             {
                 "$set": self._revocation(reason, by, ip, now) | {"revocationId": revocation_id},
                 "$addToSet": {"unpublished": "ended"},

@@ -3,14 +3,17 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from auth.models import User
+from auth.models import SessionsToEnd, User
 from auth.stores.gathering import Gathering
 from auth.stores.mongo import Database, Document, outage_is_unavailable
+
+# Whoever set a new password ends the sessions at once; after this it must be supposed that they died.
+ENDING_SETTLED = timedelta(seconds=5)
 
 
 class EmailTaken(Exception):
@@ -29,13 +32,11 @@ class PhoneTaken(Exception):
 class Verified:
     """A user whose address is verified; `newly`: by this very call.
 
-    `sessions_to_end`: the account had another password before, and sessions begun with it are to be ended;
-    true until `Users.sessions_ended`, so that a caller that was cut off is reminded.
+    Where the account had another password before, `user.sessions_to_end` says so until `Users.sessions_ended`.
     """
 
     user: User
     newly: bool
-    sessions_to_end: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ class Users:
         await self._users.create_index("emailKey", unique=True, name="email")
         await self._users.create_index(
             "deletionAt", partialFilterExpression={"deletionAt": {"$type": "date"}}, name="deletion"
+        )
+        await self._users.create_index(
+            "endsSessions.dueAt",
+            partialFilterExpression={"endsSessions.dueAt": {"$exists": True}},
+            name="ends_sessions",
         )
         await self._users.create_index(
             "usernameKey",
@@ -183,9 +189,9 @@ class Users:
         verified: Document = {
             "emailVerifiedAt": now,
             "verifiedRegistration": registration_id,
-            "sessionsToEnd": False,
         }
-        theirs = verified | {"passwordHash": password_hash, **_name_fields(name), "sessionsToEnd": True}
+        ending = SessionsToEnd(secrets.token_hex(8), now)
+        theirs = verified | {"passwordHash": password_hash, **_name_fields(name), **_ends_sessions(ending)}
         same_password = {"passwordHash": password_hash}
         attempts: tuple[tuple[Document, Document], ...] = (
             (same_password | {"usernameKey": None}, verified | _username_fields(username)),
@@ -215,9 +221,21 @@ class Users:
         return await self._users.find_one(found, {"_id": 1}) is not None
 
     @outage_is_unavailable
-    async def sessions_ended(self, user_id: str) -> None:
-        """Note that the sessions which `Verified.sessions_to_end` spoke of have been ended."""
-        await self._users.update_one({"_id": user_id}, {"$set": {"sessionsToEnd": False}})
+    async def sessions_ended(self, user_id: str, ending: SessionsToEnd) -> None:
+        """Note that the sessions which `User.sessions_to_end` spoke of have been ended; a later ending stays."""
+        await self._users.update_one(
+            {"_id": user_id, "endsSessions.id": ending.ending_id}, {"$unset": {"endsSessions": ""}}
+        )
+
+    @outage_is_unavailable
+    async def claim_ending(self, *, now: datetime, until: datetime) -> User | None:
+        """Claim, until `until`, an account whose sessions nobody ended though they are to be; None without one."""
+        after = await self._users.find_one_and_update(
+            {"endsSessions.dueAt": {"$lte": now}},
+            {"$set": {"endsSessions.dueAt": until}},
+            return_document=ReturnDocument.AFTER,
+        )
+        return _user(after)
 
     @outage_is_unavailable
     async def set_password_hash(self, user_id: str, *, old_hash: str, new_hash: str) -> bool:
@@ -229,15 +247,27 @@ class Users:
 
     @outage_is_unavailable
     async def replace_password(
-        self, user_id: str, *, old_hash: str | None, new_hash: str, now: datetime, verifies: str | None = None
+        self,
+        user_id: str,
+        *,
+        old_hash: str | None,
+        new_hash: str,
+        ends: SessionsToEnd | None,
+        now: datetime,
+        verifies: str | None = None,
     ) -> User | None:
         """Put a new password in force, unless the one in force is no longer that of `old_hash`: then None.
+
+        `ends`: the sessions that end with the old one. Guarantee: from this update on they are bound to end,
+        whatever becomes of the caller, who ends them and says so to `sessions_ended`.
 
         `verifies`: the key of an address that whoever asks has proved to be theirs; the account must still have
         it, and it counts as verified from then on.
         """
         found: Document = {"_id": user_id, "passwordHash": old_hash}
         change: Document = {"passwordHash": {"$literal": new_hash}, "passwordChangedAt": now}
+        if ends is not None:
+            change |= _ends_sessions(ends)
         if verifies is not None:
             found["emailKey"] = verifies
             change["emailVerifiedAt"] = {"$ifNull": ["$emailVerifiedAt", now]}
@@ -368,13 +398,22 @@ def _exactly(text: str) -> Document:
     return {"$eq": text, "$type": "string"}
 
 
+def _ends_sessions(ending: SessionsToEnd) -> Document:
+    kept = {"id": ending.ending_id, "at": ending.at, "keep": ending.keep, "dueAt": ending.at + ENDING_SETTLED}
+    return {"endsSessions": kept}
+
+
+def _sessions_to_end(document: Document | None) -> SessionsToEnd | None:
+    return None if document is None else SessionsToEnd(document["id"], document["at"], document["keep"])
+
+
 def _taken(error: DuplicateKeyError) -> EmailTaken | UsernameTaken:
     pattern = (error.details or {}).get("keyPattern", {})
     return UsernameTaken() if "usernameKey" in pattern else EmailTaken()
 
 
 def _verified(document: Document, *, newly: bool) -> Verified:
-    return Verified(_known(document), newly, document["sessionsToEnd"])
+    return Verified(_known(document), newly)
 
 
 def _known(document: Document) -> User:
@@ -404,4 +443,5 @@ def read_user(document: Document) -> User:
         login_approval=document.get("loginApproval", True),
         deletion_at=document.get("deletionAt"),
         roles_version=document.get("rolesVersion", 0),
+        sessions_to_end=_sessions_to_end(document.get("endsSessions")),
     )

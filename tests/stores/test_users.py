@@ -95,7 +95,7 @@ async def test_of_many_verifications_at_once_one_is_new(users: Users) -> None:
     await users.create(user)
     calls = [users.mark_verified(user.user_id, **verification(user, registration_id=f"r{n}")) for n in range(10)]
     results = [result for result in await asyncio.gather(*calls) if result is not None]
-    assert [(result.newly, result.sessions_to_end) for result in results] == [(True, False)]
+    assert [(result.newly, result.user.sessions_to_end) for result in results] == [(True, None)]
 
 
 async def test_the_same_registration_again_is_told_and_changes_nothing(users: Users) -> None:
@@ -117,12 +117,14 @@ async def test_another_password_brings_its_names_and_ends_sessions_until_that_is
     for newly in (True, False):
         result = await users.mark_verified(user.user_id, **others)
         assert result is not None
-        assert (result.newly, result.sessions_to_end) == (newly, True)
+        assert (result.newly, result.user.sessions_to_end is not None) == (newly, True)
         assert (result.user.password_hash, result.user.name, result.user.username) == ("other", "Ada L.", "ada")
-    await users.sessions_ended(user.user_id)
+    assert result is not None
+    assert result.user.sessions_to_end is not None
+    await users.sessions_ended(user.user_id, result.user.sessions_to_end)
     result = await users.mark_verified(user.user_id, **others)
     assert result is not None
-    assert not result.sessions_to_end
+    assert result.user.sessions_to_end is None
     assert not await users.has_username("mallory")
 
 

@@ -1,0 +1,228 @@
+"""A new password ends the sessions of the old one, though whoever set it is cut off in between."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from support.nodes import ServiceUrls
+from support.session_world import LAPTOP, PHONE, World, make_user
+
+from auth.audit import AuditLog
+from auth.errors import SessionRevoked, Unavailable
+from auth.models import Principal, RevocationReason, Session, SessionsToEnd, User
+from auth.password_change import PasswordChange
+from auth.password_reset import PasswordReset
+from auth.passwords import Passwords
+from auth.rate_limits import RateLimits
+from auth.second_factors import SecondFactors
+from auth.session_endings import CLAIM, SessionEndings
+from auth.session_terms import StartedSession
+from auth.settings import LimitSettings
+from auth.step_up import StepUp
+from auth.stores.one_time_tokens import OneTimeTokens
+from auth.stores.users import ENDING_SETTLED, Users
+
+OLD, NEW = "an old oak by the ford", "a new barn on the hill"
+# The least that Argon2 takes: these tests are not about its strength.
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+class CutOff:
+    """Sessions that are out of reach from here on, as for a node that is killed."""
+
+    async def end_all(self, *_: Any, **__: Any) -> Any:
+        raise Unavailable
+
+    async def end_others(self, *_: Any, **__: Any) -> Any:
+        raise Unavailable
+
+
+@dataclass
+class Letters:
+    """Takes the mails, and keeps the token of the last link."""
+
+    token: str = ""
+    changed: list[str] = field(default_factory=list)
+
+    async def reset_password(self, _: User, *, token: str, **__: Any) -> None:
+        self.token = token
+
+    async def password_changed(self, user: User, **_: Any) -> None:
+        self.changed.append(user.user_id)
+
+
+@dataclass
+class Account:
+    """Ada with a password, on two devices; the operations on her password end sessions by `ender`."""
+
+    world: World
+    user: User
+    users: Users
+    laptop: StartedSession
+    phone: StartedSession
+    endings: SessionEndings
+    step_up: StepUp
+    limits: RateLimits
+    passwords: Passwords
+    letters: Letters = field(default_factory=Letters)
+
+    async def change(self, ender: Any, *, keep_sessions: bool = False) -> None:
+        operation = PasswordChange(step_up=self.step_up, notice=self.letters, **self._common(ender))
+        await operation.change(
+            principal_of(self.laptop.session),
+            current_password=OLD,
+            password=NEW,
+            keep_sessions=keep_sessions,
+            client=LAPTOP,
+        )
+
+    async def reset(self, ender: Any) -> None:
+        tokens = OneTimeTokens(self.world.mongo.database)
+        operation = PasswordReset(tokens=tokens, mailer=self.letters, **self._common(ender))
+        await operation.ask(self.user.email, client=LAPTOP)
+        await operation.reset(self.letters.token, password=NEW, keep_sessions=False, client=LAPTOP)
+
+    def _common(self, ender: Any) -> dict[str, Any]:
+        return {
+            "users": self.users,
+            "passwords": self.passwords,
+            "sessions": ender,
+            "limits": self.limits,
+            "audit": AuditLog(store=self.world.audit_events, keep=timedelta(days=90), metrics=self.world.metrics),
+            "clock": self.world.time,
+        }
+
+    async def is_live(self, started: StartedSession) -> bool:
+        return (await self.world.stored(started.session)).is_live(self.world.time.now)
+
+    async def finish(self) -> int:
+        self.world.time.go(seconds=ENDING_SETTLED.total_seconds())
+        return await self.endings.finish_due()
+
+
+def principal_of(session: Session) -> Principal:
+    at = session.logged_in_at
+    return Principal(session.user_id, session.session_id, 0, (), session.amr, at, at, at)
+
+
+@pytest.fixture
+async def ada(world: World, services: ServiceUrls) -> AsyncIterator[Account]:
+    users, passwords = Users(world.mongo.database), Passwords(workers=2, hasher=QUICK)
+    await users.ensure_indexes()
+    limits = RateLimits(
+        settings=LimitSettings(rate_limits=False),
+        redis_url=services.redis,
+        namespace=secrets.token_hex(4),
+        metrics=world.metrics,
+    )
+    user = make_user(world.time.now)
+    await users.create(user)
+    changed = await users.replace_password(
+        user.user_id, old_hash=None, new_hash=await passwords.hash(OLD), ends=None, now=world.time.now
+    )
+    assert changed is not None
+    step_up = StepUp(
+        users=users,
+        sessions=world.store,
+        second_factors=SecondFactors([]),
+        passwords=passwords,
+        limits=limits,
+        audit=AuditLog(store=world.audit_events, keep=timedelta(days=90), metrics=world.metrics),
+        clock=world.time,
+    )
+    laptop, phone = await world.log_in(changed, LAPTOP), await world.log_in(changed, PHONE)
+    world.time.go(seconds=1)
+    endings = SessionEndings(users=users, sessions=world.sessions, clock=world.time)
+    yield Account(world, changed, users, laptop, phone, endings, step_up, limits, passwords)
+    await limits.close()
+    passwords.close()
+
+
+async def test_cut_off_after_a_change_the_other_sessions_end_all_the_same(ada: Account) -> None:
+    with pytest.raises(Unavailable):
+        await ada.change(CutOff())
+    assert await ada.is_live(ada.phone)
+    assert await ada.finish() == 1
+    assert (await ada.is_live(ada.laptop), await ada.is_live(ada.phone)) == (True, False)
+    ended = await ada.world.stored(ada.phone.session)
+    assert (ended.revoked_reason, ended.revoked_by and ended.revoked_by.kind) == (
+        RevocationReason.PASSWORD_CHANGED,
+        "system",
+    )
+    with pytest.raises(SessionRevoked):
+        await ada.world.sessions.refresh(ada.phone.tokens.refresh_token, client=PHONE)
+    # The bus is told, so that live sockets are closed as by any other end.
+    assert [fact.session.session_id for fact in ada.world.facts.ended] == [ada.phone.session.session_id]
+
+
+async def test_cut_off_after_a_reset_every_session_ends_all_the_same(ada: Account) -> None:
+    with pytest.raises(Unavailable):
+        await ada.reset(CutOff())
+    assert await ada.finish() == 1
+    assert (await ada.is_live(ada.laptop), await ada.is_live(ada.phone)) == (False, False)
+
+
+async def test_what_was_begun_with_the_new_password_goes_on(ada: Account) -> None:
+    with pytest.raises(Unavailable):
+        await ada.reset(CutOff())
+    ada.world.time.go(seconds=1)
+    tablet = await ada.world.log_in(ada.user)
+    assert await ada.finish() == 1
+    assert await ada.is_live(tablet)
+
+
+async def test_a_change_that_was_finished_leaves_nothing_to_do(ada: Account) -> None:
+    await ada.change(ada.world.sessions)
+    assert not await ada.is_live(ada.phone)
+    again = await ada.users.by_id(ada.user.user_id)
+    assert again is not None
+    assert again.sessions_to_end is None
+    assert await ada.finish() == 0
+
+
+async def test_sessions_that_are_to_stay_stay(ada: Account) -> None:
+    await ada.change(CutOff(), keep_sessions=True)
+    assert await ada.finish() == 0
+    assert await ada.is_live(ada.phone)
+
+
+async def test_until_it_is_finished_an_old_session_does_nothing_sensitive(ada: Account) -> None:
+    """A thief in it does not use the seconds in which it is still there."""
+    assert await ada.step_up.require(principal_of(ada.phone.session))
+    with pytest.raises(Unavailable):
+        await ada.change(CutOff())
+    with pytest.raises(SessionRevoked):
+        await ada.step_up.require(principal_of(ada.phone.session))
+    assert await ada.step_up.require(principal_of(ada.laptop.session))
+
+
+async def test_it_is_left_to_whoever_is_at_work_for_some_seconds(ada: Account) -> None:
+    with pytest.raises(Unavailable):
+        await ada.change(CutOff())
+    ada.world.time.go(seconds=ENDING_SETTLED.total_seconds() - 1)
+    assert await ada.endings.finish_due() == 0
+
+
+async def test_of_many_nodes_one_takes_it_and_another_where_that_one_dies_too(ada: Account) -> None:
+    with pytest.raises(Unavailable):
+        await ada.change(CutOff())
+    now = ada.world.time.go(seconds=ENDING_SETTLED.total_seconds())
+    claims = await asyncio.gather(*(ada.users.claim_ending(now=now, until=now + CLAIM) for _ in range(8)))
+    assert sum(claim is not None for claim in claims) == 1
+    assert await ada.endings.finish_due() == 0
+    ada.world.time.go(seconds=CLAIM.total_seconds())
+    assert await ada.endings.finish_due() == 1
+    assert not await ada.is_live(ada.phone)
+
+
+async def test_a_later_ending_is_not_taken_for_an_earlier_one(ada: Account) -> None:
+    earlier = SessionsToEnd("earlier", ada.world.time.now)
+    with pytest.raises(Unavailable):
+        await ada.change(CutOff())
+    await ada.users.sessions_ended(ada.user.user_id, earlier)
+    assert await ada.finish() == 1
