@@ -22,6 +22,7 @@ from auth.metrics import Metrics
 from auth.rate_limits import RateLimits
 from auth.secrets import RootSecret
 from auth.settings import Settings
+from auth.sweeps import Sweep
 from auth.tokens import LEEWAY
 from operations import Operations
 from realtime import asyncapi
@@ -77,6 +78,8 @@ class Node:
             web=self.web,
             metrics=self.metrics,
         )
+        self._endings = Sweep("session-endings", self.operations.session_endings.finish_due, every_seconds=2)
+        self._erasures = Sweep("erasures", self.operations.account_deletion.erase_due, every_seconds=60)
         self.app = create_app(self._http_dependencies(root))
         self.live.serve(
             self.app,
@@ -138,7 +141,7 @@ class Node:
         await self.keys.start()
         await self.live.start()
         await self._begin_jobs(work=self.settings.accounts.jobs)
-        self.operations.session_endings.start()
+        self._endings.start()
         if self.settings.administration.jobs_dashboard_port:
             await self.jobs_dashboard.open(self.jobs.queue_of_its_own())
 
@@ -152,12 +155,12 @@ class Node:
         """Whichever processes run them, a claim in MongoDB gives each piece of work to one."""
         await self.jobs.start(work=work)
         if work:
-            self.operations.account_deletion.start()
+            self._erasures.start()
 
     async def close(self) -> None:
         """Stop the background work and close every connection."""
-        await self.operations.account_deletion.close()
-        await self.operations.session_endings.close()
+        await self._erasures.close()
+        await self._endings.close()
         await self.live.close()
         await self.jobs_dashboard.close()
         await self.jobs.stop()

@@ -90,6 +90,7 @@ class Operations:
             users=stores.users,
         )
         self.sessions = self._make_sessions(root, keys, live)
+        self.session_endings = SessionEndings(store=stores.session_endings, sessions=self.sessions, clock=utc_now)
         self._seal = Seal(root.derive("second factors"))
         self._totp = TotpFactor(stores.factor_secrets, self._seal, limits, utc_now)
         self._party = RelyingParty(
@@ -133,13 +134,13 @@ class Operations:
             users=stores.users,
             parts=stores.account_parts,
             sessions=self.sessions,
+            endings=self.session_endings,
             administrators=stores.directory,
             step_up=self.step_up,
             notice=self._mailer,
             audit=self._audit,
             clock=utc_now,
         )
-        self.session_endings = SessionEndings(users=stores.users, sessions=self.sessions, clock=utc_now)
         self.registration = self._make_registration()
         self.login = self._make_login()
         self.password_change = self._make_password_change()
@@ -257,7 +258,7 @@ class Operations:
     def _make_account_locks(self) -> AccountLocks:
         return AccountLocks(
             directory=self._stores.directory,
-            sessions=self.sessions,
+            endings=self.session_endings,
             step_up=self.step_up,
             limits=self._limits,
             mailer=self._mailer,
@@ -315,7 +316,7 @@ class Operations:
             passkeys=self._stores.passkeys,
             step_up=self.step_up,
             users=self._stores.users,
-            sessions=self.sessions,
+            endings=self.session_endings,
             assurances=self._stores.sessions,
             notice=self._mailer,
             limits=self._limits,
@@ -371,7 +372,7 @@ class Operations:
             tokens=self._stores.one_time_tokens,
             passwords=self._passwords,
             mailer=self._mailer,
-            sessions=self.sessions,
+            endings=self.session_endings,
             limits=self._limits,
             audit=self._audit,
             clock=utc_now,
@@ -382,7 +383,7 @@ class Operations:
         return PasswordChange(
             users=self._stores.users,
             passwords=self._passwords,
-            sessions=self.sessions,
+            endings=self.session_endings,
             step_up=self.step_up,
             notice=self._mailer,
             limits=self._limits,
@@ -395,7 +396,7 @@ class Operations:
             users=self._stores.users,
             tokens=self._stores.one_time_tokens,
             passwords=self._passwords,
-            sessions=self.sessions,
+            endings=self.session_endings,
             mailer=self._mailer,
             limits=self._limits,
             audit=self._audit,

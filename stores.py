@@ -15,6 +15,7 @@ from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import Outbox
 from auth.stores.passkeys import Passkeys
+from auth.stores.session_endings import SessionEndings as SessionEndingStore
 from auth.stores.session_places import SessionPlaces
 from auth.stores.session_roles import SessionRoles
 from auth.stores.sessions import Sessions as SessionStore
@@ -39,6 +40,7 @@ class Stores:
         self.audit_events = AuditEvents(database)
         self.outbox = Outbox(database, keep_content=settings.dev_outbox)
         self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))
+        self.session_endings = SessionEndingStore(database)
         self.session_places = SessionPlaces(database)
         self.session_roles = SessionRoles(database)
         self.directory = Directory(database)
@@ -57,6 +59,7 @@ class Stores:
             self.audit_events,
             self.outbox,
             self.sessions,
+            self.session_endings,
             self.session_places,
             self.directory,
             self.signing_keys,

@@ -7,16 +7,14 @@ SMS go with it, sent or not, to whatever address they went; none is sent of the 
 stays for its own time, under the bare user id.
 """
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import structlog
-
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import Conflict, SessionRevoked, Unavailable
+from auth.errors import Conflict, SessionRevoked
 from auth.models import ADMIN, SYSTEM, Actor, Client, Principal, RevocationReason, User
+from auth.session_endings import SessionEndings, ending
 from auth.session_terms import Revoked
 from auth.step_up import StepUp
 from auth.stores.users import Users
@@ -24,10 +22,7 @@ from auth.stores.users import Users
 GRACE = timedelta(days=14)
 # Another node takes over from one that died over it.
 CLAIM = timedelta(minutes=5)
-SWEEP_SECONDS = 60.0
 NOWHERE = Client("")
-
-log = structlog.get_logger()
 
 
 class SessionEnder(Protocol):
@@ -70,6 +65,7 @@ class AccountDeletion:
         users: Users,
         parts: Parts,
         sessions: SessionEnder,
+        endings: SessionEndings,
         administrators: Administrators,
         step_up: StepUp,
         notice: DeletionNotice,
@@ -79,12 +75,12 @@ class AccountDeletion:
         self._users = users
         self._parts = parts
         self._sessions = sessions
+        self._endings = endings
         self._administrators = administrators
         self._step_up = step_up
         self._notice = notice
         self._audit = audit
         self._clock = clock
-        self._sweeping: asyncio.Task[None] | None = None
 
     async def ask(self, principal: Principal, *, client: Client) -> datetime:
         """Delete the principal's account in fourteen days; when that will be. Every session ends now.
@@ -94,21 +90,19 @@ class AccountDeletion:
         """
         user = await self._step_up.require(principal)
         now = self._clock()
-        deletion_at = await self._users.schedule_deletion(user.user_id, at=now + GRACE)
+        by = Actor("user", principal.session_id)
+        ends = ending(now, RevocationReason.ACCOUNT_DELETED, by=by)
+        deletion_at = await self._users.schedule_deletion(user.user_id, at=now + GRACE, ends=ends)
         if deletion_at is None:
             raise SessionRevoked
         if ADMIN in user.roles and not await self._administrators.has_administrator():
             await self._users.cancel_deletion(user.user_id)
+            await self._endings.give_up(user.user_id, ends)
             raise Conflict("You are the last administrator. Name another one first.")
         await self._audit.record(
             "deletion_asked", user_id=user.user_id, session_id=principal.session_id, client=client, now=now
         )
-        await self._sessions.end_all(
-            user.user_id,
-            reason=RevocationReason.ACCOUNT_DELETED,
-            by=Actor("user", principal.session_id),
-            client=client,
-        )
+        await self._endings.carry_out(user.user_id, ends, client=client)
         await self._notice.deletion_asked(user, at=now, ip=client.ip, deletion_at=deletion_at)
         return deletion_at
 
@@ -147,24 +141,3 @@ class AccountDeletion:
                 "account_erased", user_id=user_id, session_id=None, client=None, now=self._clock()
             )
             erased += 1
-
-    def start(self) -> None:
-        """Look for accounts whose time has come, every minute, until `close`."""
-        self._sweeping = asyncio.create_task(self._sweep(), name="account-deletion")
-
-    async def close(self) -> None:
-        """Stop looking."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
-
-    async def _sweep(self) -> None:
-        while True:
-            try:
-                if erased := await self.erase_due():
-                    log.info("accounts_erased", count=erased)
-            except Unavailable:
-                log.warning("accounts_not_erased")
-            except Exception:  # a defect met at one account must not keep all others for ever
-                log.exception("accounts_not_erased")
-            await asyncio.sleep(SWEEP_SECONDS)

@@ -1,7 +1,8 @@
 """Locking an account: its sessions end at once, on every node, and nobody gets in until it is unlocked.
 
-First the account is marked, then its sessions are ended. A login that is under way looks at the account after it
-has made its session (auth/entry.py), so it is either among those ended here, or refused there: ASVS 5.0, 7.4.2.
+First the account is marked, then its sessions are ended, by another node if this one dies in between. A login that
+is under way looks at the account after it has made its session (auth/entry.py), so it is either among those ended
+here, or refused there: ASVS 5.0, 7.4.2.
 """
 
 from auth.audit import AuditLog
@@ -11,8 +12,8 @@ from auth.mail.mailer import Mailer
 from auth.models import ADMIN, Actor, Client, Principal, RevocationReason, User
 from auth.rate_limits import RateLimits
 from auth.roles import LAST_ADMINISTRATOR
+from auth.session_endings import SessionEndings, ending
 from auth.session_terms import Revoked
-from auth.sessions import Sessions
 from auth.step_up import StepUp
 from auth.stores.directory import Directory
 
@@ -24,7 +25,7 @@ class AccountLocks:
         self,
         *,
         directory: Directory,
-        sessions: Sessions,
+        endings: SessionEndings,
         step_up: StepUp,
         limits: RateLimits,
         mailer: Mailer,
@@ -32,7 +33,7 @@ class AccountLocks:
         clock: Clock,
     ) -> None:
         self._directory = directory
-        self._sessions = sessions
+        self._endings = endings
         self._step_up = step_up
         self._limits = limits
         self._mailer = mailer
@@ -50,14 +51,15 @@ class AccountLocks:
         await self._limits.hit("admin", principal.user_id)
         await self._step_up.require(principal)
         now = self._clock()
-        user = await self._directory.lock(user_id, now=now)
+        ends = ending(now, RevocationReason.ADMIN, by=Actor("admin", principal.session_id))
+        user = await self._directory.lock(user_id, ends=ends, now=now)
         if user is None:
             raise NotFound("There is no such account.")
         if ADMIN in user.roles and not await self._directory.has_administrator():
             await self._directory.unlock(user_id)
+            await self._endings.give_up(user_id, ends)
             raise Conflict(LAST_ADMINISTRATOR)
-        by = Actor("admin", principal.session_id)
-        revoked = await self._sessions.end_all(user_id, reason=RevocationReason.ADMIN, by=by, client=client)
+        revoked = await self._endings.carry_out(user_id, ends, client=client)
         await self._record("admin_account_locked", "account_locked", principal, user, client, reason)
         await self._mailer.account_locked(user, at=now)
         return user, revoked

@@ -14,6 +14,7 @@ from auth.clock import Clock
 from auth.errors import (
     AccountLocked,
     AuthError,
+    Conflict,
     EmailNotVerified,
     InvalidCode,
     InvalidToken,
@@ -55,7 +56,7 @@ class SessionStarter(Protocol):
     ) -> StartedSession:
         """Begin a session for a user who has just proved who they are.
 
-        Raises `AccountLocked` or `SessionLimitReached`.
+        Raises `AccountLocked`, `Conflict` or `SessionLimitReached`.
         """
 
 
@@ -136,7 +137,8 @@ class Admission:
     ) -> LoggedIn | MfaPending:
         """Let in a user whose first factor was proved just now; with `mfa` in `amr` it was both at once.
 
-        Raises `AccountLocked`, `EmailNotVerified`, `SessionLimitReached` or `Unavailable`.
+        Raises `AccountLocked`, `EmailNotVerified`, `SessionLimitReached`, `Unavailable`, or `Conflict` for an
+        account whose credentials changed meanwhile.
         """
         await self._refuse_unwelcome(user, client)
         methods = () if MULTI_FACTOR in amr else await self._second_factors.methods(user)
@@ -153,7 +155,7 @@ class Admission:
         """Let in whoever answers a waiting login with a second factor.
 
         Raises `InvalidToken` when it does not wait any more: it is over, was finished, had five wrong answers, or
-        the password was changed meanwhile. Raises `InvalidCode`, `AccountLocked`, `EmailNotVerified`,
+        the credentials changed meanwhile. Raises `InvalidCode`, `AccountLocked`, `EmailNotVerified`, `Conflict`,
         `SessionLimitReached`, `RateLimited` or `Unavailable`.
         """
         try:
@@ -193,7 +195,7 @@ class Admission:
 
     async def _waiting(self, challenge: Challenge | None) -> WaitingLogin:
         user = await self._users.by_id(challenge.user_id) if challenge and challenge.user_id else None
-        if challenge is None or user is None or challenge.data["passwordVersion"] != user.password_version:
+        if challenge is None or user is None or challenge.data["credentialsVersion"] != user.credentials_version:
             raise InvalidToken("This login is over. Begin again.")
         methods = await self._second_factors.methods(user)
         return WaitingLogin(user, challenge, methods, TokenDelivery(challenge.data["delivery"]))
@@ -211,7 +213,7 @@ class Admission:
             "amr": list(amr),
             "deviceName": device_name,
             "delivery": delivery.value,
-            "passwordVersion": user.password_version,
+            "credentialsVersion": user.credentials_version,
         }
         expires_at = now + MFA_LIFE
         token = await self._challenges.issue(
@@ -239,7 +241,7 @@ class Admission:
             started = await self._sessions.start(
                 user, amr=amr, device_name=device_name, delivery=delivery, client=client
             )
-        except (AccountLocked, SessionLimitReached) as refusal:
+        except (AccountLocked, Conflict, SessionLimitReached) as refusal:
             await self._record_failure(user, refusal.code, client)
             raise
         await self._audit.record(

@@ -3,6 +3,7 @@
 Between the proof of a factor and the session that follows from it, an administrator may have locked the account
 or taken a role away, on another node. Each of the two writes first and looks then: the login its session, then
 the account; the administrator the account, then the sessions. Whichever came second sees the other.
+The same holds for a new password, or a second factor put in force, and a login that was begun under the old ones.
 
 The limit (ASVS 5.0, 7.1.2) has two policies. `refuse_new`: a session needs one of so many places, and a unique
 index gives each to one (stores/session_places.py). `end_oldest`: the session is there first, and then all but
@@ -16,7 +17,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from auth.clock import Clock
-from auth.errors import AccountLocked, SessionLimitReached
+from auth.errors import AccountLocked, Conflict, SessionLimitReached
 from auth.models import Session
 from auth.stores.session_places import SessionPlaces
 from auth.stores.session_roles import SessionRoles
@@ -37,8 +38,11 @@ class Entered:
 class Door(Protocol):
     """Where sessions come into being."""
 
-    async def enter(self, session: Session) -> Entered:
-        """Store a new session. Raises `AccountLocked` or `SessionLimitReached`, and then there is none."""
+    async def enter(self, session: Session, *, credentials_version: int) -> Entered:
+        """Store a new session of a user who proved credentials of this version.
+
+        Raises `AccountLocked`, `Conflict` or `SessionLimitReached`, and then there is none.
+        """
 
 
 class Entry:
@@ -63,22 +67,28 @@ class Entry:
         self._policy = policy
         self._clock = clock
 
-    async def enter(self, session: Session) -> Entered:
-        """Store a new session. Raises `AccountLocked` or `SessionLimitReached`, and then there is none."""
+    async def enter(self, session: Session, *, credentials_version: int) -> Entered:
+        """Store a new session of a user who proved credentials of this version.
+
+        Raises `AccountLocked`, `Conflict` or `SessionLimitReached`, and then there is none.
+        """
         if self._limit and self._policy == "refuse_new":
             await self._take_place(session)
         else:
             await self._sessions.create(session)
-        session = await self._as_the_user_is(session)
+        session = await self._as_the_user_is(session, credentials_version)
         if self._limit and self._policy == "end_oldest":
             return Entered(session, await self._surplus(session))
         return Entered(session)
 
-    async def _as_the_user_is(self, session: Session) -> Session:
+    async def _as_the_user_is(self, session: Session, credentials_version: int) -> Session:
         user = await self._users.by_id(session.user_id)
         if user is None or user.locked_at is not None:
             await self._places.withdraw(session.session_id)
             raise AccountLocked
+        if user.credentials_version != credentials_version:
+            await self._places.withdraw(session.session_id)
+            raise Conflict("Your password or second factor was changed meanwhile. Log in again.")
         if user.roles_version == session.roles_version:
             return session
         await self._roles.set_for_session(session.session_id, user.held_roles)

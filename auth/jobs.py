@@ -113,14 +113,6 @@ class Jobs:
                     await self._queue.disconnect()
         self._queue = self._worker = self._running = self._sweeping = None
 
-    async def run_worker(self) -> None:
-        """Run jobs until cancelled: the whole work of a worker process."""
-        await self.start(work=True)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await self.stop()
-
     async def enqueue_mail(self, mail: Mail, *, user_id: str, give_up_after: timedelta = GIVE_UP) -> None:
         """Take a mail over. Returns when it is safe in MongoDB, and never waits for Redis or a mail server.
 

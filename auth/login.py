@@ -54,8 +54,8 @@ class Login:
     ) -> LoggedIn | MfaPending:
         """Begin a session for whoever knows the password, or ask for their second factor.
 
-        Raises `InvalidCredentials`, `AccountLocked`, `EmailNotVerified`, `SessionLimitReached`, `RateLimited` or
-        `Unavailable`.
+        Raises `InvalidCredentials`, `AccountLocked`, `EmailNotVerified`, `Conflict`, `SessionLimitReached`,
+        `RateLimited` or `Unavailable`.
         """
         try:
             result = await self._login(email, password, device_name, delivery, client)

@@ -3,7 +3,6 @@
 Times are aware UTC in whole milliseconds; rules take `now` and ask nobody for it.
 """
 
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,15 +94,28 @@ class HeldRoles:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionsToEnd:
-    """Which sessions a new password ends: those begun by `at`, all but `keep`.
+class Actor:
+    """Who ended a session: a user on one of their devices, an administrator, or the server itself."""
 
-    Kept with the account from the very update that puts the password in force until they have been ended, so that
-    a node which dies in between leaves the rest of the work to the others (auth/session_endings.py).
+    kind: Literal["user", "admin", "system"]
+    session_id: str | None = None
+
+
+SYSTEM = Actor("system")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsToEnd:
+    """Which sessions a change of the account ends, why and by whom: those begun by `at`, all but `keep`.
+
+    Kept with the account from the very update that makes the change until they have been ended, so that a node
+    which dies in between leaves the rest of the work to the others (auth/session_endings.py).
     """
 
     ending_id: str
     at: datetime
+    reason: RevocationReason
+    by: Actor
     keep: str | None = None
 
 
@@ -129,6 +141,8 @@ class User:
     deletion_at: datetime | None = None
     # Grows with each change of `roles`: of two that are told in the wrong order the later one holds.
     roles_version: int = 0
+    # Grows with a new password and with a second factor put in force: what was begun before ends with it.
+    credentials_version: int = 0
     # Which sessions are as good as over, though not all of them may know.
     sessions_to_end: SessionsToEnd | None = None
 
@@ -138,25 +152,10 @@ class User:
         return HeldRoles(self.roles, self.roles_version)
 
     def has_ended(self, session: "Session") -> bool:
-        """Whether a new password has ended the session, though that may still be on its way."""
+        """Whether a change of the account has ended the session, though that may still be on its way."""
         ending = self.sessions_to_end
         return ending is not None and session.session_id != ending.keep and session.logged_in_at <= ending.at
 
-    @property
-    def password_version(self) -> str:
-        """Changes with the password and tells nothing of it: what is begun under one ends with it."""
-        return hashlib.sha256((self.password_hash or "").encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who ended a session: a user on one of their devices, an administrator, or the server itself."""
-
-    kind: Literal["user", "admin", "system"]
-    session_id: str | None = None
-
-
-SYSTEM = Actor("system")
 
 # RFC 8176: more than one factor was used.
 MULTI_FACTOR = "mfa"

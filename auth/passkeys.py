@@ -253,8 +253,8 @@ class PasskeyLogin:
     ) -> LoggedIn | MfaPending:
         """Begin a session for whoever holds the passkey and was verified by its device.
 
-        Raises `InvalidCode`, `AccountLocked`, `EmailNotVerified`, `SessionLimitReached`, `RateLimited` or
-        `Unavailable`.
+        Raises `InvalidCode`, `AccountLocked`, `EmailNotVerified`, `Conflict`, `SessionLimitReached`,
+        `RateLimited` or `Unavailable`.
         """
         try:
             result = await self._log_in(credential, device_name, delivery, client)

@@ -2,33 +2,25 @@
 
 The current password is asked for, though the session is live: whoever finds a device unlocked must not be able to
 lock its owner out (ASVS 5.0, 6.2.3). The other sessions end unless the user wants to keep them: a thief who had
-the old password may sit in one of them (7.4.3). That they are to end is written down with the new password, so
-that it happens whatever becomes of this node (auth/session_endings.py). Logins that wait for a second factor, and
-mailed reset links, were begun under the old password and end with it (`User.password_version`).
+the old password may sit in one of them (7.4.3). Logins that are under way or wait for a second factor, and
+mailed reset links, were begun under the old password and end with it (`User.credentials_version`).
 """
 
-import secrets
 from datetime import datetime
 from typing import Protocol
 
 from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import FieldError, InvalidCredentials, InvalidRequest, SessionRevoked
-from auth.models import Client, Delivery, Principal, RevocationReason, SessionsToEnd, User
+from auth.models import Actor, Client, Delivery, Principal, RevocationReason, User
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
+from auth.session_endings import SessionEndings, ending
 from auth.session_terms import Revoked
 from auth.step_up import StepUp
 from auth.stores.users import Users
 
 NOBODY = Revoked(0, Delivery())
-
-
-class OtherSessionsEnder(Protocol):
-    """Ends sessions of a user."""
-
-    async def end_others(self, principal: Principal, *, reason: RevocationReason, client: Client) -> Revoked:
-        """End every session of the user but the principal's own."""
 
 
 class PasswordNotice(Protocol):
@@ -46,7 +38,7 @@ class PasswordChange:
         *,
         users: Users,
         passwords: Passwords,
-        sessions: OtherSessionsEnder,
+        endings: SessionEndings,
         step_up: StepUp,
         notice: PasswordNotice,
         limits: RateLimits,
@@ -55,7 +47,7 @@ class PasswordChange:
     ) -> None:
         self._users = users
         self._passwords = passwords
-        self._sessions = sessions
+        self._endings = endings
         self._step_up = step_up
         self._notice = notice
         self._limits = limits
@@ -87,7 +79,8 @@ class PasswordChange:
         await self._passwords.check(password, context=(user.email, user.name, user.username))
         new_hash = await self._passwords.hash(password)
         now = self._clock()
-        ends = None if keep_sessions else SessionsToEnd(secrets.token_hex(8), now, keep=principal.session_id)
+        own, reason = principal.session_id, RevocationReason.PASSWORD_CHANGED
+        ends = None if keep_sessions else ending(now, reason, by=Actor("user", own), keep=own)
         changed = await self._users.replace_password(
             user.user_id, old_hash=user.password_hash, new_hash=new_hash, ends=ends, now=now
         )
@@ -100,11 +93,7 @@ class PasswordChange:
         await self._notice.password_changed(changed, at=now, ip=client.ip)
         if ends is None:
             return NOBODY
-        revoked = await self._sessions.end_others(
-            principal, reason=RevocationReason.PASSWORD_CHANGED, client=client
-        )
-        await self._users.sessions_ended(user.user_id, ends)
-        return revoked
+        return await self._endings.carry_out(user.user_id, ends, client=client)
 
     async def _prove(self, user: User, current: str | None, principal: Principal, client: Client) -> None:
         """As a login does: limited by address and account, whether guesses come at once or in turn."""

@@ -11,7 +11,6 @@ whoever holds the mailbox still meets it at the login (6.4.3).
 verified becomes its owner's, and every session begun on it before ends, whatever was asked for.
 """
 
-import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -20,10 +19,11 @@ from auth.accounts import EmailAddress, require_email
 from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import InvalidToken, RateLimited
-from auth.models import Actor, Client, RevocationReason, SessionsToEnd, User
+from auth.models import Actor, Client, RevocationReason, User
 from auth.password_change import NOBODY, PasswordNotice
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
+from auth.session_endings import SessionEndings, ending
 from auth.session_terms import Revoked
 from auth.stores.one_time_tokens import OneTimeTokens, Purpose
 from auth.stores.users import Users
@@ -31,13 +31,6 @@ from auth.stores.users import Users
 LINK_LIFE = timedelta(minutes=15)
 # What is written only to take time goes later, and by itself.
 PRETENCE_LIFE = timedelta(hours=1)
-
-
-class SessionEnder(Protocol):
-    """Ends sessions of a user."""
-
-    async def end_all(self, user_id: str, *, reason: RevocationReason, by: Actor, client: Client) -> Revoked:
-        """End every session of the user."""
 
 
 class ResetMailer(PasswordNotice, Protocol):
@@ -58,7 +51,7 @@ class PasswordReset:
         users: Users,
         tokens: OneTimeTokens,
         passwords: Passwords,
-        sessions: SessionEnder,
+        endings: SessionEndings,
         mailer: ResetMailer,
         limits: RateLimits,
         audit: AuditLog,
@@ -67,7 +60,7 @@ class PasswordReset:
         self._users = users
         self._tokens = tokens
         self._passwords = passwords
-        self._sessions = sessions
+        self._endings = endings
         self._mailer = mailer
         self._limits = limits
         self._audit = audit
@@ -102,7 +95,7 @@ class PasswordReset:
             now=now,
             expires_at=now + LINK_LIFE,
             remove_at=now + LINK_LIFE,
-            data={"passwordVersion": user.password_version},
+            data={"credentialsVersion": str(user.credentials_version)},
         )
         await self._mailer.reset_password(user, token=token, requested_at=now, ip=client.ip, valid_for=LINK_LIFE)
 
@@ -118,7 +111,7 @@ class PasswordReset:
         now = self._clock()
         found = await self._tokens.find(token, Purpose.RESET_PASSWORD, now=now)
         user = await self._users.by_id(found.user_id) if found else None
-        if found is None or user is None or found.data["passwordVersion"] != user.password_version:
+        if found is None or user is None or found.data["credentialsVersion"] != str(user.credentials_version):
             raise _not_good()
         await self._passwords.check(password, context=(user.email, user.name, user.username))
         new_hash = await self._passwords.hash(password)
@@ -126,7 +119,7 @@ class PasswordReset:
         if used is None or not used.fresh:
             raise _not_good()
         keeps = keep_sessions and user.email_verified_at is not None
-        ends = None if keeps else SessionsToEnd(secrets.token_hex(8), now)
+        ends = None if keeps else ending(now, RevocationReason.PASSWORD_CHANGED, by=Actor("user"))
         changed = await self._users.replace_password(
             user.user_id,
             old_hash=user.password_hash,
@@ -141,10 +134,7 @@ class PasswordReset:
         await self._mailer.password_changed(changed, at=now, ip=client.ip)
         if ends is None:
             return changed, NOBODY
-        revoked = await self._sessions.end_all(
-            user.user_id, reason=RevocationReason.PASSWORD_CHANGED, by=Actor("user"), client=client
-        )
-        await self._users.sessions_ended(user.user_id, ends)
+        revoked = await self._endings.carry_out(user.user_id, ends, client=client)
         return replace(changed, sessions_to_end=None), revoked
 
     async def _may_mail(self, address: EmailAddress) -> bool:

@@ -75,8 +75,8 @@ class PhoneLogin:
     ) -> LoggedIn | MfaPending:
         """Begin a session for whoever has the code, or ask for their second factor.
 
-        Raises `InvalidRequest`, `InvalidCode`, `AccountLocked`, `EmailNotVerified`, `SessionLimitReached`,
-        `RateLimited` or `Unavailable`.
+        Raises `InvalidRequest`, `InvalidCode`, `AccountLocked`, `EmailNotVerified`, `Conflict`,
+        `SessionLimitReached`, `RateLimited` or `Unavailable`.
         """
         number = self._rules.require(phone_number)
         try:

@@ -18,7 +18,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from auth.accounts import (
     EmailAddress,
@@ -31,9 +30,10 @@ from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import InvalidToken, RateLimited, Unavailable
 from auth.mail.mailer import Mailer
-from auth.models import SYSTEM, Actor, Client, RevocationReason, User
+from auth.models import SYSTEM, Client, RevocationReason, User
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
+from auth.session_endings import SessionEndings, ending
 from auth.stores.one_time_tokens import OneTimeToken, OneTimeTokens, Purpose
 from auth.stores.users import EmailTaken, UsernameTaken, Users, Verified
 
@@ -42,13 +42,6 @@ LINK_LIFE = timedelta(hours=24)
 REGISTRATION_LIFE = timedelta(days=30)
 # What is written only to take time goes later, and by itself: not while the work is still being compared.
 PRETENCE_LIFE = timedelta(hours=1)
-
-
-class SessionEnder(Protocol):
-    """Ends sessions of a user."""
-
-    async def end_all(self, user_id: str, *, reason: RevocationReason, by: Actor, client: Client) -> object:
-        """End every session of the user."""
 
 
 class Registration:
@@ -61,7 +54,7 @@ class Registration:
         tokens: OneTimeTokens,
         passwords: Passwords,
         mailer: Mailer,
-        sessions: SessionEnder,
+        endings: SessionEndings,
         limits: RateLimits,
         audit: AuditLog,
         clock: Clock,
@@ -71,7 +64,7 @@ class Registration:
         self._tokens = tokens
         self._passwords = passwords
         self._mailer = mailer
-        self._sessions = sessions
+        self._endings = endings
         self._limits = limits
         self._audit = audit
         self._clock = clock
@@ -139,6 +132,7 @@ class Registration:
             password_hash=found.data["passwordHash"],
             name=found.data["name"],
             username=found.data["username"],
+            ends=ending(now, RevocationReason.PASSWORD_CHANGED, by=SYSTEM),
             now=now,
         )
         if verified is None:
@@ -218,10 +212,7 @@ class Registration:
     async def _settle(self, token: OneTimeToken, verified: Verified, client: Client, now: datetime) -> None:
         """What follows from a verification, finished by a second click where the first was cut off."""
         if verified.user.sessions_to_end is not None:
-            await self._sessions.end_all(
-                token.user_id, reason=RevocationReason.PASSWORD_CHANGED, by=SYSTEM, client=client
-            )
-            await self._users.sessions_ended(token.user_id, verified.user.sessions_to_end)
+            await self._endings.carry_out(token.user_id, verified.user.sessions_to_end, client=client)
         if not verified.newly:
             return
         await self._tokens.discard(

@@ -111,7 +111,7 @@ class Sessions:
     ) -> StartedSession:
         """Begin a session for a user who has just proved who they are.
 
-        Raises `AccountLocked`, `SessionLimitReached` or `Unavailable`.
+        Raises `AccountLocked`, `Conflict`, `SessionLimitReached` or `Unavailable`.
         """
         now = self._clock()
         token = RefreshToken(secrets.token_hex(16), 0, secrets.token_bytes(16))
@@ -135,7 +135,7 @@ class Sessions:
             expires_at=now + min(self._rules.idle_life, self._rules.whole_life),
             ends_at=now + self._rules.whole_life,
         )
-        entered = await self._entry.enter(session)
+        entered = await self._entry.enter(session, credentials_version=user.credentials_version)
         session = entered.session
         facts: list[Fact] = [SessionCreated(session)]
         news = await self._risks.judge_login(user, session, client=client)
@@ -300,12 +300,8 @@ class Sessions:
         return None if ended is None else await self._tell_ended([ended], client, now, wait=wait)
 
     async def revoke_others(self, principal: Principal, *, client: Client) -> Revoked:
-        """End every session of the user but the principal's own, because they ask for it."""
-        return await self.end_others(principal, reason=RevocationReason.REVOKED_OTHERS, client=client)
-
-    async def end_others(self, principal: Principal, *, reason: RevocationReason, client: Client) -> Revoked:
         """End every session of the user but the principal's own."""
-        own = principal.session_id
+        own, reason = principal.session_id, RevocationReason.REVOKED_OTHERS
         return await self._revoke_all(
             principal.user_id, keep=own, reason=reason, by=Actor("user", own), client=client
         )
@@ -319,11 +315,22 @@ class Sessions:
         """End every session of a user, for a reason other than their asking."""
         return await self._revoke_all(user_id, keep=None, reason=reason, by=by, client=client)
 
-    async def end_those(self, user_id: str, those: SessionsToEnd, *, client: Client) -> Revoked:
-        """End the sessions of a user that a new password was to end, and those only."""
-        reason = RevocationReason.PASSWORD_CHANGED
+    async def end_those(
+        self, user_id: str, those: SessionsToEnd, *, only_begun_before: bool, client: Client
+    ) -> Revoked:
+        """End the sessions of a user that a change of the account ends.
+
+        `only_begun_before`: long after the change, so that what was begun since stays, and nobody waits to hear
+        what became of them.
+        """
         return await self._revoke_all(
-            user_id, keep=those.keep, begun_by=those.at, reason=reason, by=SYSTEM, client=client, wait=False
+            user_id,
+            keep=those.keep,
+            begun_by=those.at if only_begun_before else None,
+            reason=those.reason,
+            by=those.by,
+            client=client,
+            wait=not only_begun_before,
         )
 
     async def end_one(

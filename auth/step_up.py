@@ -78,7 +78,8 @@ class StepUp:
     async def require_verified(self, principal: Principal) -> User:
         """As `require`, of an account whose address was verified: `EmailNotVerified` else.
 
-        Guarantee: a session that ends with the verification adds nothing, however close the two come.
+        Guarantee: a session that ends with the verification adds nothing, however close the two come
+        (`User.has_ended`).
         """
         user = await self.require(principal)
         if user.email_verified_at is None:

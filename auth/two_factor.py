@@ -17,12 +17,12 @@ from auth import recovery_codes, totp
 from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import Conflict, InvalidCode, SessionRevoked
-from auth.models import MULTI_FACTOR, Client, Principal, User
+from auth.models import MULTI_FACTOR, Actor, Client, Principal, RevocationReason, User
 from auth.rate_limits import RateLimits
 from auth.recovery_codes import RecoveryCodeFactor, code_digest, new_codes
 from auth.sealing import Seal, SealBroken
 from auth.second_factors import SecondFactors
-from auth.session_terms import Revoked
+from auth.session_endings import SessionEndings, ending
 from auth.step_up import AssuranceStore, StepUp
 from auth.stores.factor_secrets import FactorSecrets
 from auth.stores.users import Users
@@ -52,13 +52,6 @@ class PasskeyCount(Protocol):
 
     async def count(self, user_id: str) -> int:
         """How many the user has."""
-
-
-class OtherSessions(Protocol):
-    """Ends sessions."""
-
-    async def revoke_others(self, principal: Principal, *, client: Client) -> Revoked:
-        """End every session of the user but the principal's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +91,7 @@ class TwoFactor:
         passkeys: PasskeyCount,
         step_up: StepUp,
         users: Users,
-        sessions: OtherSessions,
+        endings: SessionEndings,
         assurances: AssuranceStore,
         notice: FactorNotice,
         limits: RateLimits,
@@ -114,7 +107,7 @@ class TwoFactor:
         self._passkeys = passkeys
         self._step_up = step_up
         self._users = users
-        self._sessions = sessions
+        self._endings = endings
         self._assurances = assurances
         self._notice = notice
         self._limits = limits
@@ -174,13 +167,17 @@ class TwoFactor:
         if await self._assurances.assure(principal.session_id, amr=proved, now=now) is None:
             raise SessionRevoked
         codes, digests = _made_codes()
+        own, reason = principal.session_id, RevocationReason.REVOKED_OTHERS
+        ends = ending(now, reason, by=Actor("user", own), keep=own)
+        await self._endings.begin(user.user_id, ends)
         enabled = await self._store.enable_totp(
             user.user_id, sealed_secret=sealed, used_step=step, code_digests=digests, now=now
         )
         if not enabled:
+            await self._endings.give_up(user.user_id, ends)
             raise _nothing_waits()
         await self._tell(FactorChange.ENABLED, user, principal, client)
-        await self._sessions.revoke_others(principal, client=client)
+        await self._endings.carry_out(user.user_id, ends, client=client)
         return codes
 
     async def disable(self, principal: Principal, *, client: Client) -> None:

@@ -1,7 +1,7 @@
 """The answer to a login, by whichever way in: tokens in the form they are to travel in, or a second factor."""
 
 from auth.admission import LoggedIn, MfaPending
-from auth.errors import AccountLocked, EmailNotVerified, OriginNotAllowed, SessionLimitReached
+from auth.errors import AccountLocked, Conflict, EmailNotVerified, OriginNotAllowed, SessionLimitReached
 from auth.http.identity import Identity
 from auth.http.routing import Call
 from auth.http.schemas import LoginAnswer, MfaAnswer
@@ -9,7 +9,7 @@ from auth.models import TokenDelivery
 from auth.views import SessionView, UserView
 
 # By which every way in can end, whatever its first factor: `Admission`, and the check of cookies' origin.
-LOGIN_REFUSALS = (AccountLocked, EmailNotVerified, SessionLimitReached, OriginNotAllowed)
+LOGIN_REFUSALS = (AccountLocked, Conflict, EmailNotVerified, SessionLimitReached, OriginNotAllowed)
 
 
 def login_answer(identity: Identity, call: Call, result: LoggedIn | MfaPending) -> LoginAnswer | MfaAnswer:

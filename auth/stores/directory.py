@@ -7,9 +7,10 @@ from typing import Any
 from pymongo import DESCENDING, ReturnDocument
 
 from auth.accounts import email_key
-from auth.models import ADMIN, User
+from auth.models import ADMIN, SessionsToEnd, User
 from auth.paging import Cursor, Page
 from auth.stores.mongo import Database, Document, outage_is_unavailable
+from auth.stores.session_endings import ends_sessions
 from auth.stores.users import read_user
 
 LAST_CHARACTER = "\U0010ffff"
@@ -82,9 +83,13 @@ class Directory:
         return await self._change({"emailKey": key}, {"$addToSet": {"roles": role}, "$inc": {"rolesVersion": 1}})
 
     @outage_is_unavailable
-    async def lock(self, user_id: str, *, now: datetime) -> User | None:
-        """Lock an account, from `now`, or since when it was already; None when there is none."""
-        return await self._change({"_id": user_id}, [{"$set": {"lockedAt": {"$ifNull": ["$lockedAt", now]}}}])
+    async def lock(self, user_id: str, *, ends: SessionsToEnd, now: datetime) -> User | None:
+        """Lock an account, from `now`, or since when it was already; None when there is none.
+
+        Guarantee: from this update on the sessions that `ends` names are bound to end.
+        """
+        locked = {"lockedAt": {"$ifNull": ["$lockedAt", now]}}
+        return await self._change({"_id": user_id}, [{"$set": locked | ends_sessions(ends)}])
 
     @outage_is_unavailable
     async def unlock(self, user_id: str) -> User | None:

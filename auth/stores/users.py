@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -11,9 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from auth.models import SessionsToEnd, User
 from auth.stores.gathering import Gathering
 from auth.stores.mongo import Database, Document, outage_is_unavailable
-
-# Whoever set a new password ends the sessions at once; after this it must be supposed that they died.
-ENDING_SETTLED = timedelta(seconds=5)
+from auth.stores.session_endings import NEW_CREDENTIALS, ends_sessions, read_ending
 
 
 class EmailTaken(Exception):
@@ -32,7 +30,7 @@ class PhoneTaken(Exception):
 class Verified:
     """A user whose address is verified; `newly`: by this very call.
 
-    Where the account had another password before, `user.sessions_to_end` says so until `Users.sessions_ended`.
+    Where the account had another password before, `user.sessions_to_end` says so until they have been ended.
     """
 
     user: User
@@ -62,11 +60,6 @@ class Users:
         await self._users.create_index("emailKey", unique=True, name="email")
         await self._users.create_index(
             "deletionAt", partialFilterExpression={"deletionAt": {"$type": "date"}}, name="deletion"
-        )
-        await self._users.create_index(
-            "endsSessions.dueAt",
-            partialFilterExpression={"endsSessions.dueAt": {"$exists": True}},
-            name="ends_sessions",
         )
         await self._users.create_index(
             "usernameKey",
@@ -177,33 +170,35 @@ class Users:
         password_hash: str | None,
         name: str | None,
         username: str | None,
+        ends: SessionsToEnd,
         now: datetime,
     ) -> Verified | None:
         """Verify the address and put the registration's password in force.
 
-        A registration with another password than the account has brings its names too. A username that was
-        taken meanwhile is left out. Guarantee: one update, which applies at most once in an account's life,
-        whatever races. A second call for the same registration changes nothing and says `newly=False`; for
-        any other it is None, as it is when the account's address is not `key` any more.
+        A registration with another password than the account has brings its names too, `ends` sessions, and takes
+        a wish to be deleted back: it was a stranger's. A username that was taken meanwhile is left out. Guarantee:
+        one update, which applies at most once in an account's life, whatever races. A second call for the same
+        registration changes nothing and says `newly=False`; for any other it is None, as it is when the account's
+        address is not `key` any more.
         """
         verified: Document = {
             "emailVerifiedAt": now,
             "verifiedRegistration": registration_id,
         }
-        ending = SessionsToEnd(secrets.token_hex(8), now)
-        theirs = verified | {"passwordHash": password_hash, **_name_fields(name), **_ends_sessions(ending)}
+        theirs = verified | {"passwordHash": password_hash, **_name_fields(name)}
+        new_password = NEW_CREDENTIALS | ends_sessions(ends) | {"deletionAt": "$$REMOVE"}
         same_password = {"passwordHash": password_hash}
         attempts: tuple[tuple[Document, Document], ...] = (
-            (same_password | {"usernameKey": None}, verified | _username_fields(username)),
-            (same_password, verified),
-            ({}, theirs | _username_fields(username)),
-            ({}, theirs | _username_fields(None)),
+            (same_password | {"usernameKey": None}, _literally(verified | _username_fields(username))),
+            (same_password, _literally(verified)),
+            ({}, _literally(theirs | _username_fields(username)) | new_password),
+            ({}, _literally(theirs | _username_fields(None)) | new_password),
         )
         for condition, change in attempts:
             found = {"_id": user_id, "emailKey": key, "emailVerifiedAt": None} | condition
             try:
                 after = await self._users.find_one_and_update(
-                    found, {"$set": change}, return_document=ReturnDocument.AFTER
+                    found, [{"$set": change}], return_document=ReturnDocument.AFTER
                 )
             except DuplicateKeyError:
                 continue
@@ -219,23 +214,6 @@ class Users:
         """Whether it was the link of this registration that verified the account's address."""
         found = {"_id": user_id, "verifiedRegistration": registration_id}
         return await self._users.find_one(found, {"_id": 1}) is not None
-
-    @outage_is_unavailable
-    async def sessions_ended(self, user_id: str, ending: SessionsToEnd) -> None:
-        """Note that the sessions which `User.sessions_to_end` spoke of have been ended; a later ending stays."""
-        await self._users.update_one(
-            {"_id": user_id, "endsSessions.id": ending.ending_id}, {"$unset": {"endsSessions": ""}}
-        )
-
-    @outage_is_unavailable
-    async def claim_ending(self, *, now: datetime, until: datetime) -> User | None:
-        """Claim, until `until`, an account whose sessions nobody ended though they are to be; None without one."""
-        after = await self._users.find_one_and_update(
-            {"endsSessions.dueAt": {"$lte": now}},
-            {"$set": {"endsSessions.dueAt": until}},
-            return_document=ReturnDocument.AFTER,
-        )
-        return _user(after)
 
     @outage_is_unavailable
     async def set_password_hash(self, user_id: str, *, old_hash: str, new_hash: str) -> bool:
@@ -259,18 +237,21 @@ class Users:
         """Put a new password in force, unless the one in force is no longer that of `old_hash`: then None.
 
         `ends`: the sessions that end with the old one. Guarantee: from this update on they are bound to end,
-        whatever becomes of the caller, who ends them and says so to `sessions_ended`.
+        whatever becomes of the caller (auth/session_endings.py).
 
         `verifies`: the key of an address that whoever asks has proved to be theirs; the account must still have
-        it, and it counts as verified from then on.
+        it, and it counts as verified from then on. Was it not before, a wish to be deleted goes: it was a
+        stranger's.
         """
         found: Document = {"_id": user_id, "passwordHash": old_hash}
-        change: Document = {"passwordHash": {"$literal": new_hash}, "passwordChangedAt": now}
+        change = _literally({"passwordHash": new_hash, "passwordChangedAt": now}) | NEW_CREDENTIALS
         if ends is not None:
-            change |= _ends_sessions(ends)
+            change |= ends_sessions(ends)
         if verifies is not None:
             found["emailKey"] = verifies
             change["emailVerifiedAt"] = {"$ifNull": ["$emailVerifiedAt", now]}
+            was_verified = {"$gt": ["$emailVerifiedAt", None]}
+            change["deletionAt"] = {"$cond": [was_verified, "$deletionAt", "$$REMOVE"]}
         after = await self._users.find_one_and_update(
             found, [{"$set": change}], return_document=ReturnDocument.AFTER
         )
@@ -325,11 +306,14 @@ class Users:
         return EmailConfirmed(_known(after), is_made=True, newly=True, old_email=noted["email"])
 
     @outage_is_unavailable
-    async def schedule_deletion(self, user_id: str, *, at: datetime) -> datetime | None:
-        """Have the account erased at `at`, or at the moment set before; which, or None without an account."""
+    async def schedule_deletion(self, user_id: str, *, at: datetime, ends: SessionsToEnd) -> datetime | None:
+        """Have the account erased at `at`, or at the moment set before; which, or None without an account.
+
+        Guarantee: from this update on the sessions that `ends` names are bound to end.
+        """
         after = await self._users.find_one_and_update(
             {"_id": user_id},
-            [{"$set": {"deletionAt": {"$ifNull": ["$deletionAt", at]}}}],
+            [{"$set": {"deletionAt": {"$ifNull": ["$deletionAt", at]}} | ends_sessions(ends)}],
             return_document=ReturnDocument.AFTER,
         )
         return after["deletionAt"] if after else None
@@ -393,18 +377,14 @@ def _username_fields(username: str | None) -> Document:
     return {"username": username, "usernameKey": username.casefold() if username else None}
 
 
+def _literally(fields: Document) -> Document:
+    """For the stage of an update: what people typed is text there, and never an expression."""
+    return {name: {"$literal": value} for name, value in fields.items()}
+
+
 def _exactly(text: str) -> Document:
     """Equal to `text`, said so that MongoDB may use an index over strings alone: it takes the type at its word."""
     return {"$eq": text, "$type": "string"}
-
-
-def _ends_sessions(ending: SessionsToEnd) -> Document:
-    kept = {"id": ending.ending_id, "at": ending.at, "keep": ending.keep, "dueAt": ending.at + ENDING_SETTLED}
-    return {"endsSessions": kept}
-
-
-def _sessions_to_end(document: Document | None) -> SessionsToEnd | None:
-    return None if document is None else SessionsToEnd(document["id"], document["at"], document["keep"])
 
 
 def _taken(error: DuplicateKeyError) -> EmailTaken | UsernameTaken:
@@ -443,5 +423,6 @@ def read_user(document: Document) -> User:
         login_approval=document.get("loginApproval", True),
         deletion_at=document.get("deletionAt"),
         roles_version=document.get("rolesVersion", 0),
-        sessions_to_end=_sessions_to_end(document.get("endsSessions")),
+        credentials_version=document.get("credentialsVersion", 0),
+        sessions_to_end=read_ending(document),
     )

@@ -27,7 +27,6 @@ from auth.mail.senders import OutboxSender
 from auth.mail.templates import MailTemplates
 from auth.metrics import Metrics
 from auth.models import (
-    Actor,
     Client,
     Delivery,
     Device,
@@ -35,6 +34,7 @@ from auth.models import (
     Principal,
     RevocationReason,
     Session,
+    SessionsToEnd,
     TokenDelivery,
     User,
 )
@@ -45,6 +45,7 @@ from auth.recovery_codes import RecoveryCodeFactor
 from auth.registration import Registration
 from auth.sealing import Seal
 from auth.second_factors import SecondFactor, SecondFactors
+from auth.session_endings import SessionEndings
 from auth.session_terms import Revoked
 from auth.settings import LimitSettings
 from auth.step_up import StepUp
@@ -55,6 +56,7 @@ from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import Outbox
 from auth.stores.passkeys import Passkeys
+from auth.stores.session_endings import SessionEndings as SessionEndingStore
 from auth.stores.sessions import Sessions as SessionStore
 from auth.stores.users import Users
 from auth.totp import TotpFactor
@@ -94,12 +96,10 @@ class SessionsInSight:
         self.started.append((user, {"amr": tuple(amr), "device_name": device_name, "delivery": delivery}))
         return Started(session_of(user, self.now), IssuedTokens("a", self.now, "r", self.now))
 
-    async def end_all(self, user_id: str, *, reason: RevocationReason, by: Actor, client: Client) -> int:
-        self.ended.append((user_id, reason))
-        return 1
-
-    async def revoke_others(self, principal: Principal, *, client: Client) -> Revoked:
-        self.ended.append((principal.user_id, RevocationReason.REVOKED_OTHERS))
+    async def end_those(
+        self, user_id: str, those: SessionsToEnd, *, only_begun_before: bool, client: Client
+    ) -> Revoked:
+        self.ended.append((user_id, those.reason))
         return Revoked(1, Delivery())
 
 
@@ -162,6 +162,9 @@ class World:
         self.metrics = Metrics()
         self.passwords = CountingPasswords()
         self.sessions = SessionsInSight(START)
+        self.endings = SessionEndings(
+            store=SessionEndingStore(database), sessions=self.sessions, clock=lambda: self.now
+        )
         self.locations = Locations()
         self.audit = AuditLog(store=self.events, keep=timedelta(days=90), metrics=self.metrics)
         self.jobs = Jobs(
@@ -222,7 +225,7 @@ class World:
             tokens=self.tokens,
             passwords=self.passwords,
             mailer=self.mailer,
-            sessions=self.sessions,
+            endings=self.endings,
             limits=self.limits,
             audit=self.audit,
             clock=lambda: self.now,
@@ -247,7 +250,7 @@ class World:
             passkeys=Passkeys(self.mongo.database),
             step_up=self.step_up,
             users=self.users,
-            sessions=self.sessions,
+            endings=self.endings,
             assurances=self.session_store,
             notice=self.mailer,
             limits=self.limits,

@@ -14,7 +14,7 @@ def operation(world: Any) -> PasswordReset:
         users=world.users,
         tokens=world.tokens,
         passwords=world.passwords,
-        sessions=world.sessions,
+        endings=world.endings,
         mailer=world.mailer,
         limits=world.limits,
         audit=world.audit,

@@ -125,7 +125,7 @@ async def test_sockets_and_the_application_hear_of_sessions_that_end_with_the_ac
     assert (await bystander.ask("farewell:enter", {}))["ok"]
     let_its_time_come(database, login.data["user"]["userId"])
     start_worker(**settings)
-    assert (await live.wait("session-revoked"))["reason"] == "account_deleted"
+    assert (await live.wait("session-revoked", timeout=20))["reason"] == "account_deleted"
     await live.until_gone()
     assert await bystander.wait("farewell:gone") == {"sessionId": login.session_id}
     await until_erased(database, [login.data["user"]["userId"]])

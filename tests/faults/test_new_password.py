@@ -7,7 +7,8 @@ from support.clients import Api, Live
 from support.nodes import Installation, Node
 
 from auth.clock import utc_now
-from auth.models import SessionsToEnd
+from auth.models import Actor, RevocationReason
+from auth.session_endings import ending
 from auth.stores.mongo import Mongo
 from auth.stores.users import Users
 
@@ -30,13 +31,18 @@ async def test_asvs_7_4_3_the_other_nodes_end_them_sockets_included(
         user.user_id,
         old_hash=user.password_hash,
         new_hash="set by a node that died at once",
-        ends=SessionsToEnd("of-a-dead-node", now, keep=laptop.session_id),
+        ends=ending(
+            now,
+            RevocationReason.PASSWORD_CHANGED,
+            by=Actor("user", laptop.session_id),
+            keep=laptop.session_id,
+        ),
         now=now,
     )
     await mongo.close()
     assert changed is not None
     told = await ended.wait("session-revoked", timeout=15)
-    assert (told["reason"], told["by"]["kind"]) == ("password_changed", "system")
+    assert (told["reason"], told["by"]["kind"]) == ("password_changed", "user")
     await ended.until_gone()
     assert (await phone.refresh()).code == "session_revoked"
     for node in pair:

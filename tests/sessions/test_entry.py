@@ -9,8 +9,9 @@ from support.session_world import Time, make_session, make_user
 
 from auth.clock import utc_now
 from auth.entry import Entered, Entry, LimitPolicy
-from auth.errors import AccountLocked, SessionLimitReached
+from auth.errors import AccountLocked, Conflict, SessionLimitReached
 from auth.models import SYSTEM, HeldRoles, RevocationReason, Session, User
+from auth.session_endings import ending
 from auth.stores.directory import Directory
 from auth.stores.mongo import Mongo
 from auth.stores.session_places import SessionPlaces
@@ -19,6 +20,7 @@ from auth.stores.sessions import Sessions
 from auth.stores.users import Users
 
 KEPT = timedelta(days=90)
+LOCKED = ending(utc_now(), RevocationReason.ADMIN, by=SYSTEM)
 
 
 class Node:
@@ -46,7 +48,8 @@ class Node:
         """What `Sessions.start` does: enter, and end what is surplus."""
         now = self.time.now + at
         entered = await self.entry.enter(
-            make_session(now, user_id=user.user_id, roles=user.roles, roles_version=user.roles_version)
+            make_session(now, user_id=user.user_id, roles=user.roles, roles_version=user.roles_version),
+            credentials_version=user.credentials_version,
         )
         for session_id in entered.surplus:
             await self.end(session_id, user)
@@ -77,6 +80,14 @@ async def two_nodes(
     user = make_user(time.now, roles=())
     await first.users.create(user)
     return first, second, user
+
+
+async def change_password(node: Node, user: User) -> User:
+    changed = await node.users.replace_password(
+        user.user_id, old_hash=user.password_hash, new_hash="new", ends=None, now=node.time.now
+    )
+    assert changed is not None
+    return changed
 
 
 # The limit -------------------------------------------------------------------------------------------------
@@ -179,7 +190,7 @@ async def test_one_users_sessions_leave_anothers_alone(mongo: Mongo) -> None:
 
 async def test_a_user_locked_after_the_proof_is_refused_and_nothing_is_left(mongo: Mongo) -> None:
     node, _, user = await two_nodes(mongo, limit=1, policy="refuse_new")
-    await node.directory.lock(user.user_id, now=utc_now())
+    await node.directory.lock(user.user_id, ends=LOCKED, now=utc_now())
     for _ in range(2):
         with pytest.raises(AccountLocked):
             await node.login(user)
@@ -197,7 +208,7 @@ async def test_asvs_7_4_2_a_login_racing_a_lock_is_refused_or_ended(mongo: Mongo
         async def lock(node: Node = second, user: User = user, turn: int = turn) -> None:
             # From before the login's first write to behind its last read.
             await asyncio.sleep(turn % 10 / 5000)
-            await node.directory.lock(user.user_id, now=node.time.now)
+            await node.directory.lock(user.user_id, ends=LOCKED, now=node.time.now)
             await node.sessions.revoke_all(
                 user.user_id,
                 revocation_id=user.user_id,
@@ -213,6 +224,41 @@ async def test_asvs_7_4_2_a_login_racing_a_lock_is_refused_or_ended(mongo: Mongo
         outcomes |= {type(outcome) for outcome in done}
         assert await first.live(user) == []
     assert outcomes <= {Entered, AccountLocked}
+
+
+async def test_whoever_proved_credentials_of_before_is_refused_and_nothing_is_left(mongo: Mongo) -> None:
+    node, _, user = await two_nodes(mongo, limit=1, policy="refuse_new")
+    changed = await change_password(node, user)
+    for _ in range(2):
+        with pytest.raises(Conflict):
+            await node.login(user)
+    assert await node.live(user) == []
+    await node.login(changed)  # no place was lost
+
+
+async def test_asvs_7_4_3_a_login_racing_a_new_password_is_refused_or_ended(mongo: Mongo) -> None:
+    """A thief's login that was proved by the old password is not there when the owner is done."""
+    outcomes = set()
+    for turn in range(30):
+        first, second, user = await two_nodes(mongo)
+
+        async def change(node: Node = second, user: User = user, turn: int = turn) -> None:
+            await asyncio.sleep(turn % 10 / 5000)
+            await change_password(node, user)
+            await node.sessions.revoke_all(
+                user.user_id,
+                revocation_id=user.user_id,
+                keep=None,
+                reason=RevocationReason.PASSWORD_CHANGED,
+                by=SYSTEM,
+                ip=None,
+                now=node.time.now,
+            )
+
+        *done, _ = await asyncio.gather(*(first.login(user) for _ in range(4)), change(), return_exceptions=True)
+        outcomes |= {type(outcome) for outcome in done}
+        assert await first.live(user) == []
+    assert outcomes <= {Entered, Conflict}
 
 
 async def test_asvs_8_3_2_a_login_racing_a_change_of_roles_has_the_new_ones(mongo: Mongo) -> None:

@@ -14,18 +14,20 @@ from support.session_world import LAPTOP, PHONE, World, make_user
 
 from auth.audit import AuditLog
 from auth.errors import SessionRevoked, Unavailable
-from auth.models import Principal, RevocationReason, Session, SessionsToEnd, User
+from auth.models import SYSTEM, Principal, RevocationReason, Session, User
 from auth.password_change import PasswordChange
 from auth.password_reset import PasswordReset
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
 from auth.second_factors import SecondFactors
-from auth.session_endings import CLAIM, SessionEndings
+from auth.session_endings import CLAIM, SessionEndings, ending
 from auth.session_terms import StartedSession
 from auth.settings import LimitSettings
 from auth.step_up import StepUp
 from auth.stores.one_time_tokens import OneTimeTokens
-from auth.stores.users import ENDING_SETTLED, Users
+from auth.stores.session_endings import SETTLED
+from auth.stores.session_endings import SessionEndings as EndingStore
+from auth.stores.users import Users
 
 OLD, NEW = "an old oak by the ford", "a new barn on the hill"
 # The least that Argon2 takes: these tests are not about its strength.
@@ -35,10 +37,7 @@ QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 class CutOff:
     """Sessions that are out of reach from here on, as for a node that is killed."""
 
-    async def end_all(self, *_: Any, **__: Any) -> Any:
-        raise Unavailable
-
-    async def end_others(self, *_: Any, **__: Any) -> Any:
+    async def end_those(self, *_: Any, **__: Any) -> Any:
         raise Unavailable
 
 
@@ -65,6 +64,7 @@ class Account:
     users: Users
     laptop: StartedSession
     phone: StartedSession
+    store: EndingStore
     endings: SessionEndings
     step_up: StepUp
     limits: RateLimits
@@ -91,7 +91,7 @@ class Account:
         return {
             "users": self.users,
             "passwords": self.passwords,
-            "sessions": ender,
+            "endings": SessionEndings(store=self.store, sessions=ender, clock=self.world.time),
             "limits": self.limits,
             "audit": AuditLog(store=self.world.audit_events, keep=timedelta(days=90), metrics=self.world.metrics),
             "clock": self.world.time,
@@ -101,7 +101,7 @@ class Account:
         return (await self.world.stored(started.session)).is_live(self.world.time.now)
 
     async def finish(self) -> int:
-        self.world.time.go(seconds=ENDING_SETTLED.total_seconds())
+        self.world.time.go(seconds=SETTLED.total_seconds())
         return await self.endings.finish_due()
 
 
@@ -137,8 +137,9 @@ async def ada(world: World, services: ServiceUrls) -> AsyncIterator[Account]:
     )
     laptop, phone = await world.log_in(changed, LAPTOP), await world.log_in(changed, PHONE)
     world.time.go(seconds=1)
-    endings = SessionEndings(users=users, sessions=world.sessions, clock=world.time)
-    yield Account(world, changed, users, laptop, phone, endings, step_up, limits, passwords)
+    store = EndingStore(world.mongo.database)
+    endings = SessionEndings(store=store, sessions=world.sessions, clock=world.time)
+    yield Account(world, changed, users, laptop, phone, store, endings, step_up, limits, passwords)
     await limits.close()
     passwords.close()
 
@@ -152,7 +153,7 @@ async def test_cut_off_after_a_change_the_other_sessions_end_all_the_same(ada: A
     ended = await ada.world.stored(ada.phone.session)
     assert (ended.revoked_reason, ended.revoked_by and ended.revoked_by.kind) == (
         RevocationReason.PASSWORD_CHANGED,
-        "system",
+        "user",
     )
     with pytest.raises(SessionRevoked):
         await ada.world.sessions.refresh(ada.phone.tokens.refresh_token, client=PHONE)
@@ -204,15 +205,15 @@ async def test_until_it_is_finished_an_old_session_does_nothing_sensitive(ada: A
 async def test_it_is_left_to_whoever_is_at_work_for_some_seconds(ada: Account) -> None:
     with pytest.raises(Unavailable):
         await ada.change(CutOff())
-    ada.world.time.go(seconds=ENDING_SETTLED.total_seconds() - 1)
+    ada.world.time.go(seconds=SETTLED.total_seconds() - 1)
     assert await ada.endings.finish_due() == 0
 
 
 async def test_of_many_nodes_one_takes_it_and_another_where_that_one_dies_too(ada: Account) -> None:
     with pytest.raises(Unavailable):
         await ada.change(CutOff())
-    now = ada.world.time.go(seconds=ENDING_SETTLED.total_seconds())
-    claims = await asyncio.gather(*(ada.users.claim_ending(now=now, until=now + CLAIM) for _ in range(8)))
+    now = ada.world.time.go(seconds=SETTLED.total_seconds())
+    claims = await asyncio.gather(*(ada.store.claim(now=now, until=now + CLAIM) for _ in range(8)))
     assert sum(claim is not None for claim in claims) == 1
     assert await ada.endings.finish_due() == 0
     ada.world.time.go(seconds=CLAIM.total_seconds())
@@ -221,8 +222,8 @@ async def test_of_many_nodes_one_takes_it_and_another_where_that_one_dies_too(ad
 
 
 async def test_a_later_ending_is_not_taken_for_an_earlier_one(ada: Account) -> None:
-    earlier = SessionsToEnd("earlier", ada.world.time.now)
+    earlier = ending(ada.world.time.now, RevocationReason.PASSWORD_CHANGED, by=SYSTEM)
     with pytest.raises(Unavailable):
         await ada.change(CutOff())
-    await ada.users.sessions_ended(ada.user.user_id, earlier)
+    await ada.endings.give_up(ada.user.user_id, earlier)
     assert await ada.finish() == 1

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from auth.clock import utc_now
-from auth.models import User
+from auth.models import SYSTEM, RevocationReason, SessionsToEnd, User
 from auth.stores.directory import Directory
 from auth.stores.mongo import Mongo
 from auth.stores.users import Users
 
 NOW = utc_now()
+ENDS = SessionsToEnd("lock", NOW, RevocationReason.ADMIN, SYSTEM)
 
 
 @pytest.fixture
@@ -128,18 +129,18 @@ async def test_a_role_is_granted_once(users: Users, directory: Directory) -> Non
 async def test_a_lock_keeps_its_first_moment(users: Users, directory: Directory) -> None:
     user = await make(users)
     for now in (NOW, NOW + timedelta(hours=1)):
-        locked = await directory.lock(user.user_id, now=now)
-        assert locked == replace(user, locked_at=NOW)
+        locked = await directory.lock(user.user_id, ends=ENDS, now=now)
+        assert locked == replace(user, locked_at=NOW, sessions_to_end=ENDS)
     assert await found(directory, locked=True) == [locked]
     assert await found(directory, locked=False) == []
     for _ in range(2):
-        assert await directory.unlock(user.user_id) == user
-    assert await directory.lock("nobody", now=NOW) is await directory.unlock("nobody") is None
+        assert await directory.unlock(user.user_id) == replace(user, sessions_to_end=ENDS)
+    assert await directory.lock("nobody", ends=ENDS, now=NOW) is await directory.unlock("nobody") is None
 
 
 async def test_an_administrator_who_is_locked_is_none(users: Users, directory: Directory) -> None:
     assert not await directory.has_administrator()
     admin = await make(users, roles=("moderator", "admin"))
     assert await directory.has_administrator()
-    await directory.lock(admin.user_id, now=NOW)
+    await directory.lock(admin.user_id, ends=ENDS, now=NOW)
     assert not await directory.has_administrator()

@@ -10,13 +10,15 @@ import pytest
 from support.plans import watched_plans
 
 from auth.clock import utc_now
-from auth.models import User
+from auth.models import SYSTEM, RevocationReason, SessionsToEnd, User
 from auth.stores.mongo import Mongo
+from auth.stores.session_endings import SessionEndings
 from auth.stores.users import EmailTaken, UsernameTaken, Users
 
 # MongoDB's TTL index reads the real clock: tests of a fixed date would lose their documents to it one day.
 NOW = utc_now()
 LATER = NOW.replace(hour=10)
+ENDS = SessionsToEnd("change", NOW, RevocationReason.PASSWORD_CHANGED, SYSTEM)
 
 
 @pytest.fixture
@@ -47,6 +49,7 @@ def verification(user: User, **changes: Any) -> dict[str, Any]:
         "password_hash": user.password_hash,
         "name": user.name,
         "username": user.username,
+        "ends": ENDS,
         "now": LATER,
     }
     return values | changes
@@ -110,22 +113,47 @@ async def test_the_same_registration_again_is_told_and_changes_nothing(users: Us
     assert again.user == replace(user, email_verified_at=LATER, password_hash="new")
 
 
-async def test_another_password_brings_its_names_and_ends_sessions_until_that_is_done(users: Users) -> None:
+async def test_another_password_brings_its_names_and_ends_sessions_until_that_is_done(
+    users: Users, mongo: Mongo
+) -> None:
     user = a_user(username="mallory")
     await users.create(user)
     others = verification(user, password_hash="other", name="Ada L.", username="ada")
     for newly in (True, False):
         result = await users.mark_verified(user.user_id, **others)
         assert result is not None
-        assert (result.newly, result.user.sessions_to_end is not None) == (newly, True)
+        assert (result.newly, result.user.sessions_to_end) == (newly, ENDS)
         assert (result.user.password_hash, result.user.name, result.user.username) == ("other", "Ada L.", "ada")
-    assert result is not None
-    assert result.user.sessions_to_end is not None
-    await users.sessions_ended(user.user_id, result.user.sessions_to_end)
+    await SessionEndings(mongo.database).done(user.user_id, ENDS)
     result = await users.mark_verified(user.user_id, **others)
     assert result is not None
     assert result.user.sessions_to_end is None
     assert not await users.has_username("mallory")
+
+
+async def test_a_strangers_wish_to_be_deleted_goes_when_the_owner_comes(users: Users) -> None:
+    by_link, by_reset = a_user(), a_user(email="other@example.org")
+    for user in (by_link, by_reset):
+        await users.create(user)
+        await users.schedule_deletion(user.user_id, at=NOW, ends=ENDS)
+    await users.mark_verified(by_link.user_id, **verification(by_link, password_hash="owners"))
+    reset = {"old_hash": "hash", "new_hash": "owners", "ends": ENDS, "now": LATER, "verifies": "other@example.org"}
+    await users.replace_password(by_reset.user_id, **reset)
+    for user in (by_link, by_reset):
+        found = await users.by_id(user.user_id)
+        assert found is not None
+        assert (found.email_verified_at, found.deletion_at) == (LATER, None)
+
+
+async def test_the_owners_own_wish_to_be_deleted_outlives_a_reset(users: Users) -> None:
+    user = a_user(email_verified_at=NOW)
+    await users.create(user)
+    await users.schedule_deletion(user.user_id, at=LATER, ends=ENDS)
+    changed = await users.replace_password(
+        user.user_id, old_hash="hash", new_hash="new", ends=ENDS, now=LATER, verifies="ada@example.org"
+    )
+    assert changed is not None
+    assert (changed.email_verified_at, changed.deletion_at) == (NOW, LATER)
 
 
 @pytest.mark.parametrize("password_hash", ["hash", "other"])
@@ -208,7 +236,7 @@ async def test_every_account_is_found_by_an_index(mongo: Mongo, users: Users) ->
         assert await users.has_username("Ada")
         assert await users.bind_phone(user.user_id, number, now=NOW) is not None
         assert await users.by_phone(number) is not None
-        assert await users.schedule_deletion(user.user_id, at=NOW) == NOW
+        assert await users.schedule_deletion(user.user_id, at=NOW, ends=ENDS) == NOW
         assert await users.claim_deletion(now=NOW, until=NOW) == user.user_id
         assert await users.claim_deletion(now=NOW - timedelta(days=1), until=NOW) is None
     assert len(plans) >= 7

@@ -133,7 +133,7 @@ class OpenDoor:
 
     store: SessionStore
 
-    async def enter(self, session: Session) -> Entered:
+    async def enter(self, session: Session, *, credentials_version: int) -> Entered:
         await self.store.create(session)
         return Entered(session)
 
