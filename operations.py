@@ -88,6 +88,7 @@ class Operations:
             templates=MailTemplates(public_url=settings.public_url, locations=self._locations),
             jobs=jobs,
             users=stores.users,
+            metrics=metrics,
         )
         self.sessions = self._make_sessions(root, keys, live)
         self.session_endings = SessionEndings(store=stores.session_endings, sessions=self.sessions, clock=utc_now)

@@ -12,15 +12,13 @@ from typing import Protocol
 from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import FieldError, InvalidCredentials, InvalidRequest, SessionRevoked
-from auth.models import Actor, Client, Delivery, Principal, RevocationReason, User
+from auth.models import Actor, Client, Principal, RevocationReason, User
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
 from auth.session_endings import SessionEndings, ending
 from auth.session_terms import Revoked
 from auth.step_up import StepUp
 from auth.stores.users import Users
-
-NOBODY = Revoked(0, Delivery())
 
 
 class PasswordNotice(Protocol):
@@ -82,7 +80,7 @@ class PasswordChange:
         own, reason = principal.session_id, RevocationReason.PASSWORD_CHANGED
         ends = None if keep_sessions else ending(now, reason, by=Actor("user", own), keep=own)
         changed = await self._users.replace_password(
-            user.user_id, old_hash=user.password_hash, new_hash=new_hash, ends=ends, now=now
+            user.user_id, after=user.credentials_version, new_hash=new_hash, ends=ends, now=now
         )
         if changed is None:
             # Changed elsewhere while this one was being judged: the password that was proved is in force no more.
@@ -92,7 +90,7 @@ class PasswordChange:
         )
         await self._notice.password_changed(changed, at=now, ip=client.ip)
         if ends is None:
-            return NOBODY
+            return Revoked()
         return await self._endings.carry_out(user.user_id, ends, client=client)
 
     async def _prove(self, user: User, current: str | None, principal: Principal, client: Client) -> None:

@@ -20,7 +20,7 @@ from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import InvalidToken, RateLimited
 from auth.models import Actor, Client, RevocationReason, User
-from auth.password_change import NOBODY, PasswordNotice
+from auth.password_change import PasswordNotice
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
 from auth.session_endings import SessionEndings, ending
@@ -115,14 +115,13 @@ class PasswordReset:
             raise _not_good()
         await self._passwords.check(password, context=(user.email, user.name, user.username))
         new_hash = await self._passwords.hash(password)
-        used = await self._tokens.consume(token, Purpose.RESET_PASSWORD, now=self._clock())
-        if used is None or not used.fresh:
-            raise _not_good()
+        now = self._clock()
         keeps = keep_sessions and user.email_verified_at is not None
         ends = None if keeps else ending(now, RevocationReason.PASSWORD_CHANGED, by=Actor("user"))
+        # The link ends with the credentials it was mailed for: nothing else has to be written, or can be lost.
         changed = await self._users.replace_password(
             user.user_id,
-            old_hash=user.password_hash,
+            after=user.credentials_version,
             new_hash=new_hash,
             ends=ends,
             now=now,
@@ -133,7 +132,7 @@ class PasswordReset:
         await self._audit.record("password_reset", user_id=user.user_id, session_id=None, client=client, now=now)
         await self._mailer.password_changed(changed, at=now, ip=client.ip)
         if ends is None:
-            return changed, NOBODY
+            return changed, Revoked()
         revoked = await self._endings.carry_out(user.user_id, ends, client=client)
         return replace(changed, sessions_to_end=None), revoked
 

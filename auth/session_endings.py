@@ -11,7 +11,10 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import structlog
+
 from auth.clock import Clock
+from auth.errors import Unavailable
 from auth.models import Actor, Client, RevocationReason, SessionsToEnd
 from auth.session_terms import Revoked
 from auth.stores.session_endings import SessionEndings as EndingStore
@@ -19,6 +22,8 @@ from auth.stores.session_endings import SessionEndings as EndingStore
 # Longer than ending one user's sessions takes; then another node may try.
 CLAIM = timedelta(seconds=30)
 NOWHERE = Client("")
+
+log = structlog.get_logger()
 
 
 class SessionEnder(Protocol):
@@ -47,9 +52,16 @@ class SessionEndings:
         await self._store.done(user_id, ending)
 
     async def carry_out(self, user_id: str, ending: SessionsToEnd, *, client: Client) -> Revoked:
-        """End the sessions of a change that was just made; what became of them. Raises `Unavailable`."""
-        revoked = await self._sessions.end_those(user_id, ending, only_begun_before=False, client=client)
-        await self._store.done(user_id, ending)
+        """End the sessions of a change that was just made; what became of them.
+
+        Never raises for a store that is down: the change was made, and what is left here is ended later.
+        """
+        revoked = Revoked()
+        try:
+            revoked = await self._sessions.end_those(user_id, ending, only_begun_before=False, client=client)
+            await self._store.done(user_id, ending)
+        except Unavailable:
+            log.warning("sessions_not_ended_yet", user_id=user_id, reason=ending.reason.value)
         return revoked
 
     async def finish_due(self) -> int:

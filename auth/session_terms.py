@@ -1,7 +1,7 @@
 """In what terms sessions are dealt with: what `Sessions` asks of others, its rules, and what it gives back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -93,8 +93,8 @@ class SessionList:
 class Revoked:
     """How many sessions were ended, and what became of that at their devices."""
 
-    count: int
-    delivery: Delivery
+    count: int = 0
+    delivery: Delivery = field(default_factory=Delivery)
 
 
 @dataclass(frozen=True, slots=True)

@@ -338,7 +338,7 @@ class Sessions:
     ) -> Revoked:
         """End one session of a user, for a reason other than their asking here; none when it is gone already."""
         delivery = await self.end(session_id, user_id, reason=reason, by=by, client=client, wait=True)
-        return Revoked(0, Delivery()) if delivery is None else Revoked(1, delivery)
+        return Revoked() if delivery is None else Revoked(1, delivery)
 
     async def log_out(self, principal: Principal, *, client: Client) -> None:
         """End the principal's own session; fine when it is gone already."""

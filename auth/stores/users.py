@@ -228,13 +228,15 @@ class Users:
         self,
         user_id: str,
         *,
-        old_hash: str | None,
+        after: int,
         new_hash: str,
         ends: SessionsToEnd | None,
         now: datetime,
         verifies: str | None = None,
     ) -> User | None:
-        """Put a new password in force, unless the one in force is no longer that of `old_hash`: then None.
+        """Put a new password in force, as the change that follows the credentials of version `after`.
+
+        None when there is no such account, or other credentials came into force meanwhile: they stay.
 
         `ends`: the sessions that end with the old one. Guarantee: from this update on they are bound to end,
         whatever becomes of the caller (auth/session_endings.py).
@@ -243,7 +245,8 @@ class Users:
         it, and it counts as verified from then on. Was it not before, a wish to be deleted goes: it was a
         stranger's.
         """
-        found: Document = {"_id": user_id, "passwordHash": old_hash}
+        # An account that never had a change may have no version at all.
+        found: Document = {"_id": user_id, "credentialsVersion": after or {"$in": [0, None]}}
         change = _literally({"passwordHash": new_hash, "passwordChangedAt": now}) | NEW_CREDENTIALS
         if ends is not None:
             change |= ends_sessions(ends)
@@ -252,10 +255,10 @@ class Users:
             change["emailVerifiedAt"] = {"$ifNull": ["$emailVerifiedAt", now]}
             was_verified = {"$gt": ["$emailVerifiedAt", None]}
             change["deletionAt"] = {"$cond": [was_verified, "$deletionAt", "$$REMOVE"]}
-        after = await self._users.find_one_and_update(
+        changed = await self._users.find_one_and_update(
             found, [{"$set": change}], return_document=ReturnDocument.AFTER
         )
-        return _user(after)
+        return _user(changed)
 
     @outage_is_unavailable
     async def begin_email_change(self, user_id: str, *, email: str, now: datetime, expires_at: datetime) -> str:

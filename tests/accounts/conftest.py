@@ -179,6 +179,7 @@ class World:
             templates=MailTemplates(public_url="https://vigil.example", locations=self.locations),
             jobs=self.jobs,
             users=self.users,
+            metrics=self.metrics,
         )
         self.seal = Seal(secrets.token_bytes(32))
         self.factors: list[SecondFactor] = []

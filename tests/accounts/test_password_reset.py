@@ -1,12 +1,16 @@
 """Asking for a reset link on real stores: the same work for every address, and no more mail than is allowed."""
 
+import asyncio
+import re
 from typing import Any
 
 import pytest
 
+from auth.errors import InvalidToken, Unavailable
 from auth.password_reset import PasswordReset
 
 ADA = "ada@example.org"
+NEW = "a new barn on the hill"
 
 
 def operation(world: Any) -> PasswordReset:
@@ -27,6 +31,12 @@ def reset(world: Any) -> PasswordReset:
     return operation(world)
 
 
+def reset_token(mails: list[dict[str, Any]]) -> str:
+    """Of the newest mail with a link."""
+    found = [match[1] for mail in mails if (match := re.search(r"reset=([\w-]+)", mail["text"]))]
+    return found[0]
+
+
 async def written(world: Any) -> tuple[int, int]:
     """Documents that stand for the work: tokens and mails together, and audit events."""
     counts = {
@@ -45,6 +55,38 @@ async def test_known_and_unknown_addresses_cost_the_same_work(world: Any, reset:
         after = await written(world)
         costs.add((after[0] - before[0], after[1] - before[1]))
     assert costs == {(2, 1)}
+
+
+async def test_a_link_is_good_again_when_the_database_failed_it(
+    world: Any, reset: PasswordReset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await world.verified_user(ADA)
+    await reset.ask(ADA, client=world.client())
+    token = reset_token(await world.mails_to(ADA))
+
+    async def unavailable(*_: Any, **__: Any) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.users, "replace_password", unavailable)
+        with pytest.raises(Unavailable):
+            await reset.reset(token, password=NEW, keep_sessions=False, client=world.client())
+    await reset.reset(token, password=NEW, keep_sessions=False, client=world.client())
+    assert (await world.login(ADA, NEW)).user.user_id == user.user_id
+
+
+async def test_a_link_used_many_times_at_once_sets_one_password(world: Any, reset: PasswordReset) -> None:
+    await world.verified_user(ADA)
+    await reset.ask(ADA, client=world.client())
+    token = reset_token(await world.mails_to(ADA))
+    passwords = [f"{NEW} {number}" for number in range(8)]
+    results = await asyncio.gather(
+        *(reset.reset(token, password=each, keep_sessions=False, client=world.client()) for each in passwords),
+        return_exceptions=True,
+    )
+    [won] = [number for number, result in enumerate(results) if isinstance(result, tuple)]
+    assert sum(isinstance(result, InvalidToken) for result in results) == 7
+    await world.login(ADA, passwords[won])
 
 
 async def test_an_address_is_not_mailed_more_than_is_allowed_and_nobody_is_told(world: Any) -> None:

@@ -18,6 +18,7 @@ from auth.errors import (
     RateLimited,
     SessionRevoked,
     StepUpRequired,
+    Unavailable,
 )
 from auth.models import SYSTEM, FactorAnswer, Principal, RevocationReason, TokenDelivery, User
 from auth.sealing import Seal
@@ -107,6 +108,26 @@ class TestSettingUp:
         overview = await world.two_factor.overview(principal)
         assert (overview.totp_enabled_at, overview.codes_left) == (world.now, 10)
         assert overview.methods == ("totp", "recovery_code")
+
+    async def test_the_codes_are_shown_though_nobody_can_be_told_or_put_out(
+        self, world: Any, principal: Principal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are in force: an answer that says otherwise would lock their owner out."""
+        setup = await world.two_factor.set_up(principal)
+
+        async def unavailable(*_: Any, **__: Any) -> None:
+            raise Unavailable
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.outbox, "add", unavailable)
+            patch.setattr(world.sessions, "end_those", unavailable)
+            code = code_at(setup.secret, time_step(world.now))
+            codes = await world.two_factor.enable(principal, code, client=world.client())
+        assert len(codes) == 10
+        assert b'jobs_total{job="notice",outcome="failed"} 1.0' in world.metrics.render()
+        assert await world.endings.finish_due() == 0
+        world.pass_time(seconds=6)
+        assert await world.endings.finish_due() == 1
 
     async def test_asvs_7_5_1_it_wants_a_login_of_the_last_ten_minutes(self, world: Any, user: User) -> None:
         old = await world.act_as(user)
@@ -420,7 +441,7 @@ class TestLoggingIn:
         pending = await begin(world)
         await world.users.replace_password(
             phone.user.user_id,
-            old_hash=phone.user.password_hash,
+            after=1,
             new_hash="another",
             ends=None,
             now=world.now,

@@ -29,7 +29,7 @@ async def test_asvs_7_4_3_the_other_nodes_end_them_sockets_included(
     now = utc_now()
     changed = await users.replace_password(
         user.user_id,
-        old_hash=user.password_hash,
+        after=user.credentials_version,
         new_hash="set by a node that died at once",
         ends=ending(
             now,

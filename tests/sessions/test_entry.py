@@ -84,7 +84,7 @@ async def two_nodes(
 
 async def change_password(node: Node, user: User) -> User:
     changed = await node.users.replace_password(
-        user.user_id, old_hash=user.password_hash, new_hash="new", ends=None, now=node.time.now
+        user.user_id, after=user.credentials_version, new_hash="new", ends=None, now=node.time.now
     )
     assert changed is not None
     return changed

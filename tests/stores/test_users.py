@@ -137,7 +137,7 @@ async def test_a_strangers_wish_to_be_deleted_goes_when_the_owner_comes(users: U
         await users.create(user)
         await users.schedule_deletion(user.user_id, at=NOW, ends=ENDS)
     await users.mark_verified(by_link.user_id, **verification(by_link, password_hash="owners"))
-    reset = {"old_hash": "hash", "new_hash": "owners", "ends": ENDS, "now": LATER, "verifies": "other@example.org"}
+    reset = {"after": 0, "new_hash": "owners", "ends": ENDS, "now": LATER, "verifies": "other@example.org"}
     await users.replace_password(by_reset.user_id, **reset)
     for user in (by_link, by_reset):
         found = await users.by_id(user.user_id)
@@ -150,7 +150,7 @@ async def test_the_owners_own_wish_to_be_deleted_outlives_a_reset(users: Users) 
     await users.create(user)
     await users.schedule_deletion(user.user_id, at=LATER, ends=ENDS)
     changed = await users.replace_password(
-        user.user_id, old_hash="hash", new_hash="new", ends=ENDS, now=LATER, verifies="ada@example.org"
+        user.user_id, after=0, new_hash="new", ends=ENDS, now=LATER, verifies="ada@example.org"
     )
     assert changed is not None
     assert (changed.email_verified_at, changed.deletion_at) == (NOW, LATER)
