@@ -78,6 +78,7 @@ class Node:
             web=self.web,
             metrics=self.metrics,
         )
+        self._roles = Sweep("roles", self.operations.roles.finish_due, every_seconds=2)
         self._endings = Sweep("session-endings", self.operations.session_endings.finish_due, every_seconds=2)
         self._erasures = Sweep("erasures", self.operations.account_deletion.erase_due, every_seconds=60)
         self.app = create_app(self._http_dependencies(root))
@@ -142,6 +143,7 @@ class Node:
         await self.live.start()
         await self._begin_jobs(work=self.settings.accounts.jobs)
         self._endings.start()
+        self._roles.start()
         if self.settings.administration.jobs_dashboard_port:
             await self.jobs_dashboard.open(self.jobs.queue_of_its_own())
 
@@ -161,6 +163,7 @@ class Node:
         """Stop the background work and close every connection."""
         await self._erasures.close()
         await self._endings.close()
+        await self._roles.close()
         await self.live.close()
         await self.jobs_dashboard.close()
         await self.jobs.stop()

@@ -5,11 +5,13 @@ may do whatever any role may. Between other roles there is no order: who shall h
 
 An access token carries roles for services that verify it by themselves, and lives for a quarter of an hour. Here
 it is not believed in this: what asks for a role looks the account up. A change is written to the account, then
-to its sessions for their next tokens, then told to its sockets, which act by it at once.
+to its sessions for their next tokens, then told to its sockets, which act by it at once. What a node that died
+left half told, another tells after some seconds.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 
@@ -27,6 +29,8 @@ from auth.stores.users import Users
 
 log = structlog.get_logger()
 
+# Longer than telling one user's sessions takes; then another node may try.
+CLAIM = timedelta(seconds=30)
 LAST_ADMINISTRATOR = "Nobody would be left who can give roles. Make somebody else an admin first."
 
 
@@ -91,11 +95,12 @@ class Roles:
         before = await self._users.by_id(user_id)
         if before is None:
             raise NotFound("There is no such account.")
-        user = await self._directory.set_roles(user_id, wanted, after=before.roles_version)
+        now = self._clock()
+        user = await self._directory.set_roles(user_id, wanted, after=before.roles_version, now=now)
         if user is None:
             raise Conflict("Somebody else changed this account just now. Look again.")
         if ADMIN in before.roles and not await self._directory.has_administrator():
-            await self._directory.set_roles(user_id, before.roles, after=user.roles_version)
+            await self._directory.set_roles(user_id, before.roles, after=user.roles_version, now=now)
             raise Conflict(LAST_ADMINISTRATOR)
         await self._audit_act("admin_roles_changed", principal, before, user, client)
         await self._put_in_force(user, by="admin")
@@ -107,10 +112,21 @@ class Roles:
         Raises `InvalidRequest` for a role that is none.
         """
         self._known([role])
-        user = await self._directory.grant_role(email, role)
+        user = await self._directory.grant_role(email, role, now=self._clock())
         if user is not None:
             await self._put_in_force(user, by="system")
         return user
+
+    async def finish_due(self) -> int:
+        """Put in force what others left, each time on one node; for how many accounts. Raises `Unavailable`."""
+        finished = 0
+        while True:
+            now = self._clock()
+            user = await self._directory.claim_roles(now=now, until=now + CLAIM)
+            if user is None:
+                return finished
+            await self._tell_sessions(user)
+            finished += 1
 
     def _known(self, roles: Collection[str]) -> tuple[str, ...]:
         """The roles in the order of the setting, each once."""
@@ -121,9 +137,8 @@ class Roles:
         return tuple(name for name in self.names if name in roles)
 
     async def _put_in_force(self, user: User, *, by: str) -> None:
+        await self._tell_sessions(user)
         now = self._clock()
-        await self._session_roles.set_for_user(user.user_id, user.held_roles, now=now)
-        await self._publisher.publish([RolesChanged(user.user_id, user.roles, user.roles_version)])
         log.info("roles_changed", user_id=user.user_id, roles=user.roles, by=by)
         await self._audit.record(
             "roles_changed",
@@ -134,6 +149,11 @@ class Roles:
             now=now,
         )
         await self._mailer.roles_changed(user, at=now)
+
+    async def _tell_sessions(self, user: User) -> None:
+        await self._session_roles.set_for_user(user.user_id, user.held_roles, now=self._clock())
+        await self._publisher.publish([RolesChanged(user.user_id, user.roles, user.roles_version)])
+        await self._directory.roles_in_force(user.user_id, user.roles_version)
 
     async def _audit_act(self, kind: str, by: Principal, before: User, after: User, client: Client) -> None:
         await self._audit.record(

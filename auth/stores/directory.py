@@ -10,7 +10,7 @@ from auth.accounts import email_key
 from auth.models import ADMIN, SessionsToEnd, User
 from auth.paging import Cursor, Page
 from auth.stores.mongo import Database, Document, outage_is_unavailable
-from auth.stores.session_endings import ends_sessions
+from auth.stores.session_endings import SETTLED, ends_sessions
 from auth.stores.users import read_user
 
 LAST_CHARACTER = "\U0010ffff"
@@ -32,6 +32,9 @@ class Directory:
         await self._users.create_index([("roles", 1), *NEWEST_FIRST], name="roles")
         await self._users.create_index(
             [("lockedAt", 1), *NEWEST_FIRST], partialFilterExpression={"lockedAt": LOCKED}, name="locked"
+        )
+        await self._users.create_index(
+            "rolesDueAt", partialFilterExpression={"rolesDueAt": {"$type": "date"}}, name="roles_due"
         )
         await self._users.create_index(
             "nameKey", partialFilterExpression={"nameKey": {"$type": "string"}}, name="name"
@@ -62,25 +65,43 @@ class Directory:
         return Page(tuple(users[:limit]), Cursor(last.created_at, last.user_id) if last else None)
 
     @outage_is_unavailable
-    async def set_roles(self, user_id: str, roles: Sequence[str], *, after: int) -> User | None:
+    async def set_roles(self, user_id: str, roles: Sequence[str], *, after: int, now: datetime) -> User | None:
         """Give an account these roles and no others, as the change that follows the one of version `after`.
 
-        None when there is no such account, or another change came first: that one is not overwritten.
+        None when there is no such account, or another change came first: that one is not overwritten. Guarantee:
+        until `roles_in_force` is told, the change is one that `claim_roles` finds.
         """
         # An account that never had a change may have no version at all.
         version: Any = after or {"$in": [0, None]}
         return await self._change(
             {"_id": user_id, "rolesVersion": version},
-            {"$set": {"roles": list(roles)}, "$inc": {"rolesVersion": 1}},
+            {"$set": {"roles": list(roles), "rolesDueAt": now + SETTLED}, "$inc": {"rolesVersion": 1}},
         )
 
     @outage_is_unavailable
-    async def grant_role(self, email: str, role: str) -> User | None:
-        """Add `role` to the account of `email`, once; None when there is no such account."""
+    async def grant_role(self, email: str, role: str, *, now: datetime) -> User | None:
+        """Add `role` to the account of `email`, once; None when there is no such account. As `set_roles` else."""
         key = email_key(email)
         if key is None:
             return None
-        return await self._change({"emailKey": key}, {"$addToSet": {"roles": role}, "$inc": {"rolesVersion": 1}})
+        return await self._change(
+            {"emailKey": key},
+            {
+                "$addToSet": {"roles": role},
+                "$set": {"rolesDueAt": now + SETTLED},
+                "$inc": {"rolesVersion": 1},
+            },
+        )
+
+    @outage_is_unavailable
+    async def roles_in_force(self, user_id: str, version: int) -> None:
+        """Note that the sessions and sockets of the account have its roles; not those of a later change."""
+        await self._users.update_one({"_id": user_id, "rolesVersion": version}, {"$unset": {"rolesDueAt": ""}})
+
+    @outage_is_unavailable
+    async def claim_roles(self, *, now: datetime, until: datetime) -> User | None:
+        """Claim, until `until`, an account whose sessions nobody gave its new roles; None without one."""
+        return await self._change({"rolesDueAt": {"$lte": now}}, {"$set": {"rolesDueAt": until}})
 
     @outage_is_unavailable
     async def lock(self, user_id: str, *, ends: SessionsToEnd, now: datetime) -> User | None:

@@ -264,11 +264,11 @@ async def test_asvs_7_4_3_a_login_racing_a_new_password_is_refused_or_ended(mong
 async def test_asvs_8_3_2_a_login_racing_a_change_of_roles_has_the_new_ones(mongo: Mongo) -> None:
     for turn in range(20):
         first, second, user = await two_nodes(mongo)
-        user = await first.directory.set_roles(user.user_id, ["admin"], after=0) or user
+        user = await first.directory.set_roles(user.user_id, ["admin"], after=0, now=utc_now()) or user
 
         async def take_away(node: Node = second, user: User = user, turn: int = turn) -> None:
             await asyncio.sleep(turn % 10 / 5000)
-            changed = await node.directory.set_roles(user.user_id, [], after=user.roles_version)
+            changed = await node.directory.set_roles(user.user_id, [], after=user.roles_version, now=utc_now())
             assert changed is not None
             await node.roles.set_for_user(user.user_id, changed.held_roles, now=node.time.now)
 

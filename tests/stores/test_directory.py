@@ -12,6 +12,7 @@ from auth.clock import utc_now
 from auth.models import SYSTEM, RevocationReason, SessionsToEnd, User
 from auth.stores.directory import Directory
 from auth.stores.mongo import Mongo
+from auth.stores.session_endings import SETTLED
 from auth.stores.users import Users
 
 NOW = utc_now()
@@ -97,13 +98,13 @@ async def test_of_changes_at_once_each_sees_the_one_before_or_is_refused(
 ) -> None:
     user = await make(users)
     outcomes = await asyncio.gather(
-        *(directory.set_roles(user.user_id, [role], after=0) for role in ("a", "b", "c", "d"))
+        *(directory.set_roles(user.user_id, [role], after=0, now=NOW) for role in ("a", "b", "c", "d"))
     )
     (done,) = [outcome for outcome in outcomes if outcome is not None]
     assert await users.by_id(user.user_id) == done
     assert done.roles_version == 1
-    assert await directory.set_roles(user.user_id, ["x"], after=0) is None
-    assert await directory.set_roles("nobody", [], after=0) is None
+    assert await directory.set_roles(user.user_id, ["x"], after=0, now=NOW) is None
+    assert await directory.set_roles("nobody", [], after=0, now=NOW) is None
 
 
 async def test_an_account_from_before_roles_had_versions_can_be_changed(
@@ -111,19 +112,37 @@ async def test_an_account_from_before_roles_had_versions_can_be_changed(
 ) -> None:
     user = await make(users)
     await mongo.database["users"].update_one({"_id": user.user_id}, {"$unset": {"rolesVersion": ""}})
-    assert await directory.set_roles(user.user_id, ["admin"], after=0) == replace(
+    assert await directory.set_roles(user.user_id, ["admin"], after=0, now=NOW) == replace(
         user, roles=("admin",), roles_version=1
     )
+
+
+async def test_a_change_that_nobody_put_in_force_is_claimed_by_one(users: Users, directory: Directory) -> None:
+    user = await make(users, "Ada@example.org")
+    await directory.set_roles(user.user_id, ["admin"], after=0, now=NOW)
+    assert await directory.claim_roles(now=NOW, until=NOW) is None
+    due, later = NOW + SETTLED, NOW + timedelta(minutes=1)
+    claims = await asyncio.gather(*(directory.claim_roles(now=due, until=later) for _ in range(8)))
+    [claimed] = [claim for claim in claims if claim]
+    assert (claimed.roles, claimed.roles_version) == (("admin",), 1)
+    # Its claimer died as well, and an administrator changed them again in between.
+    await directory.grant_role("ada@example.org", "moderator", now=later)
+    await directory.roles_in_force(user.user_id, 1)
+    again = await directory.claim_roles(now=later + SETTLED, until=later)
+    assert again is not None
+    assert again.roles_version == 2
+    await directory.roles_in_force(user.user_id, 2)
+    assert await directory.claim_roles(now=later + timedelta(days=1), until=later) is None
 
 
 async def test_a_role_is_granted_once(users: Users, directory: Directory) -> None:
     await make(users, "Ada@example.org")
     for version in (1, 2):
-        granted = await directory.grant_role(" ADA@Example.org ", "admin")
+        granted = await directory.grant_role(" ADA@Example.org ", "admin", now=NOW)
         assert granted is not None
         assert (granted.roles, granted.roles_version) == (("admin",), version)
-    assert await directory.grant_role("nobody@example.org", "admin") is None
-    assert await directory.grant_role("no address", "admin") is None
+    assert await directory.grant_role("nobody@example.org", "admin", now=NOW) is None
+    assert await directory.grant_role("no address", "admin", now=NOW) is None
 
 
 async def test_a_lock_keeps_its_first_moment(users: Users, directory: Directory) -> None:
