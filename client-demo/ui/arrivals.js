@@ -16,6 +16,7 @@ const PROVIDER_FAILURES = {
   conflict: "An account here has that address, or that login. Log in to it, and link the provider there.",
   email_not_verified: "Confirm your e-mail address first: a link is on its way.",
   account_locked: "This account is locked.",
+  session_limit_reached: "You are logged in on as many devices as are allowed. Log out on one of them first.",
   rate_limited: "Too many attempts. Try again in a few minutes.",
   session_revoked: "The login that began this has ended. Log in again.",
 };
