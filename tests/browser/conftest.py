@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, ViewportSize, async_playwright
 from support.browsers import DESKTOP, QUIET, Device, chromium_path
 from support.clients import Api
-from support.nodes import Installation, Node, ServiceUrls
+from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls, drop
 from support.providers import NodeOpenIdServer
 
 
@@ -54,10 +54,18 @@ async def device(browser: Browser) -> AsyncIterator[Callable]:
 @pytest.fixture(scope="session")
 def page_node(services: ServiceUrls) -> Iterator[Node]:
     """A node whose page can be opened, for tests that need no settings of their own."""
-    installation = Installation(services)
+    installation = Installation(services, QUICK_SERVER)
     node = installation.start(VIGIL_PUBLIC_URL="")
     yield node
     assert node.stop() == 0
+
+
+@pytest.fixture
+def installation(services: ServiceUrls) -> Iterator[Installation]:
+    """An installation of the test's own: people wait for pages here, and not for hashes."""
+    own = Installation(services, QUICK_SERVER)
+    yield own
+    drop(services, own.name)
 
 
 @pytest.fixture
@@ -70,7 +78,7 @@ def demo(start_node: Callable[..., Node]) -> Callable[..., Node]:
     return start
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def provider(request: pytest.FixtureRequest) -> Iterator[NodeOpenIdServer]:
     """A certified OpenID provider; a test may ask for the algorithm of its ID tokens."""
     server = NodeOpenIdServer(algorithm=getattr(request, "param", "RS256"))
@@ -78,12 +86,15 @@ def provider(request: pytest.FixtureRequest) -> Iterator[NodeOpenIdServer]:
     server.stop()
 
 
-@pytest.fixture
-def provided(demo: Callable[..., Node], provider: NodeOpenIdServer) -> Node:
-    """A node that knows the provider, and that the provider knows."""
-    running = demo(**provider.settings(), VIGIL_OIDC_NPM_NAME="Harbour")
+@pytest.fixture(scope="module")
+def provided(services: ServiceUrls, provider: NodeOpenIdServer) -> Iterator[Node]:
+    """A node that knows the provider, and that the provider knows. Shared: each test is somebody else there."""
+    installation = Installation(services, QUICK_SERVER)
+    running = installation.start(VIGIL_PUBLIC_URL="", VIGIL_OIDC_NPM_NAME="Harbour", **provider.settings())
     provider.start(running.url)
-    return running
+    yield running
+    assert running.stop() == 0
+    drop(services, installation.name)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import pytest
 from conformance.socket_io import packet
 from conformance.wire import Wire
 from support.clients import PASSWORD, Api, Live, Login
-from support.nodes import Installation, Node, ServiceUrls
+from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls
 
 Connect = Callable[..., Awaitable[Live]]
 
@@ -68,7 +68,7 @@ def haproxy() -> str:
 @pytest.fixture(scope="module")
 def nodes(services: ServiceUrls) -> Iterator[tuple[Node, Node]]:
     """Two nodes that believe the proxy."""
-    installation = Installation(services)
+    installation = Installation(services, QUICK_SERVER)
     trusting = {"VIGIL_TRUSTED_PROXIES": "127.0.0.1"}
     started = (installation.start(**trusting), installation.start(**trusting))
     yield started

@@ -10,7 +10,7 @@ from playwright.async_api import Page, async_playwright
 from pymongo import MongoClient
 from support.browsers import QUIET, chromium_path
 from support.clients import PASSWORD, Api
-from support.nodes import Installation, ServiceUrls
+from support.nodes import QUICK_SERVER, Installation, ServiceUrls
 
 from auth.http.cookies import ACCESS_COOKIE, REFRESH_COOKIE, REFRESH_ONLY_COOKIE
 
@@ -38,7 +38,7 @@ async def page() -> AsyncIterator[Page]:
 @pytest.fixture(scope="module")
 def home(services: ServiceUrls) -> Iterator[str]:
     """A node whose public URL is where it listens: what a browser sees and what it allows are one origin."""
-    installation = Installation(services)
+    installation = Installation(services, QUICK_SERVER)
     node = installation.start(VIGIL_PUBLIC_URL="")
     yield node.url
     node.stop()

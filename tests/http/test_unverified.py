@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.authenticator import Authenticator
 from support.clients import PASSWORD, Answer, Api, Login
-from support.nodes import Installation, Node, ServiceUrls, drop
+from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls, drop
 from support.passkeys import SoftPasskey
 
 ORIGIN = "http://localhost:8000"
@@ -27,7 +27,7 @@ ADDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def installed(services: ServiceUrls) -> Iterator[Installation]:
-    own = Installation(services)
+    own = Installation(services, QUICK_SERVER)
     yield own
     drop(services, own.name)
 

@@ -15,7 +15,7 @@ from auth.stores.signing_keys import SigningKeys
 from support.clients import Api
 from support.forgeries import Genuine, genuine_of
 from support.keys import TOKEN_LIFE, sealing_key
-from support.nodes import SECRET, Installation, Node, ServiceUrls
+from support.nodes import QUICK_SERVER, SECRET, Installation, Node, ServiceUrls
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Forging:
 @contextmanager
 def forging(services: ServiceUrls) -> Iterator[Forging]:
     """Starts the node and logs somebody in; afterwards nothing that was sent may have failed inside it."""
-    installation = Installation(services)
+    installation = Installation(services, QUICK_SERVER)
     node = installation.start(VIGIL_LOG_LEVEL="debug")
     try:
         yield Forging(node, asyncio.run(_genuine(installation, node)))
