@@ -88,11 +88,11 @@ class PhoneCodes:
         """Begin a request and send its code; without a `user_id` nothing is sent, and it takes as long.
 
         `owner` is whose request it is where anybody's for the same number shall not replace it. Raises
-        `RateLimited` by the caller's address, or when the last request is younger than thirty seconds.
+        `RateLimited` by the caller's address, or when the last request is younger than thirty seconds; that one
+        counts for nothing else.
         """
         now = self._clock()
         await self._limit_caller(number, client)
-        sent_for = user_id if await self._within("sms_number", number, client, number.e164) else None
         code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
         salt = secrets.token_hex(16)
         expires_at = now + CODE_LIFE
@@ -100,7 +100,7 @@ class PhoneCodes:
             purpose,
             subject=self._subject(number, owner),
             user_id=user_id,
-            data={"salt": salt, "code": self._digest(code, salt, number, user_id) if sent_for else ""},
+            data={"salt": salt, "code": self._digest(code, salt, number, user_id) if user_id else ""},
             tries=CODE_TRIES,
             now=now,
             expires_at=expires_at,
@@ -108,10 +108,10 @@ class PhoneCodes:
         )
         if request_id is None:
             raise RateLimited(retry_after_seconds=RESEND_AFTER.total_seconds())
-        # Numbers that get no SMS cannot use up the range of those that do.
-        counted = number.prefix if sent_for else f"unsent {number.e164}"
-        if await self._within("sms_prefix", number, client, counted) and sent_for:
-            await self._texter.send_code(sent_for, number.e164, code=code, purpose=purpose, valid_for=CODE_LIFE)
+        # Counted now that it has begun: what was refused above sent nothing, and takes no room from what will.
+        sends = await self._has_room(number, client, known=user_id is not None)
+        if user_id is not None and sends:
+            await self._texter.send_code(user_id, number.e164, code=code, purpose=purpose, valid_for=CODE_LIFE)
         else:
             await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
         return CodeRequest(request_id, expires_at, RESEND_AFTER)
@@ -136,9 +136,11 @@ class PhoneCodes:
         await self._limits.check("sms_guesses", number.e164)
         subject = self._subject(number, owner)
         taken = await self._challenges.take_try_of(subject, purpose, secret=request_id, now=self._clock())
-        data = taken.data if taken else {"salt": "", "code": ""}
-        digest = self._digest(code, data["salt"], number, taken.user_id if taken else None)
-        if not hmac.compare_digest(digest, data["code"]) or taken is None:
+        if taken is None:
+            # Nothing was guessed at: whoever tries codes out of the blue must not close the number to its owner.
+            raise InvalidCode
+        digest = self._digest(code, taken.data["salt"], number, taken.user_id)
+        if not hmac.compare_digest(digest, taken.data["code"]):
             await self._limits.hit("sms_guesses", number.e164)
             raise InvalidCode
         if not await self._challenges.withdraw(taken.challenge_id, purpose):
@@ -152,6 +154,16 @@ class PhoneCodes:
         except RateLimited:
             await self._tell_limited("sms_ip", number, client)
             raise
+
+    async def _has_room(self, number: PhoneNumber, client: Client, *, known: bool) -> bool:
+        """Whether one more SMS may go to a known number; for others as much is counted, and elsewhere."""
+        limits: tuple[tuple[LimitName, str], ...] = (("sms_number", number.e164), ("sms_prefix", number.prefix))
+        room = known
+        for limit, counted in limits:
+            # Numbers that get no SMS cannot use up what there is for those that do.
+            within = await self._within(limit, number, client, counted if room else f"unsent {number.e164}")
+            room = room and within
+        return room
 
     async def _within(self, limit: LimitName, number: PhoneNumber, client: Client, counted: str) -> bool:
         """Whether a limit leaves room. Said to nobody: others would learn what is sent to whom."""

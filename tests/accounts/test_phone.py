@@ -159,6 +159,20 @@ async def test_asvs_6_6_3_many_wrong_codes_over_many_requests_close_the_number_f
         await line.try_code(await line.code(), ip="203.0.113.7")
 
 
+async def test_codes_that_nobody_asked_for_do_not_close_a_number_to_its_owner(world: Any) -> None:
+    world.use_limits(limit_sms_guesses="3/day")
+    line = line_of(world)
+    await line.owner()
+    for each in range(5):
+        with pytest.raises(InvalidCode):
+            await line.try_code("000000", ip=f"203.0.113.{each}")
+    await line.ask()
+    for each in range(5):
+        with pytest.raises(InvalidCode):
+            await line.try_code("000000", "another request", ip=f"203.0.113.{each}")
+    assert isinstance(await line.try_code(await line.code()), LoggedIn)
+
+
 async def test_asvs_6_5_1_of_right_codes_at_once_one_is_let_in(line: Line) -> None:
     await line.owner()
     request = await line.ask()
@@ -233,6 +247,19 @@ async def test_a_number_is_sent_no_more_than_is_allowed_and_nobody_is_told(world
     told = [event for event in await world.audited(None) if event.kind == "sms_limited"]
     assert [event.details["limit"] for event in told] == ["sms_number"] * 3
     assert all(event.details["prefix"] == "+31612" for event in told)
+
+
+async def test_requests_that_come_too_early_take_no_sms_from_those_that_do_not(world: Any) -> None:
+    line = line_of(world)
+    await line.owner()
+    await line.ask()
+    for each in range(4):
+        with pytest.raises(RateLimited):
+            await line.phones.login.ask(NUMBER, client=world.client(f"203.0.113.{each}"))
+    request = await line.ask()
+    # One to add the number, two to log in: all that an hour allows.
+    assert len(await line.texts()) == 3
+    assert isinstance(await line.try_code(await line.code(), request.request_id), LoggedIn)
 
 
 async def test_a_range_of_numbers_is_sent_no_more_than_is_allowed(world: Any) -> None:
