@@ -5,7 +5,8 @@ whose code is good for nothing then. Only a keyed digest is kept, so that whoeve
 million codes at leisure. One request is open for a number at a time, and the next waits thirty seconds.
 
 *Toll fraud*: whoever rents a range of numbers earns by every SMS that is sent there. So they are limited by the
-caller's address, by number and by range; the last two are said to nobody.
+caller's address, by the account that adds a number, by number, by range and in all; the last three are said to
+nobody. Addresses and ranges can be changed: the last limit is what an attack can cost, and holds for everybody.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+
+import structlog
 
 from auth.audit import AuditLog
 from auth.clock import Clock
@@ -31,6 +34,8 @@ CODE_TRIES = 5
 RESEND_AFTER = timedelta(seconds=30)
 # What is written only to take time goes later, and by itself.
 PRETENCE_LIFE = timedelta(hours=1)
+
+log = structlog.get_logger()
 
 
 class CodeTexter(Protocol):
@@ -87,12 +92,14 @@ class PhoneCodes:
     ) -> CodeRequest:
         """Begin a request and send its code; without a `user_id` nothing is sent, and it takes as long.
 
-        `owner` is whose request it is where anybody's for the same number shall not replace it. Raises
-        `RateLimited` by the caller's address, or when the last request is younger than thirty seconds; that one
-        counts for nothing else.
+        `owner` is the account whose request it is, where nobody else's for the same number shall replace it.
+        Raises `RateLimited` by the caller's address and by the owner, or when the last request is younger than
+        thirty seconds; that one counts for nothing else.
         """
         now = self._clock()
-        await self._limit_caller(number, client)
+        await self._limit_caller("sms_ip", client.ip, number, client)
+        if owner:
+            await self._limit_caller("sms_account", owner, number, client)
         code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
         salt = secrets.token_hex(16)
         expires_at = now + CODE_LIFE
@@ -148,20 +155,27 @@ class PhoneCodes:
         await self._limits.reset("sms_guesses", number.e164)
         return taken
 
-    async def _limit_caller(self, number: PhoneNumber, client: Client) -> None:
+    async def _limit_caller(self, limit: LimitName, counted: str, number: PhoneNumber, client: Client) -> None:
         try:
-            await self._limits.hit("sms_ip", client.ip)
+            await self._limits.hit(limit, counted)
         except RateLimited:
-            await self._tell_limited("sms_ip", number, client)
+            await self._tell_limited(limit, number, client)
             raise
 
     async def _has_room(self, number: PhoneNumber, client: Client, *, known: bool) -> bool:
         """Whether one more SMS may go to a known number; for others as much is counted, and elsewhere."""
-        limits: tuple[tuple[LimitName, str], ...] = (("sms_number", number.e164), ("sms_prefix", number.prefix))
+        limits: tuple[tuple[LimitName, str], ...] = (
+            ("sms_number", number.e164),
+            ("sms_prefix", number.prefix),
+            ("sms_total", "sent"),
+        )
         room = known
         for limit, counted in limits:
             # Numbers that get no SMS cannot use up what there is for those that do.
             within = await self._within(limit, number, client, counted if room else f"unsent {number.e164}")
+            if room and not within and limit == "sms_total":
+                # Nobody is sent anything any more: whoever runs this is to look at once.
+                log.error("sms_total_reached")
             room = room and within
         return room
 

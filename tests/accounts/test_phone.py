@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from auth.admission import LoggedIn
 from auth.errors import AuthError, Conflict, InvalidCode, RateLimited, StepUpRequired
@@ -49,10 +50,12 @@ class Line:
             client=self.world.client(ip),
         )
 
-    async def begin_to_add(self, user: User, number: str = NUMBER) -> tuple[Principal, str]:
+    async def begin_to_add(
+        self, user: User, number: str = NUMBER, ip: str = "192.0.2.10"
+    ) -> tuple[Principal, str]:
         self.world.pass_time(seconds=31)
         principal = await self.world.act_as(user)
-        await self.phones.own.ask(principal, number, client=self.world.client())
+        await self.phones.own.ask(principal, number, client=self.world.client(ip))
         return principal, await self.code(number)
 
     async def confirm(self, principal: Principal, code: str, number: str = NUMBER) -> User:
@@ -280,6 +283,37 @@ async def test_numbers_that_are_sent_nothing_leave_the_range_to_those_that_are(w
         await line.ask(f"+3161234500{digit}")
     await line.ask()
     assert len(await line.texts()) == 2
+
+
+async def test_an_installation_sends_no_more_than_is_allowed_in_all_and_says_so_in_its_log(world: Any) -> None:
+    world.use_limits(limit_sms_total="3/hour")
+    line = line_of(world)
+    await line.owner()
+    await line.owner("eve@example.org", "+4915112345678")
+    with capture_logs() as logged:
+        await line.ask("+32470123456")  # known to nobody: nothing is sent
+        await line.ask()
+        assert logged == []
+        request = await line.ask("+4915112345678")
+    assert isinstance(request, CodeRequest)
+    assert (len(await line.texts()), len(await line.texts("+4915112345678"))) == (2, 1)
+    assert [(each["event"], each["log_level"]) for each in logged] == [("sms_total_reached", "error")]
+    assert world.metrics.rate_limited.labels("sms_total")._value.get() == 1
+    assert [each.details["limit"] for each in await world.audited(None) if each.kind == "sms_limited"] == [
+        "sms_total"
+    ]
+
+
+async def test_one_account_has_no_more_sms_sent_to_numbers_of_its_choice_than_is_allowed(world: Any) -> None:
+    world.use_limits(limit_sms_account="2/day")
+    line = line_of(world)
+    ada = await world.verified_user("ada@example.org")
+    for each in range(2):
+        await line.begin_to_add(ada, f"+3161234560{each}", ip=f"203.0.113.{each}")
+    with pytest.raises(RateLimited):
+        await line.begin_to_add(ada, "+4915112345678", ip="203.0.113.9")
+    assert await line.texts("+4915112345678") == []
+    await line.begin_to_add(await world.verified_user("eve@example.org"), "+4915112345678")
 
 
 async def test_one_address_asks_for_no_more_codes_than_is_allowed(world: Any) -> None:
