@@ -90,11 +90,10 @@ class MfaPending:
 
 @dataclass(frozen=True, slots=True)
 class WaitingLogin:
-    """Whose login waits, by which methods it can be finished, and how its tokens shall travel."""
+    """Whose login waits, and how its tokens shall travel."""
 
     user: User
     challenge: Challenge
-    methods: tuple[str, ...]
     delivery: TokenDelivery
 
 
@@ -151,6 +150,10 @@ class Admission:
         challenge = await self._challenges.find(mfa_token, ChallengePurpose.SECOND_FACTOR, now=self._clock())
         return await self._waiting(challenge)
 
+    async def methods_of(self, login: WaitingLogin) -> tuple[str, ...]:
+        """By which a waiting login can be finished right now."""
+        return await self._second_factors.methods(login.user)
+
     async def finish(self, mfa_token: str, answer: FactorAnswer, *, client: Client) -> LoggedIn:
         """Let in whoever answers a waiting login with a second factor.
 
@@ -197,8 +200,7 @@ class Admission:
         user = await self._users.by_id(challenge.user_id) if challenge and challenge.user_id else None
         if challenge is None or user is None or challenge.data["credentialsVersion"] != user.credentials_version:
             raise InvalidToken("This login is over. Begin again.")
-        methods = await self._second_factors.methods(user)
-        return WaitingLogin(user, challenge, methods, TokenDelivery(challenge.data["delivery"]))
+        return WaitingLogin(user, challenge, TokenDelivery(challenge.data["delivery"]))
 
     async def _ask_for_second(
         self,

@@ -278,7 +278,7 @@ class Approvals:
         user = login.user
         if user.locked_at is not None:
             raise AccountLocked
-        if METHOD not in login.methods:
+        if METHOD not in await self._admission.methods_of(login):
             raise Conflict("None of your other devices can be asked right now.")
         await self._limits.check("approval_denied", user.user_id)
         await self._limits.hit("approval_ip", client.ip)

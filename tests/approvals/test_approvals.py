@@ -150,6 +150,21 @@ async def test_nothing_stays_asked_when_no_device_can_be_told(world: World) -> N
     assert len(world.line.asked) == 1
 
 
+@pytest.mark.parametrize(("answer", "looked_for"), [(TOTP, 1), (APPROVAL, 0)])
+async def test_finishing_a_login_looks_for_no_factor_but_the_one_that_is_given(
+    world: World, answer: FactorAnswer, looked_for: int
+) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    world.code.looked_for = 0
+    await world.admission.waiting(pending.mfa_token)
+    await world.admission.finish(pending.mfa_token, answer, client=PHONE)
+    assert world.code.looked_for == looked_for
+
+
 # Waiting for the answer ------------------------------------------------------------------------------------
 
 
