@@ -261,8 +261,12 @@ class Approvals:
         return user.login_approval
 
     async def allow(self, principal: Principal, allowed: bool, *, client: Client) -> None:
-        """Let logins be approved from now on, or not any more. Raises `StepUpRequired` or `Unavailable`."""
+        """Let logins be approved from now on, or not any more.
+
+        Raises `StepUpRequired`, `RateLimited` or `Unavailable`.
+        """
         user = await self._step_up.require(principal)
+        await self._limits.hit("second_factor", user.user_id)
         if not await self._users.set_login_approval(user.user_id, allowed):
             return
         await self._audit.record(

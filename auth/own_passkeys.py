@@ -91,9 +91,10 @@ class OwnPasskeys:
         """Keep a new passkey.
 
         Raises `InvalidCode`, `StepUpRequired`, `EmailNotVerified`, `InvalidRequest` for a name that will not do,
-        or `Conflict` when the passkey is known already.
+        `Conflict` when the passkey is known already, or `RateLimited`.
         """
         user = await self._step_up.require_verified(principal)
+        await self._limits.hit("second_factor", user.user_id)
         label = clean_name(name) or DEFAULT_NAME
         credential, drawn, challenge = await self._ceremonies.answered(
             credential, ChallengePurpose.PASSKEY_REGISTER
@@ -144,11 +145,12 @@ class OwnPasskeys:
         return renamed
 
     async def remove(self, principal: Principal, credential_id: bytes, *, client: Client) -> None:
-        """Forget a passkey. Raises `StepUpRequired`, `NotFound`, or `Conflict` for the last way in.
+        """Forget a passkey. Raises `StepUpRequired`, `RateLimited`, `NotFound`, or `Conflict` for the last way in.
 
         That is looked for when this one is gone, so that two ways taken off at once are not both.
         """
         user = await self._step_up.require(principal)
+        await self._limits.hit("second_factor", user.user_id)
         removed = await self._store.remove(user.user_id, credential_id)
         if removed is None:
             raise NotFound("There is no such passkey.")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.passkeys import SoftPasskey
 
-from auth.errors import Conflict, SessionRevoked
+from auth.errors import Conflict, RateLimited, SessionRevoked
 from auth.models import Actor, Passkey, Principal, RevocationReason, SessionsToEnd, User
 from auth.own_passkeys import OwnPasskeys
 from auth.own_phone import PhoneWay
@@ -120,3 +120,14 @@ async def test_a_session_that_a_new_password_ends_meanwhile_leaves_no_passkey_be
     with pytest.raises(SessionRevoked):
         await keys.add(thief)
     assert await keys.own.list(thief) == []
+
+
+async def test_passkeys_are_added_and_taken_off_no_more_often_than_is_allowed(
+    world: Any, keys: Keys, user: User
+) -> None:
+    ada = await world.act_as(user)
+    for _ in range(5):
+        await keys.remove(ada, await keys.add(ada))
+    with pytest.raises(RateLimited):
+        await keys.add(ada)
+    assert await keys.own.list(ada) == []

@@ -82,6 +82,16 @@ async def test_turning_it_on_or_off_wants_a_young_proof_and_is_told(world: World
         await world.approvals.allow(laptop, True, client=LAPTOP)
 
 
+async def test_turning_it_on_or_off_counts_as_a_change_of_second_factors(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    for each in range(10):
+        await world.approvals.allow(laptop, bool(each % 2), client=LAPTOP)
+    with pytest.raises(RateLimited):
+        await world.approvals.allow(laptop, False, client=LAPTOP)
+    assert await world.approvals.is_allowed(laptop)
+
+
 async def test_it_serves_no_step_up(world: World) -> None:
     ada = await world.user()
     laptop = await world.device(ada)
