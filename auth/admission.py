@@ -189,7 +189,7 @@ class Admission:
         return await self._start(user, amr, data["deviceName"], login.delivery, client)
 
     async def _tell_failed(self, user: User, client: Client) -> None:
-        """Somebody has the password and not the second factor: its owner is to know (ASVS 5.0, 6.3.5)."""
+        """Somebody has the first factor and not the second: its owner is to know (ASVS 5.0, 6.3.5)."""
         try:
             await self._limits.hit("mail", "second_factor", user.user_id)
         except RateLimited:

@@ -56,7 +56,7 @@ class PasskeyNotice(Protocol):
 
 
 class PasskeyCeremonies:
-    """Draws challenges and judges what answers them. What other parts of this file have in common."""
+    """Draws challenges and judges what answers them: what adding a passkey and using one have in common."""
 
     def __init__(
         self,
