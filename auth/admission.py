@@ -4,10 +4,10 @@ Passwords, providers, phones and passkeys all end here, so that none of them can
 stays out, an address must be verified, and a second factor that is set up is always asked for (ASVS 5.0, 6.3.4).
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from auth.audit import AuditLog
 from auth.clock import Clock
@@ -18,6 +18,7 @@ from auth.errors import (
     EmailNotVerified,
     InvalidCode,
     InvalidToken,
+    MfaRequired,
     RateLimited,
     SessionLimitReached,
 )
@@ -97,6 +98,20 @@ class WaitingLogin:
     delivery: TokenDelivery
 
 
+Outcome = TypeVar("Outcome", LoggedIn, LoggedIn | MfaPending)
+
+
+async def counted(metrics: Metrics, login: Awaitable[Outcome]) -> Outcome:
+    """What comes of a login, by whichever way in; `vigil_logins_total` counts it."""
+    try:
+        outcome = await login
+    except AuthError as refusal:
+        metrics.logins.labels(refusal.code).inc()
+        raise
+    metrics.logins.labels("success" if isinstance(outcome, LoggedIn) else MfaRequired.code).inc()
+    return outcome
+
+
 class Admission:
     """Lets users in."""
 
@@ -161,13 +176,7 @@ class Admission:
         the credentials changed meanwhile. Raises `InvalidCode`, `AccountLocked`, `EmailNotVerified`, `Conflict`,
         `SessionLimitReached`, `RateLimited` or `Unavailable`.
         """
-        try:
-            logged_in = await self._finish(mfa_token, answer, client)
-        except AuthError as refusal:
-            self._metrics.logins.labels(refusal.code).inc()
-            raise
-        self._metrics.logins.labels("success").inc()
-        return logged_in
+        return await counted(self._metrics, self._finish(mfa_token, answer, client))
 
     async def _finish(self, mfa_token: str, answer: FactorAnswer, client: Client) -> LoggedIn:
         taken = await self._challenges.take_try(mfa_token, ChallengePurpose.SECOND_FACTOR, now=self._clock())

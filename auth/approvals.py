@@ -30,10 +30,10 @@ from auth.errors import (
 from auth.events import PresenceReader
 from auth.mail.mailer import Mailer
 from auth.metrics import Metrics
-from auth.models import Approval, ApprovalStatus, Client, FactorAnswer, Principal, Session, User
+from auth.models import Approval, ApprovalStatus, Client, FactorAnswer, Principal, User
 from auth.rate_limits import RateLimits
 from auth.second_factors import Occasion
-from auth.session_terms import Audit, DeviceReader, LocationReader, Revoked
+from auth.session_terms import Audit, DeviceReader, LocationReader, Revoked, SessionReader
 from auth.sessions import Sessions
 from auth.step_up import StepUp
 from auth.stores.approvals import Approvals as ApprovalStore
@@ -51,13 +51,6 @@ LONGEST_WAIT = 20.0
 # What the bus did not tell is read this often.
 READ_EVERY = 2.0
 NO_ANSWER_WANTED = "This login does not wait for an answer any more."
-
-
-class SessionReader(Protocol):
-    """Looks sessions up."""
-
-    async def get(self, session_id: str) -> Session | None:
-        """The session, live or not."""
 
 
 class News(Protocol):

@@ -19,6 +19,7 @@ from auth.models import MULTI_FACTOR, Client, FactorAnswer, Principal, Session, 
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
 from auth.second_factors import SecondFactors
+from auth.session_terms import SessionReader
 from auth.stores.users import Users
 
 MAX_AGE = timedelta(minutes=10)
@@ -27,11 +28,8 @@ ACR_PASSWORD = "urn:vigil:acr:recent"  # noqa: S105 - a name
 ACR_MULTI_FACTOR = "urn:vigil:acr:recent-mfa"
 
 
-class AssuranceStore(Protocol):
-    """Where the proofs of a session are kept."""
-
-    async def get(self, session_id: str) -> Session | None:
-        """The session, live or not."""
+class AssuranceStore(SessionReader, Protocol):
+    """Where sessions are kept, and the proofs given on them."""
 
     async def assure(self, session_id: str, *, amr: tuple[str, ...], now: datetime) -> Session | None:
         """Note a proof given on a live session; None when it is not live."""
