@@ -4,10 +4,10 @@ Passwords, providers, phones and passkeys all end here, so that none of them can
 stays out, an address must be verified, and a second factor that is set up is always asked for (ASVS 5.0, 6.3.4).
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from auth.audit import AuditLog
 from auth.clock import Clock
@@ -18,6 +18,7 @@ from auth.errors import (
     EmailNotVerified,
     InvalidCode,
     InvalidToken,
+    MfaRequired,
     RateLimited,
     SessionLimitReached,
 )
@@ -90,12 +91,25 @@ class MfaPending:
 
 @dataclass(frozen=True, slots=True)
 class WaitingLogin:
-    """Whose login waits, by which methods it can be finished, and how its tokens shall travel."""
+    """Whose login waits, and how its tokens shall travel."""
 
     user: User
     challenge: Challenge
-    methods: tuple[str, ...]
     delivery: TokenDelivery
+
+
+Outcome = TypeVar("Outcome", LoggedIn, LoggedIn | MfaPending)
+
+
+async def counted(metrics: Metrics, login: Awaitable[Outcome]) -> Outcome:
+    """What comes of a login, by whichever way in; `vigil_logins_total` counts it."""
+    try:
+        outcome = await login
+    except AuthError as refusal:
+        metrics.logins.labels(refusal.code).inc()
+        raise
+    metrics.logins.labels("success" if isinstance(outcome, LoggedIn) else MfaRequired.code).inc()
+    return outcome
 
 
 class Admission:
@@ -151,6 +165,10 @@ class Admission:
         challenge = await self._challenges.find(mfa_token, ChallengePurpose.SECOND_FACTOR, now=self._clock())
         return await self._waiting(challenge)
 
+    async def methods_of(self, login: WaitingLogin) -> tuple[str, ...]:
+        """By which a waiting login can be finished right now."""
+        return await self._second_factors.methods(login.user)
+
     async def finish(self, mfa_token: str, answer: FactorAnswer, *, client: Client) -> LoggedIn:
         """Let in whoever answers a waiting login with a second factor.
 
@@ -158,13 +176,7 @@ class Admission:
         the credentials changed meanwhile. Raises `InvalidCode`, `AccountLocked`, `EmailNotVerified`, `Conflict`,
         `SessionLimitReached`, `RateLimited` or `Unavailable`.
         """
-        try:
-            logged_in = await self._finish(mfa_token, answer, client)
-        except AuthError as refusal:
-            self._metrics.logins.labels(refusal.code).inc()
-            raise
-        self._metrics.logins.labels("success").inc()
-        return logged_in
+        return await counted(self._metrics, self._finish(mfa_token, answer, client))
 
     async def _finish(self, mfa_token: str, answer: FactorAnswer, client: Client) -> LoggedIn:
         taken = await self._challenges.take_try(mfa_token, ChallengePurpose.SECOND_FACTOR, now=self._clock())
@@ -186,7 +198,7 @@ class Admission:
         return await self._start(user, amr, data["deviceName"], login.delivery, client)
 
     async def _tell_failed(self, user: User, client: Client) -> None:
-        """Somebody has the password and not the second factor: its owner is to know (ASVS 5.0, 6.3.5)."""
+        """Somebody has the first factor and not the second: its owner is to know (ASVS 5.0, 6.3.5)."""
         try:
             await self._limits.hit("mail", "second_factor", user.user_id)
         except RateLimited:
@@ -197,8 +209,7 @@ class Admission:
         user = await self._users.by_id(challenge.user_id) if challenge and challenge.user_id else None
         if challenge is None or user is None or challenge.data["credentialsVersion"] != user.credentials_version:
             raise InvalidToken("This login is over. Begin again.")
-        methods = await self._second_factors.methods(user)
-        return WaitingLogin(user, challenge, methods, TokenDelivery(challenge.data["delivery"]))
+        return WaitingLogin(user, challenge, TokenDelivery(challenge.data["delivery"]))
 
     async def _ask_for_second(
         self,

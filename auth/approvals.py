@@ -30,10 +30,10 @@ from auth.errors import (
 from auth.events import PresenceReader
 from auth.mail.mailer import Mailer
 from auth.metrics import Metrics
-from auth.models import Approval, ApprovalStatus, Client, FactorAnswer, Principal, Session, User
+from auth.models import Approval, ApprovalStatus, Client, FactorAnswer, Principal, User
 from auth.rate_limits import RateLimits
 from auth.second_factors import Occasion
-from auth.session_terms import Audit, DeviceReader, LocationReader, Revoked
+from auth.session_terms import Audit, DeviceReader, LocationReader, Revoked, SessionReader
 from auth.sessions import Sessions
 from auth.step_up import StepUp
 from auth.stores.approvals import Approvals as ApprovalStore
@@ -50,13 +50,7 @@ SHOWN_NUMBERS = 3
 LONGEST_WAIT = 20.0
 # What the bus did not tell is read this often.
 READ_EVERY = 2.0
-
-
-class SessionReader(Protocol):
-    """Looks sessions up."""
-
-    async def get(self, session_id: str) -> Session | None:
-        """The session, live or not."""
+NO_ANSWER_WANTED = "This login does not wait for an answer any more."
 
 
 class News(Protocol):
@@ -208,7 +202,7 @@ class Approvals:
         seconds: float = LONGEST_WAIT,
         on_leave: Callable[[Callable[[], None]], None] = lambda _: None,
     ) -> Asked:
-        """How it stands it is answered or over, or after `seconds`.
+        """How the login stands once it is answered or over, or after `seconds`.
 
         `on_leave` is given what to call when the caller is gone. One caller waits for one login: a later call
         sends the earlier one home. Raises `InvalidToken` where nothing was asked, `RateLimited` or `Unavailable`.
@@ -239,11 +233,17 @@ class Approvals:
     ) -> Answered:
         """Deny a login, from any device; with `end_all` every session of the user ends too, this one among them.
 
-        Raises `NotFound` when there is nothing to answer any more, `SessionRevoked` or `Unavailable`.
+        Raises `NotFound` when there is nothing to answer any more, and the sessions have ended all the same; or
+        `Unavailable`, after which it is to be said again.
         """
-        answered = await self._answer(principal, approval_id, None, client)
         if not end_all:
-            return answered
+            return await self._answer(principal, approval_id, None, client)
+        try:
+            answered = await self._answer(principal, approval_id, None, client)
+        except NotFound:
+            # A second too late, or after a stranger's approval, is when it is needed most.
+            await self._sessions.log_out_everywhere(principal, client=client)
+            raise NotFound(f"{NO_ANSWER_WANTED} All sessions were ended.") from None
         return Answered(answered.status, await self._sessions.log_out_everywhere(principal, client=client))
 
     async def is_allowed(self, principal: Principal) -> bool:
@@ -254,8 +254,12 @@ class Approvals:
         return user.login_approval
 
     async def allow(self, principal: Principal, allowed: bool, *, client: Client) -> None:
-        """Let logins be approved from now on, or not any more. Raises `StepUpRequired` or `Unavailable`."""
+        """Let logins be approved from now on, or not any more.
+
+        Raises `StepUpRequired`, `RateLimited` or `Unavailable`.
+        """
         user = await self._step_up.require(principal)
+        await self._limits.hit("second_factor", user.user_id)
         if not await self._users.set_login_approval(user.user_id, allowed):
             return
         await self._audit.record(
@@ -271,7 +275,7 @@ class Approvals:
         user = login.user
         if user.locked_at is not None:
             raise AccountLocked
-        if METHOD not in login.methods:
+        if METHOD not in await self._admission.methods_of(login):
             raise Conflict("None of your other devices can be asked right now.")
         await self._limits.check("approval_denied", user.user_id)
         await self._limits.hit("approval_ip", client.ip)
@@ -305,17 +309,17 @@ class Approvals:
     async def _answer(
         self, principal: Principal, approval_id: str, number: int | None, client: Client
     ) -> Answered:
+        user_id = principal.user_id
         approval = await self._store.answer(
-            approval_id,
-            user_id=principal.user_id,
-            number=number,
-            session_id=principal.session_id,
-            now=self._clock(),
+            approval_id, user_id=user_id, number=number, session_id=principal.session_id, now=self._clock()
         )
+        if approval is None:
+            # Said again because an outage came between it and what follows from it, which is not to be lost.
+            approval = await self._store.unsettled_denial(approval_id, user_id=user_id, number=number)
         if approval is None or approval.answer is None:
-            raise NotFound("This login does not wait for an answer any more.")
+            raise NotFound(NO_ANSWER_WANTED)
         if approval.answer is ApprovalStatus.DENIED:
-            # Whoever began it knows the password: they shall not go on to guess codes.
+            # Whoever began it gave its first factor: they shall not go on to guess codes.
             await self._challenges.withdraw(approval.login_id, ChallengePurpose.SECOND_FACTOR)
         await self._line.tell(approval)
         self._metrics.approvals.labels(approval.answer.value).inc()
@@ -325,12 +329,13 @@ class Approvals:
         return Answered(approval.answer)
 
     async def _after_denial(self, approval: Approval, *, wrong_number: bool) -> None:
-        """Ask the user no more for a while, and tell them that somebody knows their password."""
+        """Ask the user no more for a while, and tell them that somebody gave their first factor."""
         with contextlib.suppress(RateLimited):  # denied before, in this very hour
             await self._limits.hit("approval_denied", approval.user_id)
         user = await self._users.by_id(approval.user_id)
         if user is not None:
             await self._mailer.login_denied(user, approval=approval, at=self._clock(), wrong_number=wrong_number)
+        await self._store.settle(approval.approval_id, now=self._clock())
 
     async def _record(self, kind: str, approval: Approval, principal: Principal | None, client: Client) -> None:
         await self._audit.record(

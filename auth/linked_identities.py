@@ -14,10 +14,11 @@ from typing import Protocol
 from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import AccountLocked, Conflict, NotFound, SessionRevoked
-from auth.models import Client, Principal, Session, TokenDelivery, User
+from auth.models import Client, Principal, TokenDelivery, User
 from auth.oauth.claims import Claims
 from auth.oauth.flows import Begun, Link, ProviderFlows, Visit
 from auth.rate_limits import RateLimits
+from auth.session_terms import SessionReader
 from auth.step_up import StepUp
 from auth.stores.identities import Identities, Identity, ProviderTaken
 from auth.stores.users import Users
@@ -38,13 +39,6 @@ class IdentityNotice(Protocol):
         self, user: User, change: IdentityChange, *, provider: str, ip: str, now: datetime
     ) -> None:
         """Queue the mail; never waits for a mail server."""
-
-
-class SessionReader(Protocol):
-    """Where sessions are kept."""
-
-    async def get(self, session_id: str) -> Session | None:
-        """The session, live or not."""
 
 
 class ProviderWay:

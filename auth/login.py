@@ -8,10 +8,10 @@ out elsewhere, and by address over all accounts.
 import structlog
 
 from auth.accounts import email_key
-from auth.admission import Admission, LoggedIn, MfaPending
+from auth.admission import Admission, LoggedIn, MfaPending, counted
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import AuthError, InvalidCredentials, MfaRequired, RateLimited
+from auth.errors import AuthError, InvalidCredentials, RateLimited
 from auth.metrics import Metrics
 from auth.models import Client, TokenDelivery, User
 from auth.passwords import Passwords
@@ -57,13 +57,7 @@ class Login:
         Raises `InvalidCredentials`, `AccountLocked`, `EmailNotVerified`, `Conflict`, `SessionLimitReached`,
         `RateLimited` or `Unavailable`.
         """
-        try:
-            result = await self._login(email, password, device_name, delivery, client)
-        except AuthError as refusal:
-            self._metrics.logins.labels(refusal.code).inc()
-            raise
-        self._metrics.logins.labels("success" if isinstance(result, LoggedIn) else MfaRequired.code).inc()
-        return result
+        return await counted(self._metrics, self._login(email, password, device_name, delivery, client))
 
     async def _login(
         self, email: str, password: str, device_name: str | None, delivery: TokenDelivery, client: Client

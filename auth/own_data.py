@@ -11,26 +11,13 @@ from auth.clock import Clock, iso
 from auth.models import Client, Device, Location, Principal, User
 from auth.paging import Cursor, Page
 from auth.rate_limits import RateLimits
+from auth.session_terms import DeviceReader, LocationReader
 from auth.step_up import StepUp
 from auth.stores.audit_events import AuditEvent, AuditEvents, AuditFilter
 from auth.two_factor import FactorOverview
 
 # Of the log, in an export; the whole of it is a page away.
 MOST_EVENTS = 1000
-
-
-class DeviceReader(Protocol):
-    """Reads a device off what a client says of itself."""
-
-    def read(self, client: Client, *, name: str | None = None) -> Device:
-        """The device."""
-
-
-class LocationReader(Protocol):
-    """Knows where addresses are."""
-
-    def locate(self, ip: str) -> Location | None:
-        """The location, or None for an address that has none."""
 
 
 class FactorReader(Protocol):

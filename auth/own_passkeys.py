@@ -13,7 +13,7 @@ from auth.accounts import clean_name
 from auth.audit import AuditLog
 from auth.clock import Clock
 from auth.errors import Conflict, InvalidCode, NotFound, SessionRevoked
-from auth.models import Client, Passkey, Principal, Session
+from auth.models import Client, Passkey, Principal
 from auth.passkeys import MOST_PASSKEYS, PasskeyCeremonies, PasskeyNotice, bound_to
 from auth.rate_limits import RateLimits
 from auth.relying_party import RelyingParty
@@ -21,6 +21,7 @@ from auth.second_factors import SecondFactors
 from auth.step_up import StepUp
 from auth.stores.challenges import ChallengePurpose
 from auth.stores.passkeys import Passkeys, PasskeyTaken
+from auth.stores.users import Users
 from auth.ways_in import WaysIn
 
 DEFAULT_NAME = "Passkey"
@@ -33,13 +34,6 @@ class CodeForgetter(Protocol):
         """Void the user's recovery codes."""
 
 
-class SessionReader(Protocol):
-    """Where sessions are kept."""
-
-    async def get(self, session_id: str) -> Session | None:
-        """The session, live or not."""
-
-
 class OwnPasskeys:
     """What a user does with their own passkeys. Adding and removing is sensitive: a step-up comes first."""
 
@@ -50,7 +44,7 @@ class OwnPasskeys:
         store: Passkeys,
         party: RelyingParty,
         step_up: StepUp,
-        sessions: SessionReader,
+        users: Users,
         ways_in: WaysIn,
         second_factors: SecondFactors,
         codes: CodeForgetter,
@@ -65,7 +59,7 @@ class OwnPasskeys:
         self._store = store
         self._party = party
         self._step_up = step_up
-        self._sessions = sessions
+        self._users = users
         self._ways_in = ways_in
         self._notice = notice
         self._limits = limits
@@ -85,7 +79,7 @@ class OwnPasskeys:
         user = await self._step_up.require_verified(principal)
         passkeys = await self._store.of_user(user.user_id, limit=MOST_PASSKEYS)
         if len(passkeys) >= MOST_PASSKEYS:
-            raise Conflict(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")
+            raise _one_too_many()
         challenge = await self._ceremonies.draw(
             ChallengePurpose.PASSKEY_REGISTER, user_id=user.user_id, data=bound_to(principal)
         )
@@ -97,9 +91,10 @@ class OwnPasskeys:
         """Keep a new passkey.
 
         Raises `InvalidCode`, `StepUpRequired`, `EmailNotVerified`, `InvalidRequest` for a name that will not do,
-        or `Conflict` when the passkey is known already.
+        `Conflict` when the passkey is known already, or `RateLimited`.
         """
         user = await self._step_up.require_verified(principal)
+        await self._limits.hit("second_factor", user.user_id)
         label = clean_name(name) or DEFAULT_NAME
         credential, drawn, challenge = await self._ceremonies.answered(
             credential, ChallengePurpose.PASSKEY_REGISTER
@@ -131,16 +126,15 @@ class OwnPasskeys:
         """Take a passkey back that is one too many, or whose session was ended while it was added.
 
         Looked for when it is there already: of several that are added at once none is overlooked, and a thief
-        whose session ends leaves nothing behind.
+        whose session ends, or is bound to, leaves nothing behind.
         """
-        session = await self._sessions.get(principal.session_id)
-        too_many = await self._store.count(passkey.user_id) > MOST_PASSKEYS
-        if session is not None and session.is_live(self._clock()) and not too_many:
-            return
-        await self._store.remove(passkey.user_id, passkey.credential_id)
-        if too_many:
-            raise Conflict(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")
-        raise SessionRevoked
+        try:
+            await self._step_up.who(principal)
+            if await self._store.count(passkey.user_id) > MOST_PASSKEYS:
+                raise _one_too_many()
+        except (SessionRevoked, Conflict):
+            await self._store.remove(passkey.user_id, passkey.credential_id)
+            raise
 
     async def rename(self, principal: Principal, credential_id: bytes, *, name: str) -> Passkey:
         """Give a passkey another name. Raises `InvalidRequest` or `NotFound`."""
@@ -151,15 +145,16 @@ class OwnPasskeys:
         return renamed
 
     async def remove(self, principal: Principal, credential_id: bytes, *, client: Client) -> None:
-        """Forget a passkey. Raises `StepUpRequired`, `NotFound`, or `Conflict` for the last way in.
+        """Forget a passkey. Raises `StepUpRequired`, `RateLimited`, `NotFound`, or `Conflict` for the last way in.
 
-        That is looked for when this one is gone, so that two taken off at once are not both.
+        That is looked for when this one is gone, so that two ways taken off at once are not both.
         """
         user = await self._step_up.require(principal)
+        await self._limits.hit("second_factor", user.user_id)
         removed = await self._store.remove(user.user_id, credential_id)
         if removed is None:
             raise NotFound("There is no such passkey.")
-        if not await self._ways_in.any_open(user):
+        if not await self._ways_in.any_open(await self._users.by_id(user.user_id) or user):
             await self._store.add(removed)
             raise Conflict("This is your only way in. Set a password first.")
         if not await self._second_factors.own_methods(user):
@@ -173,3 +168,7 @@ class OwnPasskeys:
         await self._audit.record(
             kind, user_id=principal.user_id, session_id=principal.session_id, client=client, now=now
         )
+
+
+def _one_too_many() -> Conflict:
+    return Conflict(f"You have {MOST_PASSKEYS} passkeys. Remove one first.")

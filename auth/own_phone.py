@@ -11,7 +11,7 @@ from typing import Protocol
 
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import Conflict, InvalidCode, SessionRevoked
+from auth.errors import Conflict, SessionRevoked
 from auth.models import Client, Principal, User
 from auth.phone_codes import CodeRequest, PhoneCodes
 from auth.phone_numbers import PhoneRules
@@ -95,7 +95,7 @@ class OwnPhone:
         """
         user = await self._may_add(principal)
         number = self._rules.require(phone_number)
-        request = await self._codes.prove(
+        await self._codes.prove(
             number,
             ChallengePurpose.PHONE_ADD,
             code=code,
@@ -103,8 +103,6 @@ class OwnPhone:
             owner=user.user_id,
             client=client,
         )
-        if request.user_id != user.user_id:
-            raise InvalidCode
         try:
             bound = await self._users.bind_phone(user.user_id, number.e164, now=self._clock())
         except PhoneTaken:

@@ -15,15 +15,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from auth.admission import Admission, LoggedIn, MfaPending, WaitingLogin
+from auth.admission import Admission, LoggedIn, MfaPending, WaitingLogin, counted
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import (
-    AuthError,
-    InvalidCode,
-    MfaRequired,
-    RateLimited,
-)
+from auth.errors import InvalidCode, RateLimited
 from auth.keys import base64url
 from auth.metrics import Metrics
 from auth.models import MULTI_FACTOR, Client, FactorAnswer, Passkey, Principal, TokenDelivery, User
@@ -56,7 +51,7 @@ class PasskeyNotice(Protocol):
 
 
 class PasskeyCeremonies:
-    """Draws challenges and judges what answers them. What other parts of this file have in common."""
+    """Draws challenges and judges what answers them: what adding a passkey and using one have in common."""
 
     def __init__(
         self,
@@ -256,13 +251,7 @@ class PasskeyLogin:
         Raises `InvalidCode`, `AccountLocked`, `EmailNotVerified`, `Conflict`, `SessionLimitReached`,
         `RateLimited` or `Unavailable`.
         """
-        try:
-            result = await self._log_in(credential, device_name, delivery, client)
-        except AuthError as refusal:
-            self._metrics.logins.labels(refusal.code).inc()
-            raise
-        self._metrics.logins.labels("success" if isinstance(result, LoggedIn) else MfaRequired.code).inc()
-        return result
+        return await counted(self._metrics, self._log_in(credential, device_name, delivery, client))
 
     async def _log_in(
         self, credential: Mapping[str, Any], device_name: str | None, delivery: TokenDelivery, client: Client

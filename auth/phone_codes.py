@@ -5,7 +5,8 @@ whose code is good for nothing then. Only a keyed digest is kept, so that whoeve
 million codes at leisure. One request is open for a number at a time, and the next waits thirty seconds.
 
 *Toll fraud*: whoever rents a range of numbers earns by every SMS that is sent there. So they are limited by the
-caller's address, by number and by range; the last two are said to nobody.
+caller's address, by the account that adds a number, by number, by range and in all; the last three are said to
+nobody. Addresses and ranges can be changed: the last limit is what an attack can cost, and holds for everybody.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+
+import structlog
 
 from auth.audit import AuditLog
 from auth.clock import Clock
@@ -31,6 +34,8 @@ CODE_TRIES = 5
 RESEND_AFTER = timedelta(seconds=30)
 # What is written only to take time goes later, and by itself.
 PRETENCE_LIFE = timedelta(hours=1)
+
+log = structlog.get_logger()
 
 
 class CodeTexter(Protocol):
@@ -87,12 +92,14 @@ class PhoneCodes:
     ) -> CodeRequest:
         """Begin a request and send its code; without a `user_id` nothing is sent, and it takes as long.
 
-        `owner` is whose request it is where anybody's for the same number shall not replace it. Raises
-        `RateLimited` by the caller's address, or when the last request is younger than thirty seconds.
+        `owner` is the account whose request it is, where nobody else's for the same number shall replace it.
+        Raises `RateLimited` by the caller's address and by the owner, or when the last request is younger than
+        thirty seconds; that one counts for nothing else.
         """
         now = self._clock()
-        await self._limit_caller(number, client)
-        sent_for = user_id if await self._within("sms_number", number, client, number.e164) else None
+        await self._limit_caller("sms_ip", client.ip, number, client)
+        if owner:
+            await self._limit_caller("sms_account", owner, number, client)
         code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
         salt = secrets.token_hex(16)
         expires_at = now + CODE_LIFE
@@ -100,7 +107,7 @@ class PhoneCodes:
             purpose,
             subject=self._subject(number, owner),
             user_id=user_id,
-            data={"salt": salt, "code": self._digest(code, salt, number, user_id) if sent_for else ""},
+            data={"salt": salt, "code": self._digest(code, salt, number, user_id) if user_id else ""},
             tries=CODE_TRIES,
             now=now,
             expires_at=expires_at,
@@ -108,10 +115,10 @@ class PhoneCodes:
         )
         if request_id is None:
             raise RateLimited(retry_after_seconds=RESEND_AFTER.total_seconds())
-        # Numbers that get no SMS cannot use up the range of those that do.
-        counted = number.prefix if sent_for else f"unsent {number.e164}"
-        if await self._within("sms_prefix", number, client, counted) and sent_for:
-            await self._texter.send_code(sent_for, number.e164, code=code, purpose=purpose, valid_for=CODE_LIFE)
+        # Counted now that it has begun: what was refused above sent nothing, and takes no room from what will.
+        sends = await self._has_room(number, client, known=user_id is not None)
+        if user_id is not None and sends:
+            await self._texter.send_code(user_id, number.e164, code=code, purpose=purpose, valid_for=CODE_LIFE)
         else:
             await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
         return CodeRequest(request_id, expires_at, RESEND_AFTER)
@@ -136,9 +143,11 @@ class PhoneCodes:
         await self._limits.check("sms_guesses", number.e164)
         subject = self._subject(number, owner)
         taken = await self._challenges.take_try_of(subject, purpose, secret=request_id, now=self._clock())
-        data = taken.data if taken else {"salt": "", "code": ""}
-        digest = self._digest(code, data["salt"], number, taken.user_id if taken else None)
-        if not hmac.compare_digest(digest, data["code"]) or taken is None:
+        if taken is None:
+            # Nothing was guessed at: whoever tries codes out of the blue must not close the number to its owner.
+            raise InvalidCode
+        digest = self._digest(code, taken.data["salt"], number, taken.user_id)
+        if not hmac.compare_digest(digest, taken.data["code"]):
             await self._limits.hit("sms_guesses", number.e164)
             raise InvalidCode
         if not await self._challenges.withdraw(taken.challenge_id, purpose):
@@ -146,12 +155,29 @@ class PhoneCodes:
         await self._limits.reset("sms_guesses", number.e164)
         return taken
 
-    async def _limit_caller(self, number: PhoneNumber, client: Client) -> None:
+    async def _limit_caller(self, limit: LimitName, counted: str, number: PhoneNumber, client: Client) -> None:
         try:
-            await self._limits.hit("sms_ip", client.ip)
+            await self._limits.hit(limit, counted)
         except RateLimited:
-            await self._tell_limited("sms_ip", number, client)
+            await self._tell_limited(limit, number, client)
             raise
+
+    async def _has_room(self, number: PhoneNumber, client: Client, *, known: bool) -> bool:
+        """Whether one more SMS may go to a known number; for others as much is counted, and elsewhere."""
+        limits: tuple[tuple[LimitName, str], ...] = (
+            ("sms_number", number.e164),
+            ("sms_prefix", number.prefix),
+            ("sms_total", "sent"),
+        )
+        room = known
+        for limit, counted in limits:
+            # Numbers that get no SMS cannot use up what there is for those that do.
+            within = await self._within(limit, number, client, counted if room else f"unsent {number.e164}")
+            if room and not within and limit == "sms_total":
+                # Nobody is sent anything any more: whoever runs this is to look at once.
+                log.error("sms_total_reached")
+            room = room and within
+        return room
 
     async def _within(self, limit: LimitName, number: PhoneNumber, client: Client, counted: str) -> bool:
         """Whether a limit leaves room. Said to nobody: others would learn what is sent to whom."""

@@ -5,10 +5,10 @@ numbers are reassigned, ported by fraud, and read along (NIST SP 800-63B, 5.1.3.
 first factor alone, after which `Admission` asks for a second one where that is set up.
 """
 
-from auth.admission import Admission, LoggedIn, MfaPending
+from auth.admission import Admission, LoggedIn, MfaPending, counted
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import AuthError, InvalidCode, MfaRequired
+from auth.errors import InvalidCode
 from auth.metrics import Metrics
 from auth.models import Client, TokenDelivery, User
 from auth.phone_codes import CodeRequest, PhoneCodes
@@ -79,16 +79,22 @@ class PhoneLogin:
         `SessionLimitReached`, `RateLimited` or `Unavailable`.
         """
         number = self._rules.require(phone_number)
-        try:
-            user = await self._prove(number, code, request_id, client)
-            result = await self._admission.admit(
-                user, amr=BY_SMS, device_name=device_name, delivery=delivery, client=client
-            )
-        except AuthError as refusal:
-            self._metrics.logins.labels(refusal.code).inc()
-            raise
-        self._metrics.logins.labels("success" if isinstance(result, LoggedIn) else MfaRequired.code).inc()
-        return result
+        login = self._login(number, code, request_id, device_name, delivery, client)
+        return await counted(self._metrics, login)
+
+    async def _login(
+        self,
+        number: PhoneNumber,
+        code: str,
+        request_id: str | None,
+        device_name: str | None,
+        delivery: TokenDelivery,
+        client: Client,
+    ) -> LoggedIn | MfaPending:
+        user = await self._prove(number, code, request_id, client)
+        return await self._admission.admit(
+            user, amr=BY_SMS, device_name=device_name, delivery=delivery, client=client
+        )
 
     async def _prove(self, number: PhoneNumber, code: str, request_id: str | None, client: Client) -> User:
         await self._limits.hit("login_ip", client.ip)

@@ -29,11 +29,6 @@ class PhoneNumber:
     e164: str
     prefix: str
 
-    @property
-    def hint(self) -> str:
-        """Its last digits, by which its owner knows it and nobody else can."""
-        return self.e164[-2:]
-
 
 class PhoneRules:
     """Which numbers are taken. `countries` are ISO 3166-1 codes; none: all of them."""

@@ -18,10 +18,10 @@ from dataclasses import replace
 import structlog
 
 from auth.accounts import EmailAddress, parse_email
-from auth.admission import Admission, LoggedIn, MfaPending
+from auth.admission import Admission, LoggedIn, MfaPending, counted
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import AuthError, Conflict, EmailNotVerified, MfaRequired
+from auth.errors import AuthError, Conflict, EmailNotVerified
 from auth.metrics import Metrics
 from auth.models import Client, TokenDelivery, User
 from auth.oauth.claims import Claims
@@ -71,14 +71,13 @@ class ProviderLogin:
         Raises `Conflict` when another account has the address, `EmailNotVerified`, `AccountLocked`,
         `SessionLimitReached`, `RateLimited` or `Unavailable`.
         """
-        try:
-            user = await self._user(provider_id, claims, client)
-            result = await self._admission.admit(user, amr=AMR, device_name=None, delivery=delivery, client=client)
-        except AuthError as refusal:
-            self._metrics.logins.labels(refusal.code).inc()
-            raise
-        self._metrics.logins.labels("success" if isinstance(result, LoggedIn) else MfaRequired.code).inc()
-        return result
+        return await counted(self._metrics, self._log_in(provider_id, claims, delivery, client))
+
+    async def _log_in(
+        self, provider_id: str, claims: Claims, delivery: TokenDelivery, client: Client
+    ) -> LoggedIn | MfaPending:
+        user = await self._user(provider_id, claims, client)
+        return await self._admission.admit(user, amr=AMR, device_name=None, delivery=delivery, client=client)
 
     async def _user(self, provider_id: str, claims: Claims, client: Client) -> User:
         identity = await self._identities.find(claims.issuer, claims.subject)

@@ -45,6 +45,8 @@ LimitName = Literal[
     "sms_number",
     "sms_ip",
     "sms_prefix",
+    "sms_account",
+    "sms_total",
     "sms_verify",
     "sms_guesses",
     "provider",

@@ -64,7 +64,6 @@ class Assertion:
 
     sign_count: int
     backed_up: bool
-    user_verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ class RelyingParty:
         except Exception as error:  # noqa: BLE001 - a stranger's answer
             # As above: whatever it is, the answer is wrong.
             raise _refused(error) from None
-        return Assertion(verified.new_sign_count, verified.credential_backed_up, verified.user_verified)
+        return Assertion(verified.new_sign_count, verified.credential_backed_up)
 
 
 def presented(credential: Mapping[str, Any]) -> Presented:

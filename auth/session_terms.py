@@ -46,6 +46,13 @@ class LocationReader(Protocol):
         """The location, or None for an address that has none."""
 
 
+class SessionReader(Protocol):
+    """Where sessions are kept."""
+
+    async def get(self, session_id: str) -> Session | None:
+        """The session, live or not."""
+
+
 class Risks(Protocol):
     """Judges what is odd about a login or a refresh, and leaves a trace of it; keeps nobody out."""
 

@@ -297,6 +297,8 @@ class LimitSettings(Section):
     limit_sms_prefix: Rate = Field(
         "100/hour", description="SMS per range of numbers: a country's code and the next three digits."
     )
+    limit_sms_account: Rate = Field("10/day", description="Codes by SMS to add a number, per account.")
+    limit_sms_total: Rate = Field("1000/hour", description="SMS of this installation, over all numbers.")
     limit_sms_verify: Rate = Field("15/10 minutes", description="Codes tried per number and address.")
     limit_sms_guesses: Rate = Field("100/day", description="Wrong codes per number.")
     limit_provider: Rate = Field("100/5 minutes", description="Ways to a provider begun per address.")

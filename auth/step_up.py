@@ -19,6 +19,7 @@ from auth.models import MULTI_FACTOR, Client, FactorAnswer, Principal, Session, 
 from auth.passwords import Passwords
 from auth.rate_limits import RateLimits
 from auth.second_factors import SecondFactors
+from auth.session_terms import SessionReader
 from auth.stores.users import Users
 
 MAX_AGE = timedelta(minutes=10)
@@ -27,11 +28,8 @@ ACR_PASSWORD = "urn:vigil:acr:recent"  # noqa: S105 - a name
 ACR_MULTI_FACTOR = "urn:vigil:acr:recent-mfa"
 
 
-class AssuranceStore(Protocol):
-    """Where the proofs of a session are kept."""
-
-    async def get(self, session_id: str) -> Session | None:
-        """The session, live or not."""
+class AssuranceStore(SessionReader, Protocol):
+    """Where sessions are kept, and the proofs given on them."""
 
     async def assure(self, session_id: str, *, amr: tuple[str, ...], now: datetime) -> Session | None:
         """Note a proof given on a live session; None when it is not live."""
@@ -59,13 +57,23 @@ class StepUp:
         self._audit = audit
         self._clock = clock
 
+    async def who(self, principal: Principal) -> tuple[User, Session]:
+        """The principal's user and session as they are now. Raises `SessionRevoked` when either is gone."""
+        # The user first: who is read with a new password, and nothing left to end, has had the sessions of before
+        # ended by then.
+        user = await self._users.by_id(principal.user_id)
+        session = await self._sessions.get(principal.session_id)
+        if session is None or user is None or not session.is_live(self._clock()) or user.has_ended(session):
+            raise SessionRevoked
+        return user, session
+
     async def require(self, principal: Principal) -> User:
         """The principal's user, if this session gave a proof that will do.
 
         Raises `StepUpRequired`, or `SessionRevoked` when the session or the user is gone.
         """
         now = self._clock()
-        user, session = await self._who(principal)
+        user, session = await self.who(principal)
         factors = await self._second_factors.own_methods(user)
         if session.is_assured(now, max_age=MAX_AGE, strongly=bool(factors)):
             return user
@@ -91,7 +99,7 @@ class StepUp:
 
         Raises `StepUpRequired`, or `SessionRevoked` when the session or the user is gone.
         """
-        user, session = await self._who(principal)
+        user, session = await self.who(principal)
         if MULTI_FACTOR in session.amr:
             return user
         methods = await self._second_factors.own_methods(user)
@@ -106,7 +114,7 @@ class StepUp:
         `RateLimited`, `SessionRevoked` or `Unavailable`.
         """
         await self._limits.hit("second_factor", principal.user_id)
-        user, _ = await self._who(principal)
+        user, _ = await self.who(principal)
         try:
             amr = await self._proved(user, answer, principal)
         except InvalidCode:
@@ -127,15 +135,6 @@ class StepUp:
         if not verification.matches:
             raise InvalidCode("The password is wrong.")
         return ("pwd",)
-
-    async def _who(self, principal: Principal) -> tuple[User, Session]:
-        # The user first: who is read with a new password, and nothing left to end, has had the sessions of before
-        # ended by then.
-        user = await self._users.by_id(principal.user_id)
-        session = await self._sessions.get(principal.session_id)
-        if session is None or user is None or not session.is_live(self._clock()) or user.has_ended(session):
-            raise SessionRevoked
-        return user, session
 
     async def _record(self, kind: str, principal: Principal, answer: FactorAnswer, client: Client) -> None:
         await self._audit.record(

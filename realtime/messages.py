@@ -267,7 +267,9 @@ class LoginApprovalAnswer(Input):
     approval_id: Credential
     number: Annotated[int, Field(ge=0, le=99)] | None = None
     deny: Literal[True] | None = None
-    end_all: bool = Field(False, description="With `deny`: end every session, this one too.")
+    end_all: bool = Field(
+        False, description="With `deny`: end every session, this one too, also when the request waits no more."
+    )
 
     @model_validator(mode="after")
     def _is_one_answer(self) -> Self:

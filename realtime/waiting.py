@@ -42,6 +42,7 @@ class WaitingSocket(Inbox):
 
     mfa_token: str = field(repr=False)
     login: WaitingLogin
+    methods: tuple[str, ...]
     client: Client
     events: EventWindow
     timer: Timer | None = None
@@ -109,7 +110,8 @@ class WaitingRoom:
         login = await self._admission.waiting(mfa_token)
         if not login.challenge.tries_left:
             raise InvalidToken
-        waiting = WaitingSocket(socket_id, mfa_token, login, client, events)
+        methods = await self._admission.methods_of(login)
+        waiting = WaitingSocket(socket_id, mfa_token, login, methods, client, events)
         others = self._by_login.setdefault(waiting.login_id, set())
         if len(others) >= MOST_PER_LOGIN:
             raise RateLimited(retry_after_seconds=FULL_RETRY_SECONDS)
@@ -121,7 +123,7 @@ class WaitingRoom:
         waiting = self._sockets[socket_id]
         left = (waiting.login.challenge.expires_at - self._clock()).total_seconds()
         seconds = max(0.0, min(WAIT_SECONDS, left))
-        asked = messages.MfaRequired(methods=waiting.login.methods, deadline_ms=round(seconds * 1000))
+        asked = messages.MfaRequired(methods=waiting.methods, deadline_ms=round(seconds * 1000))
         self._metrics.handshakes.labels(MfaRequired.code).inc()
         log.info("socket_waits", socket_id=socket_id, user_id=waiting.login.user.user_id)
         self.server.emit_here(socket_id, ServerEvent.MFA_REQUIRED, asked.to_wire())

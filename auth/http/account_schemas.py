@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from auth.http.schemas import Email, Name, NewPassword, RevokedAnswer
+from auth.http.schemas import Email, LoginOptions, NewPassword, RevokedAnswer
 from auth.phone_numbers import MAX_PHONE_NUMBER
 from auth.views import Counter, Credential, Input, Moment, Text, UserView, View
 
@@ -73,16 +73,14 @@ class SendCodeRequest(Input):
     phone_number: Phone = Field(description="With its country: `+31 6 12345678`.")
 
 
-class VerifyCodeRequest(Input):
-    """The code that came by SMS; the last two fields are a login's."""
+class VerifyCodeRequest(LoginOptions):
+    """The code that came by SMS; `deviceName` and `delivery` are for a login."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"phoneNumber": "+31612345678", "otp": "123456"}]})
 
     phone_number: Phone
     otp: Annotated[Text, StringConstraints(pattern="^[0-9]{6}$", min_length=6, max_length=6)]
     request_id: Credential | None = Field(None, description="The request that the code was sent for.")
-    device_name: Name | None = Field(None, description="What to call this device.")
-    delivery: Literal["body", "cookie", "cookies"] = Field("body", description="As for a login.")
 
 
 class CodeSentAnswer(View):

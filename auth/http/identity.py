@@ -128,6 +128,14 @@ class Identity:
             allowed=self._policy.allowed_origins,
         )
 
+    def check_login_origin(self, request: web.Request, delivery: TokenDelivery) -> None:
+        """Raise `OriginNotAllowed` for a login into cookies from a foreign page.
+
+        *Login CSRF*: it must not log the browser in as somebody else.
+        """
+        if delivery is not TokenDelivery.BODY:
+            self.check_origin(request)
+
     def check_refresh_cookie(self, request: web.Request) -> str:
         """The refresh cookie of a request that may act by it; for requests that end the session."""
         token = self.refresh_cookie(request)

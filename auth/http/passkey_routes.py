@@ -132,13 +132,13 @@ class PasskeyRoutes:
     async def passkey_login(self, call: Call, body: PasskeyLoginRequest) -> LoginAnswer | MfaAnswer:
         if body.mfa_token is not None:
             waiting = await self._admission.waiting(body.mfa_token)
-            self._check_origin(call, waiting.delivery)
+            self._identity.check_login_origin(call.request, waiting.delivery)
             answer = FactorAnswer(METHOD, credential=body.credential)
             return login_answer(
                 self._identity, call, await self._admission.finish(body.mfa_token, answer, client=call.client)
             )
         delivery = TokenDelivery(body.delivery)
-        self._check_origin(call, delivery)
+        self._identity.check_login_origin(call.request, delivery)
         result = await self._login.log_in(
             body.credential, device_name=body.device_name, delivery=delivery, client=call.client
         )
@@ -208,11 +208,6 @@ class PasskeyRoutes:
     async def remove_passkey(self, call: Call, _: Nothing) -> Empty:
         await self._own.remove(call.principal, _credential_id(call), client=call.client)
         return Empty()
-
-    def _check_origin(self, call: Call, delivery: TokenDelivery) -> None:
-        if delivery is not TokenDelivery.BODY:
-            # Login CSRF: a foreign page must not log the browser in as somebody else.
-            self._identity.check_origin(call.request)
 
 
 def _credential_id(call: Call) -> bytes:

@@ -83,9 +83,7 @@ class PhoneRoutes:
             )
             return UserAnswer(user=UserView.of(user))
         delivery = TokenDelivery(body.delivery)
-        if delivery is not TokenDelivery.BODY:
-            # Login CSRF: a foreign page must not log the browser in as somebody else.
-            self._identity.check_origin(call.request)
+        self._identity.check_login_origin(call.request, delivery)
         result = await self._login.login(
             body.phone_number,
             code=body.otp,

@@ -6,7 +6,6 @@ from auth.http.identity import Identity
 from auth.http.login_answers import LOGIN_REFUSALS, tokens_answer
 from auth.http.routing import Call, endpoint
 from auth.http.schemas import AssuredAnswer, FinishLoginRequest, LoginAnswer, StepUpRequest
-from auth.models import TokenDelivery
 from auth.step_up import StepUp
 
 TAG = "Second factor"
@@ -33,8 +32,7 @@ class SecondFactorRoutes:
     async def finish_login(self, call: Call, body: FinishLoginRequest) -> LoginAnswer:
         """Five wrong answers end the waiting login."""
         waiting = await self._admission.waiting(body.mfa_token)
-        if waiting.delivery is not TokenDelivery.BODY:
-            self._identity.check_origin(call.request)
+        self._identity.check_login_origin(call.request, waiting.delivery)
         result = await self._admission.finish(body.mfa_token, body.answer(), client=call.client)
         return tokens_answer(self._identity, call, result)
 

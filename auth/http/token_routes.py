@@ -45,9 +45,7 @@ class TokenRoutes:
     )
     async def login(self, call: Call, body: LoginRequest) -> LoginAnswer | MfaAnswer:
         delivery = TokenDelivery(body.delivery)
-        if delivery is not TokenDelivery.BODY:
-            # Login CSRF: a foreign page must not log the browser in as somebody else.
-            self._identity.check_origin(call.request)
+        self._identity.check_login_origin(call.request, delivery)
         result = await self._login.login(
             email=body.email,
             password=body.password,

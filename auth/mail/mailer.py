@@ -117,7 +117,7 @@ class Mailer:
         )
 
     async def login_denied(self, user: User, *, approval: Approval, at: datetime, wrong_number: bool) -> None:
-        """Tell the user that a login with their password was denied on a device of theirs."""
+        """Tell the user that a login that had passed its first step was denied on a device of theirs."""
         await self._tell(
             user, self._templates.login_denied(user.email, approval=approval, at=at, wrong_number=wrong_number)
         )
@@ -154,7 +154,7 @@ class Mailer:
         await self._tell(user, self._templates.recovery_code_used(user.email, left=left, at=now))
 
     async def second_factor_failed(self, user: User, *, ip: str, now: datetime) -> None:
-        """Tell the user that somebody with their password could not give their second factor."""
+        """Tell the user that somebody who gave their first factor could not give their second."""
         await self._tell(user, self._templates.second_factor_failed(user.email, at=now, ip=ip))
 
     async def identity_changed(

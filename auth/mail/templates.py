@@ -46,7 +46,7 @@ SUBJECTS = {
     PhoneChange.ADDED: "A phone number was added",
     PhoneChange.REMOVED: "A phone number was removed",
     "recovery_code_used": "A recovery code was used",
-    "second_factor_failed": "Security alert: somebody has your password",
+    "second_factor_failed": "Security alert: somebody passed the first step of a login",
     "roles_changed": "Your roles have been changed",
     "account_locked": "Your account has been locked",
     "account_unlocked": "Your account has been unlocked",
@@ -212,7 +212,7 @@ class MailTemplates:
         )
 
     def login_denied(self, to: str, *, approval: Approval, at: datetime, wrong_number: bool) -> Mail:
-        """What the owner of an account hears when a login with their password was denied."""
+        """What the owner of an account hears when a login that had passed its first step was denied."""
         return self._compose(
             "login_denied",
             to,
@@ -233,7 +233,7 @@ class MailTemplates:
         )
 
     def second_factor_failed(self, to: str, *, at: datetime, ip: str) -> Mail:
-        """What the owner of an account hears when a login stopped after its password."""
+        """What the owner of an account hears when a login stopped after its first step."""
         return self._compose("second_factor_failed", to, at=readable(at), origin=self._origin(ip))
 
     def roles_changed(self, to: str, *, roles: Sequence[str], at: datetime) -> Mail:

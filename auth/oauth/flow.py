@@ -21,8 +21,12 @@ SECOND_NAME = ".localhost"
 
 # A path of this very site, in the characters of RFC 3986. A second slash would name a host, browsers read a
 # backslash as a slash and leave out tabs and line breaks: none of them can stand here.
-# Nor is it one of the API: coming back from a provider must not do anything there.
-LOCAL_PATH = r"/(?!/|[Aa][Pp][Ii]/)[A-Za-z0-9._~!$&'()*+,;=:@%/?#-]*"
+# Nor is it one of the API: coming back from a provider must not do anything there. So that there
+# is one spelling of a path for browsers and for servers, it has no escapes and no dot segments.
+LOCAL_PATH = (
+    r"/(?!/|[Aa][Pp][Ii]/|(?:[^?#]*/)?\.\.?(?:[/?#]|$))"
+    r"[A-Za-z0-9._~!$&'()*+,;=:@/-]*(?:[?#][A-Za-z0-9._~!$&'()*+,;=:@%/?#-]*)?"
+)
 _LOCAL_PATH = re.compile(LOCAL_PATH)
 
 

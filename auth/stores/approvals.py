@@ -80,6 +80,25 @@ class Approvals:
         return _approval(document)
 
     @outage_is_unavailable
+    async def unsettled_denial(self, approval_id: str, *, user_id: str, number: int | None) -> Approval | None:
+        """What was denied, and not settled, for who denies it again: by a wrong number or none."""
+        document = await self._approvals.find_one(
+            {
+                "approvalId": approval_id,
+                "userId": user_id,
+                "answer": ApprovalStatus.DENIED.value,
+                "number": {"$ne": number},
+                "settledAt": None,
+            }
+        )
+        return _approval(document)
+
+    @outage_is_unavailable
+    async def settle(self, approval_id: str, *, now: datetime) -> None:
+        """Note that all that follows from a denial was done."""
+        await self._approvals.update_one({"approvalId": approval_id}, {"$set": {"settledAt": now}})
+
+    @outage_is_unavailable
     async def use(self, login_id: bytes, *, answered_since: datetime) -> Approval | None:
         """Use an approval given since then; of any number of callers one gets it, the others None."""
         document = await self._approvals.find_one_and_update(
@@ -117,6 +136,7 @@ def _document(approval: Approval) -> Document:
         "answer": None,
         "answeredBy": None,
         "answeredAt": None,
+        "settledAt": None,
         "usedAt": None,
     }
 

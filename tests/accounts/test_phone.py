@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from auth.admission import LoggedIn
 from auth.errors import AuthError, Conflict, InvalidCode, RateLimited, StepUpRequired
@@ -49,10 +50,12 @@ class Line:
             client=self.world.client(ip),
         )
 
-    async def begin_to_add(self, user: User, number: str = NUMBER) -> tuple[Principal, str]:
+    async def begin_to_add(
+        self, user: User, number: str = NUMBER, ip: str = "192.0.2.10"
+    ) -> tuple[Principal, str]:
         self.world.pass_time(seconds=31)
         principal = await self.world.act_as(user)
-        await self.phones.own.ask(principal, number, client=self.world.client())
+        await self.phones.own.ask(principal, number, client=self.world.client(ip))
         return principal, await self.code(number)
 
     async def confirm(self, principal: Principal, code: str, number: str = NUMBER) -> User:
@@ -159,6 +162,20 @@ async def test_asvs_6_6_3_many_wrong_codes_over_many_requests_close_the_number_f
         await line.try_code(await line.code(), ip="203.0.113.7")
 
 
+async def test_codes_that_nobody_asked_for_do_not_close_a_number_to_its_owner(world: Any) -> None:
+    world.use_limits(limit_sms_guesses="3/day")
+    line = line_of(world)
+    await line.owner()
+    for each in range(5):
+        with pytest.raises(InvalidCode):
+            await line.try_code("000000", ip=f"203.0.113.{each}")
+    await line.ask()
+    for each in range(5):
+        with pytest.raises(InvalidCode):
+            await line.try_code("000000", "another request", ip=f"203.0.113.{each}")
+    assert isinstance(await line.try_code(await line.code()), LoggedIn)
+
+
 async def test_asvs_6_5_1_of_right_codes_at_once_one_is_let_in(line: Line) -> None:
     await line.owner()
     request = await line.ask()
@@ -235,6 +252,19 @@ async def test_a_number_is_sent_no_more_than_is_allowed_and_nobody_is_told(world
     assert all(event.details["prefix"] == "+31612" for event in told)
 
 
+async def test_requests_that_come_too_early_take_no_sms_from_those_that_do_not(world: Any) -> None:
+    line = line_of(world)
+    await line.owner()
+    await line.ask()
+    for each in range(4):
+        with pytest.raises(RateLimited):
+            await line.phones.login.ask(NUMBER, client=world.client(f"203.0.113.{each}"))
+    request = await line.ask()
+    # One to add the number, two to log in: all that an hour allows.
+    assert len(await line.texts()) == 3
+    assert isinstance(await line.try_code(await line.code(), request.request_id), LoggedIn)
+
+
 async def test_a_range_of_numbers_is_sent_no_more_than_is_allowed(world: Any) -> None:
     world.use_limits(limit_sms_prefix="2/hour")
     line = line_of(world)
@@ -253,6 +283,37 @@ async def test_numbers_that_are_sent_nothing_leave_the_range_to_those_that_are(w
         await line.ask(f"+3161234500{digit}")
     await line.ask()
     assert len(await line.texts()) == 2
+
+
+async def test_an_installation_sends_no_more_than_is_allowed_in_all_and_says_so_in_its_log(world: Any) -> None:
+    world.use_limits(limit_sms_total="3/hour")
+    line = line_of(world)
+    await line.owner()
+    await line.owner("eve@example.org", "+4915112345678")
+    with capture_logs() as logged:
+        await line.ask("+32470123456")  # known to nobody: nothing is sent
+        await line.ask()
+        assert logged == []
+        request = await line.ask("+4915112345678")
+    assert isinstance(request, CodeRequest)
+    assert (len(await line.texts()), len(await line.texts("+4915112345678"))) == (2, 1)
+    assert [(each["event"], each["log_level"]) for each in logged] == [("sms_total_reached", "error")]
+    assert world.metrics.rate_limited.labels("sms_total")._value.get() == 1
+    assert [each.details["limit"] for each in await world.audited(None) if each.kind == "sms_limited"] == [
+        "sms_total"
+    ]
+
+
+async def test_one_account_has_no_more_sms_sent_to_numbers_of_its_choice_than_is_allowed(world: Any) -> None:
+    world.use_limits(limit_sms_account="2/day")
+    line = line_of(world)
+    ada = await world.verified_user("ada@example.org")
+    for each in range(2):
+        await line.begin_to_add(ada, f"+3161234560{each}", ip=f"203.0.113.{each}")
+    with pytest.raises(RateLimited):
+        await line.begin_to_add(ada, "+4915112345678", ip="203.0.113.9")
+    assert await line.texts("+4915112345678") == []
+    await line.begin_to_add(await world.verified_user("eve@example.org"), "+4915112345678")
 
 
 async def test_one_address_asks_for_no_more_codes_than_is_allowed(world: Any) -> None:

@@ -410,7 +410,7 @@ class TestLoggingIn:
         self, world: Any, phone: Phone
     ) -> None:
         world.use_limits(limit_second_factor="1000/minute")
-        told = "Security alert: somebody has your password"
+        told = "Security alert: somebody passed the first step of a login"
         for logins in range(1, 8):
             pending = await world.begin_login(ADA, ip="8.8.8.8")
             for tries in range(5):

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from support.approval_world import CODE, World, principal_of
@@ -81,6 +82,16 @@ async def test_turning_it_on_or_off_wants_a_young_proof_and_is_told(world: World
         await world.approvals.allow(laptop, True, client=LAPTOP)
 
 
+async def test_turning_it_on_or_off_counts_as_a_change_of_second_factors(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    for each in range(10):
+        await world.approvals.allow(laptop, bool(each % 2), client=LAPTOP)
+    with pytest.raises(RateLimited):
+        await world.approvals.allow(laptop, False, client=LAPTOP)
+    assert await world.approvals.is_allowed(laptop)
+
+
 async def test_it_serves_no_step_up(world: World) -> None:
     ada = await world.user()
     laptop = await world.device(ada)
@@ -147,6 +158,21 @@ async def test_nothing_stays_asked_when_no_device_can_be_told(world: World) -> N
     world.line.cut = False
     await world.ask(pending)
     assert len(world.line.asked) == 1
+
+
+@pytest.mark.parametrize(("answer", "looked_for"), [(TOTP, 1), (APPROVAL, 0)])
+async def test_finishing_a_login_looks_for_no_factor_but_the_one_that_is_given(
+    world: World, answer: FactorAnswer, looked_for: int
+) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    world.code.looked_for = 0
+    await world.admission.waiting(pending.mfa_token)
+    await world.admission.finish(pending.mfa_token, answer, client=PHONE)
+    assert world.code.looked_for == looked_for
 
 
 # Waiting for the answer ------------------------------------------------------------------------------------
@@ -379,7 +405,7 @@ async def test_a_password_changed_meanwhile_ends_the_login_approved_or_not(world
     pending = await world.begin(ada)
     asked = await world.ask(pending)
     await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
-    await world.users.set_password_hash(ada.user_id, old_hash="old", new_hash="new")
+    await world.users.replace_password(ada.user_id, old_hash="old", new_hash="new", ends=None, now=world.time.now)
     with pytest.raises(InvalidToken):
         await world.finish(pending)
 
@@ -445,3 +471,91 @@ async def test_asvs_7_4_3_a_denial_can_end_every_session(world: World) -> None:
     assert answered.revoked is not None
     assert answered.revoked.count == 2
     assert {fact.reason for fact in world.sessions.facts.ended} == {RevocationReason.LOGOUT_ALL}
+
+
+class Outage:
+    """Makes one call fail as a store does that is down, once."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self._call = getattr(owner, name)
+        self._down = True
+        setattr(owner, name, self)
+
+    async def __call__(self, *args: Any, **values: Any) -> Any:
+        if self._down:
+            self._down = False
+            raise Unavailable
+        return await self._call(*args, **values)
+
+
+@pytest.mark.parametrize("by_number", [False, True])
+@pytest.mark.parametrize("what", ["withdraw", "hit", "by_id", "login_denied"])
+async def test_a_denial_that_an_outage_interrupted_is_whole_once_it_is_repeated(
+    world: World, what: str, by_number: bool
+) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    wrong = next(number for number in asked.numbers if number != asked.number)
+
+    async def deny() -> ApprovalStatus:
+        if by_number:
+            answered = await world.approvals.approve(laptop, asked.approval_id, number=wrong, client=LAPTOP)
+        else:
+            answered = await world.approvals.deny(laptop, asked.approval_id, client=LAPTOP)
+        return answered.status
+
+    owners = {"withdraw": world.challenges, "hit": world.limits, "by_id": world.users, "login_denied": world.mails}
+    Outage(owners[what], what)
+    with pytest.raises(Unavailable):
+        await deny()
+    assert await deny() is ApprovalStatus.DENIED
+    with pytest.raises(InvalidToken):
+        await world.admission.finish(pending.mfa_token, TOTP, client=PHONE)
+    [(kind, _, about)] = world.mails.sent
+    assert (kind, about["wrong_number"]) == ("login_denied", by_number)
+    with pytest.raises(RateLimited):
+        await world.approvals.ask((await world.begin(ada)).mfa_token, client=PHONE)
+    with pytest.raises(NotFound):
+        await deny()
+    assert world.mails.kinds == ["login_denied"]
+
+
+async def test_an_interrupted_denial_is_repeated_by_another_device_and_after_its_minute(world: World) -> None:
+    ada = await world.user()
+    laptop, tablet = await world.device(ada), await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    Outage(world.challenges, "withdraw")
+    with pytest.raises(Unavailable):
+        await world.approvals.deny(laptop, asked.approval_id, client=LAPTOP)
+    with pytest.raises(NotFound):
+        await world.approvals.approve(tablet, asked.approval_id, number=asked.number, client=LAPTOP)
+    world.time.go(seconds=61)
+    await world.approvals.deny(tablet, asked.approval_id, client=LAPTOP)
+    with pytest.raises(InvalidToken):
+        await world.admission.waiting(pending.mfa_token)
+    assert world.mails.kinds == ["login_denied"]
+
+
+@pytest.mark.parametrize("too_late", ["its time was over", "it was approved", "it was denied"])
+async def test_asvs_7_4_3_every_session_ends_also_when_the_denial_comes_too_late(
+    world: World, too_late: str
+) -> None:
+    ada = await world.user()
+    laptop, tablet = await world.device(ada), await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending)
+    if too_late == "it was approved":
+        await world.approvals.approve(tablet, asked.approval_id, number=asked.number, client=LAPTOP)
+    elif too_late == "it was denied":
+        await world.approvals.deny(tablet, asked.approval_id, client=LAPTOP)
+    else:
+        world.time.go(seconds=60)
+    with pytest.raises(NotFound) as refused:
+        await world.approvals.deny(laptop, asked.approval_id, end_all=True, client=LAPTOP)
+    assert "All sessions were ended." in refused.value.message
+    assert len(world.sessions.facts.ended) == 2
+    with pytest.raises(InvalidCode if too_late != "it was denied" else InvalidToken):
+        await world.finish(pending)

@@ -380,7 +380,7 @@ class TestFailing:
 
     async def test_a_password_changed_meanwhile_closes_it(self, node, connect, secured, services) -> None:
         live = await connect(node, None, mfa_token=await secured.begin())
-        change(services, secured, {"passwordHash": "another"})
+        change(services, secured, {"passwordHash": "another", "credentialsVersion": 7})
         assert (await live.ask("mfa-verify", secured.recovery(0)))["code"] == "invalid_token"
         assert await live.wait("mfa-closed") == {"code": "invalid_token"}
         await live.until_gone()

@@ -95,6 +95,29 @@ async def test_of_many_answers_at_once_the_first_holds(approvals: Approvals) -> 
     assert await approvals.of_login(asked.login_id) == held
 
 
+async def test_a_denial_is_there_for_who_denies_again_until_it_is_settled(approvals: Approvals) -> None:
+    asked = approval()
+    await approvals.begin(asked)
+
+    async def unsettled(number: int | None = None, user_id: str = "ada") -> Approval | None:
+        return await approvals.unsettled_denial(asked.approval_id, user_id=user_id, number=number)
+
+    assert await unsettled() is None
+    denied = await answer(approvals, asked, number=17)
+    assert denied is not None
+    assert await unsettled() == await unsettled(93) == denied
+    assert await unsettled(asked.number) is await unsettled(user_id="eve") is None
+    await approvals.settle(asked.approval_id, now=NOW)
+    assert await unsettled() is None
+
+
+async def test_an_approval_is_no_denial(approvals: Approvals) -> None:
+    asked = approval()
+    await approvals.begin(asked)
+    await answer(approvals, asked)
+    assert await approvals.unsettled_denial(asked.approval_id, user_id="ada", number=None) is None
+
+
 async def test_after_its_time_or_by_a_stranger_it_is_not_answered(approvals: Approvals) -> None:
     asked = approval()
     await approvals.begin(asked)

@@ -31,8 +31,10 @@ class CodeFactor:
     method: str = "totp"
     amr: tuple[str, ...] = ("otp",)
     stands_alone: bool = True
+    looked_for: int = 0
 
     async def is_ready(self, user: User) -> bool:
+        self.looked_for += 1
         return user.user_id in self.owners
 
     async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> None:

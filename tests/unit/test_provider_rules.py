@@ -84,8 +84,13 @@ class TestProofs:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/room", "/room?id=7&x=%2F", "/a/b#c", "/#x", "/?next=//evil.example", "/a//b", "/apis/x"]
-)
+    "path",
+    [
+        "/", "/room", "/room?id=7&x=%2F", "/a/b#c", "/#x", "/?next=//evil.example", "/a//b", "/apis/x",
+        "/a#%61/../x", "/?next=/../api/x", "/.well-known/x", "/a/..b", "/a/b..", "/...", "/a.b/c", "/x/api/y",
+        "/api", "/?a#b?c",
+    ],
+)  # fmt: skip
 def test_a_path_of_this_site_is_one(path: str) -> None:
     assert local_path(path) == path
 
@@ -96,7 +101,9 @@ def test_a_path_of_this_site_is_one(path: str) -> None:
         "", "room", "//evil.example", "///evil.example", "/\\evil.example", "\\/evil.example", "https://evil.example",
         "https:evil.example", "javascript:alert(1)", "/\t/evil.example", "/\n/evil.example", " /room", "/room\n",
         "/room\r\nSet-Cookie: a=b", "/ä", "/\x00", "/a b", "/a\\b", "/<script>", '/"', "/" + "x" * 512, "/\ud800",
-        "/api/auth/logout", "/API/x", "/%zz\\", ".", "?x", "#x", "@evil.example", "/\u2028",
+        "/api/auth/logout", "/API/x", "/%zz\\", ".", "?x", "#x", "@evil.example", "/\u2028", "/%61pi/x",
+        "/./api/x", "/x/../api/x", "/x/..", "/x/.?a", "/..#a", "/.", "/../x", "/%2e/api/x", "/x/%2E%2E/api/x",
+        "/caf%C3%A9",
     ],
 )  # fmt: skip
 def test_what_could_lead_elsewhere_is_no_path(text: str) -> None:

@@ -47,7 +47,10 @@ class Login:
         challenge = Challenge(
             b"id", ChallengePurpose.SECOND_FACTOR, "ada", now, now + self.life, self.tries_left, {}
         )
-        return WaitingLogin(USER, challenge, ("totp",), TokenDelivery.BODY)
+        return WaitingLogin(USER, challenge, TokenDelivery.BODY)
+
+    async def methods_of(self, login: WaitingLogin) -> tuple[str, ...]:
+        return ("totp",)
 
     async def finish(self, mfa_token: str, answer: FactorAnswer, *, client: Client) -> LoggedIn:
         self.judging.set()
