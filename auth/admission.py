@@ -194,6 +194,7 @@ class Admission:
             raise
         if await self._challenges.consume(mfa_token, ChallengePurpose.SECOND_FACTOR, now=self._clock()) is None:
             raise InvalidToken
+        await self._limits.reset("second_factor", user.user_id)
         amr = tuple(dict.fromkeys((*data["amr"], *added)))
         return await self._start(user, amr, data["deviceName"], login.delivery, client)
 

@@ -259,7 +259,7 @@ class Approvals:
         Raises `StepUpRequired`, `RateLimited` or `Unavailable`.
         """
         user = await self._step_up.require(principal)
-        await self._limits.hit("second_factor", user.user_id)
+        await self._limits.hit("second_factor", "changes", user.user_id)
         if not await self._users.set_login_approval(user.user_id, allowed):
             return
         await self._audit.record(

@@ -94,7 +94,7 @@ class LinkedIdentities:
         """
         self._flows.provider(provider_id)
         user = await self._step_up.require_verified(principal)
-        await self._limits.hit("second_factor", user.user_id)
+        await self._limits.hit("second_factor", "changes", user.user_id)
         link = Link(user.user_id, principal.session_id)
         # A link hands out no tokens.
         visit = Visit(TokenDelivery.COOKIES, return_to, link)
@@ -137,7 +137,7 @@ class LinkedIdentities:
         the last way in. It is looked for when this one is gone, so that two taken off at once are not both.
         """
         user = await self._step_up.require(principal)
-        await self._limits.hit("second_factor", user.user_id)
+        await self._limits.hit("second_factor", "changes", user.user_id)
         identity = await self._identities.remove(user.user_id, identity_id)
         if identity is None:
             raise NotFound

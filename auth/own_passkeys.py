@@ -94,7 +94,7 @@ class OwnPasskeys:
         `Conflict` when the passkey is known already, or `RateLimited`.
         """
         user = await self._step_up.require_verified(principal)
-        await self._limits.hit("second_factor", user.user_id)
+        await self._limits.hit("second_factor", "changes", user.user_id)
         label = clean_name(name) or DEFAULT_NAME
         credential, drawn, challenge = await self._ceremonies.answered(
             credential, ChallengePurpose.PASSKEY_REGISTER
@@ -150,7 +150,7 @@ class OwnPasskeys:
         That is looked for when this one is gone, so that two ways taken off at once are not both.
         """
         user = await self._step_up.require(principal)
-        await self._limits.hit("second_factor", user.user_id)
+        await self._limits.hit("second_factor", "changes", user.user_id)
         removed = await self._store.remove(user.user_id, credential_id)
         if removed is None:
             raise NotFound("There is no such passkey.")

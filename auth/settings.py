@@ -72,7 +72,7 @@ def _has_good_port(value: SecretStr) -> SecretStr:
 
 def _rate(value: str) -> str:
     try:
-        limits.parse(value)
+        (_,) = limits.parse_many(value)
     except ValueError:
         raise ValueError(f"{value!r} is not a rate such as 5/5 minutes") from None
     return value
@@ -281,7 +281,7 @@ class LimitSettings(Section):
     limit_login: Rate = Field("5/5 minutes", description="Failed logins per address and account.")
     limit_login_ip: Rate = Field("300/5 minutes", description="Login attempts per address over all accounts.")
     limit_second_factor: Rate = Field(
-        "10/5 minutes", description="Second factors: answers and changes, per account."
+        "10/5 minutes", description="Second factors: wrong answers, and changes, per account."
     )
     limit_totp_guesses: Rate = Field("100/day", description="Wrong codes of an authenticator app, per account.")
     limit_approval: Rate = Field("3/10 minutes", description="Logins that devices of one account are asked about.")

@@ -123,6 +123,7 @@ class StepUp:
         now = self._clock()
         if await self._sessions.assure(principal.session_id, amr=amr, now=now) is None:
             raise SessionRevoked
+        await self._limits.reset("second_factor", principal.user_id)
         await self._record("step_up", principal, answer, client)
         return now + MAX_AGE
 

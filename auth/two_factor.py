@@ -208,12 +208,12 @@ class TwoFactor:
 
     async def _allowed(self, principal: Principal) -> User:
         user = await self._step_up.require(principal)
-        await self._limits.hit("second_factor", user.user_id)
+        await self._limits.hit("second_factor", "changes", user.user_id)
         return user
 
     async def _may_add(self, principal: Principal) -> User:
         user = await self._step_up.require_verified(principal)
-        await self._limits.hit("second_factor", user.user_id)
+        await self._limits.hit("second_factor", "changes", user.user_id)
         return user
 
     def _step_of(self, code: str, sealed: bytes, user: User, now: datetime) -> int:

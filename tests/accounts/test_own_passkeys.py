@@ -115,7 +115,7 @@ async def test_a_session_that_a_new_password_ends_meanwhile_leaves_no_passkey_be
     thief = await world.act_as(user)
     ends = SessionsToEnd("e", world.now, RevocationReason.PASSWORD_CHANGED, Actor("user"))
     keys.store.meanwhile = lambda: world.users.replace_password(
-        user.user_id, old_hash=None, new_hash="new", ends=ends, now=world.now
+        user.user_id, after=user.credentials_version, new_hash="new", ends=ends, now=world.now
     )
     with pytest.raises(SessionRevoked):
         await keys.add(thief)

@@ -384,6 +384,22 @@ class TestLoggingIn:
             await finish(world, await begin(world), totp(phone.code()))
         assert world.sessions.started == []
 
+    async def test_a_right_answer_begins_the_count_anew_and_changes_have_their_own(
+        self, world: Any, phone: Phone
+    ) -> None:
+        """Whoever sets much up in one evening, and mistypes now and then, is not shut out at their next login."""
+        world.use_limits(limit_second_factor="4/5 minutes")
+        for code in phone.recovery_codes[:3]:
+            for _ in range(3):
+                with pytest.raises(InvalidCode):
+                    await finish(world, await begin(world), totp("000000"))
+            await finish(world, await begin(world), recovery(code))
+        principal = await world.act_as(phone.user, amr=("pwd", "otp", "mfa"))
+        for _ in range(4):
+            await world.two_factor.renew_codes(principal, client=world.client())
+        with pytest.raises(RateLimited):
+            await world.two_factor.renew_codes(principal, client=world.client())
+
     async def test_asvs_6_3_1_after_a_hundred_wrong_codes_no_more_are_taken_that_day(
         self, world: Any, phone: Phone
     ) -> None:
