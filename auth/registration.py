@@ -28,7 +28,7 @@ from auth.accounts import (
 )
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import InvalidToken, RateLimited, Unavailable
+from auth.errors import InvalidToken, Unavailable
 from auth.mail.mailer import Mailer
 from auth.models import SYSTEM, Client, RevocationReason, User
 from auth.passwords import Passwords
@@ -40,8 +40,6 @@ from auth.stores.users import EmailTaken, UsernameTaken, Users, Verified
 LINK_LIFE = timedelta(hours=24)
 # A registration outlives its link, so that a new link can be mailed for it.
 REGISTRATION_LIFE = timedelta(days=30)
-# What is written only to take time goes later, and by itself: not while the work is still being compared.
-PRETENCE_LIFE = timedelta(hours=1)
 
 
 class Registration:
@@ -107,12 +105,12 @@ class Registration:
             client=client,
             now=now,
         )
-        if not await self._may_mail(address.key):
+        if not await self._limits.allows_mail("registration", address.key):
             return
         if user.email_verified_at is None:
             await self._mail_link(user, registration, now)
         else:
-            await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
+            await self._tokens.pretend(now=now)
             await self._mailer.already_registered(user, requested_at=now, ip=client.ip)
 
     async def verify_email(self, token: str, client: Client) -> User:
@@ -150,11 +148,12 @@ class Registration:
         now = self._clock()
         user = await self._users.by_email(address.key)
         registrations = await self._tokens.of_user(user.user_id if user else "", Purpose.VERIFY_EMAIL)
-        if not await self._may_mail(address.key):
+        waits = user is not None and user.email_verified_at is None
+        if not await self._limits.allows_mail("resend", address.key, is_sent=waits):
             return
-        if user is None or user.email_verified_at is not None:
-            for _ in ("the token", "the mail"):
-                await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
+        if user is None or not waits:
+            # The token and the mail.
+            await self._tokens.pretend(writes=2, now=now)
             return
         await self._mail_link(user, registration_to_resend(user, registrations, ip=client.ip), now)
 
@@ -171,14 +170,14 @@ class Registration:
             "username": None,
             "ip": client.ip,
         }
-        if await self._may_mail(user.email.casefold()):
+        if await self._limits.allows_mail("registration", user.email.casefold()):
             await self._mail_link(user, registration, now)
 
     async def tell_of_another_try(self, user: User, client: Client) -> None:
         """Tell the owner of an account that somebody tried to make one of its address, in about the same time."""
-        if await self._may_mail(user.email.casefold()):
+        if await self._limits.allows_mail("registration", user.email.casefold()):
             now = self._clock()
-            await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
+            await self._tokens.pretend(now=now)
             await self._mailer.already_registered(user, requested_at=now, ip=client.ip)
 
     async def _account(
@@ -235,14 +234,6 @@ class Registration:
         await self._mailer.verify_address(
             user, token=secret, requested_at=now, ip=registration["ip"], valid_for=LINK_LIFE
         )
-
-    async def _may_mail(self, key: str) -> bool:
-        """Whether the address was not mailed too often. Said to nobody: others would learn of it."""
-        try:
-            await self._limits.hit("mail", key)
-        except RateLimited:
-            return False
-        return True
 
 
 def registration_to_resend(
