@@ -190,5 +190,5 @@ class ProviderLogin:
         )
         if claims.email_verified or not self._require_verified_email:
             return Conflict("An account has this e-mail address. Log in to it and link the provider there.")
-        await self._registration.tell_of_another_try(other, client)
+        await self._registration.refuse_another(other, client)
         return EmailNotVerified()
