@@ -19,7 +19,6 @@ from auth.errors import (
     InvalidCode,
     InvalidToken,
     MfaRequired,
-    RateLimited,
     SessionLimitReached,
 )
 from auth.metrics import Metrics
@@ -200,11 +199,8 @@ class Admission:
 
     async def _tell_failed(self, user: User, client: Client) -> None:
         """Somebody has the first factor and not the second: its owner is to know (ASVS 5.0, 6.3.5)."""
-        try:
-            await self._limits.hit("mail", "second_factor", user.user_id)
-        except RateLimited:
-            return  # told often enough
-        await self._notice.second_factor_failed(user, ip=client.ip, now=self._clock())
+        if await self._limits.allows_mail("second_factor", user.user_id):
+            await self._notice.second_factor_failed(user, ip=client.ip, now=self._clock())
 
     async def _waiting(self, challenge: Challenge | None) -> WaitingLogin:
         user = await self._users.by_id(challenge.user_id) if challenge and challenge.user_id else None

@@ -119,12 +119,12 @@ class LinkedIdentities:
             last_used_at=now,
         )
         try:
-            there = await self._identities.claim(wanted)
+            there, newly = await self._claim(wanted)
         except ProviderTaken:
             raise Conflict("Another account of this provider is linked. Take that one off first.") from None
         if there.user_id != user.user_id:
             raise Conflict("This account of the provider belongs to another account here.")
-        if there.identity_id == wanted.identity_id:
+        if newly:
             await self._tell(IdentityChange.LINKED, user, there, link.session_id, client)
         elif there.registration_id is not None:
             # It came with an address nobody had confirmed; now somebody inside the account has asked for it.
@@ -146,14 +146,30 @@ class LinkedIdentities:
             raise Conflict("This is your only way in. Set a password first.")
         await self._tell(IdentityChange.UNLINKED, user, identity, principal.session_id, client)
 
+    async def _claim(self, wanted: Identity) -> tuple[Identity, bool]:
+        """The identity, and whether this very call gave it to the user of `wanted`.
+
+        A first login claims it and makes its account then. Where that was cut off the account never came to be:
+        whoever proves the identity from inside an account takes it over.
+        """
+        there = await self._identities.claim(wanted)
+        if there.user_id == wanted.user_id or await self._users.by_id(there.user_id) is not None:
+            return there, there.identity_id == wanted.identity_id
+        moved = await self._identities.move(there, wanted)
+        there = await self._identities.claim(wanted)
+        return there, moved or there.identity_id == wanted.identity_id
+
     async def _owner(self, link: Link) -> User:
-        session = await self._sessions.get(link.session_id)
+        # The user first, as in `StepUp`: who is read with new credentials, and nothing left to end, has had the
+        # sessions of before ended by then.
         user = await self._users.by_id(link.user_id)
+        session = await self._sessions.get(link.session_id)
         if (
             session is None
             or user is None
             or session.user_id != user.user_id
             or not session.is_live(self._clock())
+            or user.has_ended(session)
         ):
             raise SessionRevoked
         if user.locked_at is not None:

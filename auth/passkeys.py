@@ -9,7 +9,6 @@ Logging in by a passkey alone asks that its device verified its user, so that it
 one has and something one knows or is. Beside a password, having it is enough.
 """
 
-import contextlib
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 from auth.admission import Admission, LoggedIn, MfaPending, WaitingLogin, counted
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import InvalidCode, RateLimited
+from auth.errors import InvalidCode
 from auth.keys import base64url
 from auth.metrics import Metrics
 from auth.models import MULTI_FACTOR, Client, FactorAnswer, Passkey, Principal, TokenDelivery, User
@@ -136,8 +135,7 @@ class PasskeyCeremonies:
         if user is None:
             return
         # Whoever has the copy may try it as often as they like; its owner is told some times an hour.
-        with contextlib.suppress(RateLimited):
-            await self._limits.hit("mail", user.email.casefold())
+        if await self._limits.allows_mail("passkey_copied", user.user_id):
             await self._notice.passkey_copied(user, at=now, ip="")
 
 

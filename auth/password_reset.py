@@ -15,10 +15,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from auth.accounts import EmailAddress, require_email
+from auth.accounts import require_email
 from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import InvalidToken, RateLimited
+from auth.errors import InvalidToken
 from auth.models import Actor, Client, RevocationReason, User
 from auth.password_change import PasswordNotice
 from auth.passwords import Passwords
@@ -29,8 +29,6 @@ from auth.stores.one_time_tokens import OneTimeTokens, Purpose
 from auth.stores.users import Users
 
 LINK_LIFE = timedelta(minutes=15)
-# What is written only to take time goes later, and by itself.
-PRETENCE_LIFE = timedelta(hours=1)
 
 
 class ResetMailer(PasswordNotice, Protocol):
@@ -82,11 +80,11 @@ class PasswordReset:
             client=client,
             now=now,
         )
-        if not await self._may_mail(address):
+        if not await self._limits.allows_mail("password_reset", address.key, is_sent=user is not None):
             return
         if user is None:
-            for _ in ("the token", "the mail"):
-                await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
+            # The token and the mail.
+            await self._tokens.pretend(writes=2, now=now)
             return
         token = await self._tokens.issue(
             Purpose.RESET_PASSWORD,
@@ -135,14 +133,6 @@ class PasswordReset:
             return changed, Revoked()
         revoked = await self._endings.carry_out(user.user_id, ends, client=client)
         return replace(changed, sessions_to_end=None), revoked
-
-    async def _may_mail(self, address: EmailAddress) -> bool:
-        """Whether the address was not mailed too often. Said to nobody: others would learn of it."""
-        try:
-            await self._limits.hit("mail", address.key)
-        except RateLimited:
-            return False
-        return True
 
 
 def _not_good() -> InvalidToken:

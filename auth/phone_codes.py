@@ -32,8 +32,6 @@ CODE_DIGITS = 6
 CODE_LIFE = timedelta(minutes=5)
 CODE_TRIES = 5
 RESEND_AFTER = timedelta(seconds=30)
-# What is written only to take time goes later, and by itself.
-PRETENCE_LIFE = timedelta(hours=1)
 
 log = structlog.get_logger()
 
@@ -120,7 +118,7 @@ class PhoneCodes:
         if user_id is not None and sends:
             await self._texter.send_code(user_id, number.e164, code=code, purpose=purpose, valid_for=CODE_LIFE)
         else:
-            await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
+            await self._tokens.pretend(now=now)
         return CodeRequest(request_id, expires_at, RESEND_AFTER)
 
     async def prove(

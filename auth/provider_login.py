@@ -1,6 +1,6 @@
 """Logging in by a provider, and the account that the first such login makes.
 
-Two threats shape this file.
+Three threats shape this file.
 
 *Taking over by address*: whoever can make a provider say an address would own the account of that address here.
 Hence an identity is its issuer and subject and nothing else; an account that has the address already is never
@@ -10,6 +10,11 @@ joined, not even on a provider's word that the address is confirmed. Its owner l
 not check addresses, with a victim's, and waits for the victim to confirm it. Hence such an identity is bound to
 the link that is mailed for it, as a registration's password is (auth/registration.py): when the address is
 confirmed in any other way, the identity is worth nothing any more.
+
+*Enumeration*: at such a provider anybody can log in with somebody's address, and is answered the same, with as
+many writes, whether or not an account has it. Nor does a later login with another address tell: an identity whose
+account was never confirmed is dropped when its provider says another address, and its owner goes on as new, as
+where an account had the first address.
 """
 
 import secrets
@@ -80,19 +85,37 @@ class ProviderLogin:
         return await self._admission.admit(user, amr=AMR, device_name=None, delivery=delivery, client=client)
 
     async def _user(self, provider_id: str, claims: Claims, client: Client) -> User:
-        identity = await self._identities.find(claims.issuer, claims.subject)
-        if identity is not None:
-            user = await self._users.by_id(identity.user_id)
-            if user is not None and await self._is_honoured(identity, user, client):
-                await self._identities.note_use(identity.identity_id, label=claims.label, now=self._clock())
-                return user
-        return await self._new_user(provider_id, claims, client)
+        known = await self._known(claims, client)
+        if known is None:
+            return await self._new_user(provider_id, claims, client)
+        identity, user = known
+        if identity.registration_id is not None and self._is_refused(user):
+            # As where an account has the address (`_taken`), however often it is tried.
+            await self._limits.hit("register", client.ip)
+            await self._registration.confirm_again(user, identity.registration_id, client)
+        return user
 
-    async def _is_honoured(self, identity: Identity, user: User, client: Client) -> bool:
-        """Whether the identity still stands for the account: see *pre-hijacking* above."""
-        if identity.registration_id is None or user.email_verified_at is None:
+    async def _known(self, claims: Claims, client: Client) -> tuple[Identity, User] | None:
+        """The identity and whom it stands for, if it stands for somebody."""
+        identity = await self._identities.find(claims.issuer, claims.subject)
+        user = await self._users.by_id(identity.user_id) if identity else None
+        if identity is None or user is None or not await self._is_honoured(identity, user, claims, client):
+            return None
+        await self._identities.note_use(identity.identity_id, label=claims.label, now=self._clock())
+        return identity, user
+
+    def _is_refused(self, user: User) -> bool:
+        """Whether nobody is let in before the address is confirmed."""
+        return self._require_verified_email and user.email_verified_at is None
+
+    async def _is_honoured(self, identity: Identity, user: User, claims: Claims, client: Client) -> bool:
+        """Whether the identity still stands for the account: see *pre-hijacking* and *enumeration* above."""
+        if identity.registration_id is None:
             return True
-        if await self._users.was_verified_by(user.user_id, identity.registration_id):
+        if user.email_verified_at is None:
+            if not self._is_refused(user) or _same_address(claims, user):
+                return True
+        elif await self._users.was_verified_by(user.user_id, identity.registration_id):
             await self._identities.confirm(identity.identity_id)
             return True
         await self._identities.remove(user.user_id, identity.identity_id)
@@ -113,10 +136,11 @@ class ProviderLogin:
         await self._limits.hit("register", client.ip)
         other = await self._users.by_email(address.key)
         if other is not None:
-            identity = await self._identities.find(claims.issuer, claims.subject)
-            if identity is None or identity.user_id != other.user_id:
+            # By the same person's other tab, in between?
+            known = await self._known(claims, client)
+            if known is None or known[1].user_id != other.user_id:
                 raise await self._taken(other, claims, client)
-            return other  # made by the same person's other tab in between
+            return known[1]
         registration_id = None if claims.email_verified else secrets.token_hex(8)
         identity = await self._identities.claim(self._identity(provider_id, claims, registration_id))
         return await self._create(identity, address, claims, client)
@@ -142,7 +166,10 @@ class ProviderLogin:
         between, all make the same account, once.
         """
         now = self._clock()
-        verified = claims.email_verified and identity.registration_id is None
+        registration_id = identity.registration_id
+        if registration_id is None and not claims.email_verified:
+            # Claimed by another visit, to which the provider said another address.
+            registration_id = await self._identities.bind(identity, secrets.token_hex(8))
         user = User(
             user_id=identity.user_id,
             email=address.address,
@@ -150,14 +177,17 @@ class ProviderLogin:
             username=None,
             roles=(),
             created_at=now,
-            email_verified_at=now if verified else None,
+            email_verified_at=now if registration_id is None else None,
         )
         try:
             await self._users.create(user)
         except EmailTaken:
-            there = await self._users.by_id(identity.user_id)
-            if there is not None:
-                return there
+            known = await self._known(claims, client)
+            if known is not None:
+                return known[1]
+            if await self._users.by_id(identity.user_id) is not None:
+                # Another visit made it of another address, and the identity was dropped for that.
+                return await self._new_user(identity.provider_id, claims, client)
             # Somebody registered the address in this very moment.
             await self._identities.remove(identity.user_id, identity.identity_id)
             raise await self._taken(replace(user, user_id=""), claims, client) from None
@@ -169,8 +199,8 @@ class ProviderLogin:
             details={"provider": identity.provider_id},
             now=now,
         )
-        if not verified:
-            await self._registration.confirm_address(user, identity.registration_id or "", client)
+        if registration_id is not None:
+            await self._registration.confirm_address(user, registration_id, client)
         return user
 
     async def _taken(self, other: User, claims: Claims, client: Client) -> AuthError:
@@ -189,5 +219,11 @@ class ProviderLogin:
         )
         if claims.email_verified or not self._require_verified_email:
             return Conflict("An account has this e-mail address. Log in to it and link the provider there.")
-        await self._registration.tell_of_another_try(other, client)
+        await self._registration.refuse_another(other, client)
         return EmailNotVerified()
+
+
+def _same_address(claims: Claims, user: User) -> bool:
+    """Whether the provider still says the address that the account was made with."""
+    address = parse_email(claims.email) if claims.email is not None else None
+    return address is not None and address.key == user.email.casefold()

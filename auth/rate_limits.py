@@ -58,6 +58,16 @@ LimitName = Literal[
     "admin",
 ]
 
+# What somebody is mailed that anybody could bring about.
+MailPurpose = Literal[
+    "registration",
+    "resend",
+    "password_reset",
+    "new_address",
+    "second_factor",
+    "passkey_copied",
+]
+
 # A healthy Redis answers in well under a millisecond.
 REDIS_SECONDS = 0.5
 CIRCUIT_SECONDS = 2.0
@@ -97,6 +107,18 @@ class RateLimits:
             count = self._local.add(key, window, now=self._monotonic())
         if count > amount:
             await self._refuse(name, key, window)
+
+    async def allows_mail(self, purpose: MailPurpose, to: str, *, is_sent: bool = True) -> bool:
+        """Count one mail to an address or an account; whether the limit allows it. A refusal is said to nobody.
+
+        Each purpose is counted by itself, so that who uses up one silences no other. Where nothing is to be mailed
+        (not `is_sent`) it is counted apart: to a clock it is the same, and nothing that could be is used up.
+        """
+        try:
+            await self.hit("mail", purpose, to if is_sent else f"unsent {to}")
+        except RateLimited:
+            return False
+        return True
 
     async def check(self, name: LimitName, *identity: str) -> None:
         """Raise `RateLimited` when the limit is used up; counts nothing."""

@@ -12,6 +12,8 @@ that was mailed for it: each registration of an unverified address mails a link 
 of what is there, and the one whose link is followed is the one that counts. Its password comes into force,
 the other links die, and sessions begun on the unverified account with another password end. The mail says
 when and from where its registration was made. Once an address is verified, registering it changes nothing.
+A link that is asked for again is for a registration made from the asker's own network, or for none: then it
+brings no password at all, and the owner sets one by a reset (`registration_to_resend`).
 """
 
 import secrets
@@ -27,12 +29,12 @@ from auth.accounts import (
     username_taken,
 )
 from auth.audit import AuditLog
-from auth.clock import Clock
-from auth.errors import InvalidToken, RateLimited, Unavailable
+from auth.clock import Clock, iso
+from auth.errors import InvalidToken, Unavailable
 from auth.mail.mailer import Mailer
 from auth.models import SYSTEM, Client, RevocationReason, User
 from auth.passwords import Passwords
-from auth.rate_limits import RateLimits
+from auth.rate_limits import RateLimits, network_of
 from auth.session_endings import SessionEndings, ending
 from auth.stores.one_time_tokens import OneTimeToken, OneTimeTokens, Purpose
 from auth.stores.users import EmailTaken, UsernameTaken, Users, Verified
@@ -40,8 +42,6 @@ from auth.stores.users import EmailTaken, UsernameTaken, Users, Verified
 LINK_LIFE = timedelta(hours=24)
 # A registration outlives its link, so that a new link can be mailed for it.
 REGISTRATION_LIFE = timedelta(days=30)
-# What is written only to take time goes later, and by itself: not while the work is still being compared.
-PRETENCE_LIFE = timedelta(hours=1)
 
 
 class Registration:
@@ -91,14 +91,13 @@ class Registration:
         await self._passwords.check(password, context=(address.address, name, username))
         if username is not None and await self._users.has_username(username):
             raise username_taken()
-        registration = {
-            "registrationId": secrets.token_hex(8),
-            "passwordHash": await self._passwords.hash(password),
+        password_hash = await self._passwords.hash(password)
+        now = self._clock()
+        registration = _registration(client, now) | {
+            "passwordHash": password_hash,
             "name": name,
             "username": username,
-            "ip": client.ip,
         }
-        now = self._clock()
         user, known = await self._account(address, registration, now)
         await self._audit.record(
             "registered_again" if known else "registered",
@@ -107,13 +106,11 @@ class Registration:
             client=client,
             now=now,
         )
-        if not await self._may_mail(address.key):
-            return
         if user.email_verified_at is None:
             await self._mail_link(user, registration, now)
         else:
-            await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
-            await self._mailer.already_registered(user, requested_at=now, ip=client.ip)
+            await self._tokens.pretend(now=now)
+            await self._tell_of_another_try(user, client, now)
 
     async def verify_email(self, token: str, client: Client) -> User:
         """Verify the address that `token` was mailed to, and put its registration in force.
@@ -132,6 +129,7 @@ class Registration:
             password_hash=found.data["passwordHash"],
             name=found.data["name"],
             username=found.data["username"],
+            anew=bool(found.data["anew"]),
             ends=ending(now, RevocationReason.PASSWORD_CHANGED, by=SYSTEM),
             now=now,
         )
@@ -150,13 +148,17 @@ class Registration:
         now = self._clock()
         user = await self._users.by_email(address.key)
         registrations = await self._tokens.of_user(user.user_id if user else "", Purpose.VERIFY_EMAIL)
-        if not await self._may_mail(address.key):
+        waits = user is not None and user.email_verified_at is None
+        if not await self._limits.allows_mail("resend", address.key, is_sent=waits):
             return
-        if user is None or user.email_verified_at is not None:
-            for _ in ("the token", "the mail"):
-                await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
+        if user is None or not waits:
+            # The token and the mail.
+            await self._tokens.pretend(writes=2, now=now)
             return
-        await self._mail_link(user, registration_to_resend(user, registrations, ip=client.ip), now)
+        registration = registration_to_resend(registrations, ip=client.ip)
+        if registration is None:
+            registration = _registration(client, now) | {"anew": "yes"}
+        await self._send_link(user, await self._issue(user, registration, now), registration)
 
     async def confirm_address(self, user: User, registration_id: str, client: Client) -> None:
         """Mail the link for an account that was made without a password, in another way than `register`.
@@ -164,22 +166,22 @@ class Registration:
         `registration_id` is what `Users.was_verified_by` will know the link by. Raises `Unavailable`.
         """
         now = self._clock()
-        registration = {
-            "registrationId": registration_id,
-            "passwordHash": None,
-            "name": user.name,
-            "username": None,
-            "ip": client.ip,
-        }
-        if await self._may_mail(user.email.casefold()):
-            await self._mail_link(user, registration, now)
+        registration = _registration(client, now) | {"registrationId": registration_id, "name": user.name}
+        await self._mail_link(user, registration, now)
 
-    async def tell_of_another_try(self, user: User, client: Client) -> None:
-        """Tell the owner of an account that somebody tried to make one of its address, in about the same time."""
-        if await self._may_mail(user.email.casefold()):
-            now = self._clock()
-            await self._tokens.pretend(now=now, remove_at=now + PRETENCE_LIFE)
-            await self._mailer.already_registered(user, requested_at=now, ip=client.ip)
+    async def confirm_again(self, user: User, registration_id: str, client: Client) -> None:
+        """As `confirm_address` for an account that is there, with the writes of making it but for the identity."""
+        await self._tokens.pretend(writes=2, now=self._clock())
+        await self.confirm_address(user, registration_id, client)
+
+    async def refuse_another(self, user: User, client: Client) -> None:
+        """Tell the owner of an account that somebody tried to make one of its address, without a password.
+
+        Takes the writes that making it takes besides: the identity, the account, an audit event and the token.
+        """
+        now = self._clock()
+        await self._tokens.pretend(writes=4, now=now)
+        await self._tell_of_another_try(user, client, now)
 
     async def _account(
         self, address: EmailAddress, registration: Mapping[str, str | None], now: datetime
@@ -223,7 +225,21 @@ class Registration:
         await self._audit.record("email_verified", user_id=token.user_id, session_id=None, client=client, now=now)
 
     async def _mail_link(self, user: User, registration: Mapping[str, str | None], now: datetime) -> None:
-        secret = await self._tokens.issue(
+        """Keep the registration, and mail its link unless the address was mailed too often.
+
+        Kept without a mail it is what a link that is asked for again is for: whoever uses up the mails of an
+        address makes no registration of its owner's forgotten.
+        """
+        secret = await self._issue(user, registration, now)
+        if await self._limits.allows_mail("registration", user.email.casefold()):
+            await self._send_link(user, secret, registration)
+
+    async def _tell_of_another_try(self, user: User, client: Client, now: datetime) -> None:
+        if await self._limits.allows_mail("registration", user.email.casefold()):
+            await self._mailer.already_registered(user, requested_at=now, ip=client.ip)
+
+    async def _issue(self, user: User, registration: Mapping[str, str | None], now: datetime) -> str:
+        return await self._tokens.issue(
             Purpose.VERIFY_EMAIL,
             user_id=user.user_id,
             email_key=user.email.casefold(),
@@ -232,35 +248,39 @@ class Registration:
             remove_at=now + REGISTRATION_LIFE,
             data=registration,
         )
+
+    async def _send_link(self, user: User, secret: str, registration: Mapping[str, str | None]) -> None:
         await self._mailer.verify_address(
-            user, token=secret, requested_at=now, ip=registration["ip"], valid_for=LINK_LIFE
+            user,
+            token=secret,
+            requested_at=datetime.fromisoformat(registration["madeAt"] or ""),
+            ip=registration["ip"],
+            valid_for=LINK_LIFE,
+            anew=bool(registration["anew"]),
         )
 
-    async def _may_mail(self, key: str) -> bool:
-        """Whether the address was not mailed too often. Said to nobody: others would learn of it."""
-        try:
-            await self._limits.hit("mail", key)
-        except RateLimited:
-            return False
-        return True
 
+def registration_to_resend(registrations: Sequence[OneTimeToken], *, ip: str) -> Mapping[str, str | None] | None:
+    """Which registration a new link is for: the newest made from the asker's network, else none.
 
-def registration_to_resend(
-    user: User, registrations: Sequence[OneTimeToken], *, ip: str
-) -> Mapping[str, str | None]:
-    """Which registration a new link is for: the newest made from the asker's address, else the newest.
-
-    Someone elsewhere who registers the same address in between does not get their password into the link
-    that the owner asks for. Pure.
+    Of registrations made elsewhere nobody can tell which is the owner's, and a stranger's would put the stranger's
+    password in force; so then the link confirms the address and brings no password. Whoever shares the owner's
+    network is not told apart from the owner; the mail says when and from where its registration was made. Pure.
     """
-    from_here = [token.data for token in registrations if token.data.get("ip") == ip]
-    newest = [token.data for token in registrations]
-    for data in (*from_here, *newest):
-        return data
+    for token in registrations:
+        if network_of(token.data["ip"] or "") == network_of(ip):
+            return token.data
+    return None
+
+
+def _registration(client: Client, now: datetime) -> dict[str, str | None]:
+    """What a link puts in force, without a password. `anew`: and nothing of what the account was before stays."""
     return {
         "registrationId": secrets.token_hex(8),
-        "passwordHash": user.password_hash,
-        "name": user.name,
-        "username": user.username,
-        "ip": None,
+        "passwordHash": None,
+        "name": None,
+        "username": None,
+        "ip": client.ip,
+        "madeAt": iso(now),
+        "anew": None,
     }

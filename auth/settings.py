@@ -291,7 +291,7 @@ class LimitSettings(Section):
     )
     limit_passkey_options: Rate = Field("120/minute", description="Passkey ceremonies begun per address.")
     limit_register: Rate = Field("200/hour", description="Registrations and mail requests per address.")
-    limit_mail: Rate = Field("5/hour", description="Mails per account that anybody can ask for.")
+    limit_mail: Rate = Field("5/hour", description="Mails of one kind to one account or address.")
     limit_sms_number: Rate = Field("3/hour", description="Codes by SMS per number.")
     limit_sms_ip: Rate = Field("10/hour", description="Codes by SMS per address.")
     limit_sms_prefix: Rate = Field(

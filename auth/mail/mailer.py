@@ -34,13 +34,13 @@ class Mailer:
         self._metrics = metrics
 
     async def verify_address(
-        self, user: User, *, token: str, requested_at: datetime, ip: str | None, valid_for: timedelta
+        self, user: User, *, token: str, requested_at: datetime, ip: str | None, valid_for: timedelta, anew: bool
     ) -> None:
-        """Mail the link that verifies the user's address."""
+        """Mail the link that verifies the user's address; `anew`: which leaves the account without a password."""
         await self._queue(
             user,
             self._templates.verify_address(
-                user.email, token=token, requested_at=requested_at, ip=ip, valid_for=valid_for
+                user.email, token=token, requested_at=requested_at, ip=ip, valid_for=valid_for, anew=anew
             ),
         )
 

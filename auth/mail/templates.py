@@ -73,9 +73,9 @@ class MailTemplates:
         self._locations = locations
 
     def verify_address(
-        self, to: str, *, token: str, requested_at: datetime, ip: str | None, valid_for: timedelta
+        self, to: str, *, token: str, requested_at: datetime, ip: str | None, valid_for: timedelta, anew: bool
     ) -> Mail:
-        """The link that verifies an address, saying which registration it is for."""
+        """The link that verifies an address, saying which registration it is for; for none with `anew`."""
         return self._compose(
             "verify_address",
             to,
@@ -83,6 +83,7 @@ class MailTemplates:
             requested_at=readable(requested_at),
             origin=self._origin(ip),
             hours=round(valid_for / timedelta(hours=1)),
+            anew=anew,
         )
 
     def already_registered(self, to: str, *, requested_at: datetime, ip: str) -> Mail:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from auth.stores.mongo import Database, Document, outage_is_unavailable
@@ -25,7 +26,8 @@ class Identity:
     """One identity. `label` is for its owner to recognise it by.
 
     `registration_id`: it was made with an address that nobody had confirmed, and is worth something only until
-    that address is confirmed by anything but the link of this registration.
+    that address is confirmed by anything but the link of this registration. There may be no account `user_id`: it
+    is claimed first and made then.
     """
 
     identity_id: str
@@ -84,8 +86,40 @@ class Identities:
         await self._identities.update_one({"_id": identity_id}, {"$set": {"label": label, "lastUsedAt": now}})
 
     @outage_is_unavailable
+    async def bind(self, identity: Identity, registration_id: str) -> str:
+        """Bind the identity to a registration, unless it is bound to one; to which it is then.
+
+        Does nothing where the identity has gone or came to be another user's.
+        """
+        bound = {"registrationId": {"$ifNull": ["$registrationId", registration_id]}}
+        after = await self._identities.find_one_and_update(
+            {"_id": identity.identity_id, "userId": identity.user_id},
+            [{"$set": bound}],
+            return_document=ReturnDocument.AFTER,
+        )
+        return str(after["registrationId"]) if after else registration_id
+
+    @outage_is_unavailable
+    async def move(self, identity: Identity, to: Identity) -> bool:
+        """Give an identity, as it was read, to the user of `to`, as if it had been claimed by that one.
+
+        Of any number of callers for one identity, at once or not, one moves it. Raises `ProviderTaken`.
+        """
+        moved = {name: value for name, value in _document(to).items() if name != "_id"}
+        try:
+            done = await self._identities.update_one(
+                {"_id": identity.identity_id, "userId": identity.user_id}, {"$set": moved}
+            )
+        except DuplicateKeyError:
+            raise ProviderTaken from None
+        return bool(done.matched_count)
+
+    @outage_is_unavailable
     async def confirm(self, identity_id: str) -> None:
-        """Note that the address it came with was confirmed by its own registration's link."""
+        """Have it stand for the account from now on, however the account's address is confirmed.
+
+        For whoever followed its registration's link, or asked for it from inside a verified account.
+        """
         await self._identities.update_one({"_id": identity_id}, {"$set": {"registrationId": None}})
 
     @outage_is_unavailable
@@ -100,11 +134,6 @@ class Identities:
             await self._identities.insert_one(_document(identity))
         except DuplicateKeyError:
             return
-
-    @outage_is_unavailable
-    async def forget_all(self, user_id: str) -> None:
-        """Forget every identity of the user: before their account goes."""
-        await self._identities.delete_many({"userId": user_id})
 
 
 def _document(identity: Identity) -> Document:

@@ -172,11 +172,13 @@ class Users:
         username: str | None,
         ends: SessionsToEnd,
         now: datetime,
+        anew: bool = False,
     ) -> Verified | None:
         """Verify the address and put the registration's password in force.
 
         A registration with another password than the account has brings its names too, `ends` sessions, and takes
-        a wish to be deleted back: it was a stranger's. A username that was taken meanwhile is left out. Guarantee:
+        a wish to be deleted back: it was a stranger's. So does one that begins the account `anew`, which matters
+        where neither has a password. A username that was taken meanwhile is left out. Guarantee:
         one update, which applies at most once in an account's life, whatever races. A second call for the same
         registration changes nothing and says `newly=False`; for any other it is None, as it is when the account's
         address is not `key` any more.
@@ -194,7 +196,7 @@ class Users:
             ({}, _literally(theirs | _username_fields(username)) | new_password),
             ({}, _literally(theirs | _username_fields(None)) | new_password),
         )
-        for condition, change in attempts:
+        for condition, change in attempts[2:] if anew else attempts:
             found = {"_id": user_id, "emailKey": key, "emailVerifiedAt": None} | condition
             try:
                 after = await self._users.find_one_and_update(

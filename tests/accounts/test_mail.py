@@ -49,11 +49,11 @@ def stolen_session(device: str) -> Session:
 
 def every_mail(templates: MailTemplates) -> list[Mail]:
     return [
-        templates.verify_address(
-            "ada@example.org", token="a-b_c", requested_at=NOW, ip="8.8.8.8", valid_for=timedelta(hours=24)
-        ),
-        templates.verify_address(
-            "ada@example.org", token="a-b_c", requested_at=NOW, ip=None, valid_for=timedelta(hours=24)
+        *(
+            templates.verify_address(
+                "ada@example.org", token="a-b_c", requested_at=NOW, ip=ip, valid_for=timedelta(hours=24), anew=anew
+            )
+            for ip, anew in (("8.8.8.8", False), (None, False), ("8.8.8.8", True))
         ),
         templates.already_registered("ada@example.org", requested_at=NOW, ip="127.0.0.1"),
         templates.refresh_reused("ada@example.org", session=stolen_session("Chrome on Android"), at=NOW),

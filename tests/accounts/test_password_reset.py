@@ -46,6 +46,10 @@ async def written(world: Any) -> tuple[int, int]:
     return counts["mails"] + counts["one_time_tokens"], counts["audit_events"]
 
 
+async def reset_links(world: Any) -> list[str]:
+    return [mail["text"] for mail in await world.mails_to(ADA) if "reset=" in mail["text"]]
+
+
 async def test_known_and_unknown_addresses_cost_the_same_work(world: Any, reset: PasswordReset) -> None:
     await world.verified_user(ADA)
     costs = set()
@@ -95,6 +99,39 @@ async def test_an_address_is_not_mailed_more_than_is_allowed_and_nobody_is_told(
     limited = operation(world)
     for number in range(5):
         await limited.ask(ADA, client=world.client(f"203.0.113.{number}"))
-    mails = [mail for mail in await world.mails_to(ADA) if "reset=" in mail["text"]]
-    # One of the three was the mail of the registration.
-    assert len(mails) == 2
+    assert len(await reset_links(world)) == 3
+
+
+async def test_a_stranger_who_asks_for_what_is_not_mailed_keeps_no_reset_link_back(world: Any) -> None:
+    """Links to confirm an address that is confirmed are asked for in vain, and count for nothing else."""
+    world.use_limits(limit_mail="3/hour")
+    await world.verified_user(ADA)
+    for number in range(5):
+        await world.registration.resend(ADA, world.client(f"203.0.113.{number}"))
+        await world.register(ADA, ip=f"203.0.113.{number}")
+    await operation(world).ask(ADA, client=world.client())
+    assert len(await reset_links(world)) == 1
+
+
+async def test_what_was_asked_for_before_there_was_an_account_keeps_no_reset_link_back(world: Any) -> None:
+    world.use_limits(limit_mail="3/hour")
+    limited = operation(world)
+    for number in range(5):
+        await limited.ask(ADA, client=world.client(f"203.0.113.{number}"))
+    await world.verified_user(ADA)
+    await limited.ask(ADA, client=world.client())
+    assert len(await reset_links(world)) == 1
+
+
+async def test_for_an_unknown_address_no_more_work_is_done_than_for_a_known_one(world: Any) -> None:
+    world.use_limits(limit_mail="3/hour")
+    await world.verified_user(ADA)
+    limited = operation(world)
+    costs = []
+    for email in (ADA, "nobody@example.org"):
+        before = await written(world)
+        for number in range(5):
+            await limited.ask(email, client=world.client(f"203.0.113.{number}"))
+        after = await written(world)
+        costs.append((after[0] - before[0], after[1] - before[1]))
+    assert costs == [(6, 5), (6, 5)]

@@ -1,6 +1,7 @@
 """Logging in by a provider, on real stores: what races, what was cut off, and what an address is worth."""
 
 import asyncio
+import contextlib
 import secrets
 from dataclasses import replace
 from typing import Any
@@ -13,11 +14,12 @@ from auth.errors import (
     Conflict,
     EmailNotVerified,
     NotFound,
+    RateLimited,
     SessionRevoked,
     StepUpRequired,
 )
 from auth.linked_identities import LinkedIdentities, ProviderWay
-from auth.models import TokenDelivery, User
+from auth.models import SYSTEM, RevocationReason, SessionsToEnd, TokenDelivery, User
 from auth.oauth.claims import Claims
 from auth.oauth.flows import Link, ProviderFlows
 from auth.provider_login import ProviderLogin
@@ -70,6 +72,10 @@ class Providers:
         result = await self.login.log_in("one", claims, delivery=TokenDelivery.COOKIES, client=self.world.client())
         assert isinstance(result, LoggedIn)
         return result.user
+
+    async def refused(self, claims: Claims) -> None:
+        with pytest.raises(EmailNotVerified):
+            await self.enter(claims)
 
     async def kinds(self, user: User | None) -> list[str]:
         return [event.kind for event in await self.world.audited(user)]
@@ -178,6 +184,139 @@ class TestUnconfirmedAddresses:
         assert known.value.message == new.value.message
         assert (await world.mails_to(ADA.email))[0]["subject"] == "You already have an account"
 
+    @pytest.mark.parametrize("mails", [5, 0])
+    async def test_known_and_unknown_addresses_cost_the_same_work(self, world: Any, mails: int) -> None:
+        await world.verified_user(ADA.email)
+        if not mails:
+            world.use_limits(limit_mail="1/hour")
+            for email in (ADA.email, "new@example.org"):
+                await world.limits.allows_mail("registration", email)
+        providers = Providers(world)
+        await providers.store.ensure_indexes()
+        costs = set()
+        for subject, email in (("2", ADA.email), ("3", "new@example.org")):
+            before = await self.written(world)
+            await providers.refused(replace(UNSURE, subject=subject, email=email))
+            costs.add(await self.written(world) - before)
+        assert costs == {6 if mails else 5}
+
+    async def test_so_do_later_logins_with_the_same_address_and_they_are_limited_alike(
+        self, world: Any, providers: Providers
+    ) -> None:
+        """Though there is an account to be found by then: it is mailed and counted as if there were none."""
+        await world.verified_user(ADA.email)
+        people = [replace(UNSURE, subject=email, email=email) for email in (ADA.email, "new@example.org")]
+        for each in people:
+            await providers.refused(each)
+        costs = []
+        for each in people:
+            before = await self.written(world)
+            await providers.refused(each)
+            costs.append(await self.written(world) - before)
+        # A use of the identity is noted in it, and is no document of its own.
+        assert costs == [6, 5]
+        world.use_limits(limit_register="1/hour")
+        await world.limits.hit("register", world.client().ip)
+        limited = Providers(world)
+        for each in people:
+            with pytest.raises(RateLimited):
+                await limited.enter(each)
+
+    async def written(self, world: Any) -> int:
+        names = ("mails", "one_time_tokens", "audit_events", "identities", "users")
+        return sum([await world.mongo.database[name].count_documents({}) for name in names])
+
+    @pytest.mark.parametrize("known", [True, False])
+    async def test_a_later_login_with_an_address_of_one_s_own_does_not_tell_whether_the_first_was_known(
+        self, world: Any, providers: Providers, known: bool
+    ) -> None:
+        """Whoever owns neither the account nor the address is in, each time, as somebody new."""
+        if known:
+            await world.verified_user(ADA.email)
+        await providers.refused(UNSURE)
+        own = await providers.enter(replace(ADA, email="own@example.org"))
+        assert (own.email, own.email_verified_at) == ("own@example.org", world.now)
+
+    @pytest.mark.parametrize("email", ["other@example.org", None])
+    async def test_an_address_that_its_provider_says_no_more_stands_for_no_account(
+        self, world: Any, providers: Providers, email: str | None
+    ) -> None:
+        await providers.refused(UNSURE)
+        await providers.refused(replace(UNSURE, email=email))
+        victims = await world.users.by_email(ADA.email)
+        assert await providers.store.of_user(victims.user_id) == []
+        assert "identity_voided" in await providers.kinds(victims)
+
+    async def test_the_same_address_in_other_letters_is_the_same(self, world: Any, providers: Providers) -> None:
+        for email in (ADA.email, "ADA@Example.org"):
+            await providers.refused(replace(UNSURE, email=email))
+        assert len(await providers.store.of_user((await world.users.by_email(ADA.email)).user_id)) == 1
+
+    @pytest.mark.parametrize("first", [ADA, UNSURE])
+    async def test_of_two_visits_at_once_the_address_nobody_confirmed_binds_the_identity(
+        self, world: Any, providers: Providers, monkeypatch: pytest.MonkeyPatch, first: Claims
+    ) -> None:
+        """The first one has claimed the identity and is slow; the second makes the account."""
+        slow, resumed = asyncio.Event(), asyncio.Event()
+        claim = providers.store.claim
+
+        async def claim_slowly(identity: Identity) -> Identity:
+            claimed = await claim(identity)
+            slow.set()
+            await resumed.wait()
+            return claimed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(providers.store, "claim", claim_slowly)
+            visit = asyncio.create_task(providers.enter(replace(first, email="own@example.org")))
+            await slow.wait()
+        await providers.refused(UNSURE)
+        world.pass_time(milliseconds=1)
+        owner = await world.verified_user(ADA.email)
+        resumed.set()
+        with contextlib.suppress(EmailNotVerified):
+            assert (await visit).email == "own@example.org"
+        for claims in (UNSURE, replace(ADA, email="own@example.org")):
+            with contextlib.suppress(EmailNotVerified, Conflict):
+                assert (await providers.enter(claims)).user_id != owner.user_id
+        assert await providers.store.of_user(owner.user_id) == []
+
+    async def test_its_registration_is_kept_when_no_mail_may_go(self, world: Any) -> None:
+        """A new link that is asked for later is for it, and makes the identity whole."""
+        world.use_limits(limit_mail="1/hour")
+        providers = Providers(world)
+        await providers.store.ensure_indexes()
+        await world.limits.allows_mail("registration", ADA.email)
+        await providers.refused(UNSURE)
+        assert await world.links_to(ADA.email) == []
+        await world.registration.resend(ADA.email, world.client())
+        user = await world.registration.verify_email((await world.links_to(ADA.email))[0], world.client())
+        assert await providers.enter(UNSURE) == user
+
+    async def test_a_link_asked_for_elsewhere_voids_it_and_ends_its_sessions(self, world: Any) -> None:
+        """Neither has a password, so that this cannot tell the stranger's account from the owner's."""
+        world.use_limits(require_verified_email=False)
+        providers = Providers(world, require_verified_email=False)
+        await providers.store.ensure_indexes()
+        strangers = await providers.enter(UNSURE)
+        world.pass_time(milliseconds=1)
+        await world.registration.resend(ADA.email, world.client("198.51.100.7"))
+        owner = await world.registration.verify_email((await world.links_to(ADA.email))[0], world.client())
+        assert world.sessions.ended == [(strangers.user_id, RevocationReason.PASSWORD_CHANGED)]
+        with pytest.raises(Conflict):
+            await providers.enter(UNSURE)
+        assert await providers.store.of_user(owner.user_id) == []
+
+    async def test_where_unverified_users_log_in_another_address_at_the_provider_changes_nothing(
+        self, world: Any
+    ) -> None:
+        """There an address that is known is said to be, and the account may be in use."""
+        world.use_limits(require_verified_email=False)
+        providers = Providers(world, require_verified_email=False)
+        await providers.store.ensure_indexes()
+        user = await providers.enter(UNSURE)
+        assert await providers.enter(replace(UNSURE, email="moved@example.org")) == user
+
     async def test_mails_to_one_address_are_few(self, world: Any) -> None:
         world.use_limits(limit_mail="2/hour")
         providers = Providers(world)
@@ -243,6 +382,51 @@ class TestLinking:
                 "one", Link(owner.user_id, principal.session_id), ADA, client=world.client()
             )
         assert await providers.store.find(ADA.issuer, ADA.subject) is None
+
+    async def test_a_session_that_a_change_of_the_account_ends_links_nothing(
+        self, world: Any, providers: Providers, owner: User
+    ) -> None:
+        """From the moment of the change on, whether or not somebody got to ending it."""
+        principal = await world.act_as(owner)
+        await world.users.replace_password(
+            owner.user_id,
+            after=owner.credentials_version,
+            new_hash="new",
+            ends=SessionsToEnd("change", world.now, RevocationReason.PASSWORD_CHANGED, SYSTEM),
+            now=world.now,
+        )
+        with pytest.raises(SessionRevoked):
+            await providers.linked.link(
+                "one", Link(owner.user_id, principal.session_id), ADA, client=world.client()
+            )
+
+    async def test_an_identity_whose_account_never_came_to_be_can_be_linked(
+        self, world: Any, providers: Providers, owner: User
+    ) -> None:
+        """A first login was cut off between the two; then the person registered by password."""
+        cut_off = Identity(
+            "i", ADA.issuer, ADA.subject, "never", "one", "Ada", world.now, world.now, registration_id="r"
+        )
+        await providers.store.claim(cut_off)
+        principal = await world.act_as(owner)
+        link = Link(owner.user_id, principal.session_id)
+        await asyncio.gather(*(providers.linked.link("one", link, ADA, client=world.client()) for _ in range(6)))
+        assert (await providers.kinds(owner)).count("identity_linked") == 1
+        (identity,) = await providers.store.of_user(owner.user_id)
+        assert (identity.label, identity.registration_id) == (ADA.label, None)
+        assert (await providers.enter()).user_id == owner.user_id
+
+    async def test_an_account_that_never_came_to_be_gives_nobody_a_second_identity(
+        self, world: Any, providers: Providers, owner: User
+    ) -> None:
+        link = Link(owner.user_id, (await world.act_as(owner)).session_id)
+        await providers.linked.link("one", link, ADA, client=world.client())
+        second = replace(ADA, subject="2")
+        await providers.store.claim(
+            Identity("i", second.issuer, second.subject, "never", "one", "Ada", world.now, world.now)
+        )
+        with pytest.raises(Conflict):
+            await providers.linked.link("one", link, second, client=world.client())
 
     async def test_a_locked_account_links_nothing(self, world: Any, providers: Providers, owner: User) -> None:
         principal = await world.act_as(owner)

@@ -1,19 +1,22 @@
 """Registering, and proving that the address is one's own."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 
-from auth.errors import InvalidRequest, InvalidToken, RateLimited, Unavailable
+from auth.errors import InvalidCredentials, InvalidRequest, InvalidToken, RateLimited, Unavailable
 from auth.mail.templates import readable
-from auth.models import RevocationReason
+from auth.models import RevocationReason, User
+from auth.password_reset import PasswordReset
 from auth.stores.one_time_tokens import Purpose
 from auth.stores.users import UsernameTaken
 
 PASSWORD = "correct horse battery staple"
 ADA = "ada@example.org"
 ATTACKERS_PASSWORD = "the attacker's own secret"
+RESET = re.compile(r"\?reset=([A-Za-z0-9_-]+)")
 
 
 async def test_a_new_address_gets_a_link_and_becomes_an_account(world: Any) -> None:
@@ -106,6 +109,113 @@ async def test_a_new_link_is_for_the_registration_made_from_the_askers_address(w
     await world.registration.resend(ADA, world.client("192.0.2.10"))
     user = await world.registration.verify_email((await world.links_to(ADA))[0], world.client())
     assert user.name == "Ada"
+
+
+async def test_a_new_link_says_when_and_from_where_its_registration_was_made(world: Any) -> None:
+    await world.register(ADA, ip="8.8.8.8")
+    registered = readable(world.now)
+    world.pass_time(days=1)
+    await world.registration.resend(ADA, world.client("8.8.8.8"))
+    newest = (await world.mails_to(ADA))[0]
+    assert registered in newest["text"]
+    assert readable(world.now) not in newest["text"]
+
+
+async def test_here_is_a_network_and_not_an_address(world: Any) -> None:
+    """Whoever has one IPv6 address has 2^64 of them, and changes them every day."""
+    await world.register(ADA, name="Ada", ip="2001:db8:1:2::1")
+    await world.register(ADA, password=ATTACKERS_PASSWORD, name="Mallory", ip="2001:db8:1:3::1")
+    await world.registration.resend(ADA, world.client("2001:db8:1:2:ffff::9"))
+    user = await world.registration.verify_email((await world.links_to(ADA))[0], world.client())
+    assert user.name == "Ada"
+
+
+class TestLinksAskedForElsewhere:
+    """Pre-hijacking by "send me the link again": from elsewhere, nobody's password comes into force."""
+
+    async def confirm(self, world: Any, ip: str = "198.51.100.7") -> User:
+        """The owner asks for a new link, and follows it."""
+        await world.registration.resend(ADA, world.client(ip))
+        return await world.registration.verify_email((await world.links_to(ADA))[0], world.client(ip))
+
+    async def test_a_stranger_s_password_is_not_in_force(self, world: Any) -> None:
+        await world.register(ADA, name="Ada", ip="192.0.2.10")
+        await world.register(ADA, password=ATTACKERS_PASSWORD, name="Mallory", ip="203.0.113.9")
+        user = await self.confirm(world)
+        assert (user.email_verified_at, user.password_hash, user.name) == (world.now, None, None)
+        for password in (ATTACKERS_PASSWORD, PASSWORD):
+            with pytest.raises(InvalidCredentials):
+                await world.login(ADA, password)
+
+    async def test_nor_where_the_stranger_alone_registered(self, world: Any) -> None:
+        await world.register(
+            ADA, password=ATTACKERS_PASSWORD, name="Mallory", username="mallory", ip="203.0.113.9"
+        )
+        user = await self.confirm(world)
+        assert (user.password_hash, user.name, user.username) == (None, None, None)
+
+    async def test_nor_when_every_registration_is_forgotten(self, world: Any) -> None:
+        await world.register(ADA, password=ATTACKERS_PASSWORD, ip="203.0.113.9")
+        await world.mongo.database["one_time_tokens"].delete_many({})
+        assert (await self.confirm(world)).password_hash is None
+
+    async def test_nor_is_anything_that_came_with_the_account(self, world: Any) -> None:
+        world.use_limits(require_verified_email=False)
+        await world.register(ADA, password=ATTACKERS_PASSWORD, username="mallory", ip="203.0.113.9")
+        await world.login(ADA, ATTACKERS_PASSWORD)
+        user = await self.confirm(world)
+        assert world.sessions.ended == [(user.user_id, RevocationReason.PASSWORD_CHANGED)]
+        assert user.username is None
+
+    async def test_its_links_are_all_for_the_same_and_the_earlier_ones_die(self, world: Any) -> None:
+        await world.register(ADA, password=ATTACKERS_PASSWORD, ip="203.0.113.9")
+        await world.registration.resend(ADA, world.client("198.51.100.7"))
+        world.pass_time(milliseconds=1)
+        user = await self.confirm(world)
+        newest, earlier, strangers = await world.links_to(ADA)
+        for link in (newest, earlier):
+            assert await world.registration.verify_email(link, world.client()) == user
+        with pytest.raises(InvalidToken):
+            await world.registration.verify_email(strangers, world.client())
+
+    async def test_the_mail_says_that_there_will_be_no_password(self, world: Any) -> None:
+        await world.register(ADA, ip="203.0.113.9")
+        world.pass_time(days=1)
+        await world.registration.resend(ADA, world.client("8.8.8.8"))
+        mail = (await world.mails_to(ADA))[0]
+        for part in ("text", "html"):
+            assert "no password" in mail[part]
+            assert "8.8.8.8 (US)" in mail[part]
+            assert readable(world.now) in mail[part]
+
+    async def test_the_owner_sets_a_password_by_a_reset(self, world: Any) -> None:
+        await world.register(ADA, password=ATTACKERS_PASSWORD, ip="203.0.113.9")
+        user = await self.confirm(world)
+        reset = PasswordReset(
+            users=world.users,
+            tokens=world.tokens,
+            passwords=world.passwords,
+            endings=world.endings,
+            mailer=world.mailer,
+            limits=world.limits,
+            audit=world.audit,
+            clock=lambda: world.now,
+        )
+        await reset.ask(ADA, client=world.client())
+        [link] = [found[1] for mail in await world.mails_to(ADA) if (found := RESET.search(mail["text"]))]
+        await reset.reset(link, password=PASSWORD, keep_sessions=False, client=world.client())
+        assert (await world.login(ADA)).user.user_id == user.user_id
+
+
+async def test_a_stranger_who_uses_up_the_mails_makes_no_registration_forgotten(world: Any) -> None:
+    world.use_limits(limit_mail="2/hour")
+    for _ in range(5):
+        await world.register(ADA, password=ATTACKERS_PASSWORD, name="Mallory", ip="203.0.113.9")
+    await world.register(ADA, name="Ada", ip="192.0.2.10")
+    assert len(await world.mails_to(ADA)) == 2
+    await world.registration.resend(ADA, world.client("192.0.2.10"))
+    await world.registration.verify_email((await world.links_to(ADA))[0], world.client())
+    assert (await world.login(ADA)).user.name == "Ada"
 
 
 async def test_both_links_of_one_registration_succeed(world: Any) -> None:
@@ -239,7 +349,46 @@ async def test_nobody_is_mailed_without_end_and_nobody_is_told(world: Any) -> No
     for number in range(10):
         await world.register(ADA, ip=f"203.0.113.{number}")
         await world.registration.resend(ADA, world.client(f"203.0.113.{number}"))
-    assert len(await world.mails_to(ADA)) == 3
+    # Three links of registrations, and three that were asked for.
+    assert len(await world.mails_to(ADA)) == 6
+
+
+async def test_what_was_asked_for_before_there_was_an_account_keeps_no_link_back(world: Any) -> None:
+    world.use_limits(limit_mail="2/hour")
+    for number in range(5):
+        await world.registration.resend(ADA, world.client(f"203.0.113.{number}"))
+    await world.register(ADA)
+    await world.registration.resend(ADA, world.client())
+    assert len(await world.links_to(ADA)) == 2
+
+
+async def test_asking_for_links_without_end_costs_the_same_work_for_every_address(world: Any) -> None:
+    """Those that registered within the hour too: their mails are counted apart."""
+    world.use_limits(limit_mail="3/hour")
+    await world.verified_user("verified@example.org")
+    for _ in range(5):
+        await world.register("unverified@example.org")
+    costs = set()
+    for email in ("verified@example.org", "unverified@example.org", "new@example.org"):
+        before = await count_documents(world.mongo.database)
+        for number in range(5):
+            await world.registration.resend(email, world.client(f"203.0.113.{number}"))
+        after = await count_documents(world.mongo.database)
+        costs.add(sum(after.values()) - sum(before.values()))
+    assert costs == {6}
+
+
+async def test_registrations_beyond_what_is_mailed_cost_the_same_work(world: Any) -> None:
+    world.use_limits(limit_mail="1/hour")
+    await world.verified_user("verified@example.org")
+    await world.register("unverified@example.org")
+    costs = set()
+    for email in ("verified@example.org", "unverified@example.org"):
+        before = await count_documents(world.mongo.database)
+        await world.register(email)
+        after = await count_documents(world.mongo.database)
+        costs.add(tuple(after[name] - before[name] for name in ("mails", "one_time_tokens", "audit_events")))
+    assert costs == {(0, 1, 1)}
 
 
 async def test_no_password_and_no_token_is_in_the_audit_trail_or_readable_in_the_database(world: Any) -> None:

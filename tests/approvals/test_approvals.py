@@ -405,7 +405,9 @@ async def test_a_password_changed_meanwhile_ends_the_login_approved_or_not(world
     pending = await world.begin(ada)
     asked = await world.ask(pending)
     await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
-    await world.users.replace_password(ada.user_id, after=ada.credentials_version, new_hash="new", ends=None, now=world.time.now)
+    await world.users.replace_password(
+        ada.user_id, after=ada.credentials_version, new_hash="new", ends=None, now=world.time.now
+    )
     with pytest.raises(InvalidToken):
         await world.finish(pending)
 

@@ -152,6 +152,23 @@ async def test_a_copy_whose_counter_lags_is_refused_and_the_owner_told(
     assert await mailed(api, email, re.compile(r"(a counter\s+that had run before)"))
 
 
+async def test_the_owner_is_told_of_a_copy_whatever_mail_a_stranger_asks_for(start_node: Any, http: Any) -> None:
+    node = start_node(VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_MAIL="1/hour")
+    api = Api(node.url, http)
+    email = await api.register()
+    passkey = SoftPasskey(ORIGIN)
+    assert (await add(await api.login(email), passkey)).status == 200
+    for path in ("/register", "/resend-verification", "/password/forgot"):
+        for _ in range(2):
+            body = {"email": email} | ({"password": PASSWORD} if path == "/register" else {})
+            assert (await api.call("POST", path, body)).status == 202
+    thief = copy.copy(passkey)
+    for _ in range(2):
+        assert (await enter(api, passkey.get(await login_options(api)))).status == 200
+    assert (await enter(api, thief.get(await login_options(api)))).code == "invalid_code"
+    assert await mailed(api, email, re.compile(r"(a counter\s+that had run before)"))
+
+
 async def test_a_key_that_does_not_count_goes_on_working(api: Api, login: Login) -> None:
     silent = SoftPasskey(ORIGIN)
     assert (await add(login, silent)).status == 200

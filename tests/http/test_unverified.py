@@ -1,17 +1,22 @@
 """Where unverified users may log in: what a stranger sets up on somebody else's address before its owner comes."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support.authenticator import Authenticator
 from support.clients import PASSWORD, Answer, Api, Login
+from support.mailbox import mailed
 from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls, drop
 from support.passkeys import SoftPasskey
+from support.provider_person import Person
+from support.providers import OpenIdServer, openid_server
 
 ORIGIN = "http://localhost:8000"
 OWNERS = "an orchard under early snow"
+RESET = re.compile(r"\?reset=([A-Za-z0-9_-]+)")
 
 # What puts a factor or a way in on an account: the first step of each, and the last where it can be sent alone.
 ADDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -24,6 +29,14 @@ ADDITIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "a provider": ("/oauth/down/link", {}),
 }
 
+# What takes one off: the call, and its answer where there is none.
+REMOVALS: dict[str, tuple[str, str, dict[str, Any] | None, int]] = {
+    "an authenticator app": ("POST", "/2fa/disable", {}, 200),
+    "a passkey": ("DELETE", "/webauthn/passkeys/AAAA", None, 404),
+    "a phone": ("DELETE", "/phone", None, 200),
+    "a provider": ("DELETE", "/me/identities/0", None, 404),
+}
+
 
 @pytest.fixture(scope="module")
 def installed(services: ServiceUrls) -> Iterator[Installation]:
@@ -33,8 +46,15 @@ def installed(services: ServiceUrls) -> Iterator[Installation]:
 
 
 @pytest.fixture(scope="module")
-def node(installed: Installation) -> Iterator[Node]:
+def provider() -> Iterator[OpenIdServer]:
+    with openid_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def node(installed: Installation, provider: OpenIdServer) -> Iterator[Node]:
     running = installed.start(
+        **provider.settings("one"),
         VIGIL_REQUIRE_VERIFIED_EMAIL="off",
         VIGIL_OIDC_DOWN_ISSUER="http://127.0.0.1:9",
         VIGIL_OIDC_DOWN_CLIENT_ID="vigil",
@@ -103,6 +123,44 @@ async def test_a_stranger_who_hammers_while_the_owner_verifies_leaves_nothing_be
     assert (await owner_verifies(api, email)).status == 200
     over.set()
     assert await hammering <= {403, 401}
+
+
+async def test_a_reset_is_the_owner_s_way_back_and_keeps_no_session_of_the_stranger_s(
+    api: Api, email: str, stranger: Login, connect: Any
+) -> None:
+    """Nor a socket, though it is asked to: nobody proved the address before."""
+    live = await connect(api.url, stranger.access_token)
+    assert (await api.call("POST", "/password/forgot", {"email": email})).status == 202
+    body = {"token": await mailed(api, email, RESET), "password": OWNERS, "keepSessions": True}
+    answer = (await api.call("POST", "/password/reset", body)).data
+    assert (answer["user"]["emailVerified"], answer["revoked"], answer["delivery"]["closed"]) == (True, 1, 1)
+    assert (await live.wait("session-revoked"))["reason"] == "password_changed"
+    await asyncio.wait_for(live.gone.wait(), 5)
+    assert (await stranger.call("GET", "/me")).code == "session_revoked"
+    refreshed = await api.call("POST", "/refresh", {"refreshToken": stranger.refresh_token})
+    assert refreshed.code == "session_revoked"
+    for password, status in ((PASSWORD, 401), (OWNERS, 200)):
+        assert (await api.call("POST", "/login", {"email": email, "password": password})).status == status
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), REMOVALS.values(), ids=REMOVALS.keys())
+async def test_what_lets_somebody_in_is_taken_off_without_a_verified_address(
+    stranger: Login, method: str, path: str, body: dict[str, Any] | None, status: int
+) -> None:
+    assert (await stranger.call(method, path, body)).status == status
+
+
+async def test_a_provider_is_taken_off_without_a_verified_address(
+    browser: Any, http: Any, provider: OpenIdServer
+) -> None:
+    person = Person(browser, http, provider)
+    await person.is_known(email_verified=False)
+    assert await person.log_in() == "/"
+    assert (await person.me()).data["user"]["emailVerified"] is False
+    assert (await browser.call("POST", "/password/change", {"password": PASSWORD})).status == 200
+    [identity] = (await browser.call("GET", "/me/identities")).data["identities"]
+    assert (await browser.call("DELETE", f"/me/identities/{identity['id']}")).status == 200
+    assert (await browser.call("GET", "/me/identities")).data["identities"] == []
 
 
 async def test_whoever_proved_the_address_sets_up_what_they_like(api: Api, email: str) -> None:

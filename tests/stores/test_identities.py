@@ -94,10 +94,31 @@ async def test_a_use_is_noted_and_a_registration_confirmed(identities: Identitie
     assert await identities.find(one.issuer, one.subject) == expected
 
 
-async def test_with_the_account_all_of_its_identities_go(identities: Identities) -> None:
-    await identities.claim(identity())
-    await identities.claim(identity(issuer="https://two.example"))
-    kept = await identities.claim(identity("bob", subject="2"))
-    await identities.forget_all("ada")
-    assert await identities.of_user("ada") == []
-    assert await identities.of_user("bob") == [kept]
+async def test_bound_to_many_registrations_at_once_it_is_bound_to_one(identities: Identities) -> None:
+    one = await identities.claim(identity())
+    bound = set(await asyncio.gather(*(identities.bind(one, f"r{n}") for n in range(10))))
+    assert bound == {(await identities.find(one.issuer, one.subject)).registration_id}
+
+
+async def test_it_is_not_bound_once_it_is_somebody_else_s(identities: Identities) -> None:
+    one = await identities.claim(identity())
+    await identities.move(one, identity("bob"))
+    await identities.bind(one, "r")
+    assert (await identities.of_user("bob"))[0].registration_id is None
+
+
+async def test_of_many_that_move_one_identity_one_gets_it(identities: Identities) -> None:
+    one = await identities.claim(identity(registration_id="r"))
+    takers = [identity(f"user {n}", label=f"label {n}") for n in range(10)]
+    moved = await asyncio.gather(*(identities.move(one, taker) for taker in takers))
+    assert moved.count(True) == 1
+    expected = replace(takers[moved.index(True)], identity_id=one.identity_id)
+    assert await identities.find(one.issuer, one.subject) == expected
+
+
+async def test_it_moves_to_no_account_that_has_another_of_its_provider(identities: Identities) -> None:
+    one = await identities.claim(identity())
+    await identities.claim(identity("bob", subject="2"))
+    with pytest.raises(ProviderTaken):
+        await identities.move(one, identity("bob"))
+    assert await identities.of_user("ada") == [one]

@@ -131,6 +131,15 @@ async def test_another_password_brings_its_names_and_ends_sessions_until_that_is
     assert not await users.has_username("mallory")
 
 
+async def test_anew_nothing_of_what_is_there_stays_though_neither_has_a_password(users: Users) -> None:
+    user = a_user(username="mallory", password_hash=None)
+    await users.create(user)
+    values = verification(user, anew=True, name=None, username=None)
+    result = await users.mark_verified(user.user_id, **values)
+    assert result is not None
+    assert (result.newly, result.user.sessions_to_end, result.user.username) == (True, ENDS, None)
+
+
 async def test_a_strangers_wish_to_be_deleted_goes_when_the_owner_comes(users: Users) -> None:
     by_link, by_reset = a_user(), a_user(email="other@example.org")
     for user in (by_link, by_reset):

@@ -133,6 +133,32 @@ class TestLinking:
         assert await self.link(owner) == "/?linked=0&code=conflict"
         assert (await browser.call("GET", "/me/identities")).data["identities"] == []
 
+    async def owns_what_the_provider_made(self, person: Person, api: Api) -> None:
+        """Their first login came with an address nobody had confirmed; then they registered it by password."""
+        await person.is_known(email_verified=False)
+        assert await person.log_in() == "/?login=email_not_verified"
+        await asyncio.sleep(0.01)
+        await api.register(person.email)
+        await person.browser.login(person.email, "cookies")
+
+    @pytest.mark.parametrize("voided", [False, True])
+    async def test_an_identity_that_came_with_an_unconfirmed_address_is_linked_again_from_inside(
+        self, person: Person, api: Api, browser: Any, voided: bool
+    ) -> None:
+        """Whether or not a login by the provider was tried, and refused, in between."""
+        await self.owns_what_the_provider_made(person, api)
+        if voided:
+            tab = Person(browser.twin(), person.http, person.provider)
+            tab.subject = person.subject
+            assert await tab.log_in() == "/?login=email_not_verified"
+            assert (await browser.call("GET", "/me/identities")).data["identities"] == []
+        user = (await person.me()).data["user"]
+        assert await self.link(person) == "/?linked=one"
+        for _ in range(2):
+            browser.cookies.clear()
+            assert await person.log_in() == "/"
+            assert (await person.me()).data["user"] == user
+
     async def test_a_second_identity_of_one_provider_is_a_conflict(self, owner: Person) -> None:
         assert await self.link(owner) == "/?linked=one"
         owner.subject = f"second-{owner.subject}"
