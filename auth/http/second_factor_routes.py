@@ -36,7 +36,7 @@ class SecondFactorRoutes:
         if waiting.delivery is not TokenDelivery.BODY:
             self._identity.check_origin(call.request)
         result = await self._admission.finish(body.mfa_token, body.answer(), client=call.client)
-        return tokens_answer(self._identity, call, result)
+        return await tokens_answer(self._identity, call, result)
 
     @endpoint(
         "POST",
