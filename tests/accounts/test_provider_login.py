@@ -51,6 +51,8 @@ class Providers:
             [],
             challenges=world.challenges,
             redirect_base="https://vigil.example/api/auth",
+            limits=world.limits,
+            audit=world.audit,
             clock=lambda: world.now,
         )
         self.linked = LinkedIdentities(
