@@ -1,7 +1,7 @@
 """Passkeys: logging in by one alone, and using one as the second factor; auth/own_passkeys.py adds them.
 
-A challenge is drawn for each ceremony, has 256 random bits, is bound to what it was drawn for and to the session,
-or the waiting login, that it was drawn in, and is used up by the first answer, right or wrong (ASVS 5.0, 6.7.2). A
+A challenge has 256 random bits (ASVS 5.0, 6.7.2). It is drawn for each ceremony, is bound to what it was drawn for
+and to the session, or the waiting login, that it was drawn in, and is used up by the first answer, right or wrong. A
 count that does not grow means that somebody has a copy: such an answer is refused and the owner is told (WebAuthn
 level 3, section 6.1.1).
 
