@@ -36,7 +36,7 @@ async def written(world: Any) -> tuple[int, int]:
     return counts["mails"] + counts["one_time_tokens"], counts["audit_events"]
 
 
-async def test_known_and_unknown_addresses_cost_the_same_work(world: Any, reset: PasswordReset) -> None:
+async def test_asvs_6_3_8_known_and_unknown_addresses_cost_the_same_work(world: Any, reset: PasswordReset) -> None:
     await world.verified_user(ADA)
     costs = set()
     for email in (ADA, "nobody@example.org"):
@@ -47,7 +47,7 @@ async def test_known_and_unknown_addresses_cost_the_same_work(world: Any, reset:
     assert costs == {(2, 1)}
 
 
-async def test_an_address_is_not_mailed_more_than_is_allowed_and_nobody_is_told(world: Any) -> None:
+async def test_asvs_6_3_1_an_address_is_not_mailed_more_than_is_allowed_and_nobody_is_told(world: Any) -> None:
     world.use_limits(limit_mail="3/hour")
     await world.verified_user(ADA)
     limited = operation(world)

@@ -202,7 +202,7 @@ async def test_requests_begun_at_once_send_one_code(line: Line) -> None:
     assert len(await line.texts()) == before + 1
 
 
-async def test_known_and_unknown_numbers_cost_the_same_work(line: Line) -> None:
+async def test_asvs_6_3_8_known_and_unknown_numbers_cost_the_same_work(line: Line) -> None:
     await line.owner()
     costs = set()
     for number in (NUMBER, NEXT):
@@ -222,7 +222,7 @@ async def written(world: Any) -> list[int]:
     return [begun, sum(sent), await database["audit_events"].count_documents({})]
 
 
-async def test_a_number_is_sent_no_more_than_is_allowed_and_nobody_is_told(world: Any) -> None:
+async def test_asvs_6_3_1_a_number_is_sent_no_more_than_is_allowed_and_nobody_is_told(world: Any) -> None:
     line = line_of(world)
     await line.owner()
     for each in range(5):
@@ -255,7 +255,7 @@ async def test_numbers_that_are_sent_nothing_leave_the_range_to_those_that_are(w
     assert len(await line.texts()) == 2
 
 
-async def test_one_address_asks_for_no_more_codes_than_is_allowed(world: Any) -> None:
+async def test_asvs_6_3_1_one_address_asks_for_no_more_codes_than_is_allowed(world: Any) -> None:
     world.use_limits(limit_sms_ip="3/hour")
     line = line_of(world)
     for digit in range(3):
@@ -283,7 +283,7 @@ async def test_the_last_way_in_stays(line: Line) -> None:
     assert (await line.world.users.by_phone(NUMBER)).user_id == ada.user_id
 
 
-async def test_an_old_login_adds_and_removes_nothing(line: Line) -> None:
+async def test_asvs_7_5_1_an_old_login_adds_and_removes_nothing(line: Line) -> None:
     ada = await line.owner()
     principal = await line.world.act_as(ada, logged_in_at=line.world.now - timedelta(hours=1))
     with pytest.raises(StepUpRequired):

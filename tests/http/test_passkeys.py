@@ -135,13 +135,10 @@ async def test_asvs_6_7_2_challenges_are_of_256_bits_and_never_drawn_twice(
     assert (await login.call("POST", "/step-up", body)).status == 200
     challenges = []
     for _ in range(10):
-        challenges += [
-            (await login_options(api))["challenge"],
-            (await login_options(api, mfaToken=token))["challenge"],
-        ]
+        drawn = [await login_options(api), await login_options(api, mfaToken=token)]
         for ceremony in ("step-up", "register"):
-            answer = await login.call("POST", f"/webauthn/{ceremony}/options", {})
-            challenges.append(answer.data["options"]["challenge"])
+            drawn.append((await login.call("POST", f"/webauthn/{ceremony}/options", {})).data["options"])
+        challenges += [options["challenge"] for options in drawn]
     assert {len(urlsafe_b64decode(f"{each}=")) for each in challenges} == {32}
     assert len(set(challenges)) == len(challenges) == 40
 

@@ -431,7 +431,9 @@ class TestRefusals:
         assert "do not show me" not in node.text()
         assert "<script>" not in node.text()
 
-    async def test_a_provider_that_is_down_is_a_refusal_that_says_so(self, browser: Any, api: Api) -> None:
+    async def test_asvs_16_5_2_a_provider_that_is_down_is_a_refusal_that_says_so(
+        self, browser: Any, api: Api
+    ) -> None:
         answer = await browser.call("GET", "/oauth/down/start")
         assert (answer.status, answer.headers["Location"]) == (303, "/?login=unavailable")
         login = await api.login(await api.register())
@@ -439,7 +441,7 @@ class TestRefusals:
         assert (answer.status, answer.code) == (503, "unavailable")
         assert "Retry-After" in answer.headers
 
-    async def test_a_provider_that_dies_in_between_keeps_nobody_in_or_out(
+    async def test_asvs_16_5_2_a_provider_that_dies_in_between_keeps_nobody_in_or_out(
         self, services: ServiceUrls, browser: Any, http: Any, start_node: Any
     ) -> None:
         with openid_server() as mortal:
