@@ -20,6 +20,11 @@ _NUMBERS = itertools.count(secrets.randbelow(9_000_000) + 20_000_000)
 Request = tuple[str, dict[str, Any]]
 
 
+def new_number() -> str:
+    """A Dutch mobile number that no other test has."""
+    return f"+316{next(_NUMBERS)}"
+
+
 @dataclass(frozen=True)
 class Way:
     """`begin` goes as far as the last request of a login whose tokens are to travel in a delivery."""
@@ -53,7 +58,7 @@ async def by_passkey(api: Api, delivery: str) -> Request:
 
 
 async def by_phone(api: Api, delivery: str) -> Request:
-    login, number = await api.login(await api.register()), f"+316{next(_NUMBERS)}"
+    login, number = await api.login(await api.register()), new_number()
     await login.call("POST", "/phone/send-otp", {"phoneNumber": number})
     first = await mailed(api, number, CODE)
     added = await login.call("POST", "/phone/verify-otp", {"phoneNumber": number, "otp": first})
