@@ -42,7 +42,7 @@ async def test_the_first_login_makes_an_account_and_the_next_finds_it(person: Pe
     assert (await person.me()).data["user"]["userId"] == user["userId"]
 
 
-async def test_the_visit_s_cookie_is_short_lived_and_for_this_host_alone(person: Person) -> None:
+async def test_asvs_3_3_2_the_visit_s_cookie_is_lax_short_lived_and_for_this_host_alone(person: Person) -> None:
     await person.leave()
     cookie = person.browser.attributes[VISIT_COOKIE]
     assert VISIT_COOKIE.startswith("__Host-")
