@@ -95,9 +95,7 @@ class Operations:
         self._seal = Seal(root.derive("second factors"))
         self._totp = TotpFactor(stores.factor_secrets, self._seal, limits, utc_now)
         self._party = RelyingParty(
-            rp_id=settings.webauthn_rp_id,
-            name=settings.webauthn_rp_name,
-            origins=sorted(settings.allowed_origins),
+            rp_id=settings.webauthn_rp_id, name=settings.webauthn_rp_name, origins=sorted(settings.allowed_origins)
         )
         self._ceremonies = self._make_ceremonies()
         self._passkeys = PasskeyFactor(self._ceremonies, stores.passkeys)
@@ -420,6 +418,8 @@ class Operations:
             make_providers(self._settings.providers, web=web, clock=utc_now),
             challenges=self._stores.challenges,
             redirect_base=f"{self._settings.public_url}/api/auth",
+            limits=self._limits,
+            audit=self._audit,
             clock=utc_now,
         )
 

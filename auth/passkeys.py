@@ -1,9 +1,9 @@
 """Passkeys: logging in by one alone, and using one as the second factor; auth/own_passkeys.py adds them.
 
-A challenge is drawn for each ceremony, has 256 random bits, is bound to what it was drawn for and to the session,
-or the waiting login, that it was drawn in, and is used up by the first answer, right or wrong (ASVS 5.0, 6.7.2). A
-count that does not grow means that somebody has a copy: such an answer is refused and the owner is told (WebAuthn
-level 3, section 6.1.1).
+A challenge has 256 random bits (ASVS 5.0, 6.7.2). It is drawn for each ceremony, is bound to what it was drawn for
+and to the session, or the waiting login, that it was drawn in, and is used up by the first answer, right or wrong.
+A count that does not grow means that somebody has a copy: such an answer is refused and the owner is told
+(WebAuthn level 3, section 6.1.1).
 
 Logging in by a passkey alone asks that its device verified its user, so that it is two factors at once: something
 one has and something one knows or is. Beside a password, having it is enough.

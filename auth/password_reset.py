@@ -4,7 +4,7 @@
 6.3.8).
 
 *Theft of the link*: it is bound to its purpose, its account and the password in force when it was mailed, so that
-it dies with any change of that (6.4.2). It logs nobody in, and neither asks for a second factor nor removes one:
+it dies with any change of that (6.4.1). It logs nobody in, and neither asks for a second factor nor removes one:
 whoever holds the mailbox still meets it at the login (6.4.3).
 
 *Pre-hijacking*: following the link proves the address. An account that was registered by a stranger and never

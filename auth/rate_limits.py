@@ -176,6 +176,8 @@ class RateLimits:
 
     async def _refuse(self, name: LimitName, key: str, window: int) -> None:
         self.refused(name)
+        # Beside the request's line, with its id: a login refused so is in no audit trail (ASVS 5.0, 16.3.1).
+        log.info("rate_limited", limit=name)
         left_ms = await self._redis(lambda: self._pipe.execute("PTTL", self._in_redis(key)))
         left = left_ms / 1000 if left_ms is not None else self._local.seconds_left(key, now=self._monotonic())
         raise RateLimited(retry_after_seconds=min(max(1.0, left), window))

@@ -1,7 +1,7 @@
 """Secrets at rest: sealed with AES-256-GCM under a key derived from the root secret.
 
 What is sealed names its key and is bound to a context (the user it belongs to): moved to another document, or
-opened under another secret, it opens nothing (ASVS 5.0, 11.3.2; NIST SP 800-38D).
+opened under another secret, it opens nothing (ASVS 5.0, 11.3.3; NIST SP 800-38D).
 """
 
 import secrets

@@ -1,10 +1,11 @@
 """Codes of an authenticator app: time-based one-time passwords (RFC 6238, RFC 4226).
 
-A code is good for its time step of thirty seconds (ASVS 5.0, 6.5.5), and for one step on either side: the
-phone's clock is not ours, and a code typed at the end of its step must not be refused on the way (RFC 6238,
-section 5.2). It is good once (6.5.1): the step of the last code taken is kept, and no code of that step or an
-earlier one is taken again. Time is the server's own (6.5.8). The secret has 160 random bits (RFC 4226,
-section 4, R6), and is sealed where it is stored: it must be readable to be compared with.
+A code is good for its time step of thirty seconds, and for one step on either side: the phone's clock is not ours,
+and a code typed at the end of its step must not be refused on the way (RFC 6238, section 5.2). That makes ninety
+seconds where ASVS 5.0, 6.5.5 wants thirty, on purpose (docs/security.md). It is good once (6.5.1): the step of the
+last code taken is kept, and no code of that step or an earlier one is taken again. Time is the server's own
+(6.5.8). The secret has 160 random bits (RFC 4226, section 4, R6), and is sealed where it is stored: it must be
+readable to be compared with.
 
 Six digits can be guessed by whoever has the password and months of time: after a hundred wrong codes no more are
 taken for a day (NIST SP 800-63B, 5.2.2). Recovery codes, which nobody guesses, stay open to the owner.

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import structlog
 from aiohttp import web
 
 from auth.clock import Clock
@@ -19,8 +20,9 @@ from auth.errors import (
     SessionExpired,
     SessionRevoked,
     TokenExpired,
+    Unavailable,
 )
-from auth.http.context import clear_cookies, set_cookies
+from auth.http.context import CLIENT, clear_cookies, set_cookies
 from auth.http.cookies import (
     ACCESS_COOKIE,
     CSRF_HEADER,
@@ -33,10 +35,12 @@ from auth.http.cookies import (
     token_cookies,
 )
 from auth.logs import also_about
-from auth.models import Client, IssuedTokens, Principal, TokenDelivery
+from auth.models import Client, IssuedTokens, Principal, Session, TokenDelivery
 from auth.rate_limits import RateLimits
 from auth.session_terms import Refreshed
 from auth.sessions import Sessions
+
+log = structlog.get_logger()
 
 # RFC 6750, section 2.1; the scheme is case-insensitive (RFC 9110, section 11.1).
 BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)
@@ -149,6 +153,29 @@ class Identity:
         """Set the cookies that `delivery` wants; none for `body`."""
         csrf = csrf_token(self._policy.csrf_key, session_id)
         set_cookies(request, token_cookies(tokens, delivery, csrf=csrf, now=self._clock()))
+
+    async def hand_out_login(self, request: web.Request, session: Session, tokens: IssuedTokens) -> None:
+        """Set the cookies of a session that has just begun, and log out the sessions whose cookies they replace.
+
+        Nobody could use those any more, and they would stand in the list of devices for a month (ASVS 5.0, 7.2.4).
+        A cookie ends the very session that it was minted for, as POST /logout would, and a forged one none. Never
+        raises: the login stands, whatever becomes of what it replaces.
+        """
+        self.hand_out(request, session.session_id, tokens, session.delivery)
+        if session.delivery is TokenDelivery.BODY:
+            return
+        for name in (REFRESH_COOKIE, REFRESH_ONLY_COOKIE):
+            replaced = request.cookies.get(name)
+            if replaced:
+                await self._log_out_replaced(replaced, request[CLIENT])
+
+    async def _log_out_replaced(self, refresh_token: str, client: Client) -> None:
+        try:
+            await self._sessions.log_out_by_refresh_token(refresh_token, client=client)
+        except InvalidToken:
+            pass  # nothing of ours, so nothing to end
+        except Unavailable:
+            log.warning("replaced_session_not_ended")
 
     async def _by_cookies(self, request: web.Request, client: Client) -> Principal:
         access_token = request.cookies.get(ACCESS_COOKIE)

@@ -12,17 +12,17 @@ from auth.views import SessionView, UserView
 LOGIN_REFUSALS = (AccountLocked, Conflict, EmailNotVerified, SessionLimitReached, OriginNotAllowed)
 
 
-def login_answer(identity: Identity, call: Call, result: LoggedIn | MfaPending) -> LoginAnswer | MfaAnswer:
+async def login_answer(identity: Identity, call: Call, result: LoggedIn | MfaPending) -> LoginAnswer | MfaAnswer:
     """What the caller is told; cookies are set on the way where the login asked for them."""
     if isinstance(result, MfaPending):
         return MfaAnswer(mfa_token=result.mfa_token, methods=result.methods, expires_at=result.expires_at)
-    return tokens_answer(identity, call, result)
+    return await tokens_answer(identity, call, result)
 
 
-def tokens_answer(identity: Identity, call: Call, result: LoggedIn) -> LoginAnswer:
+async def tokens_answer(identity: Identity, call: Call, result: LoggedIn) -> LoginAnswer:
     """The answer to a login that is whole."""
     session, delivery = result.session, result.session.delivery
-    identity.hand_out(call.request, session.session_id, result.tokens, delivery)
+    await identity.hand_out_login(call.request, session, result.tokens)
     return LoginAnswer.of(
         result.tokens,
         access=delivery is not TokenDelivery.COOKIES,

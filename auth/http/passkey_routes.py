@@ -134,7 +134,7 @@ class PasskeyRoutes:
             waiting = await self._admission.waiting(body.mfa_token)
             self._identity.check_login_origin(call.request, waiting.delivery)
             answer = FactorAnswer(METHOD, credential=body.credential)
-            return login_answer(
+            return await login_answer(
                 self._identity, call, await self._admission.finish(body.mfa_token, answer, client=call.client)
             )
         delivery = TokenDelivery(body.delivery)
@@ -142,7 +142,7 @@ class PasskeyRoutes:
         result = await self._login.log_in(
             body.credential, device_name=body.device_name, delivery=delivery, client=call.client
         )
-        return login_answer(self._identity, call, result)
+        return await login_answer(self._identity, call, result)
 
     @endpoint(
         "POST",

@@ -92,7 +92,7 @@ class PhoneRoutes:
             delivery=delivery,
             client=call.client,
         )
-        return login_answer(self._identity, call, result)
+        return await login_answer(self._identity, call, result)
 
     @endpoint(
         "DELETE",

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from auth.admission import LoggedIn, MfaPending
+from auth.admission import MfaPending
 from auth.clock import iso
 from auth.errors import AuthError, FieldError, InvalidRequest, InvalidToken, Unavailable
 from auth.http.context import CLIENT, set_cookies
@@ -20,6 +20,7 @@ from auth.http.pages import is_prefetch
 from auth.http.second_name import SecondName
 from auth.linked_identities import LinkedIdentities
 from auth.models import Client, TokenDelivery
+from auth.oauth.claims import Claims
 from auth.oauth.flow import local_path
 from auth.oauth.flows import VISIT_LIFE, Begun, ProviderFlows, Visit
 from auth.oauth.provider import Callback
@@ -72,32 +73,29 @@ class ProviderPages:
         if elsewhere := self._second_name.way_back(request):
             return _see_other(elsewhere)
         secret = request.cookies.get(VISIT_COOKIE, "")
+        client: Client = request[CLIENT]
         visit: Visit | None = None
         try:
             callback = read_callback(request)
-            visit = await self._flows.resume(provider_id, secret, callback.state)
+            visit = await self._flows.resume(provider_id, secret, callback.state, client=client)
             set_cookies(request, [SetCookie(VISIT_COOKIE, "", 0, same_site="Lax")])
-            return await self._finish(request, provider_id, visit, callback)
+            claims = await self._flows.identify(provider_id, visit, secret, callback, client=client)
+            return await self._finish(request, provider_id, visit, claims)
         except AuthError as refusal:
             return _see_other(_refused(refusal, visit))
 
     async def _finish(
-        self, request: web.Request, provider_id: str, visit: Visit, callback: Callback
+        self, request: web.Request, provider_id: str, visit: Visit, claims: Claims
     ) -> web.StreamResponse:
         client: Client = request[CLIENT]
-        claims = await self._flows.identify(provider_id, request.cookies[VISIT_COOKIE], callback)
         if visit.link is not None:
             await self._identities.link(provider_id, visit.link, claims, client=client)
             return _see_other(visit.return_to or f"/?{urlencode({'linked': provider_id})}")
         result = await self._login.log_in(provider_id, claims, delivery=visit.delivery, client=client)
         if isinstance(result, MfaPending):
             return _see_other(_second_factor(result, visit))
-        self._hand_out(request, result)
+        await self._identity.hand_out_login(request, result.session, result.tokens)
         return _see_other(visit.return_to or "/")
-
-    def _hand_out(self, request: web.Request, result: LoggedIn) -> None:
-        session = result.session
-        self._identity.hand_out(request, session.session_id, result.tokens, session.delivery)
 
 
 def read_callback(request: web.Request) -> Callback:

@@ -34,7 +34,7 @@ class SecondFactorRoutes:
         waiting = await self._admission.waiting(body.mfa_token)
         self._identity.check_login_origin(call.request, waiting.delivery)
         result = await self._admission.finish(body.mfa_token, body.answer(), client=call.client)
-        return tokens_answer(self._identity, call, result)
+        return await tokens_answer(self._identity, call, result)
 
     @endpoint(
         "POST",

@@ -53,7 +53,7 @@ class TokenRoutes:
             delivery=delivery,
             client=call.client,
         )
-        return login_answer(self._identity, call, result)
+        return await login_answer(self._identity, call, result)
 
     @endpoint(
         "POST",

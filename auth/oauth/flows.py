@@ -4,6 +4,9 @@ It is a challenge whose secret is in a cookie of the browser that began it: it e
 knows its state, is good for ten minutes, for one provider and for nothing else. So an answer that was begun
 elsewhere, comes a second time, or is another provider's is answered for by nobody (ASVS 5.0, 10.1.2, 10.2.1,
 10.2.2; RFC 9700, sections 4.4 and 4.7).
+
+What is refused here is a failed login and stands in the audit trail (ASVS 5.0, 16.3.1), or a failed link where the
+visit was to link. Anybody can bring an answer, so an address that brings too many is only in the log.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +16,15 @@ from typing import Any
 
 import structlog
 
+from auth.audit import AuditLog
 from auth.clock import Clock
-from auth.errors import InvalidToken, NotFound, ProviderDenied, ProviderFailed
-from auth.models import TokenDelivery
+from auth.errors import AuthError, InvalidToken, NotFound, ProviderDenied, ProviderFailed, RateLimited
+from auth.models import Client, TokenDelivery
 from auth.oauth.claims import Claims
 from auth.oauth.exchange import error_code
 from auth.oauth.flow import is_state_of, proofs_of, under_second_name
 from auth.oauth.provider import Callback, Provider
+from auth.rate_limits import RateLimits
 from auth.stores.challenges import ChallengePurpose, Challenges
 
 log = structlog.get_logger()
@@ -66,11 +71,20 @@ class ProviderFlows:
     """Sends browsers to providers and takes them back. `redirect_base` is the URL by which they know us."""
 
     def __init__(
-        self, providers: Sequence[Provider], *, challenges: Challenges, redirect_base: str, clock: Clock
+        self,
+        providers: Sequence[Provider],
+        *,
+        challenges: Challenges,
+        redirect_base: str,
+        limits: RateLimits,
+        audit: AuditLog,
+        clock: Clock,
     ) -> None:
         self._providers: Mapping[str, Provider] = {each.provider_id: each for each in providers}
         self._challenges = challenges
         self._redirect_base = redirect_base
+        self._limits = limits
+        self._audit = audit
         self._clock = clock
 
     @property
@@ -105,7 +119,7 @@ class ProviderFlows:
         url = await provider.authorization_url(proofs, self._redirect_uri(provider))
         return Begun(url, secret, expires_at)
 
-    async def resume(self, provider_id: str, secret: str, state: str) -> Visit:
+    async def resume(self, provider_id: str, secret: str, state: str, *, client: Client) -> Visit:
         """End the visit that the browser comes back from.
 
         An answer with a state that is not this browser's ends nothing: whoever forges one must not spoil a visit
@@ -113,6 +127,13 @@ class ProviderFlows:
         provider.
         """
         provider = self.provider(provider_id)
+        try:
+            return await self._resume(provider, secret, state)
+        except InvalidToken as refusal:
+            await self._record(refusal, provider, None, client)
+            raise
+
+    async def _resume(self, provider: Provider, secret: str, state: str) -> Visit:
         if not is_state_of(secret, state):
             raise _over()
         ended = await self._challenges.consume(secret, ChallengePurpose.PROVIDER, now=self._clock())
@@ -124,21 +145,45 @@ class ProviderFlows:
             raise _over()
         return _visit(ended.data)
 
-    async def identify(self, provider_id: str, secret: str, callback: Callback) -> Claims:
-        """Who came back. Call it once, for a visit that `resume` has ended.
+    async def identify(
+        self, provider_id: str, visit: Visit, secret: str, callback: Callback, *, client: Client
+    ) -> Claims:
+        """Who came back. Call it once, for the visit that `resume` has ended.
 
         Raises `ProviderDenied`, `InvalidToken` for a code that is over, `Unavailable` or `ProviderFailed`.
         """
         provider = self.provider(provider_id)
+        try:
+            return await self._identify(provider, secret, callback)
+        except AuthError as refusal:
+            await self._record(refusal, provider, visit.link, client)
+            raise
+
+    async def _identify(self, provider: Provider, secret: str, callback: Callback) -> Claims:
         await provider.check_issuer(callback.issuer)
         if callback.error is not None:
             if callback.error in DENIALS:
                 raise ProviderDenied
-            log.warning("provider_failed", provider=provider_id, reason=f"callback: {error_code(callback.error)}")
+            reason = f"callback: {error_code(callback.error)}"
+            log.warning("provider_failed", provider=provider.provider_id, reason=reason)
             raise ProviderFailed
         if not callback.code or len(callback.code) > MAX_CODE:
             raise ProviderFailed
         return await provider.identify(callback.code, proofs_of(secret), self._redirect_uri(provider))
+
+    async def _record(self, refusal: AuthError, provider: Provider, link: Link | None, client: Client) -> None:
+        try:
+            await self._limits.hit("provider", client.ip)
+        except RateLimited:
+            return  # whoever floods us fills no trail: the log has the refusal, and the request
+        await self._audit.record(
+            "login_failed" if link is None else "identity_link_failed",
+            user_id=link.user_id if link else None,
+            session_id=link.session_id if link else None,
+            client=client,
+            details={"reason": refusal.code, "provider": provider.provider_id},
+            now=self._clock(),
+        )
 
     def _redirect_uri(self, provider: Provider) -> str:
         """One for each provider, so that an answer cannot reach us as another's (RFC 9700, section 4.4.2.2)."""

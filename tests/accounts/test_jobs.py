@@ -133,7 +133,9 @@ async def test_a_job_that_runs_twice_sends_once(office: Office) -> None:
     assert office.count("skipped") == 2
 
 
-async def test_a_mail_server_in_trouble_is_tried_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_asvs_16_5_2_a_mail_server_in_trouble_is_tried_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(auth.jobs, "JOB_PAUSE_SECONDS", 0.05)
     office.postman.troubles = [MailNotSent("421"), MailNotSent("421")]
     await (await office.node()).enqueue_mail(a_mail(), user_id="ada")
@@ -170,7 +172,7 @@ async def test_a_mail_is_given_up_after_a_day(office: Office) -> None:
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_with_redis_down_taking_a_mail_is_quick_and_it_is_sent_all_the_same(
+async def test_asvs_16_5_2_with_redis_down_taking_a_mail_is_quick_and_it_is_sent_all_the_same(
     office: Office, cuttable_redis: Any, silent: bool
 ) -> None:
     node = await office.node(url=cuttable_redis.url)

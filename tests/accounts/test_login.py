@@ -34,7 +34,9 @@ async def test_the_right_password_begins_a_session(world: Any) -> None:
 
 
 @pytest.mark.parametrize("email", [ADA, "nobody@example.org", "no address", "\ud800@x", ""])
-async def test_a_wrong_password_and_an_unknown_address_are_refused_alike(world: Any, email: str) -> None:
+async def test_asvs_6_3_8_a_wrong_password_and_an_unknown_address_are_refused_alike(
+    world: Any, email: str
+) -> None:
     await world.verified_user(ADA)
     before = world.passwords.verified
     with pytest.raises(InvalidCredentials) as refused:
@@ -45,7 +47,7 @@ async def test_a_wrong_password_and_an_unknown_address_are_refused_alike(world: 
     assert logins(world.metrics, "invalid_credentials") == 1
 
 
-async def test_an_unknown_address_takes_as_long_as_a_known_one(world: Any) -> None:
+async def test_asvs_6_3_8_an_unknown_address_takes_as_long_as_a_known_one(world: Any) -> None:
     """Medians of real Argon2 hashes, far enough from skipping one and from any noise."""
     world.passwords._hasher = slow = PasswordHasher(time_cost=3, memory_cost=16384, parallelism=1)
     world.passwords._decoy_hash = slow.hash("decoy")
@@ -114,7 +116,7 @@ async def test_a_hash_that_cannot_be_renewed_does_not_stop_the_login(
     assert len(world.sessions.started) == 1
 
 
-async def test_guesses_are_limited_and_the_owner_elsewhere_is_not(world: Any) -> None:
+async def test_asvs_6_3_1_guesses_are_limited_and_the_owner_elsewhere_is_not(world: Any) -> None:
     await world.verified_user(ADA)
     for _ in range(5):
         with pytest.raises(InvalidCredentials):
@@ -137,7 +139,7 @@ async def test_a_success_forgets_the_failures_before_it(world: Any) -> None:
         await world.login(ADA)
 
 
-async def test_guesses_made_at_once_are_limited_like_others(world: Any) -> None:
+async def test_asvs_6_3_1_guesses_made_at_once_are_limited_like_others(world: Any) -> None:
     await world.verified_user(ADA)
     tries = [world.login(ADA, "wrong horse") for _ in range(40)]
     results = await asyncio.gather(*tries, return_exceptions=True)
@@ -145,7 +147,7 @@ async def test_guesses_made_at_once_are_limited_like_others(world: Any) -> None:
     assert sum(isinstance(result, RateLimited) for result in results) == 35
 
 
-async def test_the_right_password_late_among_guesses_made_at_once_says_nothing(
+async def test_asvs_6_3_1_the_right_password_late_among_guesses_made_at_once_says_nothing(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.verified_user(ADA)
@@ -175,7 +177,7 @@ async def test_the_owner_may_log_in_many_times_at_once(world: Any) -> None:
     assert len(world.sessions.started) == 20
 
 
-async def test_an_address_may_not_go_through_many_accounts(world: Any) -> None:
+async def test_asvs_6_3_1_an_address_may_not_go_through_many_accounts(world: Any) -> None:
     world.use_limits(limit_login_ip="3/5 minutes")
     for number in range(3):
         with pytest.raises(InvalidCredentials):

@@ -50,7 +50,7 @@ async def reset_links(world: Any) -> list[str]:
     return [mail["text"] for mail in await world.mails_to(ADA) if "reset=" in mail["text"]]
 
 
-async def test_known_and_unknown_addresses_cost_the_same_work(world: Any, reset: PasswordReset) -> None:
+async def test_asvs_6_3_8_known_and_unknown_addresses_cost_the_same_work(world: Any, reset: PasswordReset) -> None:
     await world.verified_user(ADA)
     costs = set()
     for email in (ADA, "nobody@example.org"):
@@ -93,7 +93,7 @@ async def test_a_link_used_many_times_at_once_sets_one_password(world: Any, rese
     await world.login(ADA, passwords[won])
 
 
-async def test_an_address_is_not_mailed_more_than_is_allowed_and_nobody_is_told(world: Any) -> None:
+async def test_asvs_6_3_1_an_address_is_not_mailed_more_than_is_allowed_and_nobody_is_told(world: Any) -> None:
     world.use_limits(limit_mail="3/hour")
     await world.verified_user(ADA)
     limited = operation(world)

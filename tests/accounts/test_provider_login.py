@@ -7,21 +7,24 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from auth.admission import LoggedIn
 from auth.errors import (
     AccountLocked,
     Conflict,
     EmailNotVerified,
-    NotFound,
     RateLimited,
     SessionRevoked,
     StepUpRequired,
 )
+from auth.http.outgoing import OutgoingHttp
 from auth.linked_identities import LinkedIdentities, ProviderWay
 from auth.models import SYSTEM, RevocationReason, SessionsToEnd, TokenDelivery, User
 from auth.oauth.claims import Claims
 from auth.oauth.flows import Link, ProviderFlows
+from auth.oauth.providers import make_providers
+from auth.oauth.settings import ProviderConfig
 from auth.provider_login import ProviderLogin
 from auth.stores.identities import Identities, Identity
 from auth.ways_in import PasswordWay, WaysIn
@@ -29,6 +32,7 @@ from auth.ways_in import PasswordWay, WaysIn
 ADA = Claims(
     "https://one.example", "1", "ada@example.org", email_verified=True, name="Ada", label="ada@example.org"
 )
+GITHUB = ProviderConfig("github", "GitHub", "github", "https://github.com", "vigil", SecretStr("s"), "GITHUB")
 UNSURE = replace(ADA, email_verified=False)
 
 
@@ -50,9 +54,11 @@ class Providers:
             require_verified_email=require_verified_email,
         )
         self.flows = ProviderFlows(
-            [],
+            make_providers([GITHUB], web=OutgoingHttp(), clock=lambda: world.now),
             challenges=world.challenges,
             redirect_base="https://vigil.example/api/auth",
+            limits=world.limits,
+            audit=world.audit,
             clock=lambda: world.now,
         )
         self.linked = LinkedIdentities(
@@ -441,8 +447,10 @@ class TestLinking:
         world.pass_time(minutes=10, seconds=1)
         with pytest.raises(StepUpRequired):
             await providers.linked.unlink(old, secrets.token_hex(16), client=world.client())
-        with pytest.raises(NotFound):
-            await providers.linked.begin(old, "one", return_to=None)
+        with pytest.raises(StepUpRequired):
+            await providers.linked.begin(old, "github", return_to=None)
+        young = await world.act_as(owner)
+        assert (await providers.linked.begin(young, "github", return_to=None)).url.startswith(GITHUB.issuer)
 
     async def test_of_the_last_two_ways_in_one_stays(self, world: Any, providers: Providers) -> None:
         user = await providers.enter()

@@ -105,7 +105,7 @@ async def test_a_key_names_nobody(make: Any) -> None:
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_without_redis_the_node_counts_by_itself_at_once(
+async def test_asvs_16_5_3_without_redis_the_node_counts_by_itself_at_once(
     make: Any, cuttable_redis: Any, silent: bool
 ) -> None:
     limits = make(cuttable_redis.url)

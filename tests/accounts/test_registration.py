@@ -278,7 +278,7 @@ async def test_ending_those_sessions_is_made_up_for_by_a_second_click(
     assert world.sessions.ended == [(user.user_id, RevocationReason.PASSWORD_CHANGED)]
 
 
-async def test_known_and_unknown_addresses_cost_the_same_work(world: Any) -> None:
+async def test_asvs_6_3_8_known_and_unknown_addresses_cost_the_same_work(world: Any) -> None:
     await world.verified_user("verified@example.org")
     await world.register("unverified@example.org")
     costs = set()
@@ -335,7 +335,7 @@ async def test_wrong_values_are_refused_by_field(world: Any, field: str, values:
     assert await world.mongo.database["users"].count_documents({}) == 0
 
 
-async def test_registrations_are_limited_by_address(world: Any) -> None:
+async def test_asvs_6_3_1_registrations_are_limited_by_address(world: Any) -> None:
     world.use_limits(limit_register="2/hour")
     await world.register(ADA)
     await world.registration.resend(ADA, world.client())

@@ -295,7 +295,7 @@ class TestSettingUp:
 class TestLoggingIn:
     """A password, then the second factor."""
 
-    async def test_asvs_6_3_3_the_password_alone_begins_no_session(self, world: Any, phone: Phone) -> None:
+    async def test_asvs_6_3_4_the_password_alone_begins_no_session(self, world: Any, phone: Phone) -> None:
         pending = await begin(world)
         assert pending.methods == ("totp", "recovery_code")
         assert pending.expires_at == world.now + timedelta(minutes=5)

@@ -178,7 +178,7 @@ async def nothing(*_: Any) -> None:
     return
 
 
-async def test_deaf_and_without_mongodb_too_long_it_closes_its_sockets(ear: Ear) -> None:
+async def test_asvs_16_5_3_deaf_and_without_mongodb_too_long_it_closes_its_sockets(ear: Ear) -> None:
     await started(ear)
     connections, sockets, truth = Connections(), Sockets(), NoTruth()
     connections.add(connection("socket"))
@@ -226,7 +226,7 @@ def partial(stores: Stores, own_installation: Installation) -> Any:
     assert [node.stop() for node in nodes] == [0, 0]
 
 
-async def test_cut_off_alone_it_fails_readiness_and_ends_revoked_sessions_by_asking_mongodb(
+async def test_asvs_16_5_3_cut_off_alone_it_fails_readiness_and_ends_revoked_sessions_by_asking_mongodb(
     partial: tuple[tuple[Node, Node], Way],
     connect: Callable[..., Awaitable[Live]],
     http: aiohttp.ClientSession,

@@ -42,7 +42,7 @@ async def goes_on(login: Login, live: Live) -> None:
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-async def test_requests_are_told_to_repeat_sockets_stay_and_nobody_is_logged_out(
+async def test_asvs_16_5_2_requests_are_told_to_repeat_sockets_stay_and_nobody_is_logged_out(
     whole: Stores, pair: Pair, on: On, connect: Connect, http: aiohttp.ClientSession, how: str
 ) -> None:
     logins = [await on(node).login(await on(node).register()) for node in pair]

@@ -32,7 +32,7 @@ def is_in_order(live: Live) -> bool:
     return ids == sorted(set(ids))
 
 
-async def test_killed_the_api_goes_on_from_mongodb_and_no_request_waits_for_redis(
+async def test_asvs_16_5_2_killed_the_api_goes_on_from_mongodb_and_no_request_waits_for_redis(
     whole: Stores, pair: Pair, on: On, connect: Connect, http: aiohttp.ClientSession
 ) -> None:
     api = on(pair[0])
@@ -132,7 +132,7 @@ async def test_what_happened_meanwhile_is_told_in_order_when_redis_is_back(
     assert not seeing.gone.is_set()
 
 
-async def test_a_token_revoked_meanwhile_is_never_good_again_not_even_for_a_moment(
+async def test_asvs_16_5_3_a_token_revoked_meanwhile_is_never_good_again_not_even_for_a_moment(
     whole: Stores, pair: Pair, on: On
 ) -> None:
     laptop, phone = await two_devices(on(pair[0]))
@@ -293,7 +293,7 @@ async def test_frozen_too_shortly_for_anyone_to_be_deaf_a_device_that_left_meanw
     await eventually(only_the_laptop_is_online, "the list says so, too", timeout=5)
 
 
-async def test_roles_taken_away_while_redis_is_down_are_gone_from_sockets_when_it_is_back(
+async def test_asvs_16_5_3_roles_taken_away_while_redis_is_down_are_gone_from_sockets_when_it_is_back(
     whole: Stores,
     pair: Pair,
     on: On,

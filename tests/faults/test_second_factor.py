@@ -44,7 +44,7 @@ async def test_without_redis_a_login_is_finished_and_its_socket_comes_back_by_it
     assert live.ready["sessionId"] == login.session_id
 
 
-async def test_without_mongodb_a_login_waits_and_no_code_is_spent(
+async def test_asvs_16_5_3_without_mongodb_a_login_waits_and_no_code_is_spent(
     whole: Stores, pair: Pair, on: On, connect: Connect
 ) -> None:
     secured = await secure(on(pair[0]))

@@ -80,7 +80,7 @@ async def test_a_code_reaches_the_receiver_signed_and_adds_the_number(
     assert (await login.call("POST", "/phone/verify-otp", body)).data["user"]["phoneNumber"] == number
 
 
-async def test_a_receiver_that_failed_gets_the_same_message_again_until_it_takes_it(
+async def test_asvs_16_5_2_a_receiver_that_failed_gets_the_same_message_again_until_it_takes_it(
     sent_by: Any, receiver: Receiver, http: Any
 ) -> None:
     api, logs = await asyncio.to_thread(sent_by, http, **webhook(receiver))

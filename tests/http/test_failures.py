@@ -18,7 +18,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
         yield own
 
 
-async def test_while_mongodb_is_away_nobody_is_logged_out(
+async def test_asvs_16_5_2_while_mongodb_is_away_nobody_is_logged_out(
     stores: Stores, browser: Any, send: Any, http: Any
 ) -> None:
     node = stores.installation().start()

@@ -242,7 +242,7 @@ class TestMisbehaviour:
             await identify(provider)
         assert {sent["Accept-Encoding"] for _, sent in own.asked} == {"identity"}
 
-    async def test_an_answer_that_does_not_come_is_waited_for_seconds(
+    async def test_asvs_16_5_2_an_answer_that_does_not_come_is_waited_for_seconds(
         self, own: OwnProvider, provider: OpenIdProvider, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("auth.http.outgoing.SECONDS", 0.3)
@@ -258,7 +258,7 @@ class TestMisbehaviour:
         assert time.monotonic() - began < 3
 
     @pytest.mark.parametrize("status", [500, 503, 429])
-    async def test_trouble_of_its_own_is_an_outage(
+    async def test_asvs_16_5_2_trouble_of_its_own_is_an_outage(
         self, own: OwnProvider, provider: OpenIdProvider, path: str, status: int
     ) -> None:
         own.replaced[path] = lambda request: answer({"error": "server_error"}, status)
@@ -268,7 +268,7 @@ class TestMisbehaviour:
     @pytest.mark.parametrize(
         "body", [None, [], "x", 5, {}, {"error": "invalid_client"}, {"keys": {}}, {"keys": [1]}]
     )
-    async def test_an_answer_of_another_form_lets_nobody_in(
+    async def test_asvs_16_5_3_an_answer_of_another_form_lets_nobody_in(
         self, own: OwnProvider, provider: OpenIdProvider, path: str, body: Any
     ) -> None:
         own.replaced[path] = lambda request: answer(body)

@@ -96,7 +96,7 @@ async def test_of_two_changes_at_once_one_is_made(api: Api) -> None:
     assert (await log_in(api, email, f"{NEW} {made[0]}")).status == 200
 
 
-async def test_a_forgotten_password_is_set_anew_by_the_mailed_link(api: Api, connect: Any) -> None:
+async def test_asvs_7_4_3_a_forgotten_password_is_set_anew_by_the_mailed_link(api: Api, connect: Any) -> None:
     email = await api.register()
     login = await api.login(email)
     live = await connect(api.url, login.access_token)
@@ -110,7 +110,7 @@ async def test_a_forgotten_password_is_set_anew_by_the_mailed_link(api: Api, con
     assert "was changed" in await mailed(api, email, re.compile(r"(The password of your account was changed)"))
 
 
-async def test_a_link_is_good_once_and_a_weak_password_does_not_use_it_up(api: Api) -> None:
+async def test_asvs_6_4_1_a_link_is_good_once_and_a_weak_password_does_not_use_it_up(api: Api) -> None:
     email = await api.register()
     token = await reset_link(api, email)
     assert (await api.call("POST", "/password/reset", {"token": token, "password": "password123"})).status == 400
@@ -120,7 +120,7 @@ async def test_a_link_is_good_once_and_a_weak_password_does_not_use_it_up(api: A
     assert {answer.code for answer in answers if answer.status == 401} == {"invalid_token"}
 
 
-async def test_a_link_dies_with_the_password_it_was_mailed_for(api: Api) -> None:
+async def test_asvs_6_4_1_a_link_dies_with_the_password_it_was_mailed_for(api: Api) -> None:
     email = await api.register()
     first = await reset_link(api, email)
     assert (await change(await api.login(email))).status == 200

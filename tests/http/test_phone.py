@@ -4,9 +4,11 @@ import asyncio
 import itertools
 import re
 import secrets
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from support.clients import ORIGIN, Answer, Api, Login
 from support.mailbox import mailed, was_mailed
 from support.secured import secure
@@ -140,6 +142,41 @@ async def test_asvs_6_5_1_of_two_right_codes_at_once_one_begins_a_session(api: A
     answers = await asyncio.gather(*(verify(api, number, code) for _ in range(2)))
     assert sorted(each.status for each in answers) == [200, 401]
     assert (await login.call("GET", "/sessions")).data["count"] == 2
+
+
+async def test_asvs_6_6_2_a_code_is_bound_to_the_request_it_was_sent_for(api: Api) -> None:
+    (login, number), (_, other) = await owner(api), await owner(api)
+    request_id, code = await ask(api, number)
+    other_request, other_code = await ask(api, other)
+    # Neither for another number, nor with another request, nor to add a number on a live session.
+    assert (await verify(api, other, code, requestId=request_id)).code == "invalid_code"
+    assert (await verify(api, number, code, requestId=other_request)).code == "invalid_code"
+    added = await login.call("POST", "/phone/verify-otp", {"phoneNumber": number, "otp": code})
+    assert added.code == "invalid_code"
+    assert (await verify(api, number, code, requestId=request_id)).status == 200
+    assert (await verify(api, other, other_code, requestId=other_request)).status == 200
+
+
+async def test_asvs_6_6_3_of_many_guesses_five_are_looked_at(api: Api) -> None:
+    _, number = await owner(api)
+    request_id, code = await ask(api, number)
+    for _ in range(5):
+        assert (await verify(api, number, another(code), requestId=request_id)).code == "invalid_code"
+    assert (await verify(api, number, code, requestId=request_id)).code == "invalid_code"
+
+
+async def test_asvs_6_5_5_a_code_by_sms_is_good_for_five_minutes(
+    api: Api, services: Any, shared_installation: Any
+) -> None:
+    _, number = await owner(api)
+    asked = await api.call("POST", "/phone/send-otp", {"phoneNumber": number})
+    life = datetime.fromisoformat(asked.data["expiresAt"]) - datetime.now(UTC)
+    assert timedelta(minutes=4, seconds=50) < life <= timedelta(minutes=5)
+    code = (await texts_to(api, number))[0][:6]
+    with MongoClient(services.mongo) as client:
+        past = [{"$set": {"expiresAt": {"$subtract": ["$expiresAt", 300_000]}}}]
+        client[shared_installation.name]["challenges"].update_many({"purpose": "phone_login"}, past)
+    assert (await verify(api, number, code, requestId=asked.data["requestId"])).code == "invalid_code"
 
 
 @pytest.mark.parametrize(

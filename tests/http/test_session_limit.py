@@ -78,13 +78,13 @@ async def test_somebody_is_always_left_who_can_give_roles(
             ada, ben, mine, yours = ben, ada, yours, mine
 
 
-async def test_who_proved_themselves_too_long_ago_has_to_do_it_again(
+async def test_asvs_7_5_3_who_proved_themselves_too_long_ago_has_to_do_it_again(
     installation: Installation,
     start_node: Callable[..., Node],
     http: aiohttp.ClientSession,
     services: ServiceUrls,
 ) -> None:
-    """The sensitive acts of section 7 (ASVS 8.4.2: a stolen session alone administers nothing)."""
+    """The sensitive acts of section 7: a stolen session alone administers nothing."""
     node = start_node()
     api = Api(node.url, http)
     email = await asyncio.to_thread(first_administrator, installation, node.url)

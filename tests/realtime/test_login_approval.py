@@ -111,6 +111,17 @@ async def test_the_number_that_the_new_device_shows_lets_it_in(
     assert me.data["user"]["email"] == home.email
 
 
+async def test_asvs_16_3_1_an_approved_login_is_written_down_as_one(home: Home, phone: NewDevice) -> None:
+    await phone.begin()
+    shown = (await phone.call("/approvals")).data
+    answer = {"approvalId": (await asked(home))["approvalId"], "number": shown["number"]}
+    assert (await home.live.ask("login-approval-answer", answer))["ok"]
+    assert (await phone.call("/2fa/verify", method="approval")).status == 200
+    events = (await home.login.call("GET", "/me/security-log")).data["events"]
+    [login, _] = [event for event in events if event["kind"] == "login"]
+    assert (login["details"]["amr"], login["ip"]) == ("pwd mca", "127.0.0.1")
+
+
 async def test_a_device_that_waits_on_a_socket_asks_hears_and_goes_live_on_it(
     home: Home, phone: NewDevice, shared_nodes: Any, connect: Any
 ) -> None:

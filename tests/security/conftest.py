@@ -5,8 +5,6 @@ import json
 from typing import Any
 
 import jwt
-import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 Claims = dict[str, Any]
 
@@ -23,9 +21,3 @@ def forge(header: dict[str, Any], claims: Claims, signature: bytes = b"") -> str
         return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
     return ".".join((part(json.dumps(header).encode()), part(json.dumps(claims).encode()), part(signature)))
-
-
-@pytest.fixture
-def stranger() -> Ed25519PrivateKey:
-    """A key that is not ours."""
-    return Ed25519PrivateKey.generate()

@@ -3,13 +3,19 @@
 import asyncio
 import copy
 import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from support.authenticator import Authenticator
+from pymongo import MongoClient
+from support.authenticator import STEP, Authenticator, code_at
 from support.clients import PASSWORD, Answer, Api, Login
 from support.mailbox import mailed
 from support.passkeys import SoftPasskey
 from support.secured import secure
+from support.ways_in import new_number
 
 ORIGIN = "http://localhost:8000"
 OTHER_PASSWORD = "a kettle on a cold stove"
@@ -28,10 +34,11 @@ async def enter(api: Api, passkey: SoftPasskey) -> Answer:
 
 
 async def add_phone(login: Login) -> None:
-    asked = await login.call("POST", "/phone/send-otp", {"phoneNumber": NUMBER})
+    number = new_number()
+    asked = await login.call("POST", "/phone/send-otp", {"phoneNumber": number})
     assert asked.status == 202, asked.body
-    code = await mailed(login.api, NUMBER, CODE)
-    assert (await login.call("POST", "/phone/verify-otp", {"phoneNumber": NUMBER, "otp": code})).status == 200
+    code = await mailed(login.api, number, CODE)
+    assert (await login.call("POST", "/phone/verify-otp", {"phoneNumber": number, "otp": code})).status == 200
 
 
 async def test_asvs_6_3_7_every_change_of_how_somebody_gets_in_is_told_by_mail(api: Api) -> None:
@@ -62,6 +69,28 @@ async def test_asvs_6_3_7_every_change_of_how_somebody_gets_in_is_told_by_mail(a
     await told("Two-factor login was turned off")
     assert (await login.call("POST", "/email/change", {"email": f"new-{email}"})).status == 202
     await told("Your account is to move to another address")
+
+
+async def test_asvs_6_5_5_a_code_of_an_app_is_good_in_its_step_and_in_the_one_on_either_side(
+    api: Api, services: Any, shared_installation: Any
+) -> None:
+    """Ninety seconds, not thirty: docs/security.md says why."""
+    account = await secure(api)
+    with MongoClient(services.mongo) as client:
+        # As if no code of the app had been used yet.
+        client[shared_installation.name]["factor_secrets"].update_one(
+            {"_id": account.login.data["user"]["userId"]}, {"$set": {"totp.lastStep": 0}}
+        )
+    token = await account.begin()
+    while time.time() % STEP > STEP - 10:
+        await asyncio.sleep(1)
+    step = int(time.time()) // STEP
+    for away in (-3, -2, 2, 3):
+        body = {"mfaToken": token, "code": code_at(account.app.secret, step + away)}
+        assert (await api.call("POST", "/2fa/verify", body)).code == "invalid_code", away
+    for away in (-1, 0, 1):
+        body = {"mfaToken": await account.begin(), "code": code_at(account.app.secret, step + away)}
+        assert (await api.call("POST", "/2fa/verify", body)).status == 200, away
 
 
 async def test_asvs_6_5_6_a_lost_app_and_its_recovery_codes_are_worth_nothing_once_taken_off(api: Api) -> None:
@@ -106,3 +135,79 @@ async def test_asvs_6_7_1_the_key_of_a_passkey_cannot_be_put_in_place_of_another
     assert (await owner.call("PATCH", path, {"name": "Mine"})).status == 200
     assert (await enter(api, forged)).code == "invalid_code"
     assert (await enter(api, passkey)).data["user"]["userId"] == owner.data["user"]["userId"]
+
+
+# What changes how somebody gets in, or what a lost account is found again by. Linking a provider, and taking one
+# off that was linked: tests/http/providers/test_provider_links.py.
+SENSITIVE = {
+    "set an app up": ("POST", "/2fa/setup", {}),
+    "turn it on": ("POST", "/2fa/enable", {"code": "123456"}),
+    "turn it off": ("POST", "/2fa/disable", {}),
+    "make new recovery codes": ("POST", "/2fa/recovery-codes", {}),
+    "add a passkey": ("POST", "/webauthn/register/options", {}),
+    "take a passkey off": ("DELETE", "/webauthn/passkeys/one", None),
+    "ask for a code to add a phone": ("POST", "/phone/send-otp", {"phoneNumber": NUMBER}),
+    "confirm a phone": ("POST", "/phone/verify-otp", {"phoneNumber": NUMBER, "otp": "123456"}),
+    "take a phone off": ("DELETE", "/phone", None),
+    "move to another address": ("POST", "/email/change", {"email": "elsewhere@example.org"}),
+    "take a provider off": ("DELETE", "/me/identities/one", None),
+    "let devices approve": ("PUT", "/approvals", {"enabled": True}),
+}
+
+
+@pytest.fixture
+def grow_old(services: Any, shared_installation: Any) -> Any:
+    """Makes the proofs of a session eleven minutes old."""
+
+    def age(login: Login) -> None:
+        then = datetime.now(UTC) - timedelta(minutes=11)
+        with MongoClient(services.mongo) as client:
+            client[shared_installation.name]["sessions"].update_one(
+                {"_id": login.session_id}, {"$set": {"loggedInAt": then}, "$unset": {"assuredAt": ""}}
+            )
+
+    return age
+
+
+async def test_asvs_7_5_1_an_old_login_changes_nothing_about_how_somebody_gets_in(api: Api, grow_old: Any) -> None:
+    plain, secured = await api.login(await api.register()), await secure(api)
+    for login, methods in ((plain, {"password"}), (secured.login, {"totp", "recovery_code"})):
+        grow_old(login)
+        for what, (method, path, body) in SENSITIVE.items():
+            answer = await login.call(method, path, body)
+            assert (what, answer.status, answer.body["code"]) == (what, 401, "step_up_required")
+            assert set(answer.body["methods"]) == methods, what
+    proof = {"method": "password", "password": PASSWORD}
+    assert (await plain.call("POST", "/step-up", proof)).status == 200
+    assert (await plain.call("POST", "/2fa/setup", {})).status == 200
+    assert (await secured.login.call("POST", "/step-up", proof)).code == "invalid_code"
+    assert (await secured.login.call("POST", "/2fa/recovery-codes", {})).code == "step_up_required"
+
+
+async def test_asvs_7_5_1_where_there_is_a_second_factor_it_is_the_proof_by_itself(
+    api: Api, grow_old: Any
+) -> None:
+    """The password was of the login, however old that is: docs/security.md says so."""
+    secured = await secure(api)
+    grow_old(secured.login)
+    proof = {"method": "totp", "code": await secured.app.code()}
+    assert (await secured.login.call("POST", "/step-up", proof)).status == 200
+    assert (await secured.login.call("POST", "/2fa/recovery-codes", {})).status == 200
+
+
+@pytest.mark.parametrize("change", ["turn it off", "make new recovery codes", "take a phone off"])
+async def test_asvs_7_4_3_after_a_factor_was_changed_the_other_sessions_can_be_ended(
+    api: Api, connect: Any, change: str
+) -> None:
+    secured = await secure(api)
+    await add_phone(secured.login)
+    body = {"mfaToken": await secured.begin(), "code": await secured.app.code()}
+    other = Login(api, (await api.call("POST", "/2fa/verify", body)).data)
+    live = await connect(api.url, other.access_token)
+    method, path, sent = SENSITIVE[change]
+    assert (await secured.login.call(method, path, sent)).status == 200
+    # Of itself it ends none of them.
+    assert (await other.call("GET", "/me")).status == 200
+    assert (await secured.login.call("POST", "/sessions/revoke-others")).data["revoked"] == 1
+    await live.until_gone()
+    assert (await other.call("GET", "/me")).code == "session_revoked"

@@ -1,6 +1,7 @@
 """OWASP ASVS 5.0, V11, V15 and V16: passwords at rest, races, logs, and what happens when something fails."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -9,8 +10,17 @@ from argon2.profiles import RFC_9106_LOW_MEMORY
 from pymongo import MongoClient
 from support.clients import PASSWORD, Api
 from support.nodes import Installation
+from support.ways_in import WAYS
 
 FORGED = "rt1." + "A" * 91
+
+# What to answer wrongly with, by the way in.
+WRONG = {
+    "app": lambda body: {"code": f"{(int(body['code']) + 1) % 10**6:06}"},
+    "recovery code": lambda body: {"code": "AAAA-" * 4 + "AAAA"},
+    "passkey": lambda body: {"credential": body["credential"] | {"id": "AAAA", "rawId": "AAAA"}},
+    "phone": lambda body: {"otp": f"{(int(body['otp']) + 1) % 10**6:06}"},
+}
 
 
 async def test_asvs_11_4_2_passwords_are_kept_by_argon2id_of_rfc_9106(
@@ -61,19 +71,56 @@ async def test_asvs_16_2_5_no_token_and_no_password_is_in_the_log(start_node: An
         assert secret not in node.text()
 
 
-async def test_asvs_16_3_1_every_login_is_written_down_right_or_wrong(
+async def test_asvs_16_3_1_every_login_is_written_down_with_its_factors_whichever_way_in(
+    installation: Installation, start_node: Any, http: Any
+) -> None:
+    """Those by providers are in tests/http/providers, those by approval in tests/realtime."""
+    api = Api(start_node().url, http)
+    with MongoClient(installation.services.mongo) as client:
+        for way in WAYS.values():
+            path, body = await way.begin(api, "body")
+            answer = await api.call("POST", path, body)
+            assert answer.status == 200, answer.body
+            session_id = answer.data["session"]["sessionId"]
+            event = client[installation.name]["audit_events"].find_one({"kind": "login", "sessionId": session_id})
+            assert event is not None
+            assert event["userId"] == answer.data["user"]["userId"]
+            assert event["details"] == {"amr": " ".join(way.amr), "delivery": "body"}
+            assert (event["ip"], event["userAgent"]) == ("127.0.0.1", answer.data["session"]["userAgent"])
+
+
+async def test_asvs_16_3_1_every_failed_login_is_written_down_with_what_was_wrong(
     installation: Installation, start_node: Any, http: Any
 ) -> None:
     api = Api(start_node().url, http)
     email = await api.register()
-    await api.login(email)
     await api.call("POST", "/login", {"email": email, "password": "a wrong password"})
     await api.call("POST", "/login", {"email": "nobody@example.org", "password": "a wrong password"})
+    for name, wrong in WRONG.items():
+        path, body = await WAYS[name].begin(api, "body")
+        assert (await api.call("POST", path, body | wrong(body))).code == "invalid_code"
     with MongoClient(installation.services.mongo) as client:
-        events = list(client[installation.name]["audit_events"].find({"kind": {"$in": ["login", "login_failed"]}}))
-    told = sorted((event["kind"], event["details"].get("amr") or event["details"]["reason"]) for event in events)
-    assert told == [("login", "pwd"), ("login_failed", "unknown_account"), ("login_failed", "wrong_password")]
+        events = list(client[installation.name]["audit_events"].find({"kind": "login_failed"}).sort("at", 1))
+    assert [event["details"]["reason"] for event in events] == [
+        "wrong_password", "unknown_account", "wrong_totp", "wrong_recovery_code", "wrong_passkey", "wrong_sms",
+    ]  # fmt: skip
     assert all(event["ip"] == "127.0.0.1" and event["at"] for event in events)
+
+
+async def test_asvs_16_3_1_a_login_that_a_limit_refused_is_in_the_log(start_node: Any, http: Any) -> None:
+    """Before its password is looked at, so not in the trail, which whoever likes could fill so."""
+    node = start_node(VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_LOGIN="2/5 minutes", VIGIL_LOG_FORMAT="json")
+    api = Api(node.url, http)
+    email = await api.register()
+    for _ in range(2):
+        await api.call("POST", "/login", {"email": email, "password": "a wrong password"})
+    refused = await api.call("POST", "/login", {"email": email, "password": PASSWORD})
+    assert refused.code == "rate_limited"
+    lines = [json.loads(line) for line in node.log if line.startswith("{")]
+    mine = {line["event"]: line for line in lines if line.get("request_id") == refused.body["requestId"]}
+    assert mine["rate_limited"]["limit"] == "login"
+    assert (mine["request"]["path"], mine["request"]["ip"]) == ("/api/auth/login", "127.0.0.1")
+    assert email not in node.text()
 
 
 async def test_asvs_16_5_2_without_its_bus_a_node_goes_on_safely(
@@ -99,7 +146,7 @@ async def test_asvs_16_5_2_without_its_bus_a_node_goes_on_safely(
         ("/verify-email", {"token": ["a"]}),
     ],
 )
-async def test_asvs_16_5_3_what_fails_lets_nobody_in(api: Api, path: str, body: Any) -> None:
+async def test_what_makes_no_sense_lets_nobody_in(api: Api, path: str, body: Any) -> None:
     answer = await api.call("POST", path, body)
     assert answer.status in {400, 401}
     assert "Set-Cookie" not in answer.headers

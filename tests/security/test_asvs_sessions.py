@@ -4,17 +4,25 @@ import asyncio
 import base64
 from typing import Any
 
+import pytest
 from security.conftest import claims_of
-from support.clients import Api
+from support.clients import Api, Refused
 
 
 async def test_asvs_7_2_1_a_session_is_judged_by_the_server_alone(api: Api, connect: Any) -> None:
     email = await api.register()
     login, other = await api.login(email), await api.login(email)
+    live = await connect(api.url, login.access_token)
     await other.call("DELETE", f"/sessions/{login.session_id}")
     # The client still holds a token whose signature and time are good.
     answer = await login.call("GET", "/me")
     assert (answer.status, answer.code) == (401, "session_revoked")
+    assert (await api.call("POST", "/refresh", {"refreshToken": login.refresh_token})).code == "session_revoked"
+    with pytest.raises(Refused) as refused:
+        await connect(api.url, login.access_token)
+    assert refused.value.data["code"] == "session_revoked"
+    # A socket that was live is closed, though its client neither asks nor sends anything.
+    await live.until_gone()
 
 
 async def test_asvs_7_2_2_tokens_are_made_anew_for_each_login_and_refresh(api: Api) -> None:
@@ -30,9 +38,13 @@ async def test_asvs_7_2_3_a_refresh_token_cannot_be_guessed(api: Api) -> None:
     email = await api.register()
     tokens = [(await api.login(email)).refresh_token.removeprefix("rt1.") for _ in range(4)]
     raw = [base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)) for token in tokens]
-    # Session id 16 B ‖ generation u32 ‖ nonce 16 B ‖ tag 32 B: 128 random bits in the nonce alone.
+    # Session id 16 B ‖ generation u32 ‖ nonce 16 B ‖ tag 32 B: 128 random bits in the nonce alone, which is drawn
+    # from the system's source (tests/sessions/test_sessions.py).
     assert {len(each) for each in raw} == {68}
-    assert len({each[20:36] for each in raw}) == len(raw)
+    nonces = {each[20:36] for each in raw}
+    assert len(nonces) == len(raw)
+    assert {8 * len(nonce) for nonce in nonces} == {128}
+    assert len({each[:16] for each in raw}) == len(raw)
     for each in raw:
         for place in (0, 20, 36):
             guess = bytearray(each)

@@ -9,6 +9,8 @@ from support.clients import ORIGIN, PASSWORD, Api, Refused
 DELIVERIES = ("cookie", "cookies")
 # The contract's readable token: no secret by itself, worth something beside an HttpOnly cookie alone.
 READABLE = "csrf"
+# Nothing is asked of GitHub before somebody comes back from there.
+GITHUB = {"VIGIL_GITHUB_CLIENT_ID": "vigil", "VIGIL_GITHUB_CLIENT_SECRET": "secret"}
 
 
 async def cookies_of(api: Api, delivery: str) -> dict[str, Any]:
@@ -23,16 +25,40 @@ async def cookies_of(api: Api, delivery: str) -> dict[str, Any]:
     return dict(jar)
 
 
+async def visit_cookie(api: Api) -> Any:
+    """The cookie of a visit to a provider, begun and not gone on with."""
+    answer = await api.call("GET", "/oauth/github/start")
+    assert answer.status == 303
+    [line] = answer.headers.getall("Set-Cookie")
+    [cookie] = SimpleCookie(line).values()
+    return cookie
+
+
 @pytest.mark.parametrize("delivery", DELIVERIES)
-async def test_asvs_3_3_1_every_cookie_is_secure(api: Api, delivery: str) -> None:
-    for cookie in (await cookies_of(api, delivery)).values():
-        assert cookie["secure"] is True
+async def test_asvs_3_3_1_every_cookie_is_secure_and_bound_to_this_host_but_the_readable_one(
+    api: Api, delivery: str
+) -> None:
+    cookies = await cookies_of(api, delivery)
+    assert all(cookie["secure"] is True for cookie in cookies.values())
+    assert [name for name in cookies if not name.startswith("__Host-")] == [READABLE]
+
+
+async def test_asvs_3_3_1_and_so_is_that_of_a_visit_to_a_provider(start_node: Any, http: Any) -> None:
+    visit = await visit_cookie(Api(start_node(**GITHUB).url, http))
+    assert visit.key.startswith("__Host-")
+    assert (visit["secure"], visit["httponly"], visit["path"], visit["domain"]) == (True, True, "/", "")
 
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
 async def test_asvs_3_3_2_no_other_site_sends_our_cookies(api: Api, delivery: str) -> None:
     for cookie in (await cookies_of(api, delivery)).values():
         assert cookie["samesite"] == "Strict"
+
+
+async def test_asvs_3_3_2_but_that_of_a_visit_which_comes_back_from_the_provider(
+    start_node: Any, http: Any
+) -> None:
+    assert (await visit_cookie(Api(start_node(**GITHUB).url, http)))["samesite"] == "Lax"
 
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
@@ -64,19 +90,56 @@ async def test_asvs_3_4_2_only_listed_origins_read_our_answers(api: Api) -> None
     assert "Origin" in answer.headers["Vary"]
 
 
-async def test_asvs_4_1_3_nobody_chooses_their_own_address(start_node: Any, http: Any) -> None:
-    forwarded = {
-        "X-Forwarded-For": "203.0.113.9",
-        "X-Real-IP": "203.0.113.9",
-        "Forwarded": "for=203.0.113.9",
-        "X-User-Id": "admin",
-    }
-    for trusted, shown in (("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.9")):
-        api = Api(start_node(VIGIL_TRUSTED_PROXIES=trusted).url, http)
-        email = await api.register()
-        body = {"email": email, "password": PASSWORD}
-        answer = await api.call("POST", "/login", body, headers=forwarded)
-        assert answer.data["session"]["ip"] == shown
+CLAIMED = {
+    "X-Forwarded-For": "203.0.113.9",
+    "X-Real-IP": "203.0.113.9",
+    "Forwarded": "for=203.0.113.9",
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Proto": "https",
+}
+
+
+async def shown_address(api: Api, headers: dict[str, str]) -> str:
+    """The address that a login with these headers is listed under."""
+    body = {"email": await api.register(), "password": PASSWORD}
+    return str((await api.call("POST", "/login", body, headers=headers)).data["session"]["ip"])
+
+
+async def test_asvs_4_1_3_whoever_calls_directly_chooses_no_address(start_node: Any, http: Any) -> None:
+    assert await shown_address(Api(start_node(VIGIL_TRUSTED_PROXIES="").url, http), CLAIMED) == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        # What the caller sent is on the left of what the proxy adds.
+        {"X-Forwarded-For": "198.51.100.66, 203.0.113.9"},
+        {"X-Forwarded-For": "127.0.0.1, 203.0.113.9"},
+        {"X-Forwarded-For": "nonsense, 203.0.113.9"},
+        {"X-Forwarded-For": "203.0.113.9", "X-Real-IP": "198.51.100.66"},
+        {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=198.51.100.66", "True-Client-IP": "198.51.100.66"},
+    ],
+)
+async def test_asvs_4_1_3_nor_does_whoever_calls_through_a_trusted_proxy(
+    start_node: Any, http: Any, claimed: dict[str, str]
+) -> None:
+    api = Api(start_node(VIGIL_TRUSTED_PROXIES="127.0.0.0/8").url, http)
+    assert await shown_address(api, claimed) == "203.0.113.9"
+    # Of what nobody but a proxy may say, that alone is believed which ours says.
+    assert await shown_address(api, {"X-Real-IP": "198.51.100.66"}) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("header", ["X-User-Id", "X-Forwarded-User", "X-Remote-User", "X-Roles", "X-Original-URL"])
+async def test_asvs_4_1_3_and_no_header_says_who_somebody_is(start_node: Any, http: Any, header: str) -> None:
+    api = Api(start_node(VIGIL_TRUSTED_PROXIES="127.0.0.0/8").url, http)
+    victim, login = await api.login(await api.register()), await api.login(await api.register())
+    claimed = {header: victim.data["user"]["userId"]}
+    assert (await api.call("GET", "/me", headers=claimed)).code == "missing_token"
+    me = await api.call("GET", "/me", token=login.access_token, headers=claimed)
+    assert me.data["user"]["userId"] == login.data["user"]["userId"]
+    assert (
+        await api.call("GET", "/admin/users", token=login.access_token, headers={header: "admin"})
+    ).status == 403
 
 
 async def test_asvs_4_4_1_a_service_on_https_takes_its_sockets_from_https_pages_alone(

@@ -61,7 +61,7 @@ async def test_an_access_token_works_on_and_the_next_use_confirms(world: World, 
     assert (await world.stored(started.session)).confirmed
 
 
-async def test_with_redis_away_too_a_token_is_not_judged(world: World, ada: User, mongo_down) -> None:
+async def test_asvs_16_5_3_with_redis_away_too_a_token_is_not_judged(world: World, ada: User, mongo_down) -> None:
     started = await world.log_in(ada)
     world.deny_list.answers = False
     mongo_down.begin()

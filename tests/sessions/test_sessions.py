@@ -1,6 +1,8 @@
 """What a user does with sessions, on a real MongoDB: begin, refresh, use, list and end them."""
 
 import asyncio
+import secrets
+from base64 import urlsafe_b64decode
 from dataclasses import replace
 from datetime import timedelta
 
@@ -53,6 +55,15 @@ async def test_a_login_begins_a_session_and_says_so(world: World, ada: User) -> 
     assert started.tokens.refresh_token_expires_at == session.expires_at
     principal = await world.sessions.verify(started.tokens.access_token)
     assert (principal.session_id, principal.generation) == (session.session_id, 0)
+
+
+async def test_asvs_7_2_3_the_secret_of_a_session_is_128_bits_of_the_systems_random_source(
+    world: World, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = [bytes(range(16))]
+    monkeypatch.setattr(secrets, "token_bytes", lambda length: drawn[-1][:length])
+    token = (await world.log_in(ada)).tokens.refresh_token.removeprefix("rt1.")
+    assert urlsafe_b64decode(token + "=" * (-len(token) % 4))[20:36] == drawn[-1]
 
 
 async def test_what_the_database_keeps_makes_no_token(world: World, ada: User, mongo: Mongo) -> None:

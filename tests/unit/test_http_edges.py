@@ -114,7 +114,7 @@ async def breaking() -> Any:
         yield client
 
 
-async def test_a_bug_is_a_500_without_a_word_about_it(breaking: Any) -> None:
+async def test_asvs_16_5_1_a_bug_is_a_500_without_a_word_about_it(breaking: Any) -> None:
     answer = await breaking.get("/fail")
     body = await answer.json()
     assert answer.status == 500

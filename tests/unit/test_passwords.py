@@ -65,7 +65,7 @@ async def test_a_damaged_hash_matches_nothing(passwords: Passwords, damaged: str
     assert not (await passwords.verify(password=GOOD, password_hash=damaged)).matches
 
 
-async def test_without_an_account_one_decoy_of_the_same_cost_is_verified() -> None:
+async def test_asvs_6_3_8_without_an_account_one_decoy_of_the_same_cost_is_verified() -> None:
     hasher = SlowHasher()
     passwords = Passwords(workers=1, hasher=hasher)
     assert not (await passwords.verify(password=GOOD, password_hash=None)).matches

@@ -1,6 +1,7 @@
 """Login by OpenID providers over HTTP: a real node, real providers, and a browser that is led astray."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from support.nodes import Installation, Node, ServiceUrls
 from support.provider_person import COOKIES, Person
 from support.providers import OpenIdServer, openid_server, query_of, with_query
 
-from auth.http.cookies import ACCESS_COOKIE, VISIT_COOKIE
+from auth.http.cookies import ACCESS_COOKIE, REFRESH_COOKIE, VISIT_COOKIE
 
 
 async def test_the_providers_are_told_without_a_secret(api: Api) -> None:
@@ -41,7 +42,7 @@ async def test_the_first_login_makes_an_account_and_the_next_finds_it(person: Pe
     assert (await person.me()).data["user"]["userId"] == user["userId"]
 
 
-async def test_the_visit_s_cookie_is_short_lived_and_for_this_host_alone(person: Person) -> None:
+async def test_asvs_3_3_2_the_visit_s_cookie_is_lax_short_lived_and_for_this_host_alone(person: Person) -> None:
     await person.leave()
     cookie = person.browser.attributes[VISIT_COOKIE]
     assert VISIT_COOKIE.startswith("__Host-")
@@ -105,6 +106,16 @@ async def test_a_provider_that_is_not_set_up_is_not_found(browser: Any, end: str
     for name in ("google", "ONE", "%2e%2e", "x" * 300):
         answer = await browser.call("GET", f"/oauth/{name}/{end}")
         assert (answer.status, answer.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize("delivery", ["cookie", "cookies"])
+async def test_asvs_7_2_4_it_ends_the_session_whose_cookies_it_replaces(
+    person: Person, api: Api, delivery: str
+) -> None:
+    before = await api.login(await api.register())
+    person.browser.cookies[REFRESH_COOKIE] = before.refresh_token
+    assert await person.log_in(f"?delivery={delivery}") == "/"
+    assert (await before.call("GET", "/me")).code == "session_revoked"
 
 
 class TestForgery:
@@ -320,6 +331,75 @@ class TestAddresses:
         assert len(users) == 1
 
 
+class TestTrail:
+    """What is written down of logins by providers."""
+
+    @pytest.fixture
+    def events(self, services: ServiceUrls, installed: Installation) -> Iterator[Any]:
+        """The events of the test, as they were kept: kind, whose, and what for."""
+        with MongoClient(services.mongo) as client:
+            kept = client[installed.name]["audit_events"]
+            kept.delete_many({})
+            yield lambda: [(each["kind"], each["userId"], each["details"]) for each in kept.find().sort("at", 1)]
+
+    async def test_asvs_16_3_1_a_login_is_written_down_with_its_factors(self, person: Person, events: Any) -> None:
+        assert await person.log_in() == "/"
+        user_id = (await person.me()).data["user"]["userId"]
+        assert ("login", user_id, {"amr": "provider", "delivery": "cookies"}) in events()
+
+    async def test_asvs_16_3_1_an_answer_that_is_no_visit_s_is_a_failed_login(
+        self, person: Person, events: Any
+    ) -> None:
+        back = await person.agree(await person.leave())
+        await person.come_back(with_query(back, state="forged"))
+        await person.come_back(back.replace("/oauth/one/", "/oauth/two/"))
+        assert events() == [
+            ("login_failed", None, {"reason": "invalid_token", "provider": "one"}),
+            ("login_failed", None, {"reason": "invalid_token", "provider": "two"}),
+        ]
+
+    @pytest.mark.parametrize(
+        ("error", "reason"), [("access_denied", "access_denied"), ("server_error", "provider_failed")]
+    )
+    async def test_asvs_16_3_1_so_is_a_provider_s_no(
+        self, person: Person, events: Any, error: str, reason: str
+    ) -> None:
+        back = await person.agree(await person.leave())
+        await person.come_back(with_query(back, code=None, error=error))
+        assert events() == [("login_failed", None, {"reason": reason, "provider": "one"})]
+
+    async def test_asvs_16_3_1_so_is_what_the_provider_cannot_vouch_for(
+        self, person: Person, events: Any, http: Any
+    ) -> None:
+        """Another visit's code: the nonce of its ID token is not this visit's."""
+        stolen = await person.agree(await person.leave())
+        own = await person.leave()
+        await person.come_back(with_query(stolen, state=query_of(own)["state"]))
+        assert events() == [("login_failed", None, {"reason": "provider_failed", "provider": "one"})]
+
+    async def test_asvs_16_3_1_a_link_that_fails_is_in_the_trail_of_whose_account_it_was_for(
+        self, person: Person, api: Api, events: Any
+    ) -> None:
+        user = (await person.browser.login(await api.register(), "cookies")).data["user"]
+        begun = await person.browser.call("POST", "/oauth/one/link", {})
+        back = with_query(await person.agree(begun.data["url"]), code=None, error="access_denied")
+        events_before = len(events())
+        await person.come_back(back)
+        assert events()[events_before:] == [
+            ("identity_link_failed", user["userId"], {"reason": "access_denied", "provider": "one"})
+        ]
+
+    async def test_whoever_brings_answers_by_the_dozen_fills_no_trail(
+        self, installation: Installation, start_node: Any, provider: OpenIdServer, browser: Any
+    ) -> None:
+        node = start_node(**provider.settings("one"), VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_PROVIDER="3/5 minutes")
+        for _ in range(6):
+            answer = await browser.call("GET", "/oauth/one/callback?state=x&code=y", url=node.url)
+            assert answer.headers["Location"] == "/?login=invalid_token"
+        with MongoClient(installation.services.mongo) as client:
+            assert client[installation.name]["audit_events"].count_documents({"kind": "login_failed"}) == 3
+
+
 class TestRefusals:
     """What a person meets who is not let in."""
 
@@ -351,7 +431,9 @@ class TestRefusals:
         assert "do not show me" not in node.text()
         assert "<script>" not in node.text()
 
-    async def test_a_provider_that_is_down_is_a_refusal_that_says_so(self, browser: Any, api: Api) -> None:
+    async def test_asvs_16_5_2_a_provider_that_is_down_is_a_refusal_that_says_so(
+        self, browser: Any, api: Api
+    ) -> None:
         answer = await browser.call("GET", "/oauth/down/start")
         assert (answer.status, answer.headers["Location"]) == (303, "/?login=unavailable")
         login = await api.login(await api.register())
@@ -359,7 +441,7 @@ class TestRefusals:
         assert (answer.status, answer.code) == (503, "unavailable")
         assert "Retry-After" in answer.headers
 
-    async def test_a_provider_that_dies_in_between_keeps_nobody_in_or_out(
+    async def test_asvs_16_5_2_a_provider_that_dies_in_between_keeps_nobody_in_or_out(
         self, services: ServiceUrls, browser: Any, http: Any, start_node: Any
     ) -> None:
         with openid_server() as mortal:

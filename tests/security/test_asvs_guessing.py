@@ -1,0 +1,109 @@
+"""OWASP ASVS 5.0, V6.3: guessing, and finding out who has an account, over a real node."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+from support.clients import PASSWORD, Answer, Api
+from support.mailbox import mailed
+
+RESET = re.compile(r"\?reset=([A-Za-z0-9_-]+)")
+CODE = re.compile(r"^(\d{6}) is your code")
+NUMBER = "+31613572469"
+
+
+@pytest.fixture
+def limited(start_node: Any, http: Any) -> Any:
+    """The API of a node with limits, that takes the address of a caller from the proxy in front."""
+
+    def start(**limits: str) -> Api:
+        settings = {"VIGIL_RATE_LIMITS": "on", "VIGIL_TRUSTED_PROXIES": "127.0.0.0/8"} | limits
+        return Api(start_node(**settings).url, http)
+
+    return start
+
+
+async def from_elsewhere(api: Api, path: str, body: Any, address: str = "203.0.113.9") -> Answer:
+    return await api.call("POST", path, body, headers={"X-Forwarded-For": address})
+
+
+async def test_asvs_6_3_1_passwords_are_guessed_no_further_than_the_limit(limited: Any) -> None:
+    api = limited(VIGIL_LIMIT_LOGIN="3/5 minutes")
+    email = await api.register()
+    codes = [
+        (await api.call("POST", "/login", {"email": email, "password": f"guess number {number}"})).code
+        for number in range(5)
+    ]
+    assert codes == ["invalid_credentials"] * 3 + ["rate_limited"] * 2
+    right = {"email": email, "password": PASSWORD}
+    refused = await api.call("POST", "/login", right)
+    assert (refused.status, refused.code) == (429, "rate_limited")
+    assert int(refused.headers["Retry-After"]) > 1
+    # The guesser has not locked out the owner, who is somewhere else.
+    assert (await from_elsewhere(api, "/login", right)).status == 200
+
+
+async def test_asvs_6_3_1_nor_is_one_password_tried_on_many_accounts(limited: Any) -> None:
+    api = limited(VIGIL_LIMIT_LOGIN_IP="5/5 minutes")
+    answers = [
+        await api.call("POST", "/login", {"email": f"user{number}@example.org", "password": "Summer2026!"})
+        for number in range(6)
+    ]
+    assert [answer.code for answer in answers] == ["invalid_credentials"] * 5 + ["rate_limited"]
+
+
+async def test_asvs_6_3_1_registrations_and_wishes_for_mail_are_limited_by_address(limited: Any) -> None:
+    api = limited(VIGIL_LIMIT_REGISTER="3/hour")
+    wishes = [
+        ("/register", {"email": "a@example.org", "password": PASSWORD}),
+        ("/resend-verification", {"email": "a@example.org"}),
+        ("/password/forgot", {"email": "a@example.org"}),
+    ]
+    assert [(await api.call("POST", path, body)).status for path, body in wishes] == [202] * 3
+    for path, body in wishes:
+        assert (await api.call("POST", path, body)).code == "rate_limited"
+        assert (await from_elsewhere(api, path, body, "203.0.113.10")).status == 202
+
+
+async def test_asvs_6_3_1_one_mailbox_is_sent_no_more_links_than_the_limit_and_nobody_is_told(
+    limited: Any,
+) -> None:
+    api = limited(VIGIL_LIMIT_MAIL="2/hour")
+    email = await api.register()
+    for _ in range(5):
+        assert (await api.call("POST", "/password/forgot", {"email": email})).status == 202
+    await mailed(api, email, RESET)
+    await asyncio.sleep(0.3)
+    mails = (await api.call("GET", "/dev/outbox.json")).body["messages"]
+    # The third is the registration's, which counts apart.
+    assert len([mail for mail in mails if mail["to"] == email]) == 3
+
+
+async def test_asvs_6_3_1_codes_by_sms_are_asked_for_and_tried_within_limits(limited: Any) -> None:
+    api = limited(VIGIL_LIMIT_SMS_VERIFY="3/10 minutes", VIGIL_LIMIT_SMS_IP="2/hour")
+    asked = await api.call("POST", "/phone/send-otp", {"phoneNumber": NUMBER})
+    assert asked.status == 202
+    wrong = {"phoneNumber": NUMBER, "otp": "000000", "requestId": asked.data["requestId"]}
+    codes = [(await api.call("POST", "/phone/verify-otp", wrong)).code for _ in range(4)]
+    assert codes == ["invalid_code"] * 3 + ["rate_limited"]
+    others = [await api.call("POST", "/phone/send-otp", {"phoneNumber": f"+3161357247{n}"}) for n in range(2)]
+    assert [answer.status for answer in others] == [202, 429]
+
+
+def told(answer: Answer) -> tuple[int, Any, set[str]]:
+    """All of an answer that a stranger could tell two apart by, but for its id and its time."""
+    body = {name: value for name, value in answer.body.items() if name != "requestId"}
+    return answer.status, body, set(answer.headers)
+
+
+@pytest.mark.parametrize("path", ["/register", "/resend-verification", "/password/forgot", "/login"])
+async def test_asvs_6_3_8_no_answer_says_whether_there_is_an_account(api: Api, path: str) -> None:
+    """The work behind them is the same too: tests/accounts counts hashes and documents, and times a login."""
+    verified, unverified = await api.register(), await api.register(verify=False)
+    body = {"password": "a wrong password, but a good one"} if path in {"/register", "/login"} else {}
+    answers = [
+        await api.call("POST", path, {"email": email} | body)
+        for email in (verified, unverified, f"nobody-{verified}")
+    ]
+    assert told(answers[0]) == told(answers[1]) == told(answers[2])
