@@ -120,9 +120,9 @@ class People extends Component {
     return html`
       <form class="admin-search" role="search" ref=${this.#form} onSubmit=${this.submit}>
         <div class="field">
-          <label for="admin-query">Find people by how it begins</label>
+          <label for="admin-query">Find people</label>
           <input id="admin-query" name="query" type="search" maxlength="100" autocomplete="off" spellcheck="false"
-                 placeholder="Address, username or name" data-testid="admin-query"
+                 placeholder="How address or name begins" data-testid="admin-query"
                  onInput=${this.type} />
         </div>
         <div class="admin-filters">

@@ -111,6 +111,6 @@ function summaryOf(factors) {
   const app = factors.totp && "Authenticator app";
   const passkeys = factors.passkeys > 0 && counted(factors.passkeys, "passkey");
   const codes = factors.recoveryCodes
-    ? `${counted(factors.recoveryCodes.left, "recovery code")} left` : "no recovery codes: get some, for the day all else is lost";
+    ? `${counted(factors.recoveryCodes.left, "recovery code")} left` : "no recovery codes";
   return ["On", app, passkeys, codes].filter(Boolean).join(" · ");
 }
