@@ -32,7 +32,7 @@ export class AdminPerson extends Component {
   }
 
   /**
-   * What changed is taken from the act's own answer: reading anew would be one more look at the person in the audit log.
+   * What changed is taken from the act's own answer: reading anew would be one more look in the audit log.
    * @param {() => Promise<{text: string, user?: object, sessions?: object[]}>} act what is done, the sentence about it,
    *   and what is so from now on
    */
@@ -53,7 +53,7 @@ export class AdminPerson extends Component {
     const others = this.state.whole.user.roles.filter((each) => each !== role);
     const roles = has ? [...others, role] : others;
     const { user } = await this.props.client.call("PUT", this.#path("/roles"), { roles });
-    return { user, text: has ? `Is ${role} now, on every device at once.` : `Is no longer ${role}, on every device at once.` };
+    return { user, text: `${has ? "Is" : "Is no longer"} ${role}${has ? " now" : ""}, on every device at once.` };
   });
 
   lock = async ({ reason }) => {
@@ -95,8 +95,8 @@ export class AdminPerson extends Component {
           ${isAdmin && roles.length > 0 && html`
             <${Roles} user=${whole.user} roles=${roles} busy=${busy} onSet=${this.setRole} />`}
           ${isAdmin && whole.user.userId !== ownUserId && this.lockPart(whole.user, locking, busy)}
-          <${Sessions} sessions=${whole.sessions} ownSessionId=${client.sessionId} now=${client.serverNow()} busy=${busy} onEnd=${this.endOne}
-                       onEndAll=${this.endAll} />
+          <${Sessions} sessions=${whole.sessions} ownSessionId=${client.sessionId} now=${client.serverNow()}
+                       busy=${busy} onEnd=${this.endOne} onEndAll=${this.endAll} />
           ${isAdmin && (trail ? html`<h4>Audit log</h4><${AuditTrail} client=${client} userId=${userId} />` : html`
             <button class="button" type="button" data-testid="admin-trail"
                     onClick=${() => this.setState({ trail: true })}>Audit log of this account</button>`)}`}

@@ -67,7 +67,8 @@ export class AuditTrail extends Component {
     const { users } = await this.props.client.call("GET", `/admin/users?${search}`);
     const found = users.find(({ email }) => email.toLowerCase() === address.toLowerCase()) ?? users[0];
     if (!found || (users.length > 1 && found.email.toLowerCase() !== address.toLowerCase())) {
-      throw new VigilError({ code: "not_found", message: found ? "Several people begin like that." : "Nobody is like that." });
+      const message = found ? "Several people begin like that." : "Nobody is like that.";
+      throw new VigilError({ code: "not_found", message });
     }
     this.props.known.set(found.userId, found.email);
     return found.userId;

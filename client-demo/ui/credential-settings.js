@@ -51,7 +51,7 @@ export class PasswordSetting extends Setting {
       await this.props.client.account.changePassword({ password });
     } catch (error) {
       if (!asVigilError(error).errors.some(({ field }) => field === "currentPassword")) throw error;
-      return this.say("Your account has a password already: changing it needs that one.", { failed: true, open: "form" });
+      return this.say("Your account has a password already: it is needed here.", { failed: true, open: "form" });
     }
     this.say("Password set. You can log in with it from now on.", { open: null });
   };

@@ -2,7 +2,9 @@
 import { asVigilError } from "../vigil-rules.js";
 import { Component, html } from "./html.js";
 import { Setting } from "./setting.js";
-import { capitalised, errorSentence, eventDetails, eventName, longDate, deviceSoftware, placeName, relativeTime } from "./words.js";
+import {
+  capitalised, deviceSoftware, errorSentence, eventDetails, eventName, longDate, placeName, relativeTime,
+} from "./words.js";
 
 const PAGE_SIZE = 10;
 

@@ -179,7 +179,7 @@ export function errorSentence({ code, message, retryAfterMs }) {
 /** @param {unknown} error of a passkey's answer: it is no code that was typed */
 export function passkeyProblem(error) {
   const refusal = asVigilError(error);
-  return refusal.code === "invalid_code" ? "This passkey is not known here: it may have been removed. Log in another way."
+  return refusal.code === "invalid_code" ? "This passkey is not known here any more. Use another way."
     : errorSentence(refusal);
 }
 
