@@ -93,6 +93,15 @@ function Splash({ isWaiting }) {
 
 function showScreen(screen, email = model.entrance.email, notice = null, more = {}) {
   update({ entrance: { screen, email, notice, arrived: screen !== "login" && model.entrance.arrived, ...more } });
+  showNews();
+}
+
+/** What a link had to say is said where the person is: an earlier login does not show the entrance. */
+function showNews() {
+  const { userId, entrance } = model;
+  if (!userId || entrance.arrived || !entrance.notice) return;
+  update({ account: entrance.notice, entrance: { ...entrance, notice: null } });
+  client.me().then((user) => update({ user }), () => undefined);
 }
 
 function logInAgain() {
@@ -172,6 +181,7 @@ function onReady({ userId, recovered }) {
   if (hasBeenLive) note("good", `Connected again. ${recovered ? "Nothing was missed." : "The list was read anew."}`);
   hasBeenLive = true;
   update({ userId, end: null, reauthentications: 0, user: client.user });
+  showNews();
   if (!client.user) client.me().then((user) => update({ user }), () => undefined);
 }
 

@@ -141,7 +141,12 @@ def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]
         SecondFactorRoutes(deps.admission, deps.step_up, identity),
         TwoFactorRoutes(deps.two_factor),
         PasskeyRoutes(deps.passkey_login, deps.own_passkeys, deps.admission, identity),
-        ProviderRoutes(deps.provider_flows, deps.linked_identities, SecondName(deps.settings.second_origin)),
+        ProviderRoutes(
+            deps.provider_flows,
+            deps.linked_identities,
+            SecondName(deps.settings.second_origin),
+            phone_login=deps.settings.phone_login,
+        ),
         PhoneRoutes(deps.phone_login, deps.own_phone, identity, enabled=deps.settings.phone_login),
         SessionRoutes(deps.sessions),
         ApprovalRoutes(deps.approvals),

@@ -146,6 +146,11 @@ def is_prefetch(headers: Mapping[str, str]) -> bool:
 
 
 def links_of(text: str) -> list[str]:
-    """The links in a mail's text."""
+    """The links in a mail's text that are to be followed: not the site's own name at its foot."""
     found = (link.rstrip(".,;:!?)") for link in LINK.findall(text))
-    return [link for link in dict.fromkeys(found) if urlsplit(link).netloc]
+    return [link for link in dict.fromkeys(found) if urlsplit(link).netloc and _leads_on(link)]
+
+
+def _leads_on(link: str) -> bool:
+    parts = urlsplit(link)
+    return bool(parts.path.strip("/") or parts.query)

@@ -23,17 +23,26 @@ TAG = "Providers"
 class ProviderRoutes:
     """Endpoints for providers and linked identities."""
 
-    def __init__(self, flows: ProviderFlows, identities: LinkedIdentities, second_name: SecondName) -> None:
+    def __init__(
+        self,
+        flows: ProviderFlows,
+        identities: LinkedIdentities,
+        second_name: SecondName,
+        *,
+        phone_login: bool,
+    ) -> None:
         self._flows = flows
         self._identities = identities
         self._second_name = second_name
+        self._phone_login = phone_login
 
     @endpoint(
         "GET", "/oauth/providers", summary="Providers to log in by", tag=TAG, public=True, answer=ProvidersAnswer
     )
     async def providers(self, _call: Call, _: Nothing) -> ProvidersAnswer:
         return ProvidersAnswer(
-            providers=tuple(ProviderView(id=each.provider_id, name=each.name) for each in self._flows.providers)
+            providers=tuple(ProviderView(id=each.provider_id, name=each.name) for each in self._flows.providers),
+            phone_login=self._phone_login,
         )
 
     @endpoint(

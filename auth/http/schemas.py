@@ -293,9 +293,10 @@ class ProviderView(View):
 
 
 class ProvidersAnswer(View):
-    """Every provider that is set up."""
+    """Every provider that is set up, and whether a phone logs in here too."""
 
     providers: tuple[ProviderView, ...]
+    phone_login: bool = Field(description="Whether codes by SMS can be sent.")
 
 
 class LinkRequest(Input):

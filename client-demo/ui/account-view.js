@@ -14,13 +14,16 @@ const SETTINGS = [
 
 /** Properties: `client`, `user`, `notice` ({tone, text} or empty), `onUser(user)`, `onClose()`. */
 export class AccountView extends Component {
+  state = { passkeyChanges: 0 };
   #heading = createRef();
+  /** Passkeys are factors too: the card of two-step login reads them anew. */
+  #onPasskeys = () => this.setState(({ passkeyChanges }) => ({ passkeyChanges: passkeyChanges + 1 }));
 
   componentDidMount() {
     this.#heading.current.focus();
   }
 
-  render({ user, notice, onClose, ...props }) {
+  render({ user, notice, onClose, ...props }, { passkeyChanges }) {
     return html`
       <section class="account" aria-labelledby="account-title" data-testid="account-view">
         <header class="account-head">
@@ -31,7 +34,8 @@ export class AccountView extends Component {
           ${notice.text && html`<p class=${`notice is-${notice.tone}`} data-testid="account-notice">${notice.text}</p>`}
         </div>
         <div class="settings">
-          ${user && SETTINGS.map((Each) => html`<${Each} key=${Each.name} user=${user} ...${props} />`)}
+          ${user && SETTINGS.map((Each) => html`<${Each} key=${Each.name} user=${user} ...${props}
+                                            passkeyChanges=${passkeyChanges} onPasskeys=${this.#onPasskeys} />`)}
         </div>
       </section>`;
   }

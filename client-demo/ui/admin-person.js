@@ -31,14 +31,17 @@ export class AdminPerson extends Component {
     this.setState({ whole: await this.props.client.call("GET", this.#path()) });
   }
 
-  /** @param {() => Promise<string>} act what is done, and the sentence about it */
+  /**
+   * What changed is taken from the act's own answer: reading anew would be one more look in the audit log.
+   * @param {() => Promise<{text: string, user?: object, sessions?: object[]}>} act what is done, the sentence about it,
+   *   and what is so from now on
+   */
   async run(act) {
     if (this.state.busy) return;
     this.setState({ busy: true, result: { text: "", failed: false } });
     try {
-      const text = await act();
-      await this.read();
-      this.setState({ result: { text, failed: false } });
+      const { text, ...changed } = await act();
+      this.setState(({ whole }) => ({ whole: { ...whole, ...changed }, result: { text, failed: false } }));
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -48,33 +51,37 @@ export class AdminPerson extends Component {
 
   setRole = (role, has) => this.run(async () => {
     const others = this.state.whole.user.roles.filter((each) => each !== role);
-    await this.props.client.call("PUT", this.#path("/roles"), { roles: has ? [...others, role] : others });
-    return has ? `Is ${role} now, on every device at once.` : `Is no longer ${role}, on every device at once.`;
+    const roles = has ? [...others, role] : others;
+    const { user } = await this.props.client.call("PUT", this.#path("/roles"), { roles });
+    return { user, text: `${has ? "Is" : "Is no longer"} ${role}${has ? " now" : ""}, on every device at once.` };
   });
 
   lock = async ({ reason }) => {
     const text = reason.trim();
     const body = text ? { reason: text } : {};
-    const { delivery, revoked } = await this.props.client.call("POST", this.#path("/lock"), body);
+    const { user, delivery, revoked } = await this.props.client.call("POST", this.#path("/lock"), body);
     this.setState({ locking: false });
     const ended = revoked ? deliverySentence(delivery, revoked) : "There was no session to end.";
-    await this.run(async () => `Locked. ${ended}`);
+    await this.run(async () => ({ user, sessions: [], text: `Locked. ${ended}` }));
+    this.#heading.current?.focus();
   };
 
   unlock = () => this.run(async () => {
-    await this.props.client.call("POST", this.#path("/unlock"), {});
-    return "Unlocked: logging in works again.";
+    const { user } = await this.props.client.call("POST", this.#path("/unlock"), {});
+    return { user, text: "Unlocked: logging in works again." };
   });
 
   endAll = () => this.run(async () => {
     const { revoked, delivery } = await this.props.client.call("DELETE", this.#path("/sessions"));
-    return deliverySentence(delivery, revoked);
+    // An administrator's own session may be among them, and then this page ends with it.
+    return { sessions: [], text: deliverySentence(delivery, revoked) };
   });
 
   endOne = (sessionId) => this.run(async () => {
     const path = this.#path(`/sessions/${encodeURIComponent(sessionId)}`);
     const { delivery } = await this.props.client.call("DELETE", path);
-    return deliverySentence(delivery, 1);
+    const sessions = this.state.whole.sessions.filter((session) => session.sessionId !== sessionId);
+    return { sessions, text: deliverySentence(delivery, 1) };
   });
 
   render({ client, userId, ownUserId, isAdmin, roles, onBack }, { whole, result, busy, locking, trail }) {
@@ -88,8 +95,8 @@ export class AdminPerson extends Component {
           ${isAdmin && roles.length > 0 && html`
             <${Roles} user=${whole.user} roles=${roles} busy=${busy} onSet=${this.setRole} />`}
           ${isAdmin && whole.user.userId !== ownUserId && this.lockPart(whole.user, locking, busy)}
-          <${Sessions} sessions=${whole.sessions} now=${client.serverNow()} busy=${busy} onEnd=${this.endOne}
-                       onEndAll=${this.endAll} />
+          <${Sessions} sessions=${whole.sessions} ownSessionId=${client.sessionId} now=${client.serverNow()}
+                       busy=${busy} onEnd=${this.endOne} onEndAll=${this.endAll} />
           ${isAdmin && (trail ? html`<h4>Audit log</h4><${AuditTrail} client=${client} userId=${userId} />` : html`
             <button class="button" type="button" data-testid="admin-trail"
                     onClick=${() => this.setState({ trail: true })}>Audit log of this account</button>`)}`}
@@ -104,7 +111,7 @@ export class AdminPerson extends Component {
     if (locking) {
       return html`<${Form} testid="lock-form" fields=${[REASON]} submitLabel="Lock, and end every session"
                            busyLabel="Locking…" focusFirst onSubmit=${this.lock}
-                           onCancel=${() => this.setState({ locking: false })} />`;
+                           onCancel=${() => this.setState({ locking: false }, () => this.#heading.current?.focus())} />`;
     }
     return html`<button class="button danger" type="button" data-testid="admin-lock" aria-disabled=${busy}
                         onClick=${() => this.setState({ locking: true })}>Lock this account…</button>`;
@@ -144,14 +151,15 @@ function Roles({ user, roles, busy, onSet }) {
     </fieldset>`;
 }
 
-function Sessions({ sessions, now, busy, onEnd, onEndAll }) {
+function Sessions({ sessions, ownSessionId, now, busy, onEnd, onEndAll }) {
   return html`
     <h4>Sessions <span class="count tabular" data-testid="admin-session-count">${sessions.length}</span></h4>
     <ul class="rows">
       ${sessions.map((session) => html`
         <li key=${session.sessionId} class="row" data-testid="admin-session">
           <div class="row-text">
-            <p class="row-name">${deviceName(session)}</p>
+            <p class="row-name">${deviceName(session)}${" "}
+              ${session.sessionId === ownSessionId && html`<span class="badge">This one</span>`}</p>
             <p class="device-line">
               ${session.online ? html`<span class="online">Online now</span>` : relativeTime(session.lastSeenAt, now)}
               ${" · "}${[placeName(session), session.ip].filter(Boolean).join(" · ")}</p>

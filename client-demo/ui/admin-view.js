@@ -15,6 +15,8 @@ const PAGE = 20;
 /** Properties: `client`, `user` (oneself), `onClose()`. */
 export class AdminView extends Component {
   state = { view: "people", picked: null, overview: null };
+  /** Addresses by account, as far as this page has seen them. @type {Map<string, string>} */
+  #known = new Map();
   #heading = createRef();
 
   componentDidMount() {
@@ -32,6 +34,10 @@ export class AdminView extends Component {
     this.setState({ overview, ...(!isAdmin(user) && { view: "people" }) });
   }
 
+  pick = (userId) => this.setState({ view: "people", picked: userId });
+
+  back = () => this.setState({ picked: null }, () => this.#heading.current?.focus({ preventScroll: true }));
+
   render({ client, user, onClose }, { view, picked, overview }) {
     return html`
       <section class="card admin-view" aria-labelledby="admin-title" data-testid="admin-view">
@@ -46,13 +52,13 @@ export class AdminView extends Component {
               <button key=${id} class="button small" type="button" data-testid=${`admin-${id}`}
                       aria-pressed=${view === id} onClick=${() => this.setState({ view: id })}>${label}</button>`)}
           </div>`}
-        ${view === "audit" ? html`<${AuditTrail} client=${client} />`
+        ${view === "audit" ? html`
+            <${AuditTrail} client=${client} known=${this.#known} onPick=${this.pick} />`
           : picked ? html`
             <${AdminPerson} key=${picked} client=${client} userId=${picked} ownUserId=${user.userId}
                             isAdmin=${isAdmin(user)} roles=${overview?.roles ?? []}
-                            onBack=${() => this.setState({ picked: null })} />`
-          : html`<${People} client=${client} roles=${overview?.roles ?? []}
-                            onPick=${(userId) => this.setState({ picked: userId })} />`}
+                            onBack=${this.back} />`
+          : html`<${People} client=${client} roles=${overview?.roles ?? []} known=${this.#known} onPick=${this.pick} />`}
       </section>`;
   }
 }
@@ -64,7 +70,7 @@ function Glance({ nodes, sockets, queue, jobsDashboardUrl }) {
       ${jobsDashboardUrl && html` · <a href=${jobsDashboardUrl} rel="noreferrer" target="_blank">Job queue</a>`}</p>`;
 }
 
-/** Properties: `client`, `roles` that can be looked for, `onPick(userId)`. */
+/** Properties: `client`, `roles` that can be looked for, `known` addresses, `onPick(userId)`. */
 class People extends Component {
   state = { users: null, next: null, problem: "" };
   #form = createRef();
@@ -102,6 +108,7 @@ class People extends Component {
     try {
       const { users, next } = await this.props.client.call("GET", `/admin/users?${search}`);
       if (asked !== this.#asked) return;
+      for (const { userId, email } of users) this.props.known.set(userId, email);
       const earlier = before ? this.state.users ?? [] : [];
       this.setState({ users: [...earlier, ...users], next, problem: "" });
     } catch (error) {
@@ -115,7 +122,7 @@ class People extends Component {
         <div class="field">
           <label for="admin-query">Find people</label>
           <input id="admin-query" name="query" type="search" maxlength="100" autocomplete="off" spellcheck="false"
-                 placeholder="How the address, username or name begins" data-testid="admin-query"
+                 placeholder="How address or name begins" data-testid="admin-query"
                  onInput=${this.type} />
         </div>
         <div class="admin-filters">

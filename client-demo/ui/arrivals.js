@@ -51,7 +51,7 @@ export function arrivalOf({ search, hash }) {
 /** @param {URLSearchParams} query */
 function verified(query) {
   if (query.get("verified") === "1") {
-    return { screen: "login", notice: { tone: "good", text: "E-mail verified. You can log in now." } };
+    return { screen: "login", notice: { tone: "good", text: "Your e-mail address is verified." } };
   }
   return { screen: "resend", notice: warning(VERIFY_FAILURES[query.get("code") ?? ""] ?? VERIFY_FAILURES.invalid_token) };
 }

@@ -1,49 +1,90 @@
 /** The audit trail for administrators, page by page: everybody's, or that of one account. */
-import { asVigilError } from "../vigil-rules.js";
-import { Component, html } from "./html.js";
-import { capitalised, errorSentence } from "./words.js";
+import { VigilError, asVigilError } from "../vigil-rules.js";
+import { Component, createRef, html } from "./html.js";
+import { capitalised, errorSentence, eventDetails, eventName } from "./words.js";
 
 const PAGE = 30;
-
-/** @param {string} kind */
-const eventName = (kind) => capitalised(kind.replaceAll("_", " "));
 
 /** @param {string} at */
 const dayAndTime = (at) => new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 
-/** Properties: `client`, `userId` for one account alone. */
+/** The midnight here that a day begins with. @param {string} day @param {number} [later] days */
+function midnight(day, later = 0) {
+  const [year, month, date] = day.split("-").map(Number);
+  return new Date(year, month - 1, date + later).toISOString();
+}
+
+/** Properties: `client`, `userId` for one account alone; else `known` addresses by account, and `onPick(userId)`. */
 export class AuditTrail extends Component {
-  state = { events: null, next: null, problem: "" };
+  state = { events: null, next: null, problem: "", kinds: [] };
+  #form = createRef();
+  #asked = 0;
 
   componentDidMount() {
     this.read(null);
   }
 
   componentWillUnmount() {
-    this.gone = true;
+    this.#asked++;
   }
 
+  filter = (event) => {
+    event.preventDefault();
+    this.read(null);
+  };
+
+  /** An answer that was overtaken by a newer question is dropped. @param {string|null} before */
   async read(before) {
-    const { client, userId } = this.props;
-    const search = new URLSearchParams({ limit: String(PAGE), ...(userId && { userId }), ...(before && { before }) });
+    const asked = ++this.#asked;
     try {
-      const { events, next } = await client.call("GET", `/admin/audit?${search}`);
-      if (this.gone) return;
-      this.setState(({ events: earlier }) => ({ events: [...(before ? earlier : []), ...events], next, problem: "" }));
+      const search = new URLSearchParams({ limit: String(PAGE), ...(before && { before }), ...(await this.#wanted()) });
+      const { events, next } = await this.props.client.call("GET", `/admin/audit?${search}`);
+      if (asked !== this.#asked) return;
+      this.setState(({ events: earlier, kinds }) => ({
+        events: [...(before ? earlier : []), ...events], next, problem: "",
+        kinds: [...new Set([...kinds, ...events.map(({ kind }) => kind)])].sort(),
+      }));
     } catch (error) {
-      if (!this.gone) this.setState({ problem: errorSentence(asVigilError(error)) });
+      if (asked === this.#asked) this.setState({ problem: errorSentence(asVigilError(error)) });
     }
   }
 
-  render({ userId }, { events, next, problem }) {
+  async #wanted() {
+    const { userId } = this.props;
+    if (userId) return { userId };
+    const { kind, person, from, to } = Object.fromEntries(new FormData(this.#form.current));
+    return {
+      ...(kind.trim() && { kind: kind.trim().toLowerCase().replaceAll(" ", "_") }),
+      ...(person.trim() && { userId: await this.#accountOf(person.trim()) }),
+      ...(from && { since: midnight(from) }),
+      ...(to && { until: midnight(to, 1) }),
+    };
+  }
+
+  /** @param {string} address or how it begins @returns {Promise<string>} the account's id */
+  async #accountOf(address) {
+    const search = new URLSearchParams({ query: address, limit: "2" });
+    const { users } = await this.props.client.call("GET", `/admin/users?${search}`);
+    const found = users.find(({ email }) => email.toLowerCase() === address.toLowerCase()) ?? users[0];
+    if (!found || (users.length > 1 && found.email.toLowerCase() !== address.toLowerCase())) {
+      const message = found ? "Several people begin like that." : "Nobody is like that.";
+      throw new VigilError({ code: "not_found", message });
+    }
+    this.props.known.set(found.userId, found.email);
+    return found.userId;
+  }
+
+  render({ userId, known, onPick }, { events, next, problem, kinds }) {
     return html`
       <div class="trail" data-testid="trail">
+        ${!userId && html`<${Filters} form=${this.#form} kinds=${kinds} onFilter=${this.filter} />`}
         ${events === null && !problem && html`<p class="empty" role="status">Reading…</p>`}
-        ${events?.length === 0 && html`<p class="empty">Nothing yet.</p>`}
-        <ol class="rows" aria-label="Events, newest first">
-          ${events?.map((event) => html`<${Entry} key=${event.id} event=${event} withUser=${!userId} />`)}
-        </ol>
+        ${events?.length === 0 && html`<p class="empty" role="status">Nothing like that.</p>`}
         <p class="result is-error" role="alert">${problem}</p>
+        <ol class="rows" aria-label="Events, newest first">
+          ${events?.map((event) => html`
+            <${Entry} key=${event.id} event=${event} withUser=${!userId} known=${known} onPick=${onPick} />`)}
+        </ol>
         ${next && html`
           <button class="button wide" type="button" data-testid="trail-more" onClick=${() => this.read(next)}>
             Show earlier</button>`}
@@ -51,16 +92,38 @@ export class AuditTrail extends Component {
   }
 }
 
-function Entry({ event, withUser }) {
-  const details = Object.entries(event.details ?? {}).map(([name, value]) => `${name.replaceAll("_", " ")}: ${value}`);
+const FILTERS = [
+  { name: "kind", label: "What happened", type: "text", list: "trail-kinds" },
+  { name: "person", label: "Whose address", type: "text" },
+  { name: "from", label: "From", type: "date" },
+  { name: "to", label: "To", type: "date" },
+];
+
+function Filters({ form, kinds, onFilter }) {
+  return html`
+    <form class="trail-filters" role="search" ref=${form} data-testid="trail-filters" onSubmit=${onFilter}>
+      ${FILTERS.map(({ label, ...field }) => html`
+        <label key=${field.name}>${label}
+          <input ...${field} maxlength="320" autocomplete="off" autocapitalize="none" spellcheck="false"
+                 data-testid=${`trail-${field.name}`} /></label>`)}
+      <datalist id="trail-kinds">${kinds.map((kind) => html`<option key=${kind} value=${eventName(kind)} />`)}</datalist>
+      <button class="button" type="submit" data-testid="trail-show">Show</button>
+    </form>`;
+}
+
+function Entry({ event, withUser, known, onPick }) {
+  const { userId } = event;
+  const details = eventDetails(event.details);
   return html`
     <li class="row" data-testid="trail-event" data-kind=${event.kind}>
       <div class="row-text">
         <p class="row-name">${eventName(event.kind)}</p>
         <p class="device-line"><time class="tabular" dateTime=${event.at}>${dayAndTime(event.at)}</time>
           ${event.ip && ` · ${event.ip}`}</p>
-        ${details.length > 0 && html`<p class="device-line">${details.join(" · ")}</p>`}
-        ${withUser && event.userId && html`<p class="device-line">Account <code>${event.userId}</code></p>`}
+        ${details && html`<p class="device-line">${capitalised(details)}</p>`}
+        ${withUser && userId && html`
+          <p class="device-line"><button class="link breakable" type="button" data-testid="trail-account"
+             onClick=${() => onPick(userId)}>${known.get(userId) ?? `Account ${userId}`}</button></p>`}
       </div>
     </li>`;
 }

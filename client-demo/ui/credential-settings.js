@@ -1,4 +1,5 @@
 /** Name, password and address of the account. */
+import { VigilError, asVigilError } from "../vigil-rules.js";
 import { EMAIL, Form, NEW_PASSWORD } from "./forms.js";
 import { html } from "./html.js";
 import { Setting } from "./setting.js";
@@ -30,15 +31,28 @@ const CURRENT_PASSWORD = {
   name: "currentPassword", label: "Current password", type: "password", autocomplete: "current-password",
 };
 
+/** The sentence of a login does not fit somebody who typed no address. @param {unknown} error @returns {never} */
+function explain(error) {
+  const { code } = asVigilError(error);
+  if (code !== "invalid_credentials") throw error;
+  const errors = [{ field: "currentPassword", message: "This is not your current password." }];
+  throw new VigilError({ code, errors });
+}
+
 export class PasswordSetting extends Setting {
   change = async ({ currentPassword, password }) => {
-    const { revoked } = await this.props.client.account.changePassword({ currentPassword, password });
+    const { revoked } = await this.props.client.account.changePassword({ currentPassword, password }).catch(explain);
     const ended = revoked ? `${counted(revoked, "other device")} logged out.` : "No other device was logged in.";
     this.say(`Password changed. ${ended}`, { open: null });
   };
 
   setFirst = async ({ password }) => {
-    await this.props.client.account.changePassword({ password });
+    try {
+      await this.props.client.account.changePassword({ password });
+    } catch (error) {
+      if (!asVigilError(error).errors.some(({ field }) => field === "currentPassword")) throw error;
+      return this.say("Your account has a password already: it is needed here.", { failed: true, open: "form" });
+    }
     this.say("Password set. You can log in with it from now on.", { open: null });
   };
 

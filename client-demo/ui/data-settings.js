@@ -1,9 +1,14 @@
 /** What is kept of the account: its security log, a copy of everything, and its end. */
-import { html } from "./html.js";
+import { asVigilError } from "../vigil-rules.js";
+import { Component, html } from "./html.js";
 import { Setting } from "./setting.js";
-import { capitalised, deviceSoftware, placeName, relativeTime } from "./words.js";
+import {
+  capitalised, deviceSoftware, errorSentence, eventDetails, eventName, longDate, placeName, relativeTime,
+} from "./words.js";
 
 const PAGE_SIZE = 10;
+
+const details = (event) => capitalised(eventDetails(event.details));
 
 export class SecurityLogSetting extends Setting {
   firstState() {
@@ -19,14 +24,15 @@ export class SecurityLogSetting extends Setting {
 
   render({ client }, { events, next }) {
     const now = client.serverNow();
-    const label = events ? "Show more" : "Show the log";
+    const label = events ? "Show more" : "Show the history";
     const summary = "What was done to your account, on whichever device, and from where.";
-    return this.card({ id: "log", title: "Security log", summary }, html`
+    return this.card({ id: "log", title: "Account history", summary }, html`
       <ul class="rows">
         ${(events ?? []).map((event) => html`
           <li key=${event.id} class="row" data-testid="log-event" data-kind=${event.kind}>
             <div class="row-text">
-              <p class="row-name">${capitalised(event.kind.replaceAll("_", " "))}</p>
+              <p class="row-name">${eventName(event.kind)}</p>
+              ${details(event) && html`<p class="device-line">${details(event)}</p>`}
               <p class="device-line">
                 ${[relativeTime(event.at, now), deviceSoftware(event), placeName(event), event.ip].filter(Boolean).join(" · ")}
               </p>
@@ -36,6 +42,9 @@ export class SecurityLogSetting extends Setting {
       ${(events === null || next) && html`<div class="card-actions">${this.button("show-log", label, this.more)}</div>`}`);
   }
 }
+
+/** How long the server keeps an account that is to be deleted. */
+const GRACE_MS = 14 * 24 * 3_600_000;
 
 export class DataSetting extends Setting {
   export = () => this.run(async () => {
@@ -58,18 +67,39 @@ export class DataSetting extends Setting {
   });
 
   render({ user }, { open }) {
-    const date = user.deletionAt && new Date(user.deletionAt).toLocaleDateString();
+    const date = user.deletionAt && longDate(user.deletionAt);
     const summary = date ? `Your account is to be deleted on ${date}.` : "A copy of everything, or the end of it.";
+    const until = longDate(this.props.client.serverNow() + GRACE_MS);
     return this.card({ id: "data", title: "Your data", summary }, open ? html`
-      <p>All your devices are logged out now. Log in within 14 days to keep the account after all.</p>
-      <div class="card-actions" key="question" role="group" aria-label="Delete the account?">
-        ${this.button("delete-confirm", "Yes, delete it", this.delete, { danger: true })}
-        ${this.button("delete-cancel", "Cancel", () => this.show(null))}
-      </div>` : html`
+      <p>All your devices are logged out now. Until ${until} you can log in and press “Keep my account”.</p>
+      ${this.question("delete", "Delete the account?", "Yes, delete it", this.delete)}` : html`
       <div class="card-actions" key="actions">
         ${this.button("export", "Download my data", this.export)}
         ${date ? this.button("restore", "Keep my account", this.restore)
           : this.button("delete-account", "Delete account", () => this.show("delete"), { danger: true })}
       </div>`);
+  }
+}
+
+/** Stands over everything while an account is to be deleted. Properties: `client`, `user`, `onUser(user)`. */
+export class DeletionBanner extends Component {
+  state = { problem: "" };
+
+  keep = async () => {
+    try {
+      this.props.onUser(await this.props.client.account.restore());
+    } catch (error) {
+      this.setState({ problem: errorSentence(asVigilError(error)) });
+    }
+  };
+
+  render({ user }, { problem }) {
+    if (!user?.deletionAt) return null;
+    return html`
+      <div class="banner" data-testid="deletion-banner">
+        Your account is to be deleted on ${longDate(user.deletionAt)}. ${problem}${" "}
+        <button class="button small" type="button" data-testid="keep-account" onClick=${this.keep}>
+          Keep my account</button>
+      </div>`;
   }
 }

@@ -4,6 +4,7 @@ import { Component, createRef, html } from "./html.js";
 import { EMAIL, Form } from "./forms.js";
 import { EyeMark, MailIcon } from "./icons.js";
 import { ConfirmEmailScreen, ForgotScreen, NotMeScreen, ResetScreen } from "./mailed-links.js";
+import { OutboxHint } from "./outbox-hint.js";
 import { OtherWays } from "./other-ways.js";
 import { PhoneScreen } from "./phone-login.js";
 import { SecondFactorScreen } from "./second-factor.js";
@@ -31,7 +32,9 @@ export class Entrance extends Component {
   #heading = createRef();
 
   componentDidUpdate({ screen }) {
-    if (screen !== this.props.screen) this.#heading.current?.focus();
+    // A form that is there to be typed into at once has taken the focus already.
+    const heading = this.#heading.current;
+    if (screen !== this.props.screen && !heading.parentElement.contains(document.activeElement)) heading.focus();
   }
 
   render({ screen, ...props }) {
@@ -51,40 +54,51 @@ export class Entrance extends Component {
   }
 }
 
-function Notice({ tone = "info", text }) {
+function Notice({ tone = "info", text, outbox }) {
   return html`<div class="notice-place" role="status">
     ${text && html`<p class=${`notice is-${tone}`} data-testid="notice">${text}</p>`}
+    ${outbox && html`<${OutboxHint} />`}
   </div>`;
 }
 
-function LoginScreen({ client, email, onScreen, onLoggedIn }) {
-  const goOn = (answer, address) => {
-    if (answer.mfaRequired) onScreen("second-factor", address, null, { mfa: answer });
-    else onLoggedIn();
-  };
-  const submit = async ({ deviceName, ...credentials }) => {
+class LoginScreen extends Component {
+  /** Every way in names the device, whichever form it was typed into. */
+  named = {};
+
+  remember = ({ deviceName }) => {
     const name = deviceName.trim();
-    goOn(await client.login({ ...credentials, ...(name && { deviceName: name }) }), credentials.email);
+    this.named = name ? { deviceName: name } : {};
   };
-  const explain = ({ code }, sent) => code === "email_not_verified" && html`
-    <button class="link" type="button" data-testid="to-resend" onClick=${() => onScreen("resend", sent.email)}>
-      Send me the link again
-    </button>`;
-  return html`
-    <${Form} testid="login-form" fields=${LOGIN_FIELDS} values=${{ email }} explain=${explain}
-             submitLabel="Log in" busyLabel="Logging in…" onSubmit=${submit} />
-    <p class="entrance-forgot">
-      <button class="link" type="button" data-testid="to-forgot" onClick=${() => onScreen("forgot")}>
-        Forgot your password?
-      </button>
-    </p>
-    <${OtherWays} client=${client} withPasskeys onAnswer=${(answer) => goOn(answer, email)}
-                  onPhone=${() => onScreen("phone")} />
-    <p class="entrance-switch">New here?${" "}
-      <button class="link" type="button" data-testid="to-register" onClick=${() => onScreen("register")}>
-        Create an account
-      </button>
-    </p>`;
+
+  render({ client, email, onScreen, onLoggedIn }) {
+    const goOn = (answer, address) => {
+      if (answer.mfaRequired) onScreen("second-factor", address, null, { mfa: answer });
+      else onLoggedIn();
+    };
+    const submit = async ({ deviceName, ...credentials }) => {
+      this.remember({ deviceName });
+      goOn(await client.login({ ...credentials, ...this.named }), credentials.email);
+    };
+    const explain = ({ code }, sent) => code === "email_not_verified" && html`
+      <button class="link" type="button" data-testid="to-resend" onClick=${() => onScreen("resend", sent.email)}>
+        Send me the link again
+      </button>`;
+    return html`
+      <${Form} testid="login-form" fields=${LOGIN_FIELDS} values=${{ email }} explain=${explain}
+               submitLabel="Log in" busyLabel="Logging in…" onSubmit=${submit} onInput=${this.remember} />
+      <p class="entrance-forgot">
+        <button class="link" type="button" data-testid="to-forgot" onClick=${() => onScreen("forgot")}>
+          Forgot your password?
+        </button>
+      </p>
+      <${OtherWays} client=${client} named=${() => this.named} onAnswer=${(answer) => goOn(answer, email)}
+                    onPhone=${() => onScreen("phone", email, null, this.named)} />
+      <p class="entrance-switch">New here?${" "}
+        <button class="link" type="button" data-testid="to-register" onClick=${() => onScreen("register")}>
+          Create an account
+        </button>
+      </p>`;
+  }
 }
 
 function RegisterScreen({ client, email, onScreen }) {
@@ -104,10 +118,9 @@ function RegisterScreen({ client, email, onScreen }) {
 const RESEND_PAUSE_S = 30;
 
 class MailScreen extends Component {
-  state = { outbox: false, pause: RESEND_PAUSE_S, result: "" };
+  state = { pause: RESEND_PAUSE_S, result: "" };
 
   componentDidMount() {
-    hasOutbox().then((outbox) => this.setState({ outbox }));
     this.timer = setInterval(() => this.setState(({ pause }) => ({ pause: Math.max(pause - 1, 0) })), 1000);
   }
 
@@ -125,15 +138,13 @@ class MailScreen extends Component {
     }
   };
 
-  render({ email, onScreen }, { outbox, pause, result }) {
+  render({ email, onScreen }, { pause, result }) {
     return html`
       <div class="mail" data-testid="check-mail">
         <div class="mail-icon"><${MailIcon} /></div>
         <p>If <strong class="breakable">${email}</strong> can be registered, a link is on its way.
            Open it, then log in here.</p>
-        ${outbox && html`
-          <p class="notice is-info">This is a development server: its mail is kept in the${" "}
-            <a href="/dev/outbox" target="_blank" rel="noopener" data-testid="outbox-link">outbox</a>.</p>`}
+        <${OutboxHint} />
         <button class="button primary wide" type="button" data-testid="to-login" onClick=${() => onScreen("login")}>
           Go to log in
         </button>
@@ -142,12 +153,6 @@ class MailScreen extends Component {
         <p class="field-note" role="status" data-testid="resend-result">${result}</p>
       </div>`;
   }
-}
-
-/** Asked only on loopback, the one place the outbox can be: elsewhere there is nothing to look for. */
-async function hasOutbox() {
-  if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) return false;
-  return fetch("/dev/outbox.json", { cache: "no-store" }).then(({ ok }) => ok, () => false);
 }
 
 function ResendScreen({ client, email, onScreen }) {

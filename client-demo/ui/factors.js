@@ -1,9 +1,8 @@
 /** Proving that it is you, by whichever factor the person picks: for a login, and for a step-up. */
-import { asVigilError } from "../vigil-rules.js";
 import { Form } from "./forms.js";
 import { Component, html } from "./html.js";
-import { askPasskey, hasPasskeys } from "./webauthn.js";
-import { errorSentence } from "./words.js";
+import { PasskeysElsewhere, askPasskey, hasPasskeys } from "./webauthn.js";
+import { passkeyProblem } from "./words.js";
 
 const CODE = { name: "code", type: "text", autocomplete: "one-time-code", plain: true };
 
@@ -38,7 +37,12 @@ export class Factors extends Component {
   render({ methods, Approval, ...props }, { picked }) {
     const usable = methods.filter((method) => canBeUsed(method) && (method !== "approval" || Approval));
     const method = picked ?? FIRST.find((each) => usable.includes(each));
-    if (!method) return html`<p class="notice is-warning">Log out and in again first: then this can be done.</p>`;
+    const elsewhere = methods.includes("passkey") && !hasPasskeys() && html`<${PasskeysElsewhere} />`;
+    if (!method) {
+      return html`
+        <p class="notice is-warning">${methods.length ? "What you set up for this cannot be used at this address." :
+          "Log out and in again first: then this can be done."}</p>${elsewhere}`;
+    }
     const others = ORDER.filter((each) => each !== method && usable.includes(each));
     return html`
       <div class="factors" data-testid="factors" data-method=${method}>
@@ -51,6 +55,7 @@ export class Factors extends Component {
               <li key=${each}><button class="link" type="button" data-testid=${`factor-${each}`}
                   onClick=${() => this.setState({ picked: each })}>${NAMES[each]}</button></li>`)}
           </ul>`}
+        ${elsewhere}
       </div>`;
   }
 }
@@ -71,7 +76,7 @@ class PasskeyAnswer extends Component {
       const credential = await askPasskey(await this.props.passkeyOptions());
       await this.props.onAnswer({ method: "passkey", credential });
     } catch (error) {
-      this.setState({ busy: false, problem: errorSentence(asVigilError(error)) });
+      this.setState({ busy: false, problem: passkeyProblem(error) });
     }
   };
 

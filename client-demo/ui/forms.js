@@ -13,7 +13,7 @@ export const NEW_PASSWORD = {
  * A form that keeps its errors: next to the field where the server named one, above the button otherwise.
  *
  * Properties: `fields`, `submitLabel`, `busyLabel`, `onSubmit(values)`, `testid`, `values`, `focusFirst`,
- * `onCancel`, and `explain(error, values)`, which may answer an error with more than a sentence.
+ * `onCancel`, `onInput(values)`, and `explain(error, values)`, which may answer an error with more than a sentence.
  */
 export class Form extends Component {
   state = { errors: {}, problem: null, busy: false, sent: {} };
@@ -27,7 +27,7 @@ export class Form extends Component {
     event.preventDefault();
     if (this.state.busy) return;
     const values = Object.fromEntries(new FormData(this.#form.current));
-    const errors = missingFields(this.props.fields, values);
+    const errors = plainErrors(this.props.fields, values);
     if (Object.keys(errors).length) return this.#show({ errors, problem: null });
     this.setState({ busy: true, errors: {}, problem: null, sent: values });
     try {
@@ -60,9 +60,10 @@ export class Form extends Component {
     });
   }
 
-  render({ fields, values = {}, submitLabel, busyLabel, testid, explain, onCancel }, { errors, problem, busy, sent }) {
+  render({ fields, values = {}, submitLabel, busyLabel, testid, explain, onCancel, onInput }, { errors, problem, busy, sent }) {
     return html`
-      <form class="form" data-testid=${testid} ref=${this.#form} onSubmit=${this.submit} novalidate>
+      <form class="form" data-testid=${testid} ref=${this.#form} onSubmit=${this.submit}
+            onInput=${() => onInput?.(Object.fromEntries(new FormData(this.#form.current)))} novalidate>
         ${fields.map((field) => html`
           <${Field} key=${field.name} ...${field} initial=${values[field.name]} error=${errors[field.name]} />`)}
         <div class="form-problem" role="alert" data-testid="form-error">
@@ -77,9 +78,22 @@ export class Form extends Component {
   }
 }
 
-function missingFields(fields, values) {
-  const missing = fields.filter(({ name, optional }) => !optional && !values[name].trim());
-  return Object.fromEntries(missing.map(({ name, label }) => [name, `${label} is needed.`]));
+/** What is wrong in plain sight, all of it at once: the server names one reason at a time. */
+function plainErrors(fields, values) {
+  const found = fields.map((field) => [field.name, plainError(field, values[field.name])]);
+  return Object.fromEntries(found.filter(([, error]) => error));
+}
+
+/** The least that a new password has, as the server says. */
+const SHORTEST_PASSWORD = 8;
+
+function plainError({ label, type, optional, autocomplete }, value) {
+  if (!value.trim()) return optional ? null : `${label} is needed.`;
+  if (type === "email" && !/^\S+@\S+$/.test(value.trim())) return `${label} has the form name@example.org.`;
+  if (autocomplete === "new-password" && value.length < SHORTEST_PASSWORD) {
+    return `${label} must have at least ${SHORTEST_PASSWORD} characters.`;
+  }
+  return null;
 }
 
 let fieldCount = 0;

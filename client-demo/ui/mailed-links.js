@@ -12,7 +12,7 @@ export function ForgotScreen({ client, email, onScreen }) {
   const submit = async ({ email: address }) => {
     await client.account.forgotPassword(address);
     onScreen("login", address, {
-      tone: "good", text: "If there is an account with that address, a link is on its way. It is good for 15 minutes.",
+      tone: "good", outbox: true, text: "If there is an account with that address, a link is on its way. It is good for 15 minutes.",
     });
   };
   return html`

@@ -1,42 +1,41 @@
 /** Ways in beside the password: a passkey, and the providers that this server knows. */
-import { asVigilError } from "../vigil-rules.js";
 import { Component, html } from "./html.js";
 import { KeyIcon, PhoneIcon } from "./icons.js";
-import { askPasskey, hasPasskeys } from "./webauthn.js";
-import { errorSentence } from "./words.js";
+import { PasskeysElsewhere, askPasskey, hasPasskeys } from "./webauthn.js";
+import { passkeyProblem } from "./words.js";
 
-/** Properties: `client`, `onAnswer(answer)` for a login that wants a second factor or is whole. */
+/** Properties: `client`, `named()` the device's name if it has one, `onAnswer(answer)` for a login that wants a
+ * second factor or is whole, `onPhone()`. */
 export class OtherWays extends Component {
-  state = { providers: [], busy: false, problem: "" };
+  state = { providers: [], phoneLogin: false, busy: false, problem: "" };
 
   componentDidMount() {
-    this.props.client.account.providers().then((providers) => this.setState({ providers }), () => undefined);
+    const { client } = this.props;
+    client.ask("GET", "/oauth/providers").then((ways) => this.setState(ways), () => undefined);
   }
 
   usePasskey = async () => {
     if (this.state.busy) return;
     this.setState({ busy: true, problem: "" });
-    const { client, onAnswer } = this.props;
+    const { client, named, onAnswer } = this.props;
     try {
       const credential = await askPasskey(await client.passkeyLoginOptions());
-      onAnswer(await client.loginWithPasskey(credential));
+      onAnswer(await client.loginWithPasskey(credential, named()));
     } catch (error) {
-      this.setState({ problem: errorSentence(asVigilError(error)) });
+      this.setState({ problem: passkeyProblem(error) });
     } finally {
       this.setState({ busy: false });
     }
   };
 
-  render({ withPasskeys, onPhone }, { providers, busy, problem }) {
-    const passkeys = withPasskeys && hasPasskeys();
-    if (!passkeys && !onPhone && providers.length === 0) return null;
+  render({ onPhone }, { providers, phoneLogin, busy, problem }) {
     return html`
       <div class="other-ways">
         <p class="or muted"><span>or</span></p>
-        ${passkeys && html`
+        ${!hasPasskeys() ? html`<${PasskeysElsewhere} />` : html`
           <button class="button wide" type="button" data-testid="passkey-login" aria-disabled=${busy}
                   onClick=${this.usePasskey}><${KeyIcon} />${busy ? "Waiting…" : "Log in with a passkey"}</button>`}
-        ${onPhone && html`
+        ${phoneLogin && html`
           <button class="button wide" type="button" data-testid="to-phone" onClick=${onPhone}>
             <${PhoneIcon} />Log in with your phone</button>`}
         ${providers.map(({ id, name }) => html`

@@ -1,15 +1,18 @@
 /** The passkeys of the account: add one, name it, take it away. */
 import { Form } from "./forms.js";
 import { html } from "./html.js";
+import { RecoveryCodes } from "./recovery-codes.js";
 import { Setting } from "./setting.js";
-import { hasPasskeys, makePasskey } from "./webauthn.js";
+import { PasskeysElsewhere, hasPasskeys, makePasskey } from "./webauthn.js";
 import { relativeTime } from "./words.js";
+
+const systemName = () => /Windows|Android|iPhone|iPad|Mac|Linux/.exec(navigator.userAgent)?.[0] ?? "This device";
 
 const NAME_FIELD = { name: "name", label: "Name", type: "text", autocomplete: "off", hint: "So that you can tell it apart." };
 
 export class PasskeysSetting extends Setting {
   firstState() {
-    return { passkeys: null };
+    return { passkeys: null, wantsCodes: false, codes: null };
   }
 
   componentDidMount() {
@@ -20,12 +23,22 @@ export class PasskeysSetting extends Setting {
     this.setState({ passkeys: await this.props.client.account.passkeys() });
   }
 
-  add = () => this.run(async () => {
-    const { account } = this.props.client;
+  add = async ({ name }) => {
+    const { client: { account }, onPasskeys } = this.props;
     const credential = await makePasskey(await account.newPasskeyOptions());
-    await account.addPasskey({ credential });
+    await account.addPasskey({ credential, name: name.trim() });
+    this.say("Passkey added. From now on a login with your password asks for it too.", { open: null });
     await this.load();
-    return "Passkey added. You can log in with it from now on.";
+    // A second step without a way around it locks out whoever loses the device.
+    const { recoveryCodes } = await account.factors();
+    this.setState({ wantsCodes: !recoveryCodes });
+    onPasskeys();
+  };
+
+  getCodes = () => this.run(async () => {
+    this.setState({ codes: await this.props.client.account.renewRecoveryCodes(), wantsCodes: false });
+    this.props.onPasskeys();
+    return "";
   });
 
   rename = async (id, { name }) => {
@@ -37,11 +50,13 @@ export class PasskeysSetting extends Setting {
   remove = (id) => this.run(async () => {
     await this.props.client.account.removePasskey(id);
     await this.load();
+    this.props.onPasskeys();
     return "Passkey removed.";
   });
 
-  render(_, { passkeys, open }) {
-    const none = "None yet. A passkey logs you in by fingerprint, face or PIN, and cannot be phished.";
+  render(_, { passkeys, wantsCodes, codes, open }) {
+    const none = "None yet. A passkey logs you in by fingerprint, face or PIN, and cannot be phished. "
+      + "Once you have one, a login with your password asks for it too.";
     const summary = passkeys === null ? "Loading…" : passkeys.length ? "They log you in, and prove that it is you." : none;
     return this.card({ id: "passkeys", title: "Passkeys", summary }, html`
       <ul class="rows">
@@ -50,10 +65,23 @@ export class PasskeysSetting extends Setting {
             ${open === passkey.id ? html`
               <${Form} testid="rename-form" fields=${[NAME_FIELD]} values=${passkey} focusFirst submitLabel="Rename"
                        busyLabel="Renaming…" onSubmit=${(values) => this.rename(passkey.id, values)}
-                       onCancel=${() => this.show(null)} />` : this.row(passkey)}
+                       onCancel=${() => this.show(null)} />`
+              : open === `remove ${passkey.id}`
+                ? this.question("remove-passkey", `Remove ${passkey.name}?`, "Yes, remove it", () => this.remove(passkey.id))
+                : this.row(passkey)}
           </li>`)}
       </ul>
-      ${hasPasskeys() && html`<div class="card-actions">${this.button("add-passkey", "Add a passkey", this.add)}</div>`}`);
+      ${wantsCodes && html`
+        <div class="notice is-warning">
+          <p>One more thing: recovery codes let you in where this passkey cannot, or when it is lost.</p>
+          <div class="card-actions">${this.button("get-codes", "Get recovery codes", this.getCodes, { small: true })}</div>
+        </div>`}
+      ${codes && html`<${RecoveryCodes} codes=${codes} onKept=${() => this.setState({ codes: null })} />`}
+      ${!hasPasskeys() ? html`<${PasskeysElsewhere} />` : open === "add" ? html`
+        <${Form} key="add" testid="passkey-form" fields=${[NAME_FIELD]} values=${{ name: systemName() }} focusFirst
+                 submitLabel="Add a passkey" busyLabel="Waiting for the passkey…" onSubmit=${this.add}
+                 onCancel=${() => this.show(null)} />`
+        : html`<div class="card-actions">${this.button("add-passkey", "Add a passkey", () => this.show("add"))}</div>`}`);
   }
 
   row({ id, name, createdAt, lastUsedAt }) {
@@ -66,7 +94,7 @@ export class PasskeysSetting extends Setting {
       </div>
       <div class="row-actions">
         ${this.button("rename-passkey", "Rename", () => this.show(id), { small: true })}
-        ${this.button("remove-passkey", "Remove", () => this.remove(id), { small: true, danger: true })}
+        ${this.button("remove-passkey", "Remove", () => this.show(`remove ${id}`), { small: true, danger: true })}
       </div>`;
   }
 }

@@ -2,6 +2,8 @@
 import { VigilError, asVigilError } from "../vigil-rules.js";
 import { Form } from "./forms.js";
 import { Component, html } from "./html.js";
+import { OutboxHint } from "./outbox-hint.js";
+import { errorSentence } from "./words.js";
 
 const NUMBER = {
   name: "phoneNumber", label: "Phone number", type: "tel", autocomplete: "tel", plain: true,
@@ -24,48 +26,84 @@ function explain(error) {
 /**
  * First the number, then the code that was sent to it.
  *
- * Properties: `send(phoneNumber)` resolves with the request, `verify({phoneNumber, otp, requestId})`,
- * `submitLabel`, and `onCancel`, if there is one.
+ * Properties: `client`, `send(phoneNumber)` resolves with the request, `verify({phoneNumber, otp, requestId})`,
+ * `submitLabel`, `isOwn` for a number that the server does not keep silent about, and `onCancel`, if there is one.
  */
 export class PhoneForms extends Component {
-  state = { phoneNumber: "", requestId: null };
+  state = { phoneNumber: "", request: null, isEditing: false, pause: 0, result: "" };
+
+  componentDidMount() {
+    this.timer = setInterval(() => this.setState(({ pause }) => ({ pause: Math.max(pause - 1, 0) })), 1000);
+  }
+
+  componentWillUnmount() {
+    clearInterval(this.timer);
+  }
 
   send = async ({ phoneNumber }) => {
     const number = compact(phoneNumber);
-    const { requestId } = await this.props.send(number).catch(explain);
-    this.setState({ phoneNumber: number, requestId });
+    const request = await this.props.send(number).catch(explain);
+    const pause = Math.ceil(request.resendAfterMs / 1000);
+    this.setState({ phoneNumber: number, request, isEditing: false, pause, result: "" });
   };
 
-  verify = ({ otp }) => {
-    const { phoneNumber, requestId } = this.state;
-    return this.props.verify({ phoneNumber, otp: otp.trim(), requestId });
+  again = async () => {
+    if (this.state.pause) return;
+    try {
+      await this.send(this.state);
+      this.setState({ result: "Sent again. Only the newest code works." });
+    } catch (error) {
+      this.setState({ result: `Not sent. ${errorSentence(asVigilError(error))}` });
+    }
   };
 
-  render({ submitLabel, onCancel }, { phoneNumber, requestId }) {
-    if (!requestId) {
-      return html`<${Form} key="number" testid="phone-form" fields=${[NUMBER]} values=${{ phoneNumber }} focusFirst
-                           submitLabel="Send me a code" busyLabel="Sending…" onSubmit=${this.send}
-                           onCancel=${onCancel} />`;
+  verify = async ({ otp }) => {
+    const { phoneNumber, request } = this.state;
+    try {
+      await this.props.verify({ phoneNumber, otp: otp.trim(), requestId: request.requestId });
+    } catch (error) {
+      const { code } = asVigilError(error);
+      if (code !== "invalid_code") throw error;
+      const isOver = Date.parse(request.expiresAt) <= this.props.client.serverNow();
+      const message = isOver ? "This code has expired: ask for a new one."
+        : "This code is not right. Only the newest one works, and each only once.";
+      throw new VigilError({ code, message });
+    }
+  };
+
+  render({ submitLabel, isOwn, onCancel }, { phoneNumber, request, isEditing, pause, result }) {
+    if (!request || isEditing) {
+      return html`
+        <${Form} key="number" testid="phone-form" fields=${[NUMBER]} values=${{ phoneNumber }} focusFirst
+                 submitLabel="Send me a code" busyLabel="Sending…" onSubmit=${this.send} onCancel=${onCancel} />
+        ${request && html`
+          <p class="entrance-switch"><button class="link" type="button" data-testid="back-to-code"
+             onClick=${() => this.setState({ isEditing: false })}>Back to the code for ${phoneNumber}</button></p>`}`;
     }
     return html`
-      <p class="muted" role="status">If ${phoneNumber} can be used, a code is on its way.</p>
+      <p class="entrance-lead muted" role="status">
+        ${isOwn ? "A code is on its way to " : "If this number belongs to an account, a code is on its way to "}
+        <strong>${phoneNumber}</strong>.</p>
+      <${OutboxHint} />
       <${Form} key="code" testid="otp-form" fields=${[OTP]} focusFirst submitLabel=${submitLabel}
                busyLabel="Checking…" onSubmit=${this.verify} onCancel=${onCancel} />
+      <button class="button wide tabular" type="button" data-testid="resend" aria-disabled=${pause > 0}
+              onClick=${this.again}>${pause ? `Send again in ${pause} s` : "Send again"}</button>
+      <p class="field-note" role="status" data-testid="resend-result">${result}</p>
       <p class="entrance-switch"><button class="link" type="button" data-testid="other-number"
-         onClick=${() => this.setState({ requestId: null })}>Another number, or send again</button></p>`;
+         onClick=${() => this.setState({ isEditing: true })}>Another number</button></p>`;
   }
 }
 
 /** A screen of the entrance. */
-export function PhoneScreen({ client, email, onScreen, onLoggedIn }) {
+export function PhoneScreen({ client, email, deviceName, onScreen, onLoggedIn }) {
   const verify = async (answer) => {
-    const login = await client.loginWithPhone(answer);
+    const login = await client.loginWithPhone({ ...answer, ...(deviceName && { deviceName }) });
     if (login.mfaRequired) onScreen("second-factor", email, null, { mfa: login });
     else onLoggedIn();
   };
   return html`
-    <${PhoneForms} submitLabel="Log in" verify=${verify}
-                   send=${client.account.sendLoginCode} />
+    <${PhoneForms} client=${client} submitLabel="Log in" verify=${verify} send=${client.account.sendLoginCode} />
     <p class="entrance-switch">
       <button class="link" type="button" data-testid="to-login" onClick=${() => onScreen("login")}>
         Back to log in

@@ -21,11 +21,12 @@ export class PhoneSetting extends Setting {
     if (phoneNumber === undefined) return null;
     const summary = phoneNumber ? html`<strong>${phoneNumber}</strong>` : "None. A code by SMS can log you in.";
     return this.card({ id: "phone", title: "Phone", summary }, open === "phone" ? html`
-      <${PhoneForms} submitLabel="Use this number" send=${this.send} verify=${this.verify}
-                     onCancel=${() => this.show(null)} />` : html`
+      <${PhoneForms} submitLabel="Use this number" isOwn client=${this.props.client} send=${this.send} verify=${this.verify}
+                     onCancel=${() => this.show(null)} />`
+      : open === "remove" ? this.question("remove-phone", `Remove ${phoneNumber}?`, "Yes, remove it", this.remove) : html`
       <div class="card-actions">
         ${this.button("change-phone", phoneNumber ? "Change the number" : "Add a number", () => this.show("phone"))}
-        ${phoneNumber && this.button("remove-phone", "Remove", this.remove, { danger: true })}
+        ${phoneNumber && this.button("remove-phone", "Remove", () => this.show("remove"), { danger: true })}
       </div>`);
   }
 }

@@ -2,10 +2,19 @@
 import { asVigilError } from "../vigil-rules.js";
 import { Factors } from "./factors.js";
 import { Component, html } from "./html.js";
-import { countdown, errorSentence } from "./words.js";
+import { counted, countdown, errorSentence } from "./words.js";
 
-const OVER = { tone: "warning", text: "That took too long, or too many answers were wrong. Log in again." };
-const DENIED = { tone: "warning", text: "The other device said no. If that was not you, change your password." };
+const warning = (text) => ({ tone: "warning", text });
+const OVER = warning("That login is over. Log in again.");
+const TOO_LATE = warning("That took too long. Log in again.");
+const TOO_MANY = warning("Too many wrong codes. Log in again.");
+const ENDS = { timeout: TOO_LATE, too_many_tries: TOO_MANY };
+const DENIED = warning("The other device said no. If that was not you, change your password.");
+
+const NOT_NOW = "Not available for a while: a login was denied, or too many were asked about. Use another way.";
+
+/** So many wrong answers end a login. */
+const TRIES = 5;
 
 /** When to say that time is short: enough to open an app and type a code. */
 const SHORT_MS = 30_000;
@@ -15,12 +24,12 @@ const SHORT_MS = 30_000;
  * `onLoggedIn()`.
  */
 export class SecondFactorScreen extends Component {
-  state = { deadline: null };
+  state = { deadline: null, triesLeft: TRIES };
   #isGone = false;
   /** Begun at once, so that the time is shown while the person still looks for their phone. */
   #waiting = this.props.client.waitForFactor(this.props.mfa, {
     onDeadline: (deadline) => this.setState({ deadline }),
-    onOver: () => this.#startOver(OVER),
+    onOver: (code) => this.#startOver(ENDS[code] ?? OVER),
   });
 
   componentDidMount() {
@@ -35,7 +44,7 @@ export class SecondFactorScreen extends Component {
 
   tick() {
     const { deadline } = this.state;
-    if (deadline && deadline <= this.props.client.serverNow()) this.#startOver(OVER);
+    if (deadline && deadline <= this.props.client.serverNow()) this.#startOver(TOO_LATE);
     else this.forceUpdate();
   }
 
@@ -43,8 +52,13 @@ export class SecondFactorScreen extends Component {
     try {
       await (await this.#waiting).finish(answer);
     } catch (error) {
-      if (asVigilError(error).code !== "invalid_token") throw error;
-      return this.#startOver(OVER);
+      const { code } = asVigilError(error);
+      if (code === "invalid_token") return this.#startOver(OVER);
+      if (code !== "invalid_code") throw error;
+      const triesLeft = this.state.triesLeft - 1;
+      if (triesLeft === 0) return this.#startOver(TOO_MANY);
+      this.setState({ triesLeft });
+      throw error;
     }
     this.props.onLoggedIn();
   };
@@ -59,6 +73,9 @@ export class SecondFactorScreen extends Component {
     <${ApprovalWait} waiting=${this.#waiting} onApproved=${() => this.finish({ method: "approval" })}
                      onOver=${() => this.#startOver(OVER)} onDenied=${() => this.#startOver(DENIED)} />`;
 
+  triesLeft = ({ code }) => code === "invalid_code" && html`
+    <p data-testid="tries-left">${counted(this.state.triesLeft, "try", "tries")} left.</p>`;
+
   passkeyOptions = async () => (await this.#waiting).passkeyOptions();
 
   render({ client, mfa }, { deadline }) {
@@ -69,7 +86,7 @@ export class SecondFactorScreen extends Component {
            data-testid="mfa-deadline">
           Time left for this step: <span class="tabular">${countdown(left)}</span></p>`}
       <${Factors} methods=${mfa.methods} submitLabel="Log in" onAnswer=${this.finish} Approval=${this.Approval}
-                  passkeyOptions=${this.passkeyOptions} />
+                  explain=${this.triesLeft} passkeyOptions=${this.passkeyOptions} />
       <p class="entrance-switch">
         <button class="link" type="button" data-testid="to-login" onClick=${() => this.#startOver(null)}>
           Start over</button>
@@ -111,6 +128,9 @@ class ApprovalWait extends Component {
 
   #failed(refusal) {
     if (refusal.code === "invalid_token") return this.props.onOver();
+    if (refusal.code === "rate_limited") {
+      return this.setState({ number: null, expired: false, problem: NOT_NOW });
+    }
     const none = refusal.code === "conflict";
     const problem = none ? "None of your devices can be asked now." : errorSentence(refusal);
     this.setState({ number: null, problem, expired: true });
@@ -123,7 +143,7 @@ class ApprovalWait extends Component {
           <p>Take a device that you are logged in on, and pick this number there:</p>
           <p class="approval-number tabular" data-testid="approval-number">${number}</p>
           <p class="muted">Waiting for the answer…</p>`}
-        ${number === null && !expired && html`<p class="muted">Asking your devices…</p>`}
+        ${number === null && !problem && html`<p class="muted">Asking your devices…</p>`}
         ${problem && html`<p class="form-problem" data-testid="form-error">${problem}</p>`}
       </div>
       ${expired && html`

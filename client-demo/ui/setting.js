@@ -13,6 +13,16 @@ export class Setting extends Component {
     return {};
   }
 
+  getSnapshotBeforeUpdate() {
+    return this.base?.contains(document.activeElement) ?? false;
+  }
+
+  /** What had the focus is gone: a keyboard goes on from the question that took its place, or from the heading. */
+  componentDidUpdate(_props, _state, hadFocus) {
+    if (!hadFocus || document.activeElement !== document.body) return;
+    (this.base.querySelector("[role=group][tabindex]") ?? this.base.querySelector("h2")).focus();
+  }
+
   /** Opens a form of this card, or with null closes it. */
   show = (open) => this.setState({ open, result: { text: "", failed: false } });
 
@@ -37,11 +47,21 @@ export class Setting extends Component {
     const { text, failed } = this.state.result;
     return html`
       <section class="card setting" aria-labelledby=${`${id}-title`} data-testid=${`setting-${id}`}>
-        <h2 id=${`${id}-title`}>${title}</h2>
+        <h2 id=${`${id}-title`} tabindex="-1">${title}</h2>
         <div class="setting-summary muted" data-testid=${`${id}-summary`}>${summary}</div>
         ${content}
         <p class=${`result ${failed ? "is-error" : ""}`} role="status" data-testid=${`${id}-result`}>${text}</p>
       </section>`;
+  }
+
+  /** Asks once before an act that cannot be taken back. @param {() => unknown} act */
+  question(testid, text, yes, act) {
+    return html`
+      <div class="card-actions question" key="question" role="group" tabindex="-1" aria-label=${text}>
+        <p>${text}</p>
+        ${this.button(`${testid}-confirm`, yes, act, { danger: true })}
+        ${this.button(`${testid}-cancel`, "No", () => this.show(null))}
+      </div>`;
   }
 
   button(testid, label, onClick, { danger = false, small = false } = {}) {

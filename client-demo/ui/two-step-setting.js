@@ -1,6 +1,7 @@
 /** An authenticator app, recovery codes, and whether other devices may let a new one in. */
 import { Form } from "./forms.js";
 import { html } from "./html.js";
+import { RecoveryCodes } from "./recovery-codes.js";
 import { Setting } from "./setting.js";
 import { counted } from "./words.js";
 
@@ -16,6 +17,11 @@ export class TwoStepSetting extends Setting {
 
   componentDidMount() {
     this.load().catch(() => this.say("This cannot be read now.", { failed: true }));
+  }
+
+  componentDidUpdate(props, state, hadFocus) {
+    super.componentDidUpdate(props, state, hadFocus);
+    if (props.passkeyChanges !== this.props.passkeyChanges) this.load().catch(() => undefined);
   }
 
   async load() {
@@ -43,9 +49,10 @@ export class TwoStepSetting extends Setting {
   });
 
   renewCodes = () => this.run(async () => {
+    const hadCodes = this.state.factors.recoveryCodes !== null;
     this.setState({ codes: await this.props.client.account.renewRecoveryCodes() });
     await this.load();
-    return "The old codes are void.";
+    return hadCodes ? "The old codes are void." : "";
   });
 
   allowApprovals = (enabled) => this.run(async () => {
@@ -54,30 +61,25 @@ export class TwoStepSetting extends Setting {
     return enabled ? "Your devices may let a new one in." : "No device lets a new one in any more.";
   });
 
-  copyCodes = () => this.run(async () => {
-    await navigator.clipboard.writeText(this.state.codes.join("\n"));
-    return "Copied.";
-  });
-
   render(_, { factors, setup, codes, open, approvals }) {
     return this.card({ id: "two-step", title: "Two-step login", summary: summaryOf(factors) }, html`
-      ${codes && this.recoveryCodes(codes)}
-      ${setup ? this.setupForm(setup) : factors && open !== "disable" && this.actions(factors, approvals)}
-      ${open === "disable" && html`
-        <div class="card-actions" key="question" role="group" aria-label="Turn the authenticator app off?">
-          ${this.button("disable-confirm", "Yes, turn it off", this.disable, { danger: true })}
-          ${this.button("disable-cancel", "Cancel", () => this.show(null))}
-        </div>`}`);
+      ${codes && html`<${RecoveryCodes} codes=${codes} onKept=${() => this.setState({ codes: null })} />`}
+      ${setup ? this.setupForm(setup) : factors && open === null && this.actions(factors, approvals)}
+      ${open === "disable" && this.question("disable", "Turn the authenticator app off?", "Yes, turn it off", this.disable)}
+      ${open === "codes" && this.question("new-codes", "Make new codes? The old ones are void then.", "Yes, make new ones",
+                                          this.renewCodes)}`);
   }
 
-  actions({ totp, recoveryCodes }, approvals) {
+  actions({ totp, recoveryCodes, methods }, approvals) {
+    const isOn = methods.length > 0;
     return html`
       <div class="card-actions" key="actions">
         ${totp
           ? this.button("disable-totp", "Turn the app off", () => this.show("disable"), { danger: true })
           : this.button("setup-totp", "Set up an authenticator app", this.setUp)}
-        ${recoveryCodes && this.button("new-codes", "New recovery codes", this.renewCodes)}
-        ${(totp || recoveryCodes) && this.button("toggle-approvals",
+        ${isOn && this.button("new-codes", recoveryCodes ? "New recovery codes" : "Get recovery codes",
+          recoveryCodes ? () => this.show("codes") : this.renewCodes)}
+        ${isOn && this.button("toggle-approvals",
           approvals ? "Stop approval by devices" : "Allow approval by devices", () => this.allowApprovals(!approvals))}
       </div>`;
   }
@@ -95,20 +97,6 @@ export class TwoStepSetting extends Setting {
       <${Form} testid="totp-enable-form" fields=${[CODE_FIELD]} submitLabel="Turn on" busyLabel="Checking…"
                onSubmit=${this.enable} onCancel=${() => this.setState({ setup: null })} />`;
   }
-
-  recoveryCodes(codes) {
-    return html`
-      <div class="notice is-warning" key="codes">
-        <p>Keep these recovery codes where you find them without your phone. They are shown only now.</p>
-        <ul class="codes tabular" data-testid="recovery-codes">
-          ${codes.map((code) => html`<li key=${code}><code>${code}</code></li>`)}
-        </ul>
-        <div class="card-actions">
-          ${this.button("copy-codes", "Copy", this.copyCodes, { small: true })}
-          ${this.button("codes-kept", "I have kept them", () => this.setState({ codes: null }), { small: true })}
-        </div>
-      </div>`;
-  }
 }
 
 /** The server's SVG is made to stand in a page; as an image it has to say what it is. */
@@ -121,6 +109,8 @@ function summaryOf(factors) {
   if (!factors) return "Loading…";
   if (factors.methods.length === 0) return "Off. A stolen password is enough to log in.";
   const app = factors.totp && "Authenticator app";
-  const codes = factors.recoveryCodes && `${counted(factors.recoveryCodes.left, "recovery code")} left`;
-  return ["On", app, codes].filter(Boolean).join(" · ");
+  const passkeys = factors.passkeys > 0 && counted(factors.passkeys, "passkey");
+  const codes = factors.recoveryCodes
+    ? `${counted(factors.recoveryCodes.left, "recovery code")} left` : "no recovery codes";
+  return ["On", app, passkeys, codes].filter(Boolean).join(" · ");
 }

@@ -1,8 +1,20 @@
 /** Passkeys of this device: the browser's own dialogs, and what of their outcome a person is told. */
 import { VigilError } from "../vigil-rules.js";
+import { html } from "./html.js";
+
+/** A passkey belongs to a name: browsers have none for an IP address. */
+const isAtAddress = () => /^[\d.]+$|^\[/.test(location.hostname);
 
 /** Browsers without the JSON forms of WebAuthn level 3 are offered no passkeys. */
-export const hasPasskeys = () => typeof globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON === "function";
+export const hasPasskeys = () =>
+  !isAtAddress() && typeof globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON === "function";
+
+/** The way to the name of this server where passkeys work; nothing where there is none. */
+export function PasskeysElsewhere() {
+  if (location.hostname !== "127.0.0.1") return null;
+  const url = location.origin.replace("127.0.0.1", "localhost");
+  return html`<p class="field-note">Passkeys work at <a href=${url} data-testid="passkeys-elsewhere">${url}</a>.</p>`;
+}
 
 /**
  * @param {object} options what the server asks, as JSON

@@ -1,12 +1,14 @@
 /** Every sentence that is made from the protocol's data, as pure functions. */
+import { asVigilError } from "../vigil-rules.js";
 
 /** @typedef {import("../vigil-rules.js").Session} Session */
 
 /**
  * @param {number} count
  * @param {string} noun
+ * @param {string} [nouns]
  */
-export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+export const counted = (count, noun, nouns = `${noun}s`) => `${count} ${count === 1 ? noun : nouns}`;
 
 /**
  * What the person who pressed "log out" is told. `delivery` counts live connections; a device with two
@@ -133,6 +135,32 @@ export function clockTime(time) {
   return new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
+/** @param {string|number} time */
+export function longDate(time) {
+  return new Date(time).toLocaleDateString([], { dateStyle: "long" });
+}
+
+/** @param {string} kind of an event of the audit trail */
+export const eventName = (kind) => capitalised(kind.replaceAll("_", " "));
+
+/** How somebody proved that it was them, by the names of RFC 8176 and a few more. */
+const PROOFS = {
+  pwd: "password", otp: "authenticator app", hwk: "passkey", sms: "SMS", mfa: "two steps", mca: "approval on another device",
+  recovery_code: "recovery code",
+};
+
+/**
+ * @param {Record<string, string>} [details] of an event
+ * @returns {string} in words: "by password · roles: admin"
+ */
+export function eventDetails(details = {}) {
+  // How tokens travel is of no interest to a reader.
+  return Object.entries(details).filter(([name]) => name !== "delivery").map(([name, value]) => {
+    if (name !== "amr") return `${name.replaceAll("_", " ")}: ${value.replaceAll("_", " ")}`;
+    return `by ${value.split(/[\s,]+/).map((proof) => lookUp(PROOFS, proof) ?? proof).join(", ")}`;
+  }).join(" · ");
+}
+
 const CODES = {
   step_up_required: "Nothing was changed: that wants a proof that it is you.",
   invalid_credentials: "That e-mail address and password do not belong together.",
@@ -146,6 +174,13 @@ const CODES = {
 export function errorSentence({ code, message, retryAfterMs }) {
   if (code === "rate_limited") return `Too many attempts. ${waitSentence(retryAfterMs)}`;
   return lookUp(CODES, code) ?? message;
+}
+
+/** @param {unknown} error of a passkey's answer: it is no code that was typed */
+export function passkeyProblem(error) {
+  const refusal = asVigilError(error);
+  return refusal.code === "invalid_code" ? "This passkey is not known here any more. Use another way."
+    : errorSentence(refusal);
 }
 
 /** @param {number|null} ms */

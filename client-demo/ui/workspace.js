@@ -4,6 +4,7 @@ import { ActivityCard } from "./activity-card.js";
 import { AdminView, mayAdminister } from "./admin-view.js";
 import { ChatCard } from "./chat-card.js";
 import { DevicesCard } from "./devices-card.js";
+import { DeletionBanner } from "./data-settings.js";
 import { Component, createRef, html } from "./html.js";
 import { ChatIcon, DesktopIcon, EyeMark, ShieldIcon } from "./icons.js";
 import { LinkCard, LinkPill } from "./link-card.js";
@@ -51,6 +52,7 @@ export class Workspace extends Component {
         </header>
         <div class="banner-place" role="alert">
           ${problem && html`<p class="banner" data-testid="problem">${problem}</p>`}
+          <${DeletionBanner} client=${client} user=${user} onUser=${onUser} />
         </div>
         <main class="panes" id="main" tabindex="-1" ref=${this.#main}>
           <div class="pane pane-chat">

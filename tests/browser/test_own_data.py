@@ -22,15 +22,19 @@ async def test_a_person_reads_takes_ends_and_keeps_their_account(page_node, devi
     await laptop.picture("32-own-data")
 
     await laptop.by("delete-account").click()
+    await expect(laptop.by("setting-data")).to_contain_text("you can log in and press")
     await laptop.by("delete-confirm").click()
     await expect(laptop.by("ended")).to_have_attribute("data-reason", "account_deleted")
     await laptop.by("login-again").click()
     await laptop.fill_login(email)
     await laptop.is_live()
+    await expect(laptop.by("deletion-banner")).to_contain_text("is to be deleted on")
+    await laptop.picture("36-deletion-banner")
     await laptop.by("account").click()
     await expect(laptop.by("data-summary")).to_contain_text("is to be deleted")
-    await laptop.by("restore").click()
-    await expect(laptop.by("data-result")).to_have_text("Your account stays.")
+    await laptop.by("keep-account").click()
+    await expect(laptop.by("deletion-banner")).to_have_count(0)
+    await expect(laptop.by("data-summary")).not_to_contain_text("is to be deleted")
 
 
 async def test_the_account_page_fits_a_phone(page_node, device, account) -> None:

@@ -19,6 +19,20 @@ async def give_authenticator(one: Device) -> None:
     await session.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
 
 
+async def add_passkey(one: Device) -> None:
+    """Adds the account's first, by the name that the page proposes, and keeps the recovery codes."""
+    await one.by("add-passkey").click()
+    await one.by("passkey-form").get_by_test_id("submit").click()
+    await expect(one.by("passkey")).to_have_count(1)
+    await expect(one.by("passkeys-result")).to_contain_text("asks for it too")
+    await one.picture(f"37-passkey-wants-codes-{one.name.lower()}")
+    await one.by("get-codes").click()
+    await one.by("step-up").get_by_test_id("use-passkey").click()
+    await expect(one.by("recovery-codes").get_by_role("listitem")).to_have_count(10)
+    await one.picture(f"34-first-passkey-{one.name.lower()}")
+    await one.by("codes-kept").click()
+
+
 async def test_a_passkey_is_added_logs_in_alone_and_is_removed(demo, device, account) -> None:
     node = demo(VIGIL_HOST="localhost")
     node.url = node.url.replace("127.0.0.1", "localhost")
@@ -27,8 +41,7 @@ async def test_a_passkey_is_added_logs_in_alone_and_is_removed(demo, device, acc
     await give_authenticator(phone)
     await phone.login(node, email)
     await phone.by("account").click()
-    await phone.by("add-passkey").click()
-    await expect(phone.by("passkey")).to_have_count(1)
+    await add_passkey(phone)
     await phone.by("rename-passkey").click()
     await phone.page.get_by_label("Name", exact=True).fill("Blue phone")
     await phone.by("rename-form").get_by_test_id("submit").click()
@@ -43,6 +56,10 @@ async def test_a_passkey_is_added_logs_in_alone_and_is_removed(demo, device, acc
 
     await phone.by("account").click()
     await phone.by("remove-passkey").click()
+    await phone.by("remove-passkey-cancel").click()
+    await expect(phone.page.get_by_role("heading", name="Passkeys")).to_be_focused()
+    await phone.by("remove-passkey").click()
+    await phone.by("remove-passkey-confirm").click()
     await expect(phone.by("passkey")).to_have_count(0)
 
 
@@ -54,10 +71,31 @@ async def test_a_passkey_finishes_a_login_that_began_with_the_password(demo, dev
     await give_authenticator(laptop)
     await laptop.login(node, email)
     await laptop.by("account").click()
-    await laptop.by("add-passkey").click()
-    await expect(laptop.by("passkey")).to_have_count(1)
+    await add_passkey(laptop)
+    await expect(laptop.by("two-step-summary")).to_have_text("On · 1 passkey · 10 recovery codes left")
     await laptop.by("logout").click()
     await expect(laptop.by("login-form")).to_be_visible()
     await laptop.fill_login(email)
     await laptop.by("use-passkey").click()
     await laptop.is_live()
+
+
+async def test_a_page_at_an_address_says_where_the_passkey_works(demo, device, account) -> None:
+    node = demo()
+    email = await account(node)
+    laptop = await device("Laptop")
+    await give_authenticator(laptop)
+    port = node.url.rpartition(":")[2]
+    await laptop.page.goto(f"http://localhost:{port}/")
+    await laptop.fill_login(email)
+    await laptop.is_live()
+    await laptop.by("account").click()
+    await add_passkey(laptop)
+
+    await laptop.open(node)
+    await laptop.fill_login(email)
+    link = laptop.by("passkeys-elsewhere")
+    await expect(link).to_have_attribute("href", f"http://localhost:{port}")
+    await expect(laptop.by("use-passkey")).to_have_count(0)
+    await laptop.by("factor-recovery_code").or_(laptop.by("recovery_code-form")).first.wait_for()
+    await laptop.picture("35-passkey-elsewhere")

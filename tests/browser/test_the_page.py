@@ -28,6 +28,17 @@ async def test_a_common_password_is_refused_beside_its_field(page_node, device) 
     await laptop.picture("10-common-password")
 
 
+async def test_all_that_is_wrong_with_a_new_account_is_said_at_once(page_node, device) -> None:
+    laptop = await device("Laptop")
+    await laptop.open(page_node)
+    await laptop.by("to-register").click()
+    await laptop.page.get_by_label("E-mail address").fill("nobody")
+    await laptop.page.get_by_label("Password", exact=True).fill("short")
+    await laptop.by("submit").click()
+    await expect(laptop.by("email-note")).to_have_text("E-mail address has the form name@example.org.")
+    await expect(laptop.by("password-note")).to_have_text("Password must have at least 8 characters.")
+
+
 async def test_the_main_job_can_be_done_by_keyboard(page_node, device, account) -> None:
     node = page_node
     email = await account(node)

@@ -44,7 +44,7 @@ ROUTES = (
     SecondFactorRoutes(ABSENT, ABSENT, ABSENT),
     TwoFactorRoutes(ABSENT),
     PasskeyRoutes(ABSENT, ABSENT, ABSENT, ABSENT),
-    ProviderRoutes(ABSENT, ABSENT, ABSENT),
+    ProviderRoutes(ABSENT, ABSENT, ABSENT, phone_login=True),
     PhoneRoutes(ABSENT, ABSENT, ABSENT, enabled=True),
     SessionRoutes(ABSENT),
     ApprovalRoutes(ABSENT),

@@ -23,7 +23,7 @@ ROUTES = (
     SecondFactorRoutes(*[None] * 3),  # type: ignore[arg-type]
     TwoFactorRoutes(None),  # type: ignore[arg-type]
     PasskeyRoutes(*[None] * 4),  # type: ignore[arg-type]
-    ProviderRoutes(*[None] * 3),  # type: ignore[arg-type]
+    ProviderRoutes(*[None] * 3, phone_login=True),  # type: ignore[arg-type]
     PhoneRoutes(*[None] * 3, enabled=True),  # type: ignore[arg-type]
     SessionRoutes(None),  # type: ignore[arg-type]
     ApprovalRoutes(None),  # type: ignore[arg-type]

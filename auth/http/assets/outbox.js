@@ -16,6 +16,11 @@ follow.addEventListener("click", () => {
 });
 document.querySelector("#reload").addEventListener("click", () => location.reload());
 
+const FORMAT = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+for (const time of document.querySelectorAll("time")) {
+  time.textContent = new Date(time.dateTime).toLocaleString([], FORMAT);
+}
+
 show(sessionStorage.getItem(KEY) === "on");
 
 const shown = document.body.dataset.newest;

@@ -21,7 +21,8 @@ async def test_the_providers_are_told_without_a_secret(api: Api) -> None:
             {"id": "down", "name": "Down"},
             {"id": "one", "name": "Provider One"},
             {"id": "two", "name": "Two"},
-        ]
+        ],
+        "phoneLogin": True,
     }
 
 

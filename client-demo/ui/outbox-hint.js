@@ -1,0 +1,22 @@
+/** Where a development server keeps what it would send; nothing on any other. */
+import { Component, html } from "./html.js";
+
+export class OutboxHint extends Component {
+  state = { outbox: false };
+
+  componentDidMount() {
+    hasOutbox().then((outbox) => this.setState({ outbox }));
+  }
+
+  render(_, { outbox }) {
+    return outbox && html`
+      <p class="notice is-info">This is a development server: its mails and SMS are kept in the${" "}
+        <a href="/dev/outbox" target="_blank" rel="noopener" data-testid="outbox-link">outbox</a>.</p>`;
+  }
+}
+
+/** Asked only on loopback, the one place the outbox can be: elsewhere there is nothing to look for. */
+async function hasOutbox() {
+  if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) return false;
+  return fetch("/dev/outbox.json", { cache: "no-store" }).then(({ ok }) => ok, () => false);
+}
