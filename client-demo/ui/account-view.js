@@ -18,6 +18,8 @@ export class AccountView extends Component {
 
   componentDidMount() {
     this.#heading.current.focus();
+    // Another device may have changed it, and nothing tells of that. Unread, what is known stays.
+    this.props.client.me().catch(() => undefined);
   }
 
   render({ user, notice, onClose, ...props }) {
