@@ -92,3 +92,16 @@ async def test_an_administrator_ends_one_session_of_somebody(found, device) -> N
     await expect(desk.by("admin-session")).to_have_count(1)
     await laptop.say("still here")
     await expect(laptop.by("chat-text").last).to_have_text("still here")
+
+
+@pytest.mark.parametrize("width", [360, 390])
+async def test_the_top_bar_of_an_administrator_fits_a_phone(found, device, width) -> None:
+    node, boss, _ = await found()
+    phone = await device("Phone", viewport={"width": width, "height": 740})
+    await phone.login(node, boss)
+    for name in ("connection-state", "admin", "account", "logout"):
+        await expect(phone.by(name)).to_be_in_viewport(ratio=1)
+    await phone.picture(f"64-admin-{width}")
+    await phone.by("admin").click()
+    await expect(phone.page).to_have_title("Administration · Vigil")
+    await expect(phone.page.get_by_role("heading", level=1)).to_have_count(1)
