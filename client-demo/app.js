@@ -3,6 +3,7 @@
  */
 import { NO_DEVICES, VigilClient, asVigilError, watchDevices } from "./vigil-client.js";
 import { withEntry } from "./ui/activity-card.js";
+import { openAlerts, withoutOver } from "./ui/alert-banner.js";
 import { ApprovalDialog } from "./ui/approval-dialog.js";
 import { arrivalOf } from "./ui/arrivals.js";
 import { ChatRoom, EMPTY_CHAT } from "./ui/chat-room.js";
@@ -10,7 +11,7 @@ import { Ended } from "./ui/ended.js";
 import { Entrance } from "./ui/entrance.js";
 import { html, render } from "./ui/html.js";
 import { StepUpDialog } from "./ui/step-up-dialog.js";
-import { alertSentence, capitalised, deviceName, errorSentence, isNewsOfLogin } from "./ui/words.js";
+import { alertSentence, capitalised, deviceName, errorSentence, isNewsOfLogin, seenDevice } from "./ui/words.js";
 import { Workspace } from "./ui/workspace.js";
 
 const client = new VigilClient({ onStepUp: askForProof });
@@ -48,7 +49,15 @@ function update(change) {
   queueMicrotask(() => {
     isDrawing = false;
     render(html`<${Page} />`, root);
+    nameTab();
   });
+}
+
+/** The tab is called as the view's heading; alerts that wait for an answer are told there too. */
+function nameTab() {
+  const heading = root.querySelector("h1")?.textContent.trim() ?? "Vigil";
+  const { length } = openAlerts(model.entries);
+  document.title = `${length ? `(${length}) ` : ""}${heading === "Vigil" ? heading : `${heading} · Vigil`}`;
 }
 
 function Page() {
@@ -64,7 +73,7 @@ function Page() {
   if (!model.user && !model.userId) return html`<${Splash} isWaiting=${link.state === "waiting"} />`;
   return html`
     <${Workspace} model=${model} client=${client} room=${room} onLogout=${logOut} onDone=${noteDone}
-                  onNotMe=${disown} onAccount=${(account) => update({ account })} onUser=${(user) => update({ user })} />
+                  onNotMe=${disown} onSeen=${noteSeen} onAccount=${(account) => update({ account })} />
     <${Dialogs} />`;
 }
 
@@ -74,8 +83,9 @@ function Dialogs() {
   return html`
     ${request && html`
       <${ApprovalDialog} key=${request.approvalId} client=${client} request=${request}
-                         onClosed=${(text) => closeApproval(request.approvalId, text)} />`}
-    ${stepUp && html`<${StepUpDialog} client=${client} methods=${stepUp.methods} onDone=${stepUp.onDone} />`}`;
+                         onAnswer=${(answer) => answerApproval(request, answer)}
+                         onClosed=${(text) => closeApproval(request.approvalId, text ?? PUT_AWAY)} />`}
+    ${stepUp && html`<${StepUpDialog} client=${client} ...${stepUp} />`}`;
 }
 
 /** Nobody is known yet: an earlier login is being looked for. */
@@ -109,7 +119,7 @@ function logInAgain() {
 }
 
 /** One question at a time: whoever needs the same proof meanwhile waits for the same answer. */
-function askForProof({ methods }) {
+function askForProof({ methods }, what) {
   if (!model.stepUp) {
     let onDone;
     const proved = new Promise((resolve) => { onDone = resolve; });
@@ -117,22 +127,48 @@ function askForProof({ methods }) {
       update({ stepUp: null });
       onDone(answer);
     };
-    update({ stepUp: { methods, proved, onDone: close } });
+    const approvalId = what === APPROVAL_ANSWER ? model.approvals[0]?.approvalId : null;
+    update({ stepUp: { methods, proved, approvalId, purpose: approvalId ? "approval" : "account", onDone: close } });
   }
   return model.stepUp.proved;
 }
 
 /** "This wasn't me": ends that session, and says what comes next. */
-async function disown(sessionId, key) {
+async function disown(sessionId) {
+  let outcome = "That device is logged out.";
   try {
     await client.emit("alert-not-me", { sessionId });
   } catch (error) {
-    return note("warning", `That device is still logged in. ${errorSentence(asVigilError(error))}`);
+    const refusal = asVigilError(error);
+    if (refusal.code !== "not_found") {
+      return update({ problem: `That device is still logged in. ${errorSentence(refusal)}` });
+    }
+    outcome = "That device was logged out already.";
   }
-  const entry = model.entries.find((each) => each.key === key);
-  if (entry) update({ entries: model.entries.map((each) => (each === entry ? { ...each, suspect: null } : each)) });
-  note("good", "That device is logged out. Change your password now: somebody else may know it.");
-  update({ account: { tone: "warning", text: "Change your password: somebody else may know it." } });
+  const answered = (entry) => (entry.sessionId === sessionId ? { ...entry, isOpen: false } : entry);
+  const entries = withoutOver(model.entries.map(answered), (each) => each === sessionId);
+  const text = `${outcome} Change your password now: somebody else may know it.`;
+  update({ entries, problem: null, account: { tone: "warning", text } });
+  note("good", text);
+}
+
+function noteSeen(key) {
+  update({ entries: model.entries.map((entry) => (entry.key === key ? { ...entry, isOpen: false } : entry)) });
+}
+
+const APPROVAL_ANSWER = "login-approval-answer";
+const PUT_AWAY = "A new device asked to be let in. You put the question away.";
+
+/** Approvals that this device is answering: its acknowledgement tells of them, though the push may come first. */
+const answering = new Set();
+
+async function answerApproval({ approvalId }, answer) {
+  answering.add(approvalId);
+  try {
+    return await client.emit(APPROVAL_ANSWER, { approvalId, ...answer });
+  } finally {
+    answering.delete(approvalId);
+  }
 }
 
 async function logOut() {
@@ -162,7 +198,7 @@ const noteDone = (text) => note("good", text);
 
 function onState(link) {
   if (link.state === "waiting" && model.link.state === "live") note("info", "Connection lost. Reconnecting…");
-  update({ link, user: client.user ?? model.user, problem: link.state === "live" ? null : model.problem });
+  update({ link, problem: link.state === "live" ? null : model.problem });
   if (link.state === "logged-out") onLoggedOut(link);
 }
 
@@ -180,22 +216,25 @@ function onLoggedOut({ code }) {
 function onReady({ userId, recovered }) {
   if (hasBeenLive) note("good", `Connected again. ${recovered ? "Nothing was missed." : "The list was read anew."}`);
   hasBeenLive = true;
-  update({ userId, end: null, reauthentications: 0, user: client.user });
+  update({ userId, end: null, reauthentications: 0 });
   showNews();
-  if (!client.user) client.me().then((user) => update({ user }), () => undefined);
 }
 
 function onSessionsChanged({ change, session }) {
   if (change === "updated") return;
   const known = model.knownDevices.get(session.sessionId);
-  const name = capitalised(deviceName({ ...known, ...session }));
+  const whole = { ...known, ...session };
   const isNew = change === "created";
-  note("info", isNew ? `${name} logged in.` : `${name} was logged out.`, { key: `${change}:${session.sessionId}` });
+  const text = isNew ? `${seenDevice(whole)}, logged in.` : `${deviceName(whole)} was logged out.`;
+  note("info", capitalised(text), { key: `${change}:${session.sessionId}` });
 }
 
 function onDevices(devices) {
   const seen = devices.sessions.map((session) => [session.sessionId, session]);
-  update({ devices, knownDevices: new Map([...model.knownDevices, ...seen]) });
+  const live = new Map(seen);
+  // A list that may have gaps says of nobody that they are gone.
+  const entries = devices.stale ? model.entries : withoutOver(model.entries, (sessionId) => !live.has(sessionId));
+  update({ devices, entries, knownDevices: new Map([...model.knownDevices, ...live]) });
 }
 
 function onSecurityAlert({ kind, session, at, eventId }) {
@@ -203,23 +242,26 @@ function onSecurityAlert({ kind, session, at, eventId }) {
   const key = session && isNewsOfLogin(kind) ? `created:${session.sessionId}` : `alert:${eventId}`;
   const kinds = [...model.entries.find((entry) => entry.key === key)?.kinds ?? [], kind];
   const isOther = session && session.sessionId !== client.sessionId;
-  const suspect = isOther ? session.sessionId : null;
-  note("warning", alertSentence(kinds, session ?? {}), { at, key, suspect, kinds });
+  // A copied login is stopped already: only of a new one can somebody say that it was not theirs.
+  const suspect = isOther && isNewsOfLogin(kind) ? session.sessionId : null;
+  const about = { kinds, suspect, sessionId: session?.sessionId, isOpen: Boolean(isOther) };
+  note("warning", alertSentence(kinds, session ?? {}), { at, key, ...about });
 }
 
 function onApprovalRequested(request) {
   if (Date.parse(request.expiresAt) > client.serverNow()) update({ approvals: [...model.approvals, request] });
 }
 
-/** Answered on another device: what is still asked here is over. */
+/** Answered on another device: what is still asked here is over, a proof for it too. */
 function onApprovalClosed({ approvalId, status }) {
-  if (!model.approvals.some((request) => request.approvalId === approvalId)) return;
+  if (answering.has(approvalId) && model.stepUp?.approvalId !== approvalId) return;
   closeApproval(approvalId, `A new device was ${status === "approved" ? "let in" : "turned away"} on another of yours.`);
 }
 
 function closeApproval(approvalId, text) {
   update({ approvals: model.approvals.filter((request) => request.approvalId !== approvalId) });
-  if (text) note("info", text);
+  if (model.stepUp?.approvalId === approvalId) model.stepUp.onDone(false);
+  note("info", text, { key: `approval:${approvalId}` });
 }
 
 function noQuestions() {
@@ -239,7 +281,7 @@ client.on("sessions-changed", onSessionsChanged);
 client.on("security-alert", onSecurityAlert);
 client.on("login-approval-requested", onApprovalRequested);
 client.on("login-approval-closed", onApprovalClosed);
-client.on("roles-changed", ({ roles }) => model.user && update({ user: { ...model.user, roles } }));
+client.on("user", (user) => update({ user }));
 client.on("token-expired", () => note("warning", "The access token ran out before it could be renewed."));
 client.on("draining", () => note("info", "The server is about to restart; this page will come back by itself."));
 client.on("ended", onEnded);

@@ -31,17 +31,20 @@ export class Account {
   #api;
   #tokens;
   #onStepUp;
+  #onUser;
 
   /**
    * @param {object} options
    * @param {import("./vigil-tokens.js").Api} options.api
    * @param {import("./vigil-tokens.js").TokenKeeper} options.tokens
-   * @param {((refusal: import("./vigil-rules.js").VigilError) => Promise<boolean>)|undefined} options.onStepUp
+   * @param {((refusal: import("./vigil-rules.js").VigilError, what: string) => Promise<boolean>)|undefined} options.onStepUp
+   * @param {(user: User) => User} options.onUser told what this user is after each change of it
    */
-  constructor({ api, tokens, onStepUp }) {
+  constructor({ api, tokens, onStepUp, onUser }) {
     this.#api = api;
     this.#tokens = tokens;
     this.#onStepUp = onStepUp;
+    this.#onUser = onUser;
   }
 
   // ── before there is a login ───────────────────────────────────────────────────────────────────
@@ -82,7 +85,7 @@ export class Account {
   // ── name, password, address, phone ────────────────────────────────────────────────────────────
 
   /** @param {{name?: string, username?: string}} change @returns {Promise<User>} */
-  edit = async (change) => (await this.call("PATCH", "/me", change)).user;
+  edit = async (change) => this.#onUser((await this.call("PATCH", "/me", change)).user);
 
   /**
    * @param {{password: string, currentPassword?: string, keepSessions?: boolean}} change without `currentPassword`
@@ -98,10 +101,10 @@ export class Account {
   sendPhoneCode = (phoneNumber) => this.call("POST", "/phone/send-otp", { phoneNumber });
 
   /** @param {PhoneAnswer} answer @returns {Promise<User>} */
-  confirmPhone = async (answer) => (await this.call("POST", "/phone/verify-otp", answer)).user;
+  confirmPhone = async (answer) => this.#onUser((await this.call("POST", "/phone/verify-otp", answer)).user);
 
   /** @returns {Promise<User>} */
-  removePhone = async () => (await this.call("DELETE", "/phone")).user;
+  removePhone = async () => this.#onUser((await this.call("DELETE", "/phone")).user);
 
   // ── factors ───────────────────────────────────────────────────────────────────────────────────
 
@@ -167,25 +170,27 @@ export class Account {
   delete = () => this.call("DELETE", "/me");
 
   /** @returns {Promise<User>} */
-  restore = async () => (await this.call("POST", "/me/restore", {})).user;
+  restore = async () => this.#onUser((await this.call("POST", "/me/restore", {})).user);
 
   // ── how it is asked ───────────────────────────────────────────────────────────────────────────
 
   /** @type {(method: Method, path: string, body?: object) => Promise<any>} see `VigilClient.call` */
-  call = (method, path, body) => this.steppingUp(() => this.authorised(method, path, body));
+  call = (method, path, body) => 
+    this.steppingUp(`${method} ${path}`, () => this.authorised(method, path, body));
 
   /**
    * Does what may want a proof, and does it again once that was given.
    * @template T
+   * @param {string} what the event, or the method and path
    * @param {() => Promise<T>} act
    * @returns {Promise<T>}
    */
-  async steppingUp(act) {
+  async steppingUp(what, act) {
     try {
       return await act();
     } catch (error) {
       const refusal = asVigilError(error);
-      if (refusal.code !== "step_up_required" || !(await this.#onStepUp?.(refusal))) throw error;
+      if (refusal.code !== "step_up_required" || !(await this.#onStepUp?.(refusal, what))) throw error;
       return act();
     }
   }

@@ -6,6 +6,7 @@
  * - However many tabs are open, one of them refreshes; the others take over its token.
  * - A running-out token is replaced on the living socket: same socket id, same rooms, same order.
  * - Being unable to reach the server is not being logged out. `ended` is final, and says why.
+ * - `user` is what this client last heard of the account: from its own changes, its roles, and anew after a gap.
  * - An event with an `eventId` is handed out once, also when it is replayed after a reconnect.
  *
  * It needs socket.io-client 4, passed in as `io` or found in `./vendor/`.
@@ -40,6 +41,7 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  * @property {{expiresAt: number, lifetimeMs: number, source: TokenSource}} token a new access token is in use
  * @property {{count: number, socketId: string}} reauthenticated the socket was given a new token in place
  * @property {End} ended this login is over: ask to log in
+ * @property {User} user who is logged in, as it is known from now on
  * @property {Ready} ready
  * @property {{expiresAt: string, expiresInMs: number, graceMs: number}} token-expiring
  * @property {{graceEndsAt: string}} token-expired
@@ -64,8 +66,9 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  * @property {string|null} [tabs] name shared by tabs that share a login; null: do not share
  * @property {string} [csrfCookie]
  * @property {number} [timeoutMs] for one HTTP request
- * @property {(refusal: VigilError) => Promise<boolean>} [onStepUp] asks the person for the proof that `refusal`
- *   (`step_up_required`, with `methods`) wants, and gives it by `stepUp`; what was refused is then sent once more
+ * @property {(refusal: VigilError, what: string) => Promise<boolean>} [onStepUp] asks the person for the proof that
+ *   `refusal` (`step_up_required`, with `methods`) wants, and gives it by `stepUp`; `what` was refused, the event or the
+ *   method and path, is then sent once more
  *
  * @typedef {{mfaRequired: true, mfaToken: string, methods: string[], expiresAt: string}} MfaRequired
  * @typedef {{mfaRequired: false, user: User, session: Session}} LoggedIn
@@ -94,6 +97,8 @@ export class VigilClient {
   #restoring = false;
   /** True while this tab itself ends the login: being told so is then no news. */
   #leaving = false;
+  /** True from a login's answer until `ready`: what it said of the user is as new as can be. */
+  #isUserNew = false;
   #unhook = new AbortController();
 
   /** @param {VigilOptions} [options] */
@@ -116,7 +121,12 @@ export class VigilClient {
       onToken: (token, source) => this.#onToken(token, source),
       onSibling: (what) => this.#onSibling(what),
     });
-    this.account = new Account({ api: this.#api, tokens: this.#tokens, onStepUp: options.onStepUp });
+    this.account = new Account({
+      api: this.#api,
+      tokens: this.#tokens,
+      onStepUp: options.onStepUp,
+      onUser: (user) => this.#know(user),
+    });
   }
 
   // ── listening ─────────────────────────────────────────────────────────────────────────────────
@@ -246,7 +256,7 @@ export class VigilClient {
   async emit(event, payload = {}, { timeoutMs = 10_000 } = {}) {
     const connection = this.#connection;
     if (!connection) throw new VigilError({ code: "disconnected", message: "not started" });
-    return this.account.steppingUp(() => connection.request(event, payload, timeoutMs));
+    return this.account.steppingUp(event, () => connection.request(event, payload, timeoutMs));
   }
 
   /**
@@ -271,11 +281,12 @@ export class VigilClient {
     return this.account.authorised("POST", "/step-up", answer);
   }
 
-  /** @returns {Promise<User>} */
+  /** @returns {Promise<User>} read anew */
   async me() {
+    const known = this.user;
     const { user } = await this.account.authorised("GET", "/me");
-    this.user = user;
-    return user;
+    // What was told while this was under way is newer, or of somebody else.
+    return this.user === known ? this.#know(user) : this.me();
   }
 
   /** @returns {Promise<{sessions: Session[], version: number}>} */
@@ -409,8 +420,18 @@ export class VigilClient {
     if (event === "ready") {
       this.#restoring = false;
       this.sessionId = payload.sessionId;
+      if (!this.user || !(payload.recovered || this.#isUserNew)) this.me().catch(() => undefined);
+      this.#isUserNew = false;
     }
+    if (event === "roles-changed" && this.user) this.#know({ ...this.user, roles: payload.roles });
     this.#events.dispatch(event, payload);
+  }
+
+  /** @param {User} user */
+  #know(user) {
+    this.user = user;
+    this.#events.dispatch("user", user);
+    return user;
   }
 
   /** @param {End} end */
@@ -475,7 +496,8 @@ export class VigilClient {
    */
   async #adopt(answer, socket = null) {
     this.#connection?.stop();
-    this.user = answer.user;
+    this.#know(answer.user);
+    this.#isUserNew = true;
     this.sessionId = answer.session.sessionId;
     this.#restoring = false;
     const begun = this.#tokens.begin(answer);

@@ -22,6 +22,8 @@ import { sleep } from "./vigil-tabs.js";
 const ANSWER_TIMEOUT_MS = 10_000;
 /** The server answers a poll after 20 s at the latest. */
 const STATUS_TIMEOUT_MS = 30_000;
+/** A node that is about to stop answers a poll at once: without a pause that would be a hundred a second. */
+const POLL_PAUSE_MS = 1_000;
 /** Where sockets are blocked each try is in vain: the login is over before this costs anybody anything. */
 const SLOWEST_RETRY = 4;
 
@@ -197,14 +199,16 @@ export class WaitingLogin {
   async #polled() {
     for (;;) {
       if (this.#isClosed) throw new VigilError({ code: "disconnected", message: "nobody waits any more" });
+      let pause = POLL_PAUSE_MS;
       try {
         const { status } = await this.#post("/approvals/status", {}, STATUS_TIMEOUT_MS);
         if (status !== "pending") return status;
       } catch (error) {
         const refusal = asVigilError(error);
         if (!refusal.retryable) throw error;
-        await sleep(retryDelay(2, refusal.retryAfterMs));
+        pause = Math.max(pause, retryDelay(2, refusal.retryAfterMs));
       }
+      await sleep(pause);
     }
   }
 }

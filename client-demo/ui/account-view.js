@@ -12,7 +12,7 @@ const SETTINGS = [
   PhoneSetting, SecurityLogSetting, DataSetting,
 ];
 
-/** Properties: `client`, `user`, `notice` ({tone, text} or empty), `onUser(user)`, `onClose()`. */
+/** Properties: `client`, `user`, `notice` ({tone, text} or empty), `onClose()`. */
 export class AccountView extends Component {
   state = { passkeyChanges: 0 };
   #heading = createRef();
@@ -21,6 +21,8 @@ export class AccountView extends Component {
 
   componentDidMount() {
     this.#heading.current.focus();
+    // Another device may have changed it, and nothing tells of that. Unread, what is known stays.
+    this.props.client.me().catch(() => undefined);
   }
 
   render({ user, notice, onClose, ...props }, { passkeyChanges }) {

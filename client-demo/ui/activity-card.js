@@ -4,10 +4,10 @@ import { ShieldIcon } from "./icons.js";
 import { clockTime } from "./words.js";
 
 /**
- * `suspect` is the session that the entry warns of: one that the person may say was not theirs. `kinds` are those
- * of the alerts that the entry stands for.
- * @typedef {{key: string, at: number, tone: "info"|"good"|"warning", text: string, suspect?: string|null,
- *   kinds?: string[]}} Entry
+ * `sessionId` is the session that the entry warns of, `suspect` the same while the person may say that it was not
+ * theirs. `kinds` are those of the alerts that the entry stands for; `isOpen`: nobody has answered them yet.
+ * @typedef {{key: string, at: number, tone: "info"|"good"|"warning", text: string, sessionId?: string,
+ *   suspect?: string|null, kinds?: string[], isOpen?: boolean}} Entry
  */
 
 const KEPT_ENTRIES = 60;
@@ -22,7 +22,7 @@ export function withEntry(entries, entry) {
   return [entry, ...entries.filter(({ key }) => key !== entry.key)].slice(0, KEPT_ENTRIES);
 }
 
-/** @param {{entries: Entry[], onNotMe: (sessionId: string, key: string) => void}} props */
+/** @param {{entries: Entry[], onNotMe: (sessionId: string) => void}} props */
 export function ActivityCard({ entries, onNotMe }) {
   return html`
     <section class="card activity-card" aria-labelledby="activity-title">
@@ -36,7 +36,7 @@ export function ActivityCard({ entries, onNotMe }) {
               <span>${text}</span>
               ${suspect && html`
                 <button class="button small danger" type="button" data-testid="not-me"
-                        onClick=${() => onNotMe(suspect, key)}>This wasn’t me</button>`}
+                        onClick=${() => onNotMe(suspect)}>This wasn’t me</button>`}
             </li>`)}
         </ul>
       </div>

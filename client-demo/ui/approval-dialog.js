@@ -4,7 +4,12 @@ import { Dialog } from "./dialog.js";
 import { Component, html } from "./html.js";
 import { countdown, deviceSoftware, errorSentence, placeName } from "./words.js";
 
-/** Properties: `client`, `request` (the event), `onClosed(text)`. */
+const PROBLEMS = { step_up_required: "The device is not let in: that wants a proof that it is you." };
+
+/**
+ * Properties: `client`, `request` (the event), `onAnswer(answer)` that sends it, `onClosed(text)`, without a text when
+ * it is put away.
+ */
 export class ApprovalDialog extends Component {
   state = { busy: false, denying: false, problem: "" };
 
@@ -27,23 +32,23 @@ export class ApprovalDialog extends Component {
 
   answer = async (answer) => {
     if (this.state.busy) return;
-    const { client, request, onClosed } = this.props;
+    const { onAnswer, onClosed } = this.props;
     this.setState({ busy: true, problem: "" });
     try {
-      const { approvalId } = request;
-      const { status } = await client.emit("login-approval-answer", { approvalId, ...answer });
+      const { status } = await onAnswer(answer);
       onClosed(status === "approved" ? "You let a new device in." : "You turned a new device away.");
     } catch (error) {
       const refusal = asVigilError(error);
       if (refusal.code === "not_found") return onClosed("A new device asked to be let in; that is over.");
-      this.setState({ busy: false, problem: errorSentence(refusal) });
+      this.setState({ busy: false, problem: PROBLEMS[refusal.code] ?? errorSentence(refusal) });
     }
   };
 
   render({ request, onClosed }, { busy, denying, problem }) {
     const where = [placeName(request), request.ip].filter(Boolean).join(" · ");
     return html`
-      <${Dialog} title="Are you logging in on another device?" testid="approval" onClose=${() => onClosed(null)}>
+      <${Dialog} title="Are you logging in on another device?" testid="approval" unasked
+                 onClose=${() => onClosed(null)}>
         <dl class="facts">
           <dt>Device</dt><dd data-testid="approval-device">${deviceSoftware(request) || request.device?.name || "Unknown"}</dd>
           <dt>From</dt><dd>${where || "Unknown place"}</dd>
@@ -58,10 +63,12 @@ export class ApprovalDialog extends Component {
         <div class="form-problem" role="alert">${problem}</div>
         ${denying ? html`
           <div class="card-actions" key="question" role="group" aria-label="It is not me">
-            <button class="button danger" type="button" data-testid="approval-deny" aria-disabled=${busy} ref=${focusOnce}
+            <button class="button danger" type="button" data-testid="approval-deny" aria-disabled=${busy}
                     onClick=${() => this.answer({ deny: true })}>Turn it away</button>
             <button class="button danger solid" type="button" data-testid="approval-deny-all" aria-disabled=${busy}
-                    onClick=${() => this.answer({ deny: true, endAll: true })}>And end all my sessions</button>
+                    onClick=${() => this.answer({ deny: true, endAll: true })}>Turn it away and end all my sessions</button>
+            <button class="button" type="button" data-testid="approval-back" ref=${focusOnce}
+                    onClick=${() => this.setState({ denying: false })}>Back</button>
           </div>` : html`
           <button class="button danger wide" type="button" data-testid="approval-not-me"
                   onClick=${() => this.setState({ denying: true })}>Not me</button>`}
@@ -69,4 +76,5 @@ export class ApprovalDialog extends Component {
   }
 }
 
+/** The button that opened the question is gone: the focus goes to the answer that ends nothing. */
 const focusOnce = (button) => button?.focus();

@@ -12,9 +12,9 @@ const PROFILE_FIELDS = [
 
 export class ProfileSetting extends Setting {
   save = async ({ name, username }) => {
-    const { client, onUser } = this.props;
+    const { client } = this.props;
     const handle = username.trim();
-    onUser(await client.account.edit({ name: name.trim(), ...(handle && { username: handle }) }));
+    await client.account.edit({ name: name.trim(), ...(handle && { username: handle }) });
     this.say("Saved.", { open: null });
   };
 

@@ -62,7 +62,7 @@ export class DataSetting extends Setting {
   });
 
   restore = () => this.run(async () => {
-    this.props.onUser(await this.props.client.account.restore());
+    await this.props.client.account.restore();
     return "Your account stays.";
   });
 
@@ -81,13 +81,13 @@ export class DataSetting extends Setting {
   }
 }
 
-/** Stands over everything while an account is to be deleted. Properties: `client`, `user`, `onUser(user)`. */
+/** Stands over everything while an account is to be deleted. Properties: `client`, `user`. */
 export class DeletionBanner extends Component {
   state = { problem: "" };
 
   keep = async () => {
     try {
-      this.props.onUser(await this.props.client.account.restore());
+      await this.props.client.account.restore();
     } catch (error) {
       this.setState({ problem: errorSentence(asVigilError(error)) });
     }

@@ -88,14 +88,15 @@ export class DevicesCard extends Component {
   confirmation() {
     return html`
       <div class="card-actions" key="question" role="group" aria-label="Log out everywhere, this device too?">
-        <button class="button danger solid" type="button" data-testid="logout-all-confirm" ref=${focusOnce}
+        <button class="button danger solid" type="button" data-testid="logout-all-confirm"
                 onClick=${this.endAll}>Yes, this device too</button>
-        <button class="button" type="button" onClick=${() => this.setState({ confirming: false })}>Cancel</button>
+        <button class="button" type="button" data-testid="logout-all-cancel" ref=${focusOnce}
+                onClick=${() => this.setState({ confirming: false })}>Cancel</button>
       </div>`;
   }
 }
 
-/** The button that opened the question is gone: the focus goes to the answer, not to the page's top. */
+/** The button that opened the question is gone: the focus goes to the answer that ends nothing. */
 const focusOnce = (button) => button?.focus();
 
 function DeviceRow({ session, now, busy, onEnd }) {

@@ -7,12 +7,12 @@ export class PhoneSetting extends Setting {
   send = (phoneNumber) => this.props.client.account.sendPhoneCode(phoneNumber);
 
   verify = async (answer) => {
-    this.props.onUser(await this.props.client.account.confirmPhone(answer));
+    await this.props.client.account.confirmPhone(answer);
     this.say("You can log in by this number now.", { open: null });
   };
 
   remove = () => this.run(async () => {
-    this.props.onUser(await this.props.client.account.removePhone());
+    await this.props.client.account.removePhone();
     return "The number is taken off your account.";
   });
 

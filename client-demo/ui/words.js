@@ -30,16 +30,29 @@ export function deliverySentence({ sockets, notified, closed, pending }, loggedO
 const REASONS = {
   logout: "This login was ended with its own log out button.",
   logout_all: "Every device of your account was logged out at once.",
-  revoked: "This device was picked in the list of devices and logged out.",
-  revoked_others: "All devices but the one that asked for it were logged out.",
+  revoked: "This login was ended on another of your devices.",
+  revoked_others: "All your other devices were logged out there, or two-step login was turned on, which logs them "
+    + "out too.",
   refresh_reused: "A copy of this login was used from somewhere else. To keep your account safe, your sessions "
     + "were ended. If you did not do this, change your password after logging in.",
   password_changed: "The password of your account was changed, so every device has to log in anew.",
   role_changed: "What your account is allowed to do was changed. Log in again to go on with it.",
-  admin: "An administrator ended this session.",
+  admin: "An administrator ended this session, or locked the account.",
   expired: "This login reached the end of its time.",
   account_deleted: "This account was deleted.",
 };
+
+/** What else is known of it when no device did it: a mailed link, or the server itself. */
+const REASONS_WITHOUT_DEVICE = {
+  user: {
+    revoked: "The link in our mail about this login was followed, to say that it was not the account's owner.",
+    password_changed: "A new password was chosen by a mailed link, so every device has to log in anew.",
+  },
+  system: { revoked: "The account was logged in on more devices than are allowed at once." },
+};
+
+/** How long the server keeps a deleted account for whoever changes their mind. */
+const GRACE_DAYS = 14;
 
 const END_CODES = {
   session_revoked: "This session was ended while this device was not connected.",
@@ -49,9 +62,21 @@ const END_CODES = {
 };
 
 /** @param {import("../vigil-client.js").End} end */
-export function endReason({ reason, code }) {
-  return lookUp(REASONS, reason) ?? lookUp(END_CODES, code) ?? "The server ended this session.";
+export function endReason({ reason, code, by, at }) {
+  if (reason === "account_deleted" && by?.kind === "user") return deletionSentence(at);
+  const withoutDevice = by && !by.sessionId ? REASONS_WITHOUT_DEVICE[by.kind] : undefined;
+  return lookUp(withoutDevice ?? {}, reason) ?? lookUp(REASONS, reason) ?? lookUp(END_CODES, code) ?? "The server ended this session.";
 }
+
+/** @param {string|null} at when it was asked for */
+function deletionSentence(at) {
+  const until = at && new Date(Date.parse(at) + GRACE_DAYS * 86_400_000);
+  const time = until ? `Until ${dateName(until)}` : `For ${GRACE_DAYS} days`;
+  return `${time} you can take that back: log in again and press “Keep my account” on the account page.`;
+}
+
+/** @param {Date} date */
+const dateName = (date) => date.toLocaleDateString([], { day: "numeric", month: "long", year: "numeric" });
 
 /**
  * The headline of the logged-out screen, naming the device that did it where it is known.
@@ -61,12 +86,16 @@ export function endReason({ reason, code }) {
  */
 export function endTitle({ by, reason, code }, knownDevices, ownSessionId) {
   if (code === "session_expired" || reason === "expired") return "Your session has expired";
+  if (reason === "account_deleted") return `Your account is ${by?.kind === "user" ? "to be " : ""}deleted`;
   if (by?.kind === "admin") return "You were logged out by an administrator";
-  if (by?.kind !== "user") return "You were logged out";
-  if (by.sessionId && by.sessionId === ownSessionId) return "You logged out in another tab";
-  const device = knownDevices.get(by.sessionId ?? "");
+  if (by?.kind !== "user" || !by.sessionId) return "You were logged out";
+  if (by.sessionId === ownSessionId) return OWN_TITLES[reason ?? ""] ?? "You ended this login";
+  const device = knownDevices.get(by.sessionId);
   return `You were logged out by ${device ? deviceName(device) : "another device"}`;
 }
+
+/** What this very device did, in this tab or in another. */
+const OWN_TITLES = { logout: "You logged out in another tab", logout_all: "You ended all your sessions" };
 
 /** @param {Partial<Session>} session */
 export function deviceName({ device }) {
@@ -76,6 +105,17 @@ export function deviceName({ device }) {
 /** @param {Partial<Session>} session */
 export function deviceSoftware({ device }) {
   return [device?.browser, device?.os].filter(Boolean).join(" on ");
+}
+
+/**
+ * A device by what the server saw of it. Its name comes last, and as what it is: whoever logged in chose it.
+ * @param {Partial<Session>} session
+ */
+export function seenDevice(session) {
+  const software = deviceSoftware(session);
+  const seen = [software || "unknown browser", placeName(session), session.ip].filter(Boolean).join(", ");
+  const name = session.device?.name;
+  return name && name !== software ? `${seen}, calling itself “${name}”` : seen;
 }
 
 const COUNTRIES = new Intl.DisplayNames("en", { type: "region" });
@@ -98,8 +138,7 @@ export const isNewsOfLogin = (kind) => kind === "new_device" || kind === "new_co
  * @param {Partial<Session>} session
  */
 export function alertSentence(kinds, session) {
-  const place = placeName(session);
-  const device = `${capitalised(deviceName(session))}${place ? `, ${place}` : ""}`;
+  const device = capitalised(seenDevice(session));
   const kind = kinds[0];
   if (kinds.includes("new_device") && kinds.includes("new_country")) return `New device, in a new country: ${device}.`;
   if (kind === "new_device") return `New device: ${device}.`;

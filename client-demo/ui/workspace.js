@@ -1,10 +1,12 @@
-/** The page of somebody who is logged in: chat beside devices, connection and security log. */
+/** The page of somebody who is logged in: chat beside devices, security log and connection. */
 import { AccountView } from "./account-view.js";
 import { ActivityCard } from "./activity-card.js";
 import { AdminView, mayAdminister } from "./admin-view.js";
+import { AlertBanner, openAlerts } from "./alert-banner.js";
 import { ChatCard } from "./chat-card.js";
-import { DevicesCard } from "./devices-card.js";
 import { DeletionBanner } from "./data-settings.js";
+import { DevicesCard } from "./devices-card.js";
+import { focusContent } from "./dialog.js";
 import { Component, createRef, html } from "./html.js";
 import { ChatIcon, DesktopIcon, EyeMark, ShieldIcon } from "./icons.js";
 import { LinkCard, LinkPill } from "./link-card.js";
@@ -30,16 +32,27 @@ export class Workspace extends Component {
     if (this.props.model.account) this.props.onAccount(null);
   }
 
-  render({ model, client, room, onLogout, onDone, onNotMe, onAccount, onUser }, { pane }) {
+  notMe = (sessionId) => {
+    focusContent();
+    this.props.onNotMe(sessionId);
+  };
+
+  seen = (key) => {
+    focusContent();
+    this.props.onSeen(key);
+  };
+
+  render({ model, client, room, onLogout, onDone, onAccount }, { pane }) {
     const { link, user, userId, devices, chat, entries, reauthentications, problem, account } = model;
     const shown = account ? "account" : pane;
     // Whoever loses the role while the page is open loses sight of it.
     const isAdministering = Boolean(account?.admin) && mayAdminister(user);
+    const Brand = account ? "p" : "h1";
     return html`
       <div class=${`workspace shows-${shown}`} data-testid="app">
         <a class="skip" href="#main">Skip to content</a>
         <header class="topbar">
-          <div class="brand"><${EyeMark} /><h1 class="brand-name">Vigil</h1></div>
+          <div class="brand"><${EyeMark} /><${Brand} class="brand-name">Vigil<//></div>
           <${LinkPill} link=${link} />
           <p class="who" data-testid="user-name" title=${user?.email}>${user?.name || user?.email || ""}</p>
           ${mayAdminister(user) && html`
@@ -52,7 +65,8 @@ export class Workspace extends Component {
         </header>
         <div class="banner-place" role="alert">
           ${problem && html`<p class="banner" data-testid="problem">${problem}</p>`}
-          <${DeletionBanner} client=${client} user=${user} onUser=${onUser} />
+          <${DeletionBanner} client=${client} user=${user} />
+          <${AlertBanner} alerts=${openAlerts(entries)} onNotMe=${this.notMe} onSeen=${this.seen} />
         </div>
         <main class="panes" id="main" tabindex="-1" ref=${this.#main}>
           <div class="pane pane-chat">
@@ -63,15 +77,15 @@ export class Workspace extends Component {
             <${DevicesCard} client=${client} devices=${devices} onDone=${onDone} />
           </div>
           <div class="pane pane-security">
+            <${ActivityCard} entries=${entries} onNotMe=${this.notMe} />
             <${LinkCard} client=${client} link=${link} reauthentications=${reauthentications} />
-            <${ActivityCard} entries=${entries} onNotMe=${onNotMe} />
           </div>
           ${account && html`
             <div class="pane pane-account">
               ${isAdministering
                 ? html`<${AdminView} client=${client} user=${user} onClose=${() => onAccount(null)} />`
                 : html`<${AccountView} client=${client} user=${user} notice=${account} onDone=${onDone}
-                                       onUser=${onUser} onClose=${() => onAccount(null)} />`}
+                                       onClose=${() => onAccount(null)} />`}
             </div>`}
         </main>
         <nav class="tabbar" aria-label="Panes">

@@ -120,3 +120,16 @@ async def test_the_audit_log_is_searched_by_what_who_and_when(found, device) -> 
     await desk.by("trail-show").click()
     await desk.by("trail-account").get_by_text(other).click()
     await expect(desk.by("admin-person")).to_contain_text(other)
+
+
+@pytest.mark.parametrize("width", [360, 390])
+async def test_the_top_bar_of_an_administrator_fits_a_phone(found, device, width) -> None:
+    node, boss, _ = await found()
+    phone = await device("Phone", viewport={"width": width, "height": 740})
+    await phone.login(node, boss)
+    for name in ("connection-state", "admin", "account", "logout"):
+        await expect(phone.by(name)).to_be_in_viewport(ratio=1)
+    await phone.picture(f"64-admin-{width}")
+    await phone.by("admin").click()
+    await expect(phone.page).to_have_title("Administration · Vigil")
+    await expect(phone.page.get_by_role("heading", level=1)).to_have_count(1)

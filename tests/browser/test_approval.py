@@ -76,6 +76,76 @@ async def test_not_me_can_end_every_session(page_node, device, protected) -> Non
     await expect(phone.by("notice")).to_contain_text("said no")
 
 
+async def test_what_is_typed_for_the_chat_answers_no_strangers_login(page_node, device, protected) -> None:
+    laptop, email = await protected()
+    await laptop.by("account-close").click()
+    await laptop.by("chat-input").focus()
+    stranger = await device("Stranger")
+    await ask(stranger, page_node, email)
+    await expect(laptop.by("approval")).to_be_visible()
+    for key in ("Enter", "Space", "Enter"):
+        await laptop.page.keyboard.press(key)
+    await laptop.page.wait_for_timeout(1_000)
+    await expect(laptop.by("approval").get_by_role("heading")).to_be_focused()
+    await laptop.page.keyboard.press("Enter")
+    await expect(laptop.by("approval-choice")).to_have_count(3)
+    await expect(stranger.by("approval-number")).to_be_visible()
+    await laptop.page.keyboard.press("Escape")
+    await expect(laptop.by("approval")).to_have_count(0)
+    await expect(laptop.by("chat-input")).to_be_focused()
+    await expect(laptop.by("security-entry").filter(has_text="put the question away")).to_have_count(1)
+
+
+async def test_an_answer_is_told_once_by_who_gave_it_and_by_the_others(page_node, device, protected) -> None:
+    laptop, email = await protected()
+    second = await laptop.page.context.new_page()
+    await second.goto(page_node.url)
+    await expect(second.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+    phone = await device("Phone", viewport=PHONE)
+    number = await ask(phone, page_node, email)
+    await expect(second.get_by_test_id("approval")).to_be_visible()
+    await second.wait_for_timeout(600)
+    await second.keyboard.press("Escape")
+    await expect(second.get_by_test_id("approval")).to_have_count(0)
+    await laptop.by("approval-choice").get_by_text(number, exact=True).click()
+    await phone.is_live()
+    told = laptop.by("security-entry").filter(has_text="new device")
+    await expect(told).to_have_count(1)
+    await expect(told).to_contain_text("You let a new device in.")
+    elsewhere = second.get_by_test_id("security-entry").filter(has_text="new device")
+    await expect(elsewhere).to_have_count(1)
+    await expect(elsewhere).to_contain_text("let in on another of yours")
+
+
+async def test_a_proof_for_an_answer_says_so_and_goes_with_the_question(page_node, device, protected) -> None:
+    laptop, email = await protected()
+    second = await device("Second")
+    number = await ask(second, page_node, email)
+    await laptop.by("approval-choice").get_by_text(number, exact=True).click()
+    await second.is_live()
+    phone = await device("Phone", viewport=PHONE)
+    number = await ask(phone, page_node, email)
+    # Who was let in by another device gave one factor only: its own yes wants the second first.
+    await second.by("approval-choice").get_by_text(number, exact=True).click()
+    await expect(second.by("step-up")).to_contain_text("Letting a new device in wants a proof")
+    await second.picture("44-proof-for-an-approval")
+    await laptop.by("approval-choice").get_by_text(number, exact=True).click()
+    await phone.is_live()
+    await expect(second.by("step-up")).to_have_count(0)
+    await expect(second.by("approval")).to_have_count(0)
+
+
+async def test_not_me_has_a_way_back_and_the_focus_on_it(page_node, device, protected) -> None:
+    laptop, email = await protected()
+    phone = await device("Phone", viewport=PHONE)
+    await ask(phone, page_node, email)
+    await laptop.by("approval-not-me").click()
+    await expect(laptop.by("approval-back")).to_be_focused()
+    await laptop.page.keyboard.press("Enter")
+    await expect(laptop.by("approval-not-me")).to_be_visible()
+    await expect(phone.by("approval-number")).to_be_visible()
+
+
 async def test_an_alert_ends_the_login_that_was_not_mine(page_node, device, account) -> None:
     email = await account(page_node)
     laptop = await device("Laptop")
@@ -99,7 +169,9 @@ async def test_a_new_device_in_a_new_country_is_one_entry_with_one_button(device
     await laptop.login(node, email)
     await stranger.login(node, email)
     entry = laptop.by("security-entry").filter(has_text="Stranger")
-    await expect(entry).to_contain_text("New device, in a new country: Stranger, France.")
+    await expect(entry).to_contain_text(
+        "New device, in a new country: Firefox on Linux, France, 80.67.169.12, calling itself “Stranger”."
+    )
     await expect(entry).to_have_count(1)
     await expect(laptop.by("not-me")).to_have_count(1)
     await laptop.picture("33-one-entry")

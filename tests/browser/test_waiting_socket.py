@@ -170,6 +170,32 @@ async def test_where_sockets_are_blocked_http_does_it_all(
     await expect(phone.by("connection-state")).to_have_attribute("data-state", "live", timeout=30_000)
 
 
+async def test_a_node_that_answers_polls_at_once_is_asked_no_more_than_once_a_second(
+    page_node: Node, device: Callable, protected: Callable
+) -> None:
+    _, email, _ = await protected()
+    phone = await device("Phone", viewport=PHONE)
+    polls: list[str] = []
+
+    async def pending(route: Route) -> None:
+        polls.append(route.request.url)
+        data = {"status": "pending", "expiresAt": "2099-01-01T00:00:00.000Z"}
+        await route.fulfill(json={"success": True, "data": data})
+
+    async def close(socket: WebSocketRoute) -> None:
+        await socket.close()
+
+    await phone.page.route("**/socket.io/**", lambda route: route.abort())
+    await phone.page.route("**/approvals/status", pending)
+    await phone.page.route_web_socket(re.compile("/socket.io/"), close)
+    await phone.open(page_node)
+    await phone.fill_login(email)
+    await phone.by("factor-approval").click()
+    await expect(phone.by("approval-number")).to_be_visible()
+    await phone.page.wait_for_timeout(3_000)
+    assert 2 <= len(polls) <= 4
+
+
 async def test_a_login_with_tokens_in_the_body_goes_live_on_the_socket_that_it_waited_on(
     page_node: Node, device: Callable, protected: Callable
 ) -> None:
