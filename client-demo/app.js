@@ -159,15 +159,16 @@ function noteSeen(key) {
 const APPROVAL_ANSWER = "login-approval-answer";
 const PUT_AWAY = "A new device asked to be let in. You put the question away.";
 
-/** Approvals that this device is answering: its acknowledgement tells of them, though the push may come first. */
+/** Approvals that this device answers: its acknowledgement tells of them, whether the push comes before it or behind. */
 const answering = new Set();
 
 async function answerApproval({ approvalId }, answer) {
   answering.add(approvalId);
   try {
     return await client.emit(APPROVAL_ANSWER, { approvalId, ...answer });
-  } finally {
+  } catch (error) {
     answering.delete(approvalId);
+    throw error;
   }
 }
 
@@ -254,7 +255,7 @@ function onApprovalRequested(request) {
 
 /** Answered on another device: what is still asked here is over, a proof for it too. */
 function onApprovalClosed({ approvalId, status }) {
-  if (answering.has(approvalId) && model.stepUp?.approvalId !== approvalId) return;
+  if (model.stepUp?.approvalId !== approvalId && answering.delete(approvalId)) return;
   closeApproval(approvalId, `A new device was ${status === "approved" ? "let in" : "turned away"} on another of yours.`);
 }
 
