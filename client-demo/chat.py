@@ -25,7 +25,8 @@ _recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
 @chat.on("join")
 async def join(socket: LiveSocket, _data: dict[str, Any]) -> dict[str, Any]:
     """Enter the room; answers with who is here on this node and what was said lately."""
-    _members[socket.socket_id] = await _member(socket)
+    user = await socket.user()
+    _members[socket.socket_id] = {"userId": user.user_id, "name": user.name or user.email.partition("@")[0]}
     await socket.enter(ROOM)
     await chat.emit("members", {"members": _present()}, room=ROOM)
     return {"members": _present(), "recent": list(_recent)}
@@ -37,10 +38,9 @@ async def send(socket: LiveSocket, data: dict[str, Any]) -> dict[str, Any]:
     text = data.get("text")
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT:
         raise InvalidRequest(errors=[FieldError("text", f"must be 1 to {MAX_TEXT} characters")])
-    if socket.socket_id not in _members:
+    member = _members.get(socket.socket_id)
+    if member is None:
         raise InvalidRequest("Join the room first.")
-    # Read anew: the name may have been changed since, on any device.
-    member = await _member(socket)
     message = {
         "messageId": secrets.token_hex(12),
         **member,
@@ -57,11 +57,6 @@ async def leave(socket: LiveSocket) -> None:
     """A socket is gone: say who is left."""
     if _members.pop(socket.socket_id, None) is not None:
         await chat.emit("members", {"members": _present()}, room=ROOM)
-
-
-async def _member(socket: LiveSocket) -> dict[str, str]:
-    user = await socket.user()
-    return {"userId": user.user_id, "name": user.name or user.email.partition("@")[0]}
 
 
 def _present() -> list[dict[str, str]]:

@@ -95,7 +95,7 @@ def node(shared_nodes: tuple[Node, Node]) -> Node:
 @pytest.fixture
 def installation(services: ServiceUrls) -> Iterator[Installation]:
     """An installation of the test's own, without nodes yet; `start` those it needs by `start_node`."""
-    own = Installation(services)
+    own = Installation(services, QUICK_SERVER)
     yield own
     drop(services, own.name)
 

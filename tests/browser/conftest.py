@@ -1,7 +1,10 @@
 """Real Chromium on real nodes. Two browser contexts are two devices: they share no cookie and no storage."""
 
+import json
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import aiohttp
@@ -13,12 +16,24 @@ from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls, drop
 from support.providers import NodeOpenIdServer
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for the test."""
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running Chromium. One for all tests: to start it costs more than most of them do."""
+    options = tmp_path_factory.mktemp("chromium") / "options.json"
     arguments = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    options.write_text(json.dumps({"executablePath": chromium_path(), "args": arguments}))
+    command = [sys.executable, "-m", "playwright", "launch-server", "--browser", "chromium", "--config", options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """It, for one test: what is opened in it is closed behind the test."""
     async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=chromium_path(), args=arguments)
+        running = await playwright.chromium.connect(chromium)
         yield running
         await running.close()
 
@@ -58,14 +73,6 @@ def page_node(services: ServiceUrls) -> Iterator[Node]:
     node = installation.start(VIGIL_PUBLIC_URL="")
     yield node
     assert node.stop() == 0
-
-
-@pytest.fixture
-def installation(services: ServiceUrls) -> Iterator[Installation]:
-    """An installation of the test's own: people wait for pages here, and not for hashes."""
-    own = Installation(services, QUICK_SERVER)
-    yield own
-    drop(services, own.name)
 
 
 @pytest.fixture

@@ -107,13 +107,3 @@ async def test_what_is_no_text_is_refused(node, connect, standing, data) -> None
 async def test_an_unknown_chat_event_is_unknown(node, connect, standing) -> None:
     live = await connect(node, standing.access_token)
     assert (await live.ask("chat:shout", {"text": "x"}))["code"] == "unknown_event"
-
-
-async def test_a_message_carries_the_name_that_its_sender_has_by_now(node, connect, log_in) -> None:
-    ada = await log_in(node)
-    live = await connect(node, ada.access_token, also=CHAT_EVENTS)
-    await live.ask("chat:join")
-    await ada.api.call("PATCH", "/me", {"name": "Countess"}, token=ada.access_token)
-    text = f"{ada.session_id} under my new name"
-    assert (await live.ask("chat:send", {"text": text}))["ok"] is True
-    assert (await live.wait("chat:message", lambda m: m["text"] == text))["name"] == "Countess"

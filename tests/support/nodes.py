@@ -20,7 +20,7 @@ SERVER = ROOT / "server.py"
 QUICK_SERVER = ROOT / "tests/support/quick_server.py"
 # An application whose events look into a node.
 PROBE = "tests/realtime/apps/probe.py:probe"
-START_SECONDS = 20
+START_SECONDS = 40
 SECRET = "tests-only-" + "0123456789abcdef" * 2
 
 

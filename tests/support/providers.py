@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import aiohttp
 
-START_SECONDS = 20
+START_SECONDS = 40
 NPM_FOLDER = Path(__file__).resolve().parents[1] / "oidc-provider"
 
 
