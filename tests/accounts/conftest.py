@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from argon2 import PasswordHasher
+from support.nodes import ServiceUrls
 
 from auth.admission import Admission, LoggedIn, MfaPending
 from auth.audit import AuditLog
@@ -327,7 +328,15 @@ def principal_of(user: User) -> Principal:
 
 
 @pytest.fixture
-async def world(mongo: Mongo, services: Any, redis_prefix: str) -> AsyncIterator[World]:
+async def mongo(services: ServiceUrls, database_name: str) -> AsyncIterator[Mongo]:
+    """The default driver only: that both do the same is tests/stores' business."""
+    connection = Mongo(services.mongo, database_name, "motor")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def world(mongo: Mongo, services: ServiceUrls, redis_prefix: str) -> AsyncIterator[World]:
     made = World(mongo, services.redis, redis_prefix)
     await made.open()
     yield made
