@@ -14,7 +14,7 @@ import redis
 from pymongo import MongoClient
 
 from embedded import EmbeddedServices
-from support.nodes import QUICK_SERVER, Installation, ServiceUrls
+from support.nodes import Installation, ServiceUrls
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ class Stores:
         return ServiceUrls(self.mongo.url, self.redis.url)
 
     def installation(self) -> Installation:
-        return Installation(self.urls, QUICK_SERVER)
+        return Installation(self.urls)
 
     def way_to(self, url: str) -> "Way":
         """A way to the service at `url` that one node takes, and that can be cut for this node alone."""
