@@ -39,6 +39,7 @@ from auth.models import (
     TokenDelivery,
     User,
 )
+from auth.password_reset import PasswordReset
 from auth.passwords import Passwords
 from auth.profile import Profile
 from auth.rate_limits import RateLimits
@@ -259,6 +260,19 @@ class World:
             audit=self.audit,
             clock=lambda: self.now,
             service="Vigil",
+        )
+
+    def password_reset(self) -> PasswordReset:
+        """The operation, with the limits of now."""
+        return PasswordReset(
+            users=self.users,
+            tokens=self.tokens,
+            passwords=self.passwords,
+            endings=self.endings,
+            mailer=self.mailer,
+            limits=self.limits,
+            audit=self.audit,
+            clock=lambda: self.now,
         )
 
     async def open(self) -> None:

@@ -13,22 +13,9 @@ ADA = "ada@example.org"
 NEW = "a new barn on the hill"
 
 
-def operation(world: Any) -> PasswordReset:
-    return PasswordReset(
-        users=world.users,
-        tokens=world.tokens,
-        passwords=world.passwords,
-        endings=world.endings,
-        mailer=world.mailer,
-        limits=world.limits,
-        audit=world.audit,
-        clock=lambda: world.now,
-    )
-
-
 @pytest.fixture
 def reset(world: Any) -> PasswordReset:
-    return operation(world)
+    return world.password_reset()
 
 
 def reset_token(mails: list[dict[str, Any]]) -> str:
@@ -96,7 +83,7 @@ async def test_a_link_used_many_times_at_once_sets_one_password(world: Any, rese
 async def test_asvs_6_3_1_an_address_is_not_mailed_more_than_is_allowed_and_nobody_is_told(world: Any) -> None:
     world.use_limits(limit_mail="3/hour")
     await world.verified_user(ADA)
-    limited = operation(world)
+    limited = world.password_reset()
     for number in range(5):
         await limited.ask(ADA, client=world.client(f"203.0.113.{number}"))
     assert len(await reset_links(world)) == 3
@@ -109,13 +96,13 @@ async def test_a_stranger_who_asks_for_what_is_not_mailed_keeps_no_reset_link_ba
     for number in range(5):
         await world.registration.resend(ADA, world.client(f"203.0.113.{number}"))
         await world.register(ADA, ip=f"203.0.113.{number}")
-    await operation(world).ask(ADA, client=world.client())
+    await world.password_reset().ask(ADA, client=world.client())
     assert len(await reset_links(world)) == 1
 
 
 async def test_what_was_asked_for_before_there_was_an_account_keeps_no_reset_link_back(world: Any) -> None:
     world.use_limits(limit_mail="3/hour")
-    limited = operation(world)
+    limited = world.password_reset()
     for number in range(5):
         await limited.ask(ADA, client=world.client(f"203.0.113.{number}"))
     await world.verified_user(ADA)
@@ -126,7 +113,7 @@ async def test_what_was_asked_for_before_there_was_an_account_keeps_no_reset_lin
 async def test_for_an_unknown_address_no_more_work_is_done_than_for_a_known_one(world: Any) -> None:
     world.use_limits(limit_mail="3/hour")
     await world.verified_user(ADA)
-    limited = operation(world)
+    limited = world.password_reset()
     costs = []
     for email in (ADA, "nobody@example.org"):
         before = await written(world)

@@ -9,7 +9,6 @@ import pytest
 from auth.errors import InvalidCredentials, InvalidRequest, InvalidToken, RateLimited, Unavailable
 from auth.mail.templates import readable
 from auth.models import RevocationReason, User
-from auth.password_reset import PasswordReset
 from auth.stores.one_time_tokens import Purpose
 from auth.stores.users import UsernameTaken
 
@@ -191,16 +190,7 @@ class TestLinksAskedForElsewhere:
     async def test_the_owner_sets_a_password_by_a_reset(self, world: Any) -> None:
         await world.register(ADA, password=ATTACKERS_PASSWORD, ip="203.0.113.9")
         user = await self.confirm(world)
-        reset = PasswordReset(
-            users=world.users,
-            tokens=world.tokens,
-            passwords=world.passwords,
-            endings=world.endings,
-            mailer=world.mailer,
-            limits=world.limits,
-            audit=world.audit,
-            clock=lambda: world.now,
-        )
+        reset = world.password_reset()
         await reset.ask(ADA, client=world.client())
         [link] = [found[1] for mail in await world.mails_to(ADA) if (found := RESET.search(mail["text"]))]
         await reset.reset(link, password=PASSWORD, keep_sessions=False, client=world.client())
