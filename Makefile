@@ -1,29 +1,42 @@
-# make run       set up what is missing and serve on http://127.0.0.1:8000   (ARGS="--workers 2", …)
-# make test      set up what is missing, lint, check types and run every test (ARGS="-k rotation", …)
+# make run       install what is missing and serve on http://127.0.0.1:8000   (ARGS="--workers 2", …)
+# make check     lint, types, and the tests that start no node; about a minute, for every commit (ARGS="-k rotation", …)
+# make test      lint, types and all tests; several minutes                                      (ARGS="-k rotation", …)
+# make format    format the code with ruff and apply its automatic fixes
 # make lint      ruff: rules and format
-# make types     mypy --strict
-# make lock      bring requirements*.lock in line with pyproject.toml          (ARGS=--upgrade for newer versions)
-# make bench     what it costs beside its peers; some 40 minutes on a quiet machine (ARGS=--quick to see it run)
-# make clean     remove the virtual environment and caches; the data in .data stay
+# make types     mypy --strict, including tests
+# make lock      update requirements*.lock from pyproject.toml                 (ARGS=--upgrade for newer versions)
+# make bench     benchmark against the peers; about 40 minutes on an idle machine (ARGS=--quick for a short run)
+# make clean     remove the virtual environment and caches, but not the data in .data
 #
-# PYTHON=/path/to/python3 chooses the interpreter. What set-up does is told in scripts/setup.
+# PYTHON=/path/to/python3 selects the interpreter. The set-up is described in scripts/setup.
 
 PYTHON ?=
-# Most tests wait more than they compute, so there are more processes than cores. A file's tests stay together, with the
-# services they share, and files go in their order: those that wait long stand before the many quick ones of unit/.
+CHECKED = tests/unit tests/stores tests/vectors tests/specification tests/test_architecture.py
+# Most tests wait more than they compute, so there are more processes than cores. Tests of one file run in one process,
+# since they share services. Files run in order: slow ones come before the many quick ones of unit/.
 IN_PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
 ARGS ?=
 export PYTHON
 
-.PHONY: run test lint types lock bench clean set-up
+# Without bytecode files, every process started by a test would compile the server again.
+unexport PYTHONDONTWRITEBYTECODE
 
-# exec, so that the server itself gets the signals meant for it.
+.PHONY: run check test format lint types lock bench clean set-up
+
+# exec, so that the server receives signals directly.
 run:
 	@scripts/setup run && exec .venv/bin/python server.py $(ARGS)
 
-# pytest comes last, so that its verdict is the last thing to read.
+# pytest runs last, so that its result is at the end of the output.
 test: lint types
 	@VIGIL_TEST_CHROMIUM="$${VIGIL_TEST_CHROMIUM:-$$(cat .venv/chromium)}" .venv/bin/python -m pytest $(IN_PARALLEL) $(ARGS)
+
+check: lint types
+	@.venv/bin/python -m pytest $(IN_PARALLEL) $(CHECKED) $(ARGS)
+
+format: set-up
+	@.venv/bin/ruff check --fix --quiet .
+	@.venv/bin/ruff format --quiet .
 
 lint: set-up
 	@.venv/bin/ruff check .
@@ -38,8 +51,8 @@ bench: set-up
 set-up:
 	@scripts/setup test
 
-# Universal: one lock for every platform and Python from 3.11 on. The runtime lock starts from the other
-# one's pins, so that both name the same versions.
+# Universal: one lock for all platforms and Python 3.11 or newer. The runtime lock starts from the test lock's pins, so
+# that both have the same versions.
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 lock:
 	@command -v uv >/dev/null || { echo "uv is needed: see https://docs.astral.sh/uv/" >&2; exit 1; }

@@ -1,10 +1,10 @@
 """The audit trail: security events, kept for `VIGIL_AUDIT_DAYS` and then removed.
 
-An event that cannot be written does not undo what it tells of: the login or revocation has already
-happened, and refusing to answer would only hide it from its user. The event goes to the log instead, whole
-and at level error, and is counted as `vigil_jobs_total{job="audit",outcome="failed"}`, so that somebody
-hears of a trail with gaps. Nothing secret is ever handed in: no password, no token, no typed address of an
-unknown account (people type passwords into the wrong field).
+If an event cannot be stored, the login or revocation it records has still happened, and an error would only hide
+that from the user. The complete event is then logged at level error and counted as
+`vigil_jobs_total{job="audit",outcome="failed"}`, so that operators notice gaps in the trail. Events contain no
+secrets: no password, no token, no address typed for an unknown account (people type passwords into the wrong
+field).
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from auth.accounts import printable
-from auth.errors import Unavailable
-from auth.metrics import Metrics
-from auth.models import Client
+from auth.core.clock import Clock
+from auth.core.errors import Unavailable
+from auth.core.models import Client
+from auth.core.text import MAX_USER_AGENT, printable
+from auth.platform.metrics import Metrics
 from auth.stores.audit_events import AuditEvent, AuditEvents
 
 log = structlog.get_logger()
@@ -24,41 +25,43 @@ MAX_TEXT = 512
 
 
 class AuditLog:
-    """Writes security events down."""
+    """Records security events."""
 
-    def __init__(self, *, store: AuditEvents, keep: timedelta, metrics: Metrics) -> None:
+    def __init__(self, *, store: AuditEvents, keep: timedelta, metrics: Metrics, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._keep = keep
-        self._metrics = metrics
+        self._failed = metrics.jobs.labels("audit", "failed")
 
     async def record(
         self,
         kind: str,
         *,
         user_id: str | None,
-        session_id: str | None,
-        client: Client | None,
+        session_id: str | None = None,
+        client: Client | None = None,
         details: Mapping[str, str] | None = None,
-        now: datetime,
+        now: datetime | None = None,
     ) -> None:
-        """Write one event. Never raises for a store that is down."""
+        """Record one event, at `now` or the current time. Never raises `Unavailable`."""
+        at = now or self._clock()
         event = AuditEvent(
             kind=kind,
-            at=now,
+            at=at,
             user_id=user_id,
             session_id=session_id,
             ip=client.ip if client else None,
-            user_agent=printable(client.user_agent, MAX_TEXT) if client else None,
+            user_agent=printable(client.user_agent, MAX_USER_AGENT) if client else None,
             details={name: printable(text, MAX_TEXT) for name, text in (details or {}).items()},
         )
         try:
-            await self._store.append(event, remove_at=now + self._keep)
+            await self._store.append(event, remove_at=at + self._keep)
         except Unavailable:
-            self._metrics.jobs.labels("audit", "failed").inc()
+            self._failed.inc()
             log.exception(
                 "audit_event_not_stored",
                 kind=kind,
-                at=now.isoformat(),
+                at=at.isoformat(),
                 user_id=user_id,
                 session_id=session_id,
                 ip=event.ip,

@@ -1,1 +1,1 @@
-"""`make bench`: what each thing a server does costs, Vigil beside its peers (README.md)."""
+"""`make bench`: the cost of each server operation, for Vigil and its peers (README.md)."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: measure Vigil beside its peers, print the table, write the figures (README.md)."""
+"""`python -m bench`: measures Vigil and its peers, prints the tables, writes the figures (README.md)."""
 
 import argparse
 import asyncio
@@ -24,6 +24,7 @@ from bench.client import LoadError
 from bench.load import Group, Options, Round
 from bench.measures import Measure, Results
 from bench.peers import (
+    FLOODS,
     HERE,
     ROOT,
     Peer,
@@ -36,46 +37,44 @@ from bench.peers import (
 from bench.report import as_json, as_markdown
 
 PEERS = ("vigil", "node", "stock")
-# Beyond sockets: databases, pipes and the server's own.
+# Open files besides sockets: databases, pipes and the server's own.
 SPARE_FILES = 500
 GROUP_SECONDS = 600.0
-STOCK_SKIPS = frozenset({"revocation_1", "revocation_2", "login", "login_rest"})
+STOCK_SKIPS = frozenset({"revocation_1", "revocation_2", "login", "login_rest"}) | FLOODS
 LIBRARIES = ("aiohttp", "python-socketio", "python-engineio", "uvloop", "pymongo", "redis", "pyjwt", "argon2-cffi")
 
 
 def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians count (3)")
-    parser.add_argument("--sockets", type=int, default=5000, help="sockets where there are many (5000)")
-    parser.add_argument("--peers", default=",".join(PEERS), help="some of vigil,node,stock")
-    parser.add_argument("--only", default=",".join(KEYS), help=f"some of {','.join(KEYS)}")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; medians are reported (3)")
+    parser.add_argument("--sockets", type=int, default=5000, help="sockets in socket scenarios (5000)")
+    parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated: vigil,node,stock")
+    parser.add_argument("--only", default=",".join(KEYS), help=f"comma-separated: {','.join(KEYS)}")
     parser.add_argument("--quick", action="store_true", help="one round, 500 sockets, a fifth of the requests")
-    parser.add_argument("--storm-seconds", type=int, metavar="N", help="life of the expiry storm's tokens")
-    parser.add_argument(
-        "--profile", action="store_true", help="also where Vigil's time goes, scenario by scenario"
-    )
-    parser.add_argument("--json", type=Path, default=ROOT / "artefacts/bench.json", help="where figures go")
+    parser.add_argument("--storm-seconds", type=int, metavar="N", help="lifetime of the expiry storm's tokens")
+    parser.add_argument("--profile", action="store_true", help="also profile Vigil in each scenario")
+    parser.add_argument("--json", type=Path, default=ROOT / "artefacts/bench.json", help="output file")
     parser.add_argument(
         "--together",
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="measure nothing: one table of earlier runs",
+        help="do not measure; print one table of earlier runs",
     )
     parsed = parser.parse_args(arguments)
     for name, known in (("peers", PEERS), ("only", KEYS)):
         chosen = getattr(parsed, name).split(",")
         if unknown := set(chosen) - set(known):
-            parser.error(f"--{name}: there is no {', '.join(sorted(unknown))}")
+            parser.error(f"--{name}: unknown: {', '.join(sorted(unknown))}")
         setattr(parsed, name, chosen)
     if min(parsed.rounds, parsed.sockets) < 1 or parsed.sockets < 100:
-        parser.error("at least one round and 100 sockets")
+        parser.error("at least one round and 100 sockets are required")
     return parsed
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
-    """How much is asked for."""
+    """Return the options of a run."""
     if arguments.quick:
         arguments.rounds, arguments.sockets = 1, min(arguments.sockets, 500)
     return Options(
@@ -88,7 +87,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
 
 
 def peer_named(name: str) -> Peer:
-    """One of the peers."""
+    """Return the peer of that name."""
     if name == "node":
         return node_peer()
     if name == "stock":
@@ -97,14 +96,14 @@ def peer_named(name: str) -> Peer:
 
 
 async def measure(peers: Sequence[Peer], wanted: frozenset[str], options: Options, results: Results) -> None:
-    """Every round of every group on every peer; what is measured goes into `results` as it comes."""
+    """Run every group on every peer in every round; add each measurement to `results` immediately."""
     cores = Cores.choose()
     os.sched_setaffinity(0, cores.load)
     with tempfile.TemporaryDirectory(prefix="vigil-bench-") as folder:
         place = Path(folder)
         async with running_services(place / "services", cores) as services:
             for number in range(options.rounds):
-                # Whoever goes first in one round does not in the next.
+                # Rotate the order of peers from round to round.
                 turn = number % len(peers)
                 for group, keys in GROUPS:
                     for peer in (*peers[turn:], *peers[:turn]):
@@ -125,7 +124,7 @@ async def _one(group: Group, turn: Round) -> None:
 
 
 def machine(options: Options) -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Describe the machine and the options of the run."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -145,10 +144,10 @@ def machine(options: Options) -> dict[str, Any]:
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Measure what is asked for and report it, as far as it came."""
+    """Measure and report; after a failure, report what was measured so far. Returns the exit status."""
     task = asyncio.current_task()
     assert task is not None
-    # As Ctrl-C does: unwinds through everything that was started.
+    # As for Ctrl-C: unwinds and stops all started processes.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     options, results, failed = options_of(arguments), Results(), False
     if raise_open_files() < options.sockets + SPARE_FILES:
@@ -156,7 +155,7 @@ async def run(arguments: argparse.Namespace) -> int:
     if "node" in arguments.peers:
         await install_node_peer(Cores.choose())
     peers = [peer_named(name) for name in arguments.peers]
-    about = machine(options)
+    log_context = machine(options)
     try:
         await measure(peers, frozenset(arguments.only), options, results)
     except LoadError as error:
@@ -164,7 +163,7 @@ async def run(arguments: argparse.Namespace) -> int:
         failed = True
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_bytes(
-        orjson.dumps(as_json(SCENARIOS, results.measures, about), option=orjson.OPT_INDENT_2)
+        orjson.dumps(as_json(SCENARIOS, results.measures, log_context), option=orjson.OPT_INDENT_2)
     )
     titles = {peer.name: peer.title for peer in peers}
     sys.stdout.write(as_markdown(SCENARIOS, titles, results.measures) + "\n")
@@ -174,13 +173,13 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 def together(files: Sequence[Path], peers: Sequence[str]) -> int:
-    """The table of several runs. Raises `LoadError` for a file that is no run's."""
+    """Print one table of several runs. Raises `LoadError` for a file that does not contain a run."""
     measures: list[Measure] = []
     for file in files:
         try:
             measures += [Measure(**each) for each in orjson.loads(file.read_bytes())["measures"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LoadError(f"{file} holds no run's figures: {error}") from None
+            raise LoadError(f"{file} does not contain a run's figures: {error}") from None
     measured = {each.peer for each in measures}
     titles = {peer.name: peer.title for peer in map(peer_named, peers) if peer.name in measured}
     sys.stdout.write(as_markdown(SCENARIOS, titles, measures) + "\n")
@@ -193,9 +192,9 @@ def _note(line: str) -> None:
 
 
 def main() -> int:
-    """Run; a missing part is one clear line and status 2."""
+    """Run the command line. A missing prerequisite prints one line and returns status 2."""
     if not sys.platform.startswith("linux"):
-        _note("bench: this reads Linux's own accounting of processes")
+        _note("bench: this needs Linux's process accounting")
         return 2
     arguments = read_arguments(sys.argv[1:])
     try:

@@ -1,7 +1,7 @@
-"""What a process has used: CPU from the kernel's own account of it, memory as it stands in /proc.
+"""Resource use of processes: CPU time from the kernel's accounting, memory from /proc.
 
-CPU time says the same on a busy and on an idle machine, which wall time does not. The kernel counts every
-thread of the process, those that have ended too, in nanoseconds.
+Unlike wall time, CPU time is the same on a busy and an idle machine. The kernel counts all threads of a process,
+including ended ones, in nanoseconds.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NANOSECONDS = 1_000_000_000
-# How the kernel writes "the CPU clock of that process" as a clock id (clock_getcpuclockid(3)).
+# Encodes "CPU clock of a process" in a clock id (clock_getcpuclockid(3)).
 PROCESS_CLOCK = 2
 MEMORY_SETTLED_SHARE = 0.002
 MEMORY_SETTLED_SAMPLES = 5
@@ -21,7 +21,7 @@ MEMORY_SETTLED_SAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of a process: resident, its share of what is shared, and what is its alone."""
+    """Memory of a process in bytes: resident, proportional and unique set size."""
 
     rss: int
     pss: int
@@ -29,18 +29,18 @@ class Memory:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of the process and all its threads so far. Raises `OSError` when it is gone."""
+    """Return the CPU seconds of the process and all its threads. Raises `OSError` if it has ended."""
     return time.clock_gettime_ns((~pid << 3) | PROCESS_CLOCK) / NANOSECONDS
 
 
 def thread_seconds(pid: int) -> float:
-    """CPU time of the process's first thread alone: the event loop's."""
+    """Return the CPU seconds of the process's main thread, which runs the event loop."""
     running = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]
     return int(running) / NANOSECONDS
 
 
 def memory(pid: int) -> Memory:
-    """The memory that the process holds now."""
+    """Return the current memory of the process."""
     kilobytes: dict[str, int] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, _, value = line.partition(":")
@@ -49,7 +49,10 @@ def memory(pid: int) -> Memory:
 
 
 async def settled_memory(pid: int, *, at_least: float, at_most: float) -> Memory:
-    """The memory once it stops moving: five samples, a second apart, within 0.2 % of each other."""
+    """Return the memory once five samples, a second apart, are within 0.2 % of each other.
+
+    `at_least` and `at_most` bound the wait in seconds.
+    """
     begun, samples = time.monotonic(), [memory(pid)]
     while (waited := time.monotonic() - begun) < at_most:
         recent = [sample.rss for sample in samples[-MEMORY_SETTLED_SAMPLES:]]
@@ -61,12 +64,12 @@ async def settled_memory(pid: int, *, at_least: float, at_most: float) -> Memory
 
 
 def is_settled(samples: Sequence[int]) -> bool:
-    """Whether the samples differ by no more than their noise."""
+    """Whether the samples are within 0.2 % of each other."""
     return max(samples) - min(samples) <= MEMORY_SETTLED_SHARE * max(samples)
 
 
 class Clocks:
-    """The CPU clocks of the processes that serve one peer, read together."""
+    """CPU clocks of one peer's server processes, read together."""
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._pids = tuple(pids)
@@ -74,11 +77,11 @@ class Clocks:
         self._threads_begun = self._read_threads()
 
     def used(self) -> float:
-        """CPU seconds of all of them since this was made."""
+        """CPU seconds of all processes since construction."""
         return self._read() - self._begun
 
     def used_by_loops(self) -> float:
-        """CPU seconds of their event loops' threads since this was made."""
+        """CPU seconds of all event loop threads since construction."""
         return self._read_threads() - self._threads_begun
 
     def _read(self) -> float:
@@ -90,20 +93,20 @@ class Clocks:
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Which cores serve, and which carry the load generator and the databases."""
+    """Cores of the server, and cores of the load generator and databases."""
 
     server: frozenset[int]
     load: frozenset[int]
 
     @classmethod
     def choose(cls) -> "Cores":
-        """The first core for the server and the rest for the load; on one core alone both share it."""
+        """Assign the first core to the server and the rest to the load; with a single core, both share it."""
         first, *rest = sorted(os.sched_getaffinity(0))
         return cls(frozenset({first}), frozenset(rest or [first]))
 
 
 def raise_open_files() -> int:
-    """Let this process and its children open as many files as the machine allows; how many that is."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return most
+    """Raise the open files limit of this process and its children to the hard limit, and return that."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,5 +1,5 @@
-// Prints the CPU of verifying one password with the Node peer's own library: {"cpuSeconds": …}.
-// Two at a time, as bench/argon2_cost.py does for the Python peers.
+// Prints the CPU cost of one password verification with the Node peer's library: {"cpuSeconds": …}.
+// Runs two at a time, like bench/argon2_cost.py.
 const { createRequire } = require("node:module");
 const { verify, hash } = createRequire(process.argv[2] + "/")("@node-rs/argon2");
 

@@ -1,6 +1,6 @@
-"""Prints the CPU of verifying one password with argon2-cffi, as the Python peers do: {"cpuSeconds": …}.
+"""Prints the CPU cost of one password verification with argon2-cffi, as in the Python peers: {"cpuSeconds": …}.
 
-Two at a time, as their pools have it: passwords compete for the same memory.
+Runs two at a time, as the peers' pools do, since concurrent verifications compete for memory bandwidth.
 """
 
 import json
@@ -13,7 +13,7 @@ from argon2.profiles import RFC_9106_LOW_MEMORY
 
 TIMES = 16
 AT_ONCE = 2
-PASSWORD = "bench-password-8341"  # noqa: S105 - of made-up users
+PASSWORD = "bench-password-8341"  # noqa: S105 - of test users
 
 
 def main() -> None:

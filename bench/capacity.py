@@ -1,9 +1,9 @@
-"""A plan for many sockets, made of measured costs and named assumptions.
+"""A capacity plan for many sockets, from measured costs and named assumptions.
 
-Run: `python -m bench.capacity [--results FILE] [--stores FILE] [--sockets N …] [--set NAME=VALUE …]`. It prints
-Markdown, or with `--into FILE` puts it where that file has the last plan. The figures are in `plan_figures.py`,
-the rules in `plan.py`, simulated storms in `storms.py`, the tables in `plan_report.py`, all of them pure: the same
-input gives the same plan, storms included. Here is what reads and writes.
+Run: `python -m bench.capacity [--results FILE] [--stores FILE] [--sockets N …] [--set NAME=VALUE …]`. Prints
+Markdown; with `--into FILE`, replaces the plan in that file. Inputs are in `plan_figures.py`, rules in `plan.py`,
+simulated storms in `storms.py`, tables in `plan_report.py`; all of these are pure and deterministic. This module
+does the I/O.
 """
 
 import argparse
@@ -21,22 +21,22 @@ RESULTS = Path("artefacts/bench.json")
 SIZES = (100_000, 1_000_000, 100_000_000)
 
 
-def read_json(path: Path, cure: str) -> Mapping[str, Any]:
-    """The object in a file; `cure` says how to come by the file. Raises `PlanError`."""
+def read_json(path: Path, hint: str) -> Mapping[str, Any]:
+    """Read a JSON object from a file. `hint`: how to create the file. Raises `PlanError`."""
     try:
-        found = json.loads(_read(path, cure))
+        found = json.loads(_read(path, hint))
     except ValueError as error:
-        raise PlanError(f"{path} is no JSON: {error}") from None
+        raise PlanError(f"{path} is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise PlanError(f"{path} is not an object")
     return found
 
 
-def _read(path: Path, cure: str) -> str:
+def _read(path: Path, hint: str) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise PlanError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; {cure}") from None
+        raise PlanError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; {hint}") from None
 
 
 def _count(text: str) -> int:
@@ -47,16 +47,16 @@ def _count(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.capacity", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--results", type=Path, default=RESULTS, help="what `make bench` wrote (%(default)s)")
-    parser.add_argument("--stores", type=Path, help="other measured costs of the stores")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="output of `make bench` (%(default)s)")
+    parser.add_argument("--stores", type=Path, help="output of `python -m bench.store_costs`")
     parser.add_argument("--sockets", type=_count, nargs="+", default=SIZES, metavar="N")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="another assumption or cost"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="override an assumption or cost"
     )
-    parser.add_argument("--into", type=Path, metavar="FILE", help="a document with a place for the plan")
-    parser.add_argument("--seed", type=int, default=1, help="of the simulations (%(default)s)")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="a document whose plan is replaced")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the simulations (%(default)s)")
     given = parser.parse_args(arguments)
     try:
         costs = node_costs(read_json(given.results, "`make bench` writes it"))
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plans = [plan(sockets, costs, stores, assumptions) for sockets in given.sockets]
         text = report(plans, costs, stores, assumptions, seed=given.seed)
         if given.into is not None:
-            given.into.write_text(put_in(_read(given.into, "it must be there already"), text))
+            given.into.write_text(put_in(_read(given.into, "it must already exist"), text))
     except PlanError as error:
         sys.stderr.write(f"capacity: {error}\n")
         return 2

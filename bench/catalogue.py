@@ -1,5 +1,6 @@
-"""Every line of the table, and which group of scenarios measures it."""
+"""All scenarios, and the groups that measure them."""
 
+from bench.flood_scenario import fifty_flooders, one_flooder
 from bench.http_scenarios import SCENARIOS as HTTP
 from bench.http_scenarios import requests
 from bench.load import Group
@@ -21,6 +22,8 @@ SCENARIOS = (
     Scenario("expiry_storm", "expiry storm: warn, refresh, re-authenticate", "socket"),
     Scenario("revocation_1", "revocation to close, one node", "revocation"),
     Scenario("revocation_2", "revocation to close, two nodes", "revocation"),
+    Scenario("flood_1", "another's ack beside 1 flooding peer", "ack", target=None),
+    Scenario("flood_50", "another's ack beside 50 flooding peers", "ack", target=None),
     Scenario("me", "GET /me, token seen before", "request"),
     Scenario("me_fresh", "GET /me, token never seen", "request"),
     Scenario("refresh", "POST /refresh", "request"),
@@ -33,6 +36,8 @@ GROUPS: tuple[tuple[Group, frozenset[str]], ...] = (
     (expiry_storm, frozenset(STORM)),
     (revocation_on_one_node, frozenset({"revocation_1"})),
     (revocation_on_two_nodes, frozenset({"revocation_2"})),
+    (one_flooder, frozenset({"flood_1"})),
+    (fifty_flooders, frozenset({"flood_50"})),
     (requests, frozenset(HTTP)),
 )
 KEYS = tuple(scenario.key for scenario in SCENARIOS)

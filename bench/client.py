@@ -1,7 +1,7 @@
-"""The load's sockets: Socket.IO v5 over a bare WebSocket, cheap enough that 5,000 of them fit beside one core.
+"""The load generator's sockets: a minimal Socket.IO v5 client over WebSocket, cheap enough for 5,000 of them.
 
-Written by hand because a general client costs more than the server under test. It speaks what a browser's
-client speaks on the wire: Engine.IO's greeting, the handshake with its `auth`, pings, events and acks.
+A general client would cost more CPU than the server under test. This one speaks the same wire protocol as the
+browser client: Engine.IO open, handshake with `auth`, pings, events and acks.
 """
 
 import asyncio
@@ -25,25 +25,25 @@ REVOKED = b'"session-revoked"'
 
 
 class LoadError(Exception):
-    """A server did not do what the scenario needs."""
+    """A server did not behave as the scenario requires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """An ack and when it came."""
+    """An ack and its arrival time."""
 
     at: float
     body: bytes
 
     @property
     def code(self) -> str:
-        """What the server refused it with; empty when it did not."""
+        """The server's error code; empty on success."""
         answer = self._answer()
         return "" if answer.get("ok") is True else str(answer.get("code", "no answer"))
 
     @property
     def retry_seconds(self) -> float:
-        """When the server wants to be asked again; a second, unless it says."""
+        """Seconds until a retry, as told by the server; 1 by default."""
         return float(self._answer().get("retryAfterMs") or 1000) / 1000
 
     def _answer(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Ack:
         return cast("dict[str, Any]", answers[0]) if answers else {}
 
     def check(self) -> None:
-        """Raise `LoadError` unless the server acked it as `ok`."""
+        """Raise `LoadError` unless the ack is `ok`."""
         if self.code:
             raise LoadError(f"refused: {self.body.decode()[:200]}")
 
@@ -59,7 +59,7 @@ class Ack:
 class Socket(asyncio.Protocol):
     """One authenticated socket.
 
-    `on_event` gets the JSON text of every event; `session-revoked` is acknowledged at once, as clients do.
+    `on_event` receives the JSON text of every event. `session-revoked` is acknowledged immediately, as by clients.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class Socket(asyncio.Protocol):
         self.ready: asyncio.Future[float] = loop.create_future()
         self.closed: asyncio.Future[float] = loop.create_future()
         self.on_event: Callable[[bytes], None] | None = None
-        self._upgrade = _upgrade_request(host, port)
+        self._upgrade = upgrade_request(host, port)
         self._connect = masked(b"40" + orjson.dumps({"token": token}))
         self._acks: dict[int, asyncio.Future[Ack]] = {}
         self._next_id = 0
@@ -81,12 +81,12 @@ class Socket(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
+        """Send the upgrade request."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.write(self._upgrade)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the server sends."""
+        """Parse and handle what the server sends."""
         if not self._open:
             head, separator, data = data.partition(b"\r\n\r\n")
             if not separator or not head.startswith(b"HTTP/1.1 101"):
@@ -104,12 +104,12 @@ class Socket(asyncio.Protocol):
                 self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server, or we, hung up."""
+        """Fail everything pending when the connection ends."""
         self._leave()
         self._fail(LoadError(f"closed: {exc or 'by the server'}"))
 
     def emit(self, event: str, payload: dict[str, Any]) -> asyncio.Future[Ack]:
-        """Send an event; its ack, or `LoadError` when the connection is gone."""
+        """Send an event; return the future of its ack, which fails with `LoadError` if the connection ends."""
         self._next_id += 1
         ack: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
         if self.closed.done():
@@ -120,13 +120,13 @@ class Socket(asyncio.Protocol):
         return ack
 
     async def ask(self, event: str, payload: dict[str, Any]) -> Ack:
-        """Send an event and wait for its answer. Raises `LoadError` when it is refused."""
+        """Send an event and wait for its ack. Raises `LoadError` unless it is `ok`."""
         ack = await asyncio.wait_for(self.emit(event, payload), ANSWER_SECONDS)
         ack.check()
         return ack
 
     def hang_up(self) -> None:
-        """End the connection as a closed browser tab does."""
+        """Close the connection, as closing a browser tab does."""
         self._transport.close()
 
     def _packet(self, payload: bytes) -> None:
@@ -142,7 +142,7 @@ class Socket(asyncio.Protocol):
         elif payload.startswith(b"0"):
             self._transport.write(self._connect)
         elif payload.startswith(b"41"):
-            # As Socket.IO's own client does: with its only namespace gone, the connection is of no use.
+            # The only namespace was disconnected, so close the connection, as Socket.IO's client does.
             self._leave()
             self._transport.close()
         elif payload.startswith(b"44"):
@@ -167,12 +167,12 @@ class Socket(asyncio.Protocol):
         for future in waiting:
             if not future.done():
                 future.set_exception(error)
-                future.exception()  # whoever waits hears of it; nobody has to
+                future.exception()  # mark as retrieved: there may be no waiter
         self._transport.close()
 
 
 async def connect(host: str, port: int, token: str) -> tuple[Socket, float]:
-    """An authenticated socket, and the seconds from the first packet to `ready`."""
+    """Connect and authenticate; return the socket and the seconds from the first packet to `ready`."""
     begun = time.perf_counter()
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(CONNECT_SECONDS):
@@ -181,7 +181,8 @@ async def connect(host: str, port: int, token: str) -> tuple[Socket, float]:
     return socket, ready - begun
 
 
-def _upgrade_request(host: str, port: int) -> bytes:
+def upgrade_request(host: str, port: int) -> bytes:
+    """Build a WebSocket upgrade request."""
     key = base64.b64encode(os.urandom(16)).decode()
     return (
         "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"

@@ -1,7 +1,7 @@
-"""`python -m bench.floor`: what no server on this machine can go below, for reading the table's misses.
+"""`python -m bench.floor`: lower bounds of costs on this machine, to interpret missed targets.
 
-Writing a ready frame to each of many loopback sockets (mostly the kernel's work), and one Ed25519 verification: by
-OpenSSL, which Node.js has, and by libsodium.
+Measures writing a prepared frame to many loopback sockets (mostly kernel time), and one Ed25519 verification with
+OpenSSL, as used by Node.js, and with libsodium.
 """
 
 import asyncio
@@ -23,28 +23,28 @@ from bench.accounting import Cores, raise_open_files
 
 SOCKETS = 2000
 ROUNDS = 10
-# What the bench pushes, in its WebSocket frame.
+# A WebSocket frame with the size of the bench's pushes.
 FRAME = b"\x81\x7e\x00\x91" + b"x" * 145
 PAUSE_SECONDS = 0.3
 SIGNATURES = 2000
 
 
 class Accepted(asyncio.Protocol):
-    """Keeps the transports of whoever connects."""
+    """Collects the transports of accepted connections."""
 
     def __init__(self, transports: list[Any], all_here: asyncio.Event) -> None:
         self._transports = transports
         self._all_here = all_here
 
     def connection_made(self, transport: Any) -> None:
-        """Part of `asyncio.Protocol`."""
+        """Implements `asyncio.Protocol`."""
         self._transports.append(transport)
         if len(self._transports) == SOCKETS:
             self._all_here.set()
 
 
 def read_all(port: int, cores: frozenset[int]) -> None:
-    """The other end, in a process of its own: connects so many times and reads whatever comes."""
+    """Connect `SOCKETS` times and read everything; runs in a separate process."""
     os.sched_setaffinity(0, cores)
     readable = select.epoll()
     connected = {}
@@ -58,7 +58,7 @@ def read_all(port: int, cores: frozenset[int]) -> None:
 
 
 async def writing(cores: Cores) -> tuple[float, float]:
-    """CPU µs of one write to one socket: the program's and the kernel's."""
+    """Return the CPU µs of one write to one socket, as (user, kernel)."""
     transports: list[Any] = []
     all_here = asyncio.Event()
     server = await asyncio.get_running_loop().create_server(lambda: Accepted(transports, all_here), "127.0.0.1", 0)
@@ -82,7 +82,7 @@ async def writing(cores: Cores) -> tuple[float, float]:
 
 
 def cost_of(act: Callable[[], object]) -> float:
-    """CPU µs of doing something once."""
+    """Return the CPU µs of one call."""
     began = time.process_time()
     for _ in range(SIGNATURES):
         act()
@@ -90,7 +90,7 @@ def cost_of(act: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     raise_open_files()
     user, kernel = uvloop.run(writing(Cores.choose()))
     key = Ed25519PrivateKey.generate()

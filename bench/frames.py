@@ -1,4 +1,4 @@
-"""WebSocket frames as a client sends and reads them (RFC 6455, section 5): text, and no extensions."""
+"""WebSocket frames of a client (RFC 6455, section 5), without extensions."""
 
 import os
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ FINAL_TEXT = 0x81
 FINAL_CLOSE = 0x88
 TEXT, CLOSE, PING = 0x1, 0x8, 0x9
 MASKED = 0x80
-# One mask for every frame: nobody between us and the server is to be protected, and the server unmasks the same.
+# One mask for all frames: masking only protects intermediaries, and unmasking costs the server the same.
 MASK = os.urandom(4)
 
 
 def masked(payload: bytes, opcode: int = FINAL_TEXT) -> bytes:
-    """A whole frame from the client."""
+    """Build a masked frame."""
     size = len(payload)
     if size < 126:
         head = bytes((opcode, MASKED | size))
@@ -25,7 +25,7 @@ def masked(payload: bytes, opcode: int = FINAL_TEXT) -> bytes:
 
 
 class Reader:
-    """Takes bytes off a connection and gives back whole frames of a server, which are not masked."""
+    """Incremental parser of a server's frames, which are not masked."""
 
     __slots__ = ("_rest",)
 
@@ -33,7 +33,7 @@ class Reader:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The opcode and payload of each frame that is whole by now."""
+        """Yield opcode and payload of each complete frame."""
         if self._rest:
             data = self._rest + data
         start, end = 0, len(data)

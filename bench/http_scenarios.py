@@ -1,4 +1,4 @@
-"""What requests cost: who am I, which are my devices, the next token pair, and logging in."""
+"""Cost of HTTP requests: account, sessions, refresh and login."""
 
 import asyncio
 import itertools
@@ -20,18 +20,18 @@ FRESH_READS = 2000
 LISTS = 2000
 REFRESHES = 2000
 LOGINS = 80
-# V8 compiles what has run some thousand times: before that it costs two to four times as much.
+# V8 compiles a function after about a thousand calls; before that, it costs two to four times as much.
 WARM_TURNS = 3
 WARM_LOGINS = 24
 LOGINS_AT_ONCE = 8
 PAUSE_SECONDS = 1.0
 
 J = TypeVar("J")
-Act = Callable[[Connection, J], Awaitable[Answer]]
+ActNotice = Callable[[Connection, J], Awaitable[Answer]]
 
 
 async def requests(turn: Round) -> None:
-    """One server, users with five devices each, one of them online, and every kind of request."""
+    """Measure all requests on one server, with five devices per user, one of them online."""
     stand = turn.stand
     logins = await stand.seed(turn.options.units(USERS), DEVICES)
     server = await stand.start()
@@ -49,8 +49,8 @@ async def requests(turn: Round) -> None:
         socket.hang_up()
 
 
-async def over(server: Server, jobs: Sequence[J], act: Act[J], *, at_once: int = CONNECTIONS) -> list[float]:
-    """Do every job over keep-alive connections; how long each answer took. Raises `LoadError` for a failure."""
+async def over(server: Server, jobs: Sequence[J], act: ActNotice[J], *, at_once: int = CONNECTIONS) -> list[float]:
+    """Run all jobs over keep-alive connections; return the seconds of each. Raises `LoadError` on an error."""
     free = await gather(Connection.open(server.host, server.port) for _ in range(at_once))
     connections = list(free)
 
@@ -73,7 +73,7 @@ async def _me(turn: Round, server: Server, logins: Sequence[Login]) -> None:
         return await connection.request("GET", "/api/auth/me", token=token)
 
     tokens = [login.access_token for login in logins]
-    # Afterwards the server has seen each of these tokens, as it has most of the time in a token's life.
+    # Warm the server's token cache, as it is for most of a token's life.
     await over(server, tokens * WARM_TURNS, read)
     if turn.wants("me"):
         many = list(itertools.islice(itertools.cycle(tokens), turn.options.units(READS)))
@@ -120,7 +120,7 @@ async def _login(turn: Round, server: Server, emails: Sequence[str]) -> None:
 
     count = min(turn.options.units(LOGINS), len(emails))
     await over(server, emails[-WARM_LOGINS:], log_in, at_once=LOGINS_AT_ONCE)
-    # Before and after: the machine may have changed its pace in between.
+    # Measured before and after, in case the machine's speed changes.
     before = await turn.stand.argon2_seconds()
     used = await measured(turn.stand, over(server, emails[:count], log_in, at_once=LOGINS_AT_ONCE))
     await asyncio.sleep(PAUSE_SECONDS)
@@ -132,7 +132,7 @@ def _record_login(turn: Round, used: Used[list[float]], argon2: float) -> None:
     count = len(used.result)
     loop = per_unit(used.loop_cpu, count)
     turn.record_cpu("login", used, used.result, argon2=argon2 * 1e6, event_loop=loop)
-    # The event loop's thread computes no argon2. What is left after taking argon2's measured cost away says
-    # the same, but as a small difference of two large figures.
+    # Argon2 does not run on the event loop's thread. Subtracting argon2's measured cost gives the same quantity,
+    # but as a small difference of two large figures.
     whole = used.cpu / count
     turn.record("login_rest", loop / whole / 1e4, count, by_subtraction=(whole - argon2) / whole * 100)

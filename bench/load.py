@@ -1,4 +1,4 @@
-"""Drives a server: so many at a time, each one timed, and the server's CPU read around all of it."""
+"""Runs work against a server with bounded concurrency, timing each job and the server's CPU."""
 
 import asyncio
 import gc
@@ -17,42 +17,42 @@ from bench.profiles import Profile
 J = TypeVar("J")
 R = TypeVar("R")
 
-# What a server puts off until after its answer is its work too.
+# Includes work that the server defers until after its response.
 SETTLE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much is measured."""
+    """Options of a run."""
 
     rounds: int
     sockets: int
-    # A share of the full number of requests, pushes and revocations.
+    # Share of the full number of requests, pushes and revocations.
     scale: float = 1.0
     profile: bool = False
-    # How long the tokens of the expiry storm live, which also sets how close their warnings come; None: by the
-    # number of sockets.
+    # Lifetime of the expiry storm's tokens in seconds, which also determines the span of the warnings; None:
+    # derived from the number of sockets.
     storm_seconds: int | None = None
 
     def units(self, full: int) -> int:
-        """So many of something, at this scale."""
+        """Scale a number of operations; at least 20."""
         return max(round(full * self.scale), 20)
 
 
 @dataclass(frozen=True, slots=True)
 class Used(Generic[R]):
-    """What a piece of work took of the servers, and what came of it."""
+    """CPU seconds that the servers used for some work, and the work's result."""
 
     cpu: float
     loop_cpu: float
-    # The share of its core that the server was busy, while there was something to do.
+    # Share of a core used by the server during the work.
     busy: float
     profile: Profile | None
     result: R
 
 
 async def drive(jobs: Iterable[J], act: Callable[[J], Awaitable[R]], *, at_once: int) -> list[R]:
-    """Do every job, `at_once` at a time; the results, in the order in which they came."""
+    """Run all jobs, `at_once` at a time; return the results in order of completion."""
     results: list[R] = []
     waiting = iter(jobs)
 
@@ -65,7 +65,7 @@ async def drive(jobs: Iterable[J], act: Callable[[J], Awaitable[R]], *, at_once:
 
 
 async def gather(work: Iterable[Awaitable[R]]) -> list[R]:
-    """As `asyncio.gather`, but nothing is left running when one fails."""
+    """Like `asyncio.gather`, but cancels the others if one fails."""
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         return list(await asyncio.gather(*tasks))
@@ -77,7 +77,7 @@ async def gather(work: Iterable[Awaitable[R]]) -> list[R]:
 
 
 async def measured(stand: Stand, work: Awaitable[R]) -> Used[R]:
-    """Await `work` and read what it cost the servers, what they put off included."""
+    """Await `work` and measure the servers' CPU for it, including deferred work."""
     gc.collect()
     gc.disable()
     try:
@@ -100,7 +100,7 @@ async def measured(stand: Stand, work: Awaitable[R]) -> Used[R]:
 
 @dataclass
 class Round:
-    """One peer's turn at one group of scenarios in one round."""
+    """One group of scenarios on one peer in one round."""
 
     stand: Stand
     options: Options
@@ -110,11 +110,11 @@ class Round:
 
     @property
     def peer(self) -> Peer:
-        """Who is being measured."""
+        """The peer being measured."""
         return self.stand.peer
 
     def wants(self, *scenarios: str) -> bool:
-        """Whether any of them is to be measured here."""
+        """Whether any of the scenarios is to be measured on this peer."""
         return bool((self.wanted - self.peer.skips).intersection(scenarios))
 
     def record_cpu(
@@ -126,7 +126,7 @@ class Round:
         units: int | None = None,
         **details: float,
     ) -> None:
-        """Keep what each of so many units cost, and how long they were waited for: a unit each, unless said."""
+        """Record the CPU per unit and the waits in `seconds`; `units` defaults to one per wait."""
         count = units or len(seconds)
         if used.profile is not None and scenario in self.wanted:
             self.results.profiles[scenario] = used.profile
@@ -135,7 +135,7 @@ class Round:
         self._keep(replace(measure, p50=p50, p99=p99, busy=used.busy))
 
     def record(self, scenario: str, value: float, units: int, **details: float) -> None:
-        """Keep one figure that nobody waits for."""
+        """Record a figure without waits."""
         self._keep(self._measure(scenario, value, units, details))
 
     def _measure(self, scenario: str, value: float, units: int, details: dict[str, float]) -> Measure:
@@ -150,5 +150,5 @@ Group = Callable[[Round], Awaitable[None]]
 
 
 def now() -> float:
-    """The clock of every wait."""
+    """Return the time on the clock used for all waits."""
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""What was measured, and the little statistics that it takes: medians of rounds, percentiles of waits."""
+"""Measurements and their statistics: medians over rounds, percentiles of waits."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from bench.profiles import Profile
 class Scenario:
     """One line of the table.
 
-    `unit`: what one of them is. `figure`: what is compared, `cpu` (µs per unit), `bytes` (per unit) or
-    `share` (per cent). `target`: the most it may be of the Node peer's, or for a share in itself; None for a
-    line that is only told.
+    `unit`: name of one unit. `figure`: the compared quantity, `cpu` (µs per unit), `bytes` (per unit) or `share`
+    (per cent). `target`: maximum ratio to the Node peer's value, or maximum of a share; None if there is no
+    target.
     """
 
     key: str
@@ -26,10 +26,10 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One scenario, one peer, one round.
+    """One scenario on one peer in one round.
 
-    `value` is in the scenario's figure; waits are in milliseconds; `busy` is the share of a core that the server
-    used meanwhile.
+    `value` has the unit of the scenario's figure; waits are in milliseconds; `busy` is the share of a core used by
+    the server.
     """
 
     scenario: str
@@ -45,7 +45,7 @@ class Measure:
 
 @dataclass
 class Results:
-    """What a run has found so far. `profiles`: where the time went, by scenario, if that was asked for."""
+    """Results of a run so far. `profiles`: by scenario, if profiling is enabled."""
 
     measures: list[Measure] = field(default_factory=list)
     profiles: dict[str, Profile] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One scenario and peer over all rounds: medians, and the least and greatest value."""
+    """One scenario on one peer over all rounds: medians, minimum and maximum."""
 
     scenario: str
     peer: str
@@ -68,24 +68,24 @@ class Summary:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that `share` of them do not exceed."""
+    """Return the smallest value that at least `share` of the values do not exceed."""
     if not values:
         raise ValueError("no values")
     return sorted(values)[max(ceil(share * len(values)), 1) - 1]
 
 
 def per_unit(cpu_seconds: float, units: int) -> float:
-    """CPU µs per unit."""
+    """Return the CPU µs per unit."""
     return cpu_seconds / units * 1e6
 
 
 def waits(seconds: Sequence[float]) -> tuple[float, float]:
-    """The median of waits and their 99th percentile, in milliseconds."""
+    """Return median and 99th percentile of waits, in milliseconds."""
     return percentile(seconds, 0.5) * 1000, percentile(seconds, 0.99) * 1000
 
 
 def summarise(measures: Iterable[Measure]) -> dict[tuple[str, str], Summary]:
-    """The rounds of each scenario and peer in one."""
+    """Combine the rounds of each scenario and peer."""
     grouped: dict[tuple[str, str], list[Measure]] = {}
     for measure in measures:
         grouped.setdefault((measure.scenario, measure.peer), []).append(measure)

@@ -1,7 +1,6 @@
-"""The servers that are compared, each a command to serve, one to seed its database and one to mint tokens.
+"""The compared servers. Each has a command to serve, one to seed its database and one to mint tokens.
 
-All of them get the same environment (`BENCH_…`), the same MongoDB and the same Redis, each with a database of
-its own.
+All get the same environment (`BENCH_…`), MongoDB and Redis, with a separate database each.
 """
 
 import json
@@ -27,15 +26,17 @@ from bench.processes import Child, run, spawn
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 NODE_FOLDER = HERE / "peer-node"
-PASSWORD = "bench-password-8341"  # noqa: S105 - of made-up users in a database that is thrown away
+PASSWORD = "bench-password-8341"  # noqa: S105 - of test users in a temporary database
 INSTALL_SECONDS = 600.0
 TOKEN_SECONDS = 900
+# Floods are measured only on Vigil.
+FLOODS = frozenset({"flood_1", "flood_50"})
 OWN_SETTINGS = ("VIGIL_", "BENCH_")
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One server to be measured. `skips`: scenarios it does not take part in."""
+    """One server to be measured. `skips`: scenarios not measured on it."""
 
     name: str
     title: str
@@ -45,13 +46,13 @@ class Peer:
     mint: tuple[str, ...]
     argon2: tuple[str, ...]
     skips: frozenset[str] = frozenset()
-    # Whether its server can take samples of itself (sampler.py).
+    # Whether its server supports profiling (sampler.py).
     samples: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The MongoDB and the Redis that all peers share."""
+    """URLs of the MongoDB and Redis shared by all peers."""
 
     mongo_url: str
     redis_url: str
@@ -78,7 +79,7 @@ class Server:
 
 
 def python_peer(name: str, title: str, folder: Path, prefix: str, skips: frozenset[str] = frozenset()) -> Peer:
-    """A peer whose three commands are Python files in a folder of this one."""
+    """Return a peer whose three commands are Python files in `folder`."""
     python = sys.executable
     serve, seed, mint = ((python, str(folder / f"{prefix}_{part}.py")) for part in ("server", "seed", "mint"))
     return Peer(
@@ -95,20 +96,20 @@ def python_peer(name: str, title: str, folder: Path, prefix: str, skips: frozens
 
 
 def node_peer() -> Peer:
-    """The Node peer: its commands are the scripts of its package.json, run without npm in between."""
+    """Return the Node peer. Its commands are the scripts of its package.json, run without npm."""
     scripts = json.loads((NODE_FOLDER / "package.json").read_text())["scripts"]
     serve, seed, mint = (tuple(shlex.split(scripts[name])) for name in ("start", "seed", "mint"))
     argon2 = ("node", str(HERE / "argon2_cost.cjs"), str(NODE_FOLDER))
-    return Peer("node", "Node", NODE_FOLDER, serve, seed, mint, argon2)
+    return Peer("node", "Node", NODE_FOLDER, serve, seed, mint, argon2, FLOODS)
 
 
 async def install_node_peer(cores: Cores) -> None:
-    """Fetch the Node peer's packages on first use. Raises `LoadError` with what is missing."""
+    """Install the Node peer's packages on first use. Raises `LoadError` if a tool or file is missing."""
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             raise LoadError(f"{tool} is missing: install Node.js 20 or newer, or use --peers vigil,stock")
     if not (NODE_FOLDER / "package-lock.json").is_file():
-        raise LoadError("bench/peer-node is not there: use --peers vigil,stock")
+        raise LoadError("bench/peer-node is missing: use --peers vigil,stock")
     installed, wanted = NODE_FOLDER / "node_modules/.package-lock.json", NODE_FOLDER / "package-lock.json"
     if installed.is_file() and installed.stat().st_mtime >= wanted.stat().st_mtime:
         return
@@ -124,7 +125,7 @@ async def install_node_peer(cores: Cores) -> None:
 
 @asynccontextmanager
 async def running_services(folder: Path, cores: Cores) -> AsyncIterator[Services]:
-    """A private MongoDB and Redis on the load's cores."""
+    """Run the embedded MongoDB and Redis on the load's cores."""
     child = await spawn(
         (sys.executable, str(ROOT / "server.py"), "services"),
         name="MongoDB and Redis",
@@ -143,12 +144,12 @@ async def running_services(folder: Path, cores: Cores) -> AsyncIterator[Services
 
 @dataclass
 class Stand:
-    """One peer with a fresh database, for one group of scenarios."""
+    """One peer with a new database, for one group of scenarios."""
 
     peer: Peer
     services: Services
     cores: Cores
-    # Where the servers leave their samples, if they are to take any.
+    # Folder for the servers' profiles; None without profiling.
     profiled: Path | None = None
     servers: list[Server] = field(default_factory=list)
     _name: str = field(default_factory=lambda: f"bench_{secrets.token_hex(4)}")
@@ -168,11 +169,11 @@ class Stand:
 
     @property
     def pids(self) -> list[int]:
-        """The processes that serve."""
+        """Process ids of the servers."""
         return [server.child.pid for server in self.servers]
 
     async def seed(self, users: int, per_user: int) -> list[Login]:
-        """Verified users with live sessions, by the peer's own code."""
+        """Create verified users with live sessions, using the peer's own code."""
         output = await self._run(self.peer.seed, "--users", str(users), "--sessions-per-user", str(per_user))
         logins = [_login(line) for line in output.splitlines() if line.startswith("{")]
         if len(logins) != users * per_user:
@@ -180,7 +181,7 @@ class Stand:
         return logins
 
     async def mint(self, logins: Sequence[Login], *, seconds: int | None = None) -> list[str]:
-        """A fresh access token for each session."""
+        """Mint a new access token for each session."""
         lifetime = () if seconds is None else ("--seconds", str(seconds))
         wanted = [login.session_id for login in logins]
         output = await self._run(self.peer.mint, *lifetime, stdin="\n".join(wanted) + "\n")
@@ -190,20 +191,20 @@ class Stand:
         return [entry["accessToken"] for entry in minted]
 
     async def argon2_seconds(self) -> float:
-        """CPU seconds of verifying one password with the peer's own library, on the server's core."""
+        """Return the CPU seconds of one password verification with the peer's library, on the server's core."""
         return float(json.loads(await self._run(self.peer.argon2, cores=self.cores.server))["cpuSeconds"])
 
-    async def start(self, nodes: int = 1) -> Server:
-        """Start the peer's processes; the first of them."""
+    async def start(self, nodes: int = 1, *, limited: bool = False) -> Server:
+        """Start the peer's processes and return the first. `limited`: with the peer's default rate limits."""
         for _ in range(nodes):
             child = await spawn(
                 self.peer.serve,
                 name=self.peer.name,
-                environ=self._environ(),
+                environ=self._environ() | ({"BENCH_RATE_LIMITS": "on"} if limited else {}),
                 cores=self.cores.server,
                 cwd=self.peer.folder,
             )
-            # Listed first: whatever happens now, it is stopped.
+            # Registered first, so that it is stopped even if it does not start.
             self.servers.append(Server(child, "", 0))
             url = await child.wait_for("listening on ")
             host, _, port = url.removeprefix("http://").rpartition(":")
@@ -212,7 +213,7 @@ class Stand:
         return self.servers[0]
 
     def check(self) -> None:
-        """Raise `LoadError` when a server has died."""
+        """Raise `LoadError` if a server has ended."""
         for server in self.servers:
             server.child.check()
 
@@ -244,7 +245,7 @@ class Stand:
 
 
 def _clean_environ() -> dict[str, str]:
-    """This process's environment without settings that are meant for another server."""
+    """Return this process's environment without Vigil's and the bench's variables."""
     return {name: value for name, value in os.environ.items() if not name.startswith(OWN_SETTINGS)}
 
 

@@ -1,4 +1,4 @@
-"""The rules of a plan: what so many sockets need of nodes, Redis, MongoDB and network. Pure."""
+"""The rules of a capacity plan: nodes, Redis, MongoDB and network for a number of sockets. Pure."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ POLLS_A_SECOND = 2
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What happens each second in steady state, at the peak hour."""
+    """Events per second in steady state, at the peak hour."""
 
     handshakes: float
     leaves: float
@@ -28,7 +28,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """CPU in cores that work without pause; `storm`: added when a zone is lost, or when tokens end together."""
+    """CPU load in fully used cores. `storm`: additional load when a zone is lost or tokens expire together."""
 
     steady: float
     storm: float
@@ -36,7 +36,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """How many processes, and the memory of all sockets, the kernel's too."""
+    """Number of processes, and the memory of all sockets including the kernel's."""
 
     number: int
     load: Load
@@ -45,7 +45,7 @@ class Nodes:
 
 @dataclass(frozen=True, slots=True)
 class Redis:
-    """How many shards, and what they hold; `log_bytes`: of that, users' logs."""
+    """Number of shards, and their data. `log_bytes`: the part of users' logs."""
 
     shards: int
     load: Load
@@ -55,7 +55,7 @@ class Redis:
 
 @dataclass(frozen=True, slots=True)
 class Mongo:
-    """How many shards; `member_cores`: of a primary, without what polls take; `hot_bytes`: to be in memory."""
+    """Number of shards. `member_cores`: a primary's cores minus the polls'; `hot_bytes`: should fit in memory."""
 
     shards: int
     load: Load
@@ -66,7 +66,7 @@ class Mongo:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What so many sockets need, and how many handshakes and renewals it can do beside its steady load."""
+    """The resources for a number of sockets, and their capacity for handshakes and renewals beside steady load."""
 
     sockets: int
     users: float
@@ -81,10 +81,10 @@ class Plan:
 
 
 def rates(sockets: int, given: Assumptions) -> Rates:
-    """How often everything happens."""
+    """Compute the rates of all events."""
     users, sessions = sockets / given.sockets_per_user, sockets / given.sockets_per_session
     comings = sockets / given.socket_life_s
-    # Renewed at the warning: in the mean half the jitter after the lead begins.
+    # Renewed at the warning, on average half the jitter after the lead begins.
     token_use = given.token_life_s - given.lead_s * (1 - given.jitter_share / 2)
     return Rates(
         handshakes=comings,
@@ -100,7 +100,7 @@ def rates(sockets: int, given: Assumptions) -> Rates:
 
 
 def node_cores(each: Rates, costs: Costs, given: Assumptions) -> float:
-    """Cores that all nodes together keep busy. A revocation is counted as a refresh."""
+    """Return the cores used by all nodes together. A revocation counts as a refresh."""
     return MICRO * (
         each.handshakes * costs.handshake_us
         + (each.refreshes + each.revocations) * costs.refresh_us
@@ -113,7 +113,7 @@ def node_cores(each: Rates, costs: Costs, given: Assumptions) -> float:
 
 
 def redis_cores(each: Rates, stores: Stores) -> float:
-    """Cores of Redis' command threads. An application's pushes and nodes' heartbeats are not among them."""
+    """Return the cores used by Redis's command threads, without application pushes and node heartbeats."""
     return MICRO * (
         each.handshakes * stores.redis_handshake_us
         + each.leaves * stores.redis_leave_us
@@ -126,7 +126,7 @@ def redis_cores(each: Rates, stores: Stores) -> float:
 
 
 def mongo_cores(each: Rates, stores: Stores) -> float:
-    """Cores of MongoDB's primaries: a refresh is one write, its first use another, a socket's end a third."""
+    """Return the cores used by MongoDB's primaries. A refresh, its first use and a socket's end write once."""
     return MICRO * (
         each.refreshes * (stores.mongo_refresh_us + stores.mongo_confirm_us)
         + each.handshakes * stores.mongo_handshake_us
@@ -138,27 +138,27 @@ def mongo_cores(each: Rates, stores: Stores) -> float:
 
 
 def mongo_writes(each: Rates) -> float:
-    """Writes a second; a login and a revocation are some three each, audit event and marks among them."""
+    """Return the writes per second. A login and a revocation are about three each, with audit event and marks."""
     return 2 * each.refreshes + each.leaves + 3 * (each.logins + each.revocations)
 
 
 def cores_wanted(load: Load, utilisation: float, storm_utilisation: float) -> float:
-    """Cores for steady state at its utilisation, and for a storm at the greater one."""
+    """Return the cores needed for steady state and for a storm, each at its utilisation limit."""
     return max(load.steady / utilisation, (load.steady + load.storm) / storm_utilisation)
 
 
 def storm_rates(sockets: int, given: Assumptions) -> tuple[float, float]:
-    """Handshakes a second when a zone is lost, and renewals a second when tokens end together."""
+    """Return handshakes per second when a zone is lost, and renewals per second when tokens expire together."""
     return sockets / given.zones / given.recovery_s, sockets * given.together_share / given.lead_s
 
 
 def left(given: Assumptions) -> float:
-    """The share of nodes that is left when a zone is lost."""
+    """Return the share of nodes that remains when a zone is lost."""
     return (given.zones - 1) / given.zones
 
 
 def plan_nodes(sockets: int, each: Rates, costs: Costs, given: Assumptions) -> Nodes:
-    """At least one a zone. What is left without one zone carries everybody, and those who come back too."""
+    """Plan the nodes: at least one per zone, and enough to carry all sockets and reconnects without one zone."""
     back, renewed = storm_rates(sockets, given)
     load = Load(node_cores(each, costs, given), max(back * costs.handshake_us, renewed * costs.renewal_us) * MICRO)
     memory = sockets * (costs.socket_bytes + given.kernel_bytes)
@@ -173,7 +173,7 @@ def plan_nodes(sockets: int, each: Rates, costs: Costs, given: Assumptions) -> N
 
 
 def plan_redis(sockets: int, each: Rates, stores: Stores, given: Assumptions) -> Redis:
-    """At least one shard; a core each."""
+    """Plan the Redis shards, at least one; each uses one core."""
     back, renewed = storm_rates(sockets, given)
     storm = max(back * stores.redis_return_us, renewed * stores.redis_renewal_us) * MICRO
     load = Load(redis_cores(each, stores), storm)
@@ -190,16 +190,16 @@ def plan_redis(sockets: int, each: Rates, stores: Stores, given: Assumptions) ->
 
 
 def plan_mongo(sockets: int, nodes: int, each: Rates, stores: Stores, given: Assumptions) -> Mongo:
-    """At least one shard. Raises `PlanError` when so many nodes ask more than a member can answer."""
+    """Plan the MongoDB shards, at least one. Raises `PlanError` if the nodes' polls exceed a member's cores."""
     back, renewed = storm_rates(sockets, given)
     storm = max(back * stores.mongo_handshake_us, renewed * stores.mongo_renewal_us) * MICRO
     load = Load(mongo_cores(each, stores), storm)
     stored, hot = mongo_sizes(sockets / given.sockets_per_user, stores, given)
-    # Every node asks every shard for news that nobody told and sessions that expired (realtime/relay.py).
+    # Every node polls every shard for unpublished facts and expired sessions (realtime/delivery/relay.py).
     cores = given.mongo_cores - nodes * POLLS_A_SECOND * stores.mongo_request_us * MICRO
     if cores <= 0:
         raise PlanError(
-            f"{nodes:,} nodes that poll MongoDB leave none of its {given.mongo_cores:g} cores: give it more"
+            f"{nodes:,} nodes that poll MongoDB use all of its {given.mongo_cores:g} cores: set more mongo_cores"
         )
     shards = max(
         math.ceil(cores_wanted(load, given.mongo_utilisation, given.storm_utilisation) / cores),
@@ -211,7 +211,7 @@ def plan_mongo(sockets: int, nodes: int, each: Rates, stores: Stores, given: Ass
 
 
 def plan(sockets: int, costs: Costs, stores: Stores, given: Assumptions) -> Plan:
-    """The plan for `sockets` open at once at the peak."""
+    """Return the plan for `sockets` concurrent sockets at the peak."""
     each = rates(sockets, given)
     nodes = plan_nodes(sockets, each, costs, given)
     redis = plan_redis(sockets, each, stores, given)
@@ -244,12 +244,12 @@ def plan(sockets: int, costs: Costs, stores: Stores, given: Assumptions) -> Plan
 
 
 def _least(*parts: tuple[float, float]) -> float:
-    """How many a second the tightest part does: of each, the cores it can spare and what one costs it in µs."""
+    """Return the operations per second of the bottleneck among parts of (spare cores, µs per operation)."""
     return min((spare / (cost * MICRO) for spare, cost in parts if cost > 0), default=math.inf)
 
 
 def mongo_sizes(users: float, stores: Stores, given: Assumptions) -> tuple[float, float]:
-    """Bytes of documents, uncompressed, and indexes; and those that ought to be in memory."""
+    """Return the bytes of uncompressed documents and indexes, and the bytes that should fit in memory."""
     accounts = users * given.accounts_per_online_user
     sessions = accounts * given.sessions_per_account
     audits = users * given.logins_per_user_day * given.audit_events_per_login * given.audit_days
@@ -264,10 +264,10 @@ def mongo_sizes(users: float, stores: Stores, given: Assumptions) -> tuple[float
 
 
 def network(each: Rates, given: Assumptions) -> tuple[float, float]:
-    """Packets a second in both directions, and bits a second of pings and pushes with all that wraps them.
+    """Return packets and bits per second, both directions together, of pings and pushes with all headers.
 
-    A ping is three packets: the ping, the pong that acknowledges it, and the pong's own acknowledgement. A push
-    is two: itself and its acknowledgement. Engine.IO and Socket.IO add some 20 B, which the payload is to include.
+    A ping is three packets: the ping, the pong with its acknowledgement, and the pong's acknowledgement. A push is
+    two: itself and its acknowledgement. The push payload must include about 20 B for Engine.IO and Socket.IO.
     """
     wrapped = given.ip_bytes + given.tls_bytes
     ping = given.ping_payload_bytes + 2 * wrapped + given.ip_bytes

@@ -1,8 +1,8 @@
-"""The figures that go into a plan for many sockets: measured costs and named assumptions.
+"""Inputs of a capacity plan: measured costs and named assumptions. Pure.
 
-What a node costs is read from what `make bench` wrote; what the stores cost was measured with a real MongoDB and
-Valkey under a real node (`python -m bench.store_costs`), and stands in `Stores`; everything else is in
-`Assumptions`. Each has a unit and a source, and those of the latter two can be set by their names. All is pure.
+Costs of a node are read from the output of `make bench`. Costs of the stores were measured with a real MongoDB and
+Valkey under a real node (`python -m bench.store_costs`) and are the defaults of `Stores`. All other inputs are in
+`Assumptions`. `Stores` and `Assumptions` state unit and source of each figure, and can be overridden by name.
 """
 
 import math
@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 class PlanError(Exception):
-    """The plan cannot be made; the message is one line for the person at the terminal."""
+    """The plan cannot be computed; the message is one line for the user."""
 
 
 def _is(value: float, unit: str, source: str) -> float:
-    """A figure with its unit and source."""
+    """Define a figure with its unit and source."""
     return field(default=value, metadata={"unit": unit, "source": source})
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """CPU of a node for one of each, in µs, and its memory for an idle socket: from `make bench`."""
+    """CPU of a node per operation, in µs, and its memory per idle socket: from `make bench`."""
 
     handshake_us: float
     reauthenticate_us: float
@@ -41,7 +41,7 @@ _ONE_RUN = "measured at 2,000 sockets of 1,000 users"
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What one of each costs the stores: CPU by the kernel's accounting, bytes as the stores report them."""
+    """Costs of the stores per operation: CPU from the kernel's accounting, bytes as reported by the stores."""
 
     redis_handshake_us: float = _is(116, "µs", _ONE_RUN)
     redis_leave_us: float = _is(43, "µs", _ONE_RUN)
@@ -70,7 +70,7 @@ class Stores:
 
     @property
     def redis_return_us(self) -> float:
-        """One who comes back after a loss: the handshake, and the old socket taken off the list."""
+        """A reconnect: the handshake, and the removal of the old socket from the list."""
         return self.redis_handshake_us + self.redis_leave_us
 
     @property
@@ -80,7 +80,7 @@ class Stores:
 
     @property
     def mongo_renewal_us(self) -> float:
-        """A refresh, and the note that it was received."""
+        """A refresh and its confirmation."""
         return self.mongo_refresh_us + self.mongo_confirm_us
 
 
@@ -90,7 +90,7 @@ _DEFAULT = "Vigil's default"
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Everything that was not measured."""
+    """All inputs that were not measured."""
 
     sockets_per_user: float = _is(1.5, "", f"{_GUESS}: devices and tabs of one person at once")
     sockets_per_session: float = _is(1.1, "", f"{_GUESS}: tabs of one device")
@@ -110,7 +110,7 @@ class Assumptions:
     token_life_s: float = _is(900, "s", _DEFAULT)
     lead_s: float = _is(60, "s", _DEFAULT)
     grace_s: float = _is(30, "s", _DEFAULT)
-    jitter_share: float = _is(0.25, "", "realtime/expiry.py: of the lead")
+    jitter_share: float = _is(0.25, "", "realtime/gateway/expiry.py: of the lead")
     ping_interval_s: float = _is(25, "s", _DEFAULT)
     ping_us: float = _is(20, "µs", f"{_GUESS}: node CPU of one ping sent and its pong read")
     websocket_bytes: float = _is(4, "B", "RFC 6455: header of a frame of 126 B to 64 KiB from the server")
@@ -136,7 +136,7 @@ class Assumptions:
     mongo_copies: float = _is(3, "", f"{_GUESS}: members of one replica set")
 
 
-# Which line of the benchmark a cost is read from.
+# The benchmark scenario of each cost.
 SCENARIOS = {
     "handshake_us": "handshake",
     "reauthenticate_us": "reauthenticate",
@@ -151,7 +151,7 @@ PEER = "vigil"
 
 
 def node_costs(results: Mapping[str, Any]) -> Costs:
-    """Costs of a node out of the benchmark's results. Raises `PlanError` for what is missing or no number."""
+    """Read a node's costs from the benchmark's results. Raises `PlanError` if one is missing or not a number."""
     return Costs(**{name: _figure(results, scenario) for name, scenario in SCENARIOS.items()})
 
 
@@ -173,7 +173,7 @@ def _number(value: object, name: str) -> float:
 
 
 def store_costs(found: Mapping[str, Any], stores: Stores) -> Stores:
-    """`stores` with what another measurement found. Raises `PlanError`."""
+    """Return `stores` with the values of another measurement. Raises `PlanError`."""
     section = found.get("stores")
     if not isinstance(section, dict):
         raise PlanError("there is no object `stores` with the costs of the stores")
@@ -188,7 +188,7 @@ def _with(figures: T, changes: Mapping[str, object]) -> T:
     return replace(figures, **{name: _number(value, name) for name, value in changes.items()})  # type: ignore[type-var]
 
 
-# By these is divided.
+# Used as divisors.
 _POSITIVE = (
     "sockets_per_user", "sockets_per_session", "socket_life_s", "token_life_s", "lead_s", "ping_interval_s",
     "recovery_s",
@@ -203,7 +203,7 @@ _SHARES = (
 
 
 def assume(settings: Sequence[str], given: Assumptions, stores: Stores) -> tuple[Assumptions, Stores]:
-    """Assumptions and store costs as `NAME=VALUE` settings change them. Raises `PlanError`."""
+    """Apply `NAME=VALUE` settings to assumptions and store costs. Raises `PlanError`."""
     changes: dict[str, float] = {}
     for setting in settings:
         name, _, text = setting.partition("=")

@@ -1,4 +1,4 @@
-"""A plan as Markdown: its tables, and its place in a document."""
+"""Renders a capacity plan as Markdown, and inserts it into a document."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
@@ -9,13 +9,13 @@ from bench.storms import RETRIES, Storm, expiry_storm, reconnect_storm
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: str = "") -> list[str]:
-    """A Markdown table; every column is flush right but the first, and the one headed `words`."""
+    """Render a Markdown table; columns are right-aligned, except the first and the one headed `words`."""
     lines = [head, ["---", *("---" if title == words else "---:" for title in head[1:])], *rows]
     return ["| " + " | ".join(cells) + " |" for cells in lines] + [""]
 
 
 def short(value: float) -> str:
-    """A number with three digits that count, and k, M or G."""
+    """Format a number with three significant digits and k, M or G."""
     for limit, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
         if value >= limit:
             return f"{value / {' G': 1e9, ' M': 1e6, ' k': 1e3}[unit]:.3g}{unit}"
@@ -23,7 +23,7 @@ def short(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes, in binary units."""
+    """Format bytes in binary units."""
     for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
         if value >= 1024**power:
             number = value / 1024**power
@@ -32,7 +32,7 @@ def size(value: float) -> str:
 
 
 def report(plans: Sequence[Plan], costs: Costs, stores: Stores, given: Assumptions, *, seed: int) -> str:
-    """All of it as Markdown."""
+    """Render the whole report."""
     lines = ["### Nodes, shards, network", "", *topology(plans, given)]
     lines += ["### Load in steady state, each second", "", *steady(plans)]
     lines += ["### A zone is lost", "", *zone_losses(plans, given, seed)]
@@ -50,7 +50,7 @@ def _rows(plans: Sequence[Plan], rows: Sequence[tuple[str, Callable[[Plan], str]
 
 
 def topology(plans: Sequence[Plan], given: Assumptions) -> list[str]:
-    """What is to be run."""
+    """Render nodes, shards and network."""
     return _rows(
         plans,
         [
@@ -76,7 +76,7 @@ def topology(plans: Sequence[Plan], given: Assumptions) -> list[str]:
 
 
 def steady(plans: Sequence[Plan]) -> list[str]:
-    """How often everything happens."""
+    """Render the rates in steady state."""
 
     def row(name: str) -> tuple[str, Callable[[Plan], str]]:
         return name, lambda each: short(getattr(each.rates, name))
@@ -85,7 +85,7 @@ def steady(plans: Sequence[Plan]) -> list[str]:
 
 
 def zone_losses(plans: Sequence[Plan], given: Assumptions, seed: int) -> list[str]:
-    """What the loss of a zone does, by how clients come back."""
+    """Render the effect of losing a zone, by retry strategy."""
     rows = []
     for each in plans:
         lost = round(each.sockets / given.zones)
@@ -96,7 +96,7 @@ def zone_losses(plans: Sequence[Plan], given: Assumptions, seed: int) -> list[st
 
 
 def crowds(seed: int) -> list[str]:
-    """How ways to come back differ by how much too many come: in seconds of work for the server."""
+    """Render the effect of retry strategies under overloads, stated in seconds of work for the server."""
     crowd, rows = 100_000, []
     for seconds in (10, 60, 300):
         for retry in RETRIES:
@@ -106,7 +106,7 @@ def crowds(seed: int) -> list[str]:
 
 
 def expiries(plans: Sequence[Plan], given: Assumptions, seed: int) -> list[str]:
-    """What tokens do that were issued together, with and without jitter."""
+    """Render the expiry of tokens issued together, with and without jitter."""
     rows = []
     for each in plans:
         clients, capacity = round(each.sockets * given.together_share), each.renewals_per_second
@@ -140,7 +140,7 @@ def _cells(storm: Storm) -> list[str]:
 
 
 def figures(found: Assumptions | Stores) -> list[str]:
-    """Every figure with its unit and source."""
+    """Render all figures with unit and source."""
     rows = (
         (f"`{each.name}`", f"{getattr(found, each.name):,g} {each.metadata['unit']}", each.metadata["source"])
         for each in fields(found)
@@ -158,7 +158,7 @@ PLACE = ("<!-- begin: python -m bench.capacity -->\n", "<!-- end -->")
 
 
 def put_in(document: str, text: str) -> str:
-    """`document` with `text` in its place for it. Raises `PlanError` when there is none."""
+    """Return `document` with the text between the plan's markers replaced. Raises `PlanError` without markers."""
     before, begin, rest = document.partition(PLACE[0])
     _, end, after = rest.partition(PLACE[1])
     if not end:

@@ -1,4 +1,4 @@
-"""Child processes of a run: pinned to their core, watched, and gone when the run is over, however it ends."""
+"""Child processes of a run: pinned to cores, monitored, and terminated with the run, however it ends."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1
 
 
 class Child:
-    """A running process and the last lines it said."""
+    """A running process and the last lines of its output."""
 
     def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
         self._process = process
@@ -29,11 +29,11 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     async def wait_for(self, begins: str) -> str:
-        """The rest of the first line that begins so. Raises `LoadError` with what it said instead."""
+        """Wait for a line that begins with `begins`; return its rest. Raises `LoadError` with the output."""
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -46,20 +46,20 @@ class Child:
         raise LoadError(f"{self._name} did not start:\n" + "\n".join(self._lines))
 
     def follow(self) -> None:
-        """Read on, so that its output never blocks it."""
+        """Keep reading, so that the process never blocks on its output."""
         self._reading = asyncio.create_task(self._read())
 
     def said(self) -> str:
-        """The last lines it said."""
+        """Return the last lines of the output."""
         return "\n".join(self._lines)
 
     def check(self) -> None:
-        """Raise `LoadError` when it has ended."""
+        """Raise `LoadError` if the process has ended."""
         if self._process.returncode is not None:
             raise LoadError(f"{self._name} ended with {self._process.returncode}:\n{self.said()}")
 
     async def stop(self) -> None:
-        """End it: asked first, then made to."""
+        """Terminate the process; kill it if it does not end within `STOP_SECONDS`."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
@@ -115,7 +115,7 @@ async def run(
     stdin: str = "",
     timeout: float = 300,
 ) -> str:
-    """Run a command to its end; what it printed. Raises `LoadError` when it fails."""
+    """Run a command to completion; return its standard output. Raises `LoadError` if it fails."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -148,7 +148,7 @@ def _settle_in(cores: frozenset[int]) -> Callable[[], None]:
 
     def settle_in() -> None:
         os.sched_setaffinity(0, cores)
-        # Should the run itself be killed, nothing stays behind.
+        # Terminates the child if the run itself is killed.
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
     return settle_in

@@ -1,4 +1,4 @@
-"""Profiles of servers while they are measured: begun, fetched and shown (sampler.py takes them)."""
+"""Starts, collects and renders profiles of servers during measurements (sampler.py records them)."""
 
 import asyncio
 import os
@@ -18,20 +18,20 @@ POLL_SECONDS = 0.05
 
 @dataclass
 class Profile:
-    """Samples by function: on top of the stack (`own`), and anywhere on it (`whole`)."""
+    """Samples by function: at the top of the stack (`own`), and anywhere on it (`whole`)."""
 
     own: Counter[str] = field(default_factory=Counter)
     whole: Counter[str] = field(default_factory=Counter)
 
 
 def begin(pids: Sequence[int]) -> None:
-    """Let the servers take samples."""
+    """Start sampling in the servers."""
     for pid in pids:
         os.kill(pid, signal.SIGUSR1)
 
 
 async def fetch(folder: Path, pids: Sequence[int]) -> Profile:
-    """End the sampling and add up what the servers saw. Raises `TimeoutError` when one does not write it."""
+    """Stop sampling and add up the servers' samples. Raises `TimeoutError` if a server does not write them."""
     profile = Profile()
     for pid in pids:
         file = folder / f"{pid}.json"
@@ -47,15 +47,15 @@ async def fetch(folder: Path, pids: Sequence[int]) -> Profile:
 
 
 def as_markdown(profiles: Mapping[str, Profile]) -> str:
-    """For each scenario the functions that took most, by themselves and with what they call."""
+    """Render the most expensive functions of each scenario, by own and by cumulative samples."""
     return "\n\n".join(f"## {title}\n\n{_table(profile)}" for title, profile in profiles.items())
 
 
 def _table(profile: Profile) -> str:
     total = profile.own.total()
-    # What is on the stack all the time is how the server was started.
+    # Functions on nearly every stack are the server's entry points.
     inner = Counter({name: count for name, count in profile.whole.items() if count < EVERYWHERE * total})
-    rows = ["| by itself | | with what it calls | |", "| ---: | --- | ---: | --- |"]
+    rows = ["| own | | cumulative | |", "| ---: | --- | ---: | --- |"]
     ranked = zip(profile.own.most_common(SHOWN), inner.most_common(SHOWN), strict=False)
     for (own, own_count), (whole, whole_count) in ranked:
         rows.append(f"| {own_count / total:.1%} | `{own}` | {whole_count / total:.1%} | `{whole}` |")

@@ -1,4 +1,4 @@
-"""The table of ratios with its raw figures, for people as Markdown and for programs as JSON."""
+"""Reports of a run: the tables as Markdown, and all figures as JSON."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,14 +12,14 @@ Summaries = Mapping[tuple[str, str], Summary]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How one line came out: `ratio` to the Node peer where there is one; `met` where there is a target."""
+    """Result of one line: `ratio` to the Node peer, if measured; `met`, if there is a target."""
 
     ratio: float | None
     met: bool | None
 
 
 def judge(scenario: Scenario, summaries: Summaries, peer: str = OURS) -> Verdict:
-    """A peer's line against the scenario's target."""
+    """Compare a peer's value with the scenario's target."""
     own, reference = summaries.get((scenario.key, peer)), summaries.get((scenario.key, REFERENCE))
     ratio = own.value / reference.value if own and reference and reference.value > 0 else None
     judged = (own.value if own else None) if scenario.figure == "share" else ratio
@@ -29,7 +29,7 @@ def judge(scenario: Scenario, summaries: Summaries, peer: str = OURS) -> Verdict
 
 
 def as_markdown(scenarios: Sequence[Scenario], peers: Mapping[str, str], measures: Sequence[Measure]) -> str:
-    """Three tables: what is compared, how long it took, and what else was noticed. `peers`: name to title."""
+    """Render three tables: compared values, waits, and details. `peers`: name to title."""
     summaries = summarise(measures)
     told = [scenario for scenario in scenarios if any((scenario.key, peer) in summaries for peer in peers)]
     if not told:
@@ -43,7 +43,7 @@ def as_json(
     measures: Sequence[Measure],
     machine: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything: the machine, each measure of each round, their medians, and the verdicts."""
+    """Return the machine, all measures, their medians, and the verdicts."""
     summaries = summarise(measures)
     return {
         "machine": dict(machine),

@@ -1,4 +1,4 @@
-"""From `DELETE /sessions/{id}` to the closed socket of that session, on one node and across two."""
+"""Time from `DELETE /sessions/{id}` to the close of that session's socket, on one node and across two."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SESSIONS = "/api/auth/sessions/"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A user's two sessions: one asks for the end of the other, which holds a socket."""
+    """A user's two sessions: `asking` revokes `ended`, which has the socket."""
 
     asking: Login
     ended: Login
@@ -27,12 +27,12 @@ class Pair:
 
 
 async def revocation_on_one_node(turn: Round) -> None:
-    """The socket is on the node that is asked."""
+    """Measure revocations with the socket on the requested node."""
     await _revocation(turn, "revocation_1", nodes=1)
 
 
 async def revocation_on_two_nodes(turn: Round) -> None:
-    """The socket is on the other node."""
+    """Measure revocations with the socket on the other node."""
     await _revocation(turn, "revocation_2", nodes=2)
 
 
@@ -73,7 +73,7 @@ async def _revocation(turn: Round, scenario: str, *, nodes: int) -> None:
 
 
 async def _pairs(logins: Sequence[Login], holding: Server) -> list[Pair]:
-    """Users and their two sessions, the second of each with a socket."""
+    """Group the sessions by user, and connect the second session of each."""
     by_user: dict[str, list[Login]] = {}
     for login in logins:
         by_user.setdefault(login.user_id, []).append(login)

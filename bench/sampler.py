@@ -1,7 +1,7 @@
-"""Says where a Python server's CPU goes: a look at the event loop's stack every few milliseconds of CPU.
+"""Sampling profiler of a Python server: records the event loop's stack every few milliseconds of CPU time.
 
-Runs inside the server under `--profile`. SIGUSR1 begins, SIGUSR2 ends and writes what was seen. Time in C counts
-for the Python function that called it. It costs about a hundredth, so figures come from runs without it.
+Runs inside the server with `--profile`. SIGUSR1 starts it; SIGUSR2 stops it and writes the samples. Time in C code
+counts for the calling Python function. It costs about 1 % CPU, so reported figures come from runs without it.
 """
 
 import json
@@ -11,12 +11,12 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-# The kernel's own tick may be longer.
+# The kernel's tick may be longer.
 EVERY_SECONDS = 0.001
 
 
 class Sampler:
-    """Counts functions: on top of the stack, and anywhere on it."""
+    """Counts functions at the top of the stack, and anywhere on it."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / f"{os.getpid()}.json"
@@ -24,10 +24,10 @@ class Sampler:
         self._whole: Counter[str] = Counter()
 
     def install(self) -> None:
-        """Wait for the signals."""
+        """Install the signal handlers."""
         signal.signal(signal.SIGUSR1, self._begin)
         signal.signal(signal.SIGUSR2, self._end)
-        signal.signal(signal.SIGPROF, self._look)
+        signal.signal(signal.SIGPROF, self._sample)
 
     def _begin(self, _number: int, _frame: FrameType | None) -> None:
         self._own.clear()
@@ -40,7 +40,7 @@ class Sampler:
         draft.write_text(json.dumps({"own": self._own, "whole": self._whole}))
         draft.replace(self._file)
 
-    def _look(self, _number: int, frame: FrameType | None) -> None:
+    def _sample(self, _number: int, frame: FrameType | None) -> None:
         stack = []
         while frame is not None:
             code = frame.f_code

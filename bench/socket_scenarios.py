@@ -1,4 +1,4 @@
-"""What sockets cost: to let one in, to keep it, to push to it, to give it a new token."""
+"""Cost of sockets: handshake, idle memory, pushes and re-authentication."""
 
 import asyncio
 import itertools
@@ -34,7 +34,7 @@ SCENARIOS = ("handshake", "idle", "push_1", "push_3", "push_room", "reauthentica
 
 
 async def sockets(turn: Round) -> None:
-    """One server, as many sockets as asked for, and everything that is done with them."""
+    """Measure all socket scenarios on one server."""
     stand, count = turn.stand, turn.options.sockets
     warm = max(count // 2, 50)
     logins = await stand.seed(count + warm, 1)
@@ -63,7 +63,7 @@ async def sockets(turn: Round) -> None:
                 count,
                 uss=(after.uss - before.uss) / count,
                 pss=(after.pss - before.pss) / count,
-                # Free of what the heap had left over before the first of them.
+                # Excludes free heap memory that existed before the first socket.
                 second_half=(after.rss - halfway.rss) / (count - count // 2),
                 process_before=before.rss,
                 process_after=after.rss,
@@ -83,7 +83,7 @@ async def sockets(turn: Round) -> None:
 
 
 async def let_in(server: Server, login: Login) -> None:
-    """Wait until a server that has just started lets sockets in. Raises `LoadError` when it never does."""
+    """Wait until a started server accepts sockets. Raises `LoadError` if it does not within `START_TRIES`."""
     for tries_left in reversed(range(START_TRIES)):
         try:
             socket, _ = await connect(server.host, server.port, login.access_token)
@@ -99,7 +99,7 @@ async def let_in(server: Server, login: Login) -> None:
 async def connect_all(
     server: Server, tokens: Sequence[str], *, at_once: int = HANDSHAKES_AT_ONCE
 ) -> list[tuple[Socket, float]]:
-    """A socket for each token, in their order, and how long each handshake took."""
+    """Connect a socket for each token; return them in order, with the seconds of each handshake."""
 
     async def one(job: tuple[int, str]) -> tuple[int, tuple[Socket, float]]:
         return job[0], await connect(server.host, server.port, job[1])
@@ -109,10 +109,10 @@ async def connect_all(
 
 
 async def warm_up(server: Server, logins: Sequence[Login], event: str, payload: Payload) -> None:
-    """As many handshakes and events as a server needs to run at its speed.
+    """Warm up a server with handshakes and events.
 
-    Each socket goes as soon as it is served: what many at once leave behind in the heap would be missing from
-    the memory that is measured afterwards.
+    Each socket closes once it is served: many concurrent sockets would leave free heap memory behind, which would
+    reduce the memory growth measured afterwards.
     """
 
     async def come_and_go(login: Login) -> None:
@@ -125,7 +125,7 @@ async def warm_up(server: Server, logins: Sequence[Login], event: str, payload: 
 
 
 class Watch:
-    """Waits until so many sockets have heard a push, and notes when each did."""
+    """Waits until `copies` sockets have received a push; records the time of each."""
 
     def __init__(self, copies: int) -> None:
         self.times: list[float] = []
@@ -133,7 +133,7 @@ class Watch:
         self._copies = copies
 
     def on_event(self, event: bytes) -> None:
-        """Take an event of any of the sockets."""
+        """Handle an event of any of the sockets."""
         if not event.startswith(MESSAGE):
             return
         self.times.append(now())
@@ -142,7 +142,7 @@ class Watch:
 
 
 async def _push(sender: Socket, room: str, receivers: Sequence[Socket], number: int) -> list[float]:
-    """Push once; the seconds until each receiver had it."""
+    """Push once; return the seconds until each receiver had it."""
     watch = Watch(len(receivers))
     for receiver in receivers:
         receiver.on_event = watch.on_event
@@ -186,7 +186,7 @@ async def _push_series(
     senders: Sequence[tuple[Socket, Login]],
     targets: Sequence[tuple[str, list[Socket]]],
 ) -> None:
-    """Push to each user once, from as many sockets as push at a time."""
+    """Push to each user once, with one concurrent push per sender."""
     free = [socket for socket, _ in senders]
 
     async def push(job: tuple[int, tuple[str, list[Socket]]]) -> list[float]:
@@ -217,14 +217,14 @@ async def _push_to_room(turn: Round, live: Sequence[Socket]) -> None:
 
 
 class Refreshes:
-    """The next token pair of a session, fetched over HTTP from the server, again and again."""
+    """Refreshes sessions over HTTP, keeping their current refresh tokens."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._refresh_tokens: dict[str, str] = {}
 
     async def tokens(self, logins: Sequence[Login]) -> list[str]:
-        """A new access token for each login, in their order."""
+        """Return a new access token for each login, in order."""
         free = await gather(
             Connection.open(self._server.host, self._server.port) for _ in range(REFRESHES_AT_ONCE)
         )
@@ -253,7 +253,7 @@ async def _reauthenticate(
     live: Sequence[tuple[Socket, Login]],
     mint: Callable[[Sequence[Login]], Awaitable[list[str]]],
 ) -> None:
-    """Every socket once, each with a token of its own that it has not used before."""
+    """Re-authenticate every socket once with a new token."""
     warm = live[: max(len(live) // 2, 1)]
 
     async def renew(job: tuple[Socket, str]) -> float:

@@ -1,15 +1,15 @@
-"""What Vigil costs its stores: Redis and MongoDB, measured on private ones under a real node.
+"""Measures the load of Vigil on Redis and MongoDB, with embedded stores under a real node.
 
 Run: `python -m bench.store_costs [--sessions N] [--at-once N] [--copies N] [--out FILE]`. Writes the JSON that
 `python -m bench.capacity --stores FILE` reads.
 
-- CPU of Redis is what `INFO cpu` says before and after, CPU of MongoDB what the kernel says of the process;
-  what both use while nothing is asked of them is measured first and taken off.
-- Bytes in Redis are `MEMORY USAGE` of the keys that real handshakes made; bytes in MongoDB are those of real
+- CPU of Redis is from `INFO cpu`, CPU of MongoDB from the kernel's accounting; both without the idle load, which
+  is measured first.
+- Bytes in Redis are `MEMORY USAGE` of keys created by real handshakes; bytes in MongoDB are those of real
   documents, and of indexes over many copies of them.
-- Rate limits are on, with numbers that no run reaches: a limit that counts costs what one does that refuses.
-- What many ask at the same moment, a node asks MongoDB together: one of many costs less than one alone.
-  `--at-once 1` measures the latter, which is a quiet day; more of them are a storm. Sockets always end together.
+- Rate limits are enabled, but set too high to be reached: counting costs the same as refusing.
+- A node batches concurrent MongoDB operations, so each costs less than a single one. `--at-once 1` measures single
+  operations, as on a quiet day; larger values measure a storm. Sockets always close together.
 """
 
 import argparse
@@ -18,7 +18,6 @@ import json
 import os
 import platform
 import secrets
-import statistics
 import sys
 import tempfile
 import time
@@ -32,7 +31,7 @@ from redis.asyncio import Redis
 
 from bench.accounting import cpu_seconds, raise_open_files
 from bench.client import LoadError, Socket, connect
-from bench.http_scenarios import Act, over
+from bench.http_scenarios import ActNotice, over
 from bench.load import drive
 from bench.peers import PASSWORD, ROOT, TOKEN_SECONDS, Login, Server
 from bench.processes import spawn
@@ -40,18 +39,18 @@ from bench.socket_scenarios import let_in
 from bench.store_seeds import ISSUER, SESSIONS_PER_USER, seed
 from bench.store_sizes import document_sizes, key_sizes
 from bench.web_client import Answer, Connection
-from embedded import EmbeddedError, EmbeddedServices, Services
-from realtime.keys import Keys
-from realtime.user_log import LOG_LENGTH
+from realtime.broker.redis_keys import Keys
+from realtime.broker.user_log import LOG_LENGTH
+from runtime.embedded.services import EmbeddedError, EmbeddedServices, ServiceUrls
 
 NAME = "capacity"
-# Enough for one pair of sessions that ends the other, and for a node to be warmed up.
+# Enough for one revocation between two sessions, and for warming up a node.
 LEAST_SESSIONS = 16
 LIMITS = ("API", "REFRESH", "LOGIN", "LOGIN_IP", "SOCKET_CONNECTS")
 IDLE_SECONDS = 10.0
 AT_ONCE = 32
 WARM = 100
-# A few: Argon2 takes 64 MiB and a core for each, and pushes what the stores hold out of the caches.
+# Few: each Argon2 takes 64 MiB and a core, and evicts the stores' data from the CPU caches.
 LOGINS, LOGINS_AT_ONCE = 128, 2
 SETTLE_SECONDS = 0.5
 # Presence outlives a socket by two seconds.
@@ -62,7 +61,7 @@ Cost = dict[str, float]
 
 @dataclass
 class Gauge:
-    """CPU time of both stores, and what they use when idle."""
+    """Measures CPU time of both stores, minus their idle load."""
 
     redis: Redis
     mongo_pid: int
@@ -70,14 +69,14 @@ class Gauge:
     costs: dict[str, Cost] = field(default_factory=dict)
 
     async def rest(self) -> None:
-        """Learn what the stores use while nothing is asked of them."""
+        """Measure the idle load of the stores."""
         span, redis_cpu, mongo_cpu = await self._used(asyncio.sleep(IDLE_SECONDS))
         self.idle = redis_cpu / span, mongo_cpu / span
 
     async def measure(
         self, name: str, count: int, work: Awaitable[object], *, settle: float = SETTLE_SECONDS
     ) -> None:
-        """Do `work` and keep what each of `count` of it cost; `settle`: for what the node does behind it."""
+        """Run `work` and record the cost of each of `count` operations. `settle`: seconds for deferred work."""
 
         async def all_of_it() -> None:
             await work
@@ -86,7 +85,7 @@ class Gauge:
         await self.redis.config_resetstat()
         span, redis_cpu, mongo_cpu = await self._used(all_of_it())
         calls = await self.redis.info("commandstats")
-        # Noise may have it that a store did less than when it is idle; nothing costs less than nothing.
+        # Noise can make a store appear to use less than its idle load; clamp at 0.
         self.costs[name] = {
             "count": count,
             "redis_cpu_us": max(redis_cpu - self.idle[0] * span, 0) / count * 1e6,
@@ -99,7 +98,7 @@ class Gauge:
         sys.stderr.write(f"{name}: {self.costs[name]}\n")
 
     async def _used(self, work: Awaitable[object]) -> tuple[float, float, float]:
-        """The seconds that `work` took, and the CPU seconds of both stores meanwhile."""
+        """Run `work`; return its seconds and the CPU seconds of both stores."""
         begun = await self._now()
         await work
         ended = await self._now()
@@ -111,7 +110,7 @@ class Gauge:
 
 
 class Run:
-    """Everything that is done to a node, in its order."""
+    """The sequence of measurements on a node."""
 
     def __init__(self, environ: Mapping[str, str], gauge: Gauge, database: Any, *, at_once: int) -> None:
         self._environ = environ
@@ -123,7 +122,7 @@ class Run:
         self._sockets: dict[str, Socket] = {}
 
     async def __call__(self, logins: Sequence[Login], *, copies: int) -> dict[str, Any]:
-        """What it costs, for the sessions of `logins`."""
+        """Run all measurements with the sessions of `logins`."""
         await self._start()
         try:
             await let_in(self._server, logins[-1])
@@ -132,7 +131,7 @@ class Run:
             staying = logins[_ended(logins) :]
             await self._handshake("handshake_again", staying)
             await self._leave("leave_again")
-            # A node that knows no session yet; its connections to MongoDB are made by the first of them.
+            # A new node, with no cached sessions. The first handshakes open its MongoDB connections.
             await self._server.child.stop()
             await self._start()
             await let_in(self._server, staying[0])
@@ -154,7 +153,7 @@ class Run:
         }
 
     async def _with_sockets(self, logins: Sequence[Login]) -> dict[str, float]:
-        """From the first handshake of each session to the end of its socket; bytes of what they left in Redis."""
+        """Measure sessions from first handshake to the end of the socket; return the bytes of their Redis keys."""
         await self._handshake("handshake_first", logins)
         keys = await key_sizes(self._gauge.redis, self._keys, logins)
         logins = await self._refresh(logins)
@@ -199,13 +198,13 @@ class Run:
         )
 
     async def _request(
-        self, name: str, jobs: Sequence[Any], act: Act[Any], *, settle: float = SETTLE_SECONDS
+        self, name: str, jobs: Sequence[Any], act: ActNotice[Any], *, settle: float = SETTLE_SECONDS
     ) -> None:
         work = over(self._server, jobs, act, at_once=self._at_once)
         await self._gauge.measure(name, len(jobs), work, settle=settle)
 
     async def _refresh(self, logins: Sequence[Login]) -> list[Login]:
-        """A refresh of each session; what they are with their new access tokens."""
+        """Refresh each session; return the logins with their new access tokens."""
         fresh: dict[str, str] = {}
 
         async def one(connection: Connection, login: Login) -> Answer:
@@ -218,12 +217,11 @@ class Run:
         return [replace(login, access_token=fresh[login.session_id]) for login in logins]
 
     async def _revoke(self, logins: Sequence[Login]) -> float:
-        """The second session of each of these users ends the first; bytes of an entry of the deny-list."""
+        """Revoke each user's first session from the second; return the bytes of a deny-list entry."""
         pairs = list(zip(logins[::2], logins[1::2], strict=True))
         await self._request("revoke", pairs, _end, settle=LEAVE_SECONDS)
-        entries = [self._keys.deny(ended.session_id) for ended, _ in pairs]
-        sizes = [await self._gauge.redis.memory_usage(entry) for entry in entries]
-        return statistics.mean(size or 0 for size in sizes)
+        size = await self._gauge.redis.memory_usage(self._keys.denied)
+        return (size or 0) / len(pairs)
 
     async def _log_in(self, logins: Sequence[Login]) -> None:
         await over(self._server, logins[:LOGINS_AT_ONCE], _login, at_once=LOGINS_AT_ONCE)
@@ -233,7 +231,7 @@ class Run:
 
 
 def _ended(logins: Sequence[Login]) -> int:
-    """How many of the sessions take part in revocations: the users of a quarter of them, whole."""
+    """Return the number of sessions used for revocations: about a quarter, in whole users."""
     return len(logins) // 4 // SESSIONS_PER_USER * SESSIONS_PER_USER
 
 
@@ -251,7 +249,7 @@ async def _login(connection: Connection, login: Login) -> Answer:
     return await connection.request("POST", "/api/auth/login", body=body)
 
 
-# Which measurement a figure of a plan is taken from.
+# The measurement of each figure of a plan.
 SOURCES = {
     "redis_handshake_us": "handshake_again",
     "redis_leave_us": "leave",
@@ -273,7 +271,7 @@ SOURCES = {
 def figures(
     costs: Mapping[str, Cost], keys: Mapping[str, float], documents: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, float]:
-    """What was measured, under the names that a plan has for it (`Stores` in plan_figures.py)."""
+    """Return the measurements under their names in a plan (`Stores` in plan_figures.py)."""
     named = {name: costs[source][f"{name[:5]}_cpu_us"] for name, source in SOURCES.items()}
     named |= {
         "redis_socket_bytes": keys["sockets_key"] / SESSIONS_PER_USER + keys["node_member"],
@@ -287,13 +285,12 @@ def figures(
     return {name: round(value, 1) for name, value in named.items()}
 
 
-def _environ(services: Services, secret: str) -> dict[str, str]:
-    """What the node is started with: nothing that is meant for another server."""
+def _environ(services: ServiceUrls, secret: str) -> dict[str, str]:
+    """Return the node's environment, without inherited settings of Vigil or the bench."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VIGIL_", "BENCH_"))}
     return inherited | {
         "VIGIL_MONGO_URL": services.mongo_url,
         "VIGIL_MONGO_DATABASE": NAME,
-        "VIGIL_MONGO_DRIVER": "pymongo",
         "VIGIL_REDIS_URL": services.redis_url,
         "VIGIL_REDIS_PREFIX": NAME,
         "VIGIL_SECRET_KEY": secret,
@@ -307,7 +304,7 @@ def _environ(services: Services, secret: str) -> dict[str, str]:
 
 
 async def measure(sessions: int, *, copies: int, at_once: int) -> dict[str, Any]:
-    """Start private stores and a node, measure, and stop them."""
+    """Start embedded stores and a node, measure, and stop them."""
     with tempfile.TemporaryDirectory() as folder:
         async with EmbeddedServices(Path(folder)) as services:
             secret = secrets.token_hex(32)
@@ -323,14 +320,14 @@ async def measure(sessions: int, *, copies: int, at_once: int) -> dict[str, Any]
 def _at_least(least: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is too few, {least} is the least")
+            raise argparse.ArgumentTypeError(f"{text} is too few; the minimum is {least}")
         return int(text)
 
     return number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.store_costs", description=(__doc__ or "").splitlines()[0]
     )
@@ -339,13 +336,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--at-once",
         type=_at_least(1),
         default=AT_ONCE,
-        help="but for logins and the ends of sockets (%(default)s)",
+        help="concurrency, except for logins and closing sockets (%(default)s)",
     )
     parser.add_argument(
         "--copies",
         type=_at_least(1),
         default=50_000,
-        help="documents that indexes are measured with, for each collection (%(default)s)",
+        help="documents per collection for measuring indexes (%(default)s)",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "artefacts" / "stores.json")
     given = parser.parse_args(arguments)

@@ -1,18 +1,18 @@
-"""Users and sessions as the server itself writes them, with nothing left empty that people may leave empty."""
+"""Seeds users and sessions as the server writes them, with all optional fields set."""
 
 import secrets
 from datetime import datetime, timedelta
 
-from auth.clock import utc_now
-from auth.keys import KeyRing
-from auth.models import Device, Location, Session, TokenDelivery, User
-from auth.passwords import Passwords
-from auth.secrets import RootSecret
+from auth.core.clock import utc_now
+from auth.core.models import Device, Location, Session, TokenDelivery, User
+from auth.crypto.passwords import Passwords
+from auth.crypto.root_secret import RootSecret
+from auth.crypto.signing_keys import KeyRing
+from auth.crypto.tokens import LEEWAY, AccessTokens, RefreshToken, RefreshTokens, hash_nonce
 from auth.stores.mongo import Mongo
-from auth.stores.sessions import Sessions
+from auth.stores.sessions.store import SessionStore
 from auth.stores.signing_keys import SigningKeys
-from auth.stores.users import Users
-from auth.tokens import LEEWAY, AccessTokens, RefreshToken, RefreshTokens, hash_nonce
+from auth.stores.users.store import Users
 from bench.peers import PASSWORD, TOKEN_SECONDS, Login
 from bench.web_client import USER_AGENT
 
@@ -22,7 +22,7 @@ TOKEN_LIFE = timedelta(seconds=TOKEN_SECONDS)
 
 
 async def seed(mongo_url: str, database: str, secret: str, users: int) -> list[Login]:
-    """Two sessions for each user, one after the other, with tokens that a server of that secret takes."""
+    """Create users with two consecutive sessions each, and tokens valid for a server with `secret`."""
     mongo = Mongo(mongo_url, database, "pymongo")
     root = RootSecret(secret.encode())
     signing_keys = SigningKeys(mongo.database)
@@ -44,7 +44,7 @@ async def _write(
     mongo: Mongo, access: AccessTokens, refresh: RefreshTokens, password_hash: str, count: int
 ) -> list[Login]:
     users = Users(mongo.database)
-    sessions = Sessions(mongo.database, revoked_kept=timedelta(days=90))
+    sessions = SessionStore(mongo.database, revoked_kept=timedelta(days=90))
     await users.ensure_indexes()
     await sessions.ensure_indexes()
     seeded = []
@@ -58,7 +58,7 @@ async def _write(
             await sessions.create(session)
             signed, _ = access.mint(session, now=utc_now())
             seeded.append(Login(user.user_id, user.email, token.session_id, signed, refresh.mint(token)))
-    # Nobody listens yet; left marked, the server would announce each session once more.
+    # Clear the marks: otherwise the server would publish each session.
     published = {"$set": {"unpublished": []}, "$unset": {"unpublishedSince": ""}}
     await mongo.database["sessions"].update_many({}, published)
     return seeded

@@ -1,6 +1,6 @@
-"""Bytes of what a server keeps in its stores: of keys that sockets left in Redis, of documents in MongoDB.
+"""Measures the size of a server's data: Redis keys of sockets, and MongoDB documents.
 
-Documents are real ones; since pages of an index are not filled by a few, many copies with other ids are added.
+Documents are real ones. Many copies with other ids are added, since a few documents do not fill index pages.
 """
 
 import secrets
@@ -10,24 +10,24 @@ from datetime import timedelta
 from typing import Any
 
 from bench.peers import Login
-from realtime.keys import Keys
-from realtime.user_log import LOG_LENGTH
+from realtime.broker.redis_keys import Keys
+from realtime.broker.user_log import LOG_LENGTH
 
-# Both drivers' types say less than is used of them here.
+# The drivers' types do not cover all methods used here.
 Redis = Any
 Database = Any
 Document = dict[str, Any]
 
 COLLECTIONS = ("users", "sessions", "audit_events")
 ORIGINALS, BATCH = 200, 2000
-# What an index finds a document by: a copy has its own.
+# Indexed fields, which get new values in each copy.
 IDS = ("userId", "sessionId")
 NAMES = ("emailKey", "email", "usernameKey", "username")
 TIMES = ("lastSeenAt", "expiresAt", "purgeAt", "at", "removeAt", "loggedInAt", "rotatedAt")
 
 
 async def key_sizes(store: Redis, keys: Keys, logins: Sequence[Login]) -> dict[str, float]:
-    """Means of `MEMORY USAGE` over users' keys, of one member of the node's set, and of a log that is full."""
+    """Return the mean `MEMORY USAGE` of users' keys, of one member of the node's set, and of a full log."""
     users = sorted({login.user_id for login in logins})
 
     async def mean(read: Callable[..., Awaitable[Any]], key: Callable[[str], str], **options: int) -> float:
@@ -46,7 +46,7 @@ async def key_sizes(store: Redis, keys: Keys, logins: Sequence[Login]) -> dict[s
 
 
 async def _full_log(store: Redis, log: str) -> dict[str, float]:
-    """A log as long as it gets, of the events that fill it: devices coming and going."""
+    """Measure a log of maximum length, filled with `device-status` events."""
     frame = (await store.xrevrange(log, count=1))[0][1][b"f"]
     copy = f"{log}:full"
     for number in range(LOG_LENGTH):
@@ -57,7 +57,7 @@ async def _full_log(store: Redis, log: str) -> dict[str, float]:
 
 
 async def document_sizes(database: Database, copies: int) -> dict[str, dict[str, Any]]:
-    """Bytes of one document and of its index entries in each collection, with so many copies in it."""
+    """Return the bytes per document and per index entry of each collection, after adding `copies` copies."""
     for name in COLLECTIONS:
         originals = [document async for document in database[name].find({}, limit=ORIGINALS)]
         for begin in range(0, copies, BATCH):

@@ -1,4 +1,4 @@
-"""The expiry storm: thousands of tokens that end in the same second, warned of, refreshed, none dropped."""
+"""The expiry storm: thousands of tokens that expire in the same second are renewed over their sockets."""
 
 import asyncio
 import base64
@@ -19,20 +19,20 @@ EXPIRING = b'["token-expiring"'
 REVOKED = b'["session-revoked"'
 # The warning comes at most a fifth of a token's life ahead (docs/protocol.md, section 5).
 LEAD_SHARE = 0.2
-# Every socket must be in before the first warning.
+# All sockets must be connected before the first warning.
 LEAST_LIFE_SECONDS = 20
 SOCKETS_LET_IN_A_SECOND = 250
-# A server accepts a token for this long past its end, and nobody may be gone a moment later either.
+# Servers accept a token for some seconds after its expiry; sockets must still be open after that.
 AFTERWARDS_SECONDS = 7.0
 WARNED_SECONDS = 60.0
-# What honest clients try again, with the same token.
+# Errors after which clients retry with the same token.
 RETRYABLE = frozenset({"unavailable", "rate_limited"})
 RENEWED = "renewed"
 
 
 @dataclass
 class Renewal:
-    """One socket in the storm: when it was warned and when it had its next token."""
+    """One socket in the storm, with the times of its warning and its new token."""
 
     socket: Socket
     login: Login
@@ -43,14 +43,14 @@ class Renewal:
     warned: asyncio.Future[float] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def on_event(self, event: bytes) -> None:
-        """Take the warning; a second one would change nothing. Also note why the server ends the session."""
+        """Record the first warning, and the reason if the server revokes the session."""
         if event.startswith(EXPIRING) and not self.warned.done():
             self.warned.set_result(now())
         elif event.startswith(REVOKED):
             self.revoked = str(orjson.loads(event)[1].get("reason"))
 
     async def renew(self) -> None:
-        """Answer the warning with a refresh, again where the server is too busy; what came of it is kept."""
+        """Refresh after the warning, retrying if the server is busy, and record the outcome."""
         try:
             warned_at = await asyncio.wait_for(self.warned, WARNED_SECONDS)
         except TimeoutError:
@@ -66,19 +66,19 @@ class Renewal:
             self.outcome, self.seconds = ack.code or RENEWED, ack.at - warned_at
 
     async def _refresh(self) -> Ack:
-        """The first answer that is not to be tried again."""
+        """Refresh until the answer is not retryable."""
         token = {"refreshToken": self.login.refresh_token}
         while (
             ack := await asyncio.wait_for(self.socket.emit("refresh", token), ANSWER_SECONDS)
         ).code in RETRYABLE:
             self.repeated += 1
-            # Spread, as clients do it: those refused together must not come back together.
-            await asyncio.sleep(ack.retry_seconds * random.uniform(1, 2))  # noqa: S311 - hides nothing
+            # Jitter, as in clients, so that clients refused together do not retry together.
+            await asyncio.sleep(ack.retry_seconds * random.uniform(1, 2))  # noqa: S311 - not for security
         return ack
 
 
 async def expiry_storm(turn: Round) -> None:
-    """Warn, refresh and re-authenticate every socket at once, then outlive the old tokens' end."""
+    """Measure warning, refresh and re-authentication of all sockets, and count those closed after the expiry."""
     stand, count = turn.stand, turn.options.sockets
     logins = await stand.seed(count + max(count // 5, 50), 1)
     server = await stand.start()
@@ -90,7 +90,7 @@ async def expiry_storm(turn: Round) -> None:
     connected = await connect_all(server, tokens)
     first_warning = min(ends) - LEAD_SHARE * life
     if time.time() >= first_warning:
-        raise LoadError(f"{stand.peer.name} let {count} sockets in too slowly for a storm of {life} s tokens")
+        raise LoadError(f"{stand.peer.name} accepted {count} sockets too slowly for a storm of {life} s tokens")
     renewals = [Renewal(socket, login) for (socket, _), login in zip(connected, logins[:count], strict=True)]
     for renewal in renewals:
         renewal.socket.on_event = renewal.on_event
@@ -100,7 +100,7 @@ async def expiry_storm(turn: Round) -> None:
     outcomes = Counter(renewal.outcome for renewal in renewals)
     waited = [renewal.seconds for renewal in renewals if renewal.outcome == RENEWED]
     if not waited:
-        raise LoadError(f"{stand.peer.name}: nobody got through the storm: {dict(outcomes)}")
+        raise LoadError(f"{stand.peer.name}: no socket was renewed in the storm: {dict(outcomes)}")
     turn.record_cpu(
         "expiry_storm",
         used,
@@ -118,6 +118,6 @@ async def expiry_storm(turn: Round) -> None:
 
 
 def expiry_of(token: str) -> int:
-    """When an access token ends, in seconds since 1970, as its own claims say."""
+    """Return the `exp` claim of an access token, without verifying it."""
     payload = token.split(".")[1]
     return int(orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])

@@ -1,4 +1,4 @@
-"""The load's HTTP: one keep-alive connection, one request at a time on it, JSON both ways."""
+"""The load generator's HTTP client: one keep-alive connection, one request at a time, JSON bodies."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ import orjson
 from bench.client import ANSWER_SECONDS, CONNECT_SECONDS, LoadError
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-# What a browser says of itself: servers read it at login.
+# A browser's User-Agent: servers parse it at login.
 USER_AGENT = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 )
@@ -19,7 +19,7 @@ USER_AGENT = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer and how long it took."""
+    """A response and its duration."""
 
     status: int
     body: bytes
@@ -27,14 +27,14 @@ class Answer:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The envelope's data. Raises `LoadError` for anything but a success."""
+        """The envelope's data. Raises `LoadError` unless the response is a success."""
         if self.status >= 300:
             raise LoadError(f"HTTP {self.status}: {self.body.decode(errors='replace')[:300]}")
         return cast("dict[str, Any]", orjson.loads(self.body)["data"])
 
 
 class Connection(asyncio.Protocol):
-    """One connection."""
+    """One keep-alive connection."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host = f"Host: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n"
@@ -44,14 +44,14 @@ class Connection(asyncio.Protocol):
 
     @classmethod
     async def open(cls, host: str, port: int) -> Self:
-        """Connect."""
+        """Open a connection."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_SECONDS):
             _, connection = await loop.create_connection(lambda: cls(host, port), host, port)
         return connection
 
     async def request(self, method: str, path: str, *, token: str | None = None, body: Any = None) -> Answer:
-        """Send a request and wait for its answer."""
+        """Send a request and wait for its response."""
         head = f"{method} {path} HTTP/1.1\r\n{self._host}"
         if token is not None:
             head += f"Authorization: Bearer {token}\r\n"
@@ -66,22 +66,22 @@ class Connection(asyncio.Protocol):
         return Answer(status, answer, time.perf_counter() - begun)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the server sends, until an answer is whole."""
+        """Buffer input until a response is complete."""
         self._buffer += data
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             return
         found = LENGTH.search(self._buffer, 0, end)
         if found is None:
-            self._settle(LoadError("an answer without Content-Length"))
+            self._settle(LoadError("a response without Content-Length"))
             return
         whole = end + 4 + int(found[1])
         if len(self._buffer) >= whole:
@@ -90,8 +90,8 @@ class Connection(asyncio.Protocol):
             self._settle(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server hung up."""
-        self._settle(LoadError(f"the server hung up: {exc or 'between requests'}"))
+        """Fail the pending request."""
+        self._settle(LoadError(f"the server closed the connection: {exc or 'between requests'}"))
 
     def _settle(self, outcome: tuple[int, bytes] | LoadError) -> None:
         if self._waiting is None or self._waiting.done():

@@ -1,38 +1,41 @@
-/**
- * The demo page: one model, changed by what the client reports, drawn anew once per frame.
- */
-import { NO_DEVICES, VigilClient, asVigilError, watchDevices } from "./vigil-client.js";
-import { withEntry } from "./ui/activity-card.js";
-import { openAlerts, withoutOver } from "./ui/alert-banner.js";
+/** The demo page: one model, updated by the client's events and rendered again after each change. */
+import { clearEnded, openAlerts } from "./ui/alert-banner.js";
+import { alertSentence, canBeReported, isLoginAlert } from "./ui/alert-messages.js";
 import { ApprovalDialog } from "./ui/approval-dialog.js";
-import { arrivalOf } from "./ui/arrivals.js";
 import { ChatRoom, EMPTY_CHAT } from "./ui/chat-room.js";
-import { Ended } from "./ui/ended.js";
-import { Entrance } from "./ui/entrance.js";
+import { describeDevice, deviceName } from "./ui/device-names.js";
+import { errorSentence } from "./ui/error-messages.js";
+import { capitalised } from "./ui/format.js";
 import { html, render } from "./ui/html.js";
+import { LoggedInView } from "./ui/logged-in-view.js";
+import { LoggedOutView } from "./ui/logged-out-view.js";
+import { LoginView } from "./ui/login-view.js";
+import { addEntry } from "./ui/security-log-card.js";
+import { UNKNOWN_CONFIG, readServerConfig } from "./ui/server-config.js";
 import { StepUpDialog } from "./ui/step-up-dialog.js";
-import { alertSentence, capitalised, deviceName, errorSentence, isNewsOfLogin, seenDevice } from "./ui/words.js";
-import { Workspace } from "./ui/workspace.js";
+import { readUrlParameters } from "./ui/url-parameters.js";
+import { NO_DEVICES, VigilClient, asVigilError, watchDevices } from "./vigil-client.js";
 
-const client = new VigilClient({ onStepUp: askForProof });
+const client = new VigilClient({ onStepUp: askForStepUp });
 
 let model = {
-  link: client.state,
+  config: UNKNOWN_CONFIG,
+  connection: client.state,
   user: null,
   userId: "",
   devices: NO_DEVICES,
-  /** Every device seen: one that logs this one out may have left the list a moment before. */
+  /** All devices seen so far: the device that ended this session may already have left the list. */
   knownDevices: new Map(),
   chat: EMPTY_CHAT,
   entries: [],
   reauthentications: 0,
   end: null,
   problem: null,
-  /** `arrived`: a mailed link or a provider led here, which comes before a login from earlier. */
-  entrance: { screen: "login", email: "", notice: null, arrived: false },
-  /** The account's page, while it is open: what there is to say at its top. */
+  /** `fromUrl`: opened by a mailed link or a provider, which takes precedence over an existing session. */
+  login: { screen: "login", email: "", notice: null, fromUrl: false },
+  /** The notice of the account page, `{admin: true}` for administration; null while both are closed. */
   account: null,
-  /** Who else waits for a word: the question of a sensitive act, and new devices that want in. */
+  /** Open dialogs: a step-up, and new devices that ask for approval. */
   stepUp: null,
   approvals: [],
 };
@@ -45,50 +48,52 @@ function update(change) {
   model = { ...model, ...change };
   if (isDrawing) return;
   isDrawing = true;
-  // A microtask, not a frame: a tab in the background still shows what it knows.
+  // A microtask, not an animation frame, so that background tabs are updated too.
   queueMicrotask(() => {
     isDrawing = false;
     render(html`<${Page} />`, root);
-    nameTab();
+    updateTitle();
   });
 }
 
-/** The tab is called as the view's heading; alerts that wait for an answer are told there too. */
-function nameTab() {
+/** The tab's title is the view's heading, with the number of unanswered alerts. */
+function updateTitle() {
   const heading = root.querySelector("h1")?.textContent.trim() ?? "Vigil";
   const { length } = openAlerts(model.entries);
   document.title = `${length ? `(${length}) ` : ""}${heading === "Vigil" ? heading : `${heading} · Vigil`}`;
 }
 
 function Page() {
-  const { link, end, entrance, devices, knownDevices } = model;
+  const { config, connection, end, login, devices, knownDevices } = model;
   if (end) {
     return html`
-      <${Ended} end=${end} knownDevices=${knownDevices} ownSessionId=${devices.ownSessionId} onLogin=${logInAgain} />`;
+      <${LoggedOutView} end=${end} config=${config} knownDevices=${knownDevices} ownSessionId=${devices.ownSessionId}
+                        onLogin=${logInAgain} />`;
   }
-  if (entrance.arrived || link.state === "logged-out" || link.state === "ended") {
+  if (login.fromUrl || connection.state === "logged-out" || connection.state === "ended") {
     return html`
-      <${Entrance} client=${client} ...${entrance} onScreen=${showScreen} onLoggedIn=${() => showScreen("login")} />`;
+      <${LoginView} client=${client} config=${config} ...${login} onScreen=${showScreen}
+                    onLoggedIn=${() => showScreen("login")} />`;
   }
-  if (!model.user && !model.userId) return html`<${Splash} isWaiting=${link.state === "waiting"} />`;
+  if (!model.user && !model.userId) return html`<${Splash} isWaiting=${connection.state === "waiting"} />`;
   return html`
-    <${Workspace} model=${model} client=${client} room=${room} onLogout=${logOut} onDone=${noteDone}
-                  onNotMe=${disown} onSeen=${noteSeen} onAccount=${(account) => update({ account })} />
+    <${LoggedInView} model=${model} client=${client} room=${room} onLogout=${logOut} onDone=${logDone}
+                     onNotMe=${reportNotMe} onSeen=${dismissAlert} onAccount=${(account) => update({ account })} />
     <${Dialogs} />`;
 }
 
 function Dialogs() {
-  const { stepUp, approvals } = model;
+  const { config, stepUp, approvals } = model;
   const [request] = approvals;
   return html`
     ${request && html`
       <${ApprovalDialog} key=${request.approvalId} client=${client} request=${request}
                          onAnswer=${(answer) => answerApproval(request, answer)}
-                         onClosed=${(text) => closeApproval(request.approvalId, text ?? PUT_AWAY)} />`}
-    ${stepUp && html`<${StepUpDialog} client=${client} ...${stepUp} />`}`;
+                         onClosed=${(text) => closeApproval(request.approvalId, text ?? DISMISSED)} />`}
+    ${stepUp && html`<${StepUpDialog} client=${client} config=${config} ...${stepUp} />`}`;
 }
 
-/** Nobody is known yet: an earlier login is being looked for. */
+/** Shown while an existing session is being restored. */
 function Splash({ isWaiting }) {
   return html`
     <main class="splash" aria-busy="true">
@@ -99,42 +104,42 @@ function Splash({ isWaiting }) {
     </main>`;
 }
 
-// ── what the person does ─────────────────────────────────────────────────────────────────────────
+// ── user actions ──────────────────────────────────────────────────────────────────────────────────
 
-function showScreen(screen, email = model.entrance.email, notice = null, more = {}) {
-  update({ entrance: { screen, email, notice, arrived: screen !== "login" && model.entrance.arrived, ...more } });
-  showNews();
+function showScreen(screen, email = model.login.email, notice = null, more = {}) {
+  update({ login: { screen, email, notice, fromUrl: screen !== "login" && model.login.fromUrl, ...more } });
+  showNotice();
 }
 
-/** What a link had to say is said where the person is: an earlier login does not show the entrance. */
-function showNews() {
-  const { userId, entrance } = model;
-  if (!userId || entrance.arrived || !entrance.notice) return;
-  update({ account: entrance.notice, entrance: { ...entrance, notice: null } });
+/** With an existing session, shows the notice of a link on the account page: the login view is not shown. */
+function showNotice() {
+  const { userId, login } = model;
+  if (!userId || login.fromUrl || !login.notice) return;
+  update({ account: login.notice, login: { ...login, notice: null } });
   client.me().then((user) => update({ user }), () => undefined);
 }
 
 function logInAgain() {
-  update({ end: null, entrance: { screen: "login", email: model.user?.email ?? "", notice: null, arrived: false } });
+  update({ end: null, login: { screen: "login", email: model.user?.email ?? "", notice: null, fromUrl: false } });
 }
 
-/** One question at a time: whoever needs the same proof meanwhile waits for the same answer. */
-function askForProof({ methods }, what) {
+/** One dialog at a time: concurrent requests wait for the same answer. */
+function askForStepUp({ methods }, what) {
   if (!model.stepUp) {
     let onDone;
-    const proved = new Promise((resolve) => { onDone = resolve; });
+    const outcome = new Promise((resolve) => { onDone = resolve; });
     const close = (answer) => {
       update({ stepUp: null });
       onDone(answer);
     };
     const approvalId = what === APPROVAL_ANSWER ? model.approvals[0]?.approvalId : null;
-    update({ stepUp: { methods, proved, approvalId, purpose: approvalId ? "approval" : "account", onDone: close } });
+    update({ stepUp: { methods, outcome, approvalId, purpose: approvalId ? "approval" : "account", onDone: close } });
   }
-  return model.stepUp.proved;
+  return model.stepUp.outcome;
 }
 
-/** "This wasn't me": ends that session, and says what comes next. */
-async function disown(sessionId) {
+/** "This wasn't me": ends that session and advises to change the password. */
+async function reportNotMe(sessionId) {
   let outcome = "That device is logged out.";
   try {
     await client.emit("alert-not-me", { sessionId });
@@ -143,23 +148,23 @@ async function disown(sessionId) {
     if (refusal.code !== "not_found") {
       return update({ problem: `That device is still logged in. ${errorSentence(refusal)}` });
     }
-    outcome = "That device was logged out already.";
+    outcome = "That device was already logged out.";
   }
   const answered = (entry) => (entry.sessionId === sessionId ? { ...entry, isOpen: false } : entry);
-  const entries = withoutOver(model.entries.map(answered), (each) => each === sessionId);
-  const text = `${outcome} Change your password now: somebody else may know it.`;
+  const entries = clearEnded(model.entries.map(answered), (each) => each === sessionId);
+  const text = `${outcome} Change your password now: someone else may know it.`;
   update({ entries, problem: null, account: { tone: "warning", text } });
-  note("good", text);
+  logEntry("good", text);
 }
 
-function noteSeen(key) {
+function dismissAlert(key) {
   update({ entries: model.entries.map((entry) => (entry.key === key ? { ...entry, isOpen: false } : entry)) });
 }
 
 const APPROVAL_ANSWER = "login-approval-answer";
-const PUT_AWAY = "A new device asked to be let in. You put the question away.";
+const DISMISSED = "A new device asked for approval. You dismissed the request.";
 
-/** Approvals that this device answers: its acknowledgement tells of them, whether the push comes before it or behind. */
+/** Approvals that this device is answering: their result is taken from the acknowledgement, not from the push. */
 const answering = new Set();
 
 async function answerApproval({ approvalId }, answer) {
@@ -180,7 +185,7 @@ async function logOut() {
   }
 }
 
-// ── what happens ─────────────────────────────────────────────────────────────────────────────────
+// ── client events ─────────────────────────────────────────────────────────────────────────────────
 
 let entryCount = 0;
 let hasBeenLive = false;
@@ -190,35 +195,35 @@ let hasBeenLive = false;
  * @param {string} text
  * @param {{at?: string, key?: string, suspect?: string|null, kinds?: string[]}} [options]
  */
-function note(tone, text, { at, key = `entry-${entryCount++}`, ...more } = {}) {
+function logEntry(tone, text, { at, key = `entry-${entryCount++}`, ...more } = {}) {
   const time = at ? Date.parse(at) : client.serverNow();
-  update({ entries: withEntry(model.entries, { key, at: time, tone, text, ...more }) });
+  update({ entries: addEntry(model.entries, { key, at: time, tone, text, ...more }) });
 }
 
-const noteDone = (text) => note("good", text);
+const logDone = (text) => logEntry("good", text);
 
-function onState(link) {
-  if (link.state === "waiting" && model.link.state === "live") note("info", "Connection lost. Reconnecting…");
-  update({ link, problem: link.state === "live" ? null : model.problem });
-  if (link.state === "logged-out") onLoggedOut(link);
+function onState(connection) {
+  if (connection.state === "waiting" && model.connection.state === "live") logEntry("info", "Connection lost. Reconnecting…");
+  update({ connection, problem: connection.state === "live" ? null : model.problem });
+  if (connection.state === "logged-out") onLoggedOut(connection);
 }
 
 function onLoggedOut({ code }) {
-  const notice = code ? { tone: "warning", text: "Your last session is over. Log in again." } : null;
-  const entrance = { ...model.entrance, email: model.user?.email ?? model.entrance.email };
+  const notice = code ? { tone: "warning", text: "Your session has ended. Log in again." } : null;
+  const login = { ...model.login, email: model.user?.email ?? model.login.email };
   hasBeenLive = false;
   update({
     user: null, userId: "", entries: [], devices: NO_DEVICES, knownDevices: new Map(), reauthentications: 0,
-    problem: null, account: null, ...noQuestions(),
-    entrance: notice && !entrance.notice ? { ...entrance, notice } : entrance,
+    problem: null, account: null, ...closeDialogs(),
+    login: notice && !login.notice ? { ...login, notice } : login,
   });
 }
 
 function onReady({ userId, recovered }) {
-  if (hasBeenLive) note("good", `Connected again. ${recovered ? "Nothing was missed." : "The list was read anew."}`);
+  if (hasBeenLive) logEntry("good", `Connected again. ${recovered ? "Nothing was missed." : "The device list was reloaded."}`);
   hasBeenLive = true;
   update({ userId, end: null, reauthentications: 0 });
-  showNews();
+  showNotice();
 }
 
 function onSessionsChanged({ change, session }) {
@@ -226,53 +231,54 @@ function onSessionsChanged({ change, session }) {
   const known = model.knownDevices.get(session.sessionId);
   const whole = { ...known, ...session };
   const isNew = change === "created";
-  const text = isNew ? `${seenDevice(whole)}, logged in.` : `${deviceName(whole)} was logged out.`;
-  note("info", capitalised(text), { key: `${change}:${session.sessionId}` });
+  const text = isNew ? `${describeDevice(whole)}, logged in.` : `${deviceName(whole)} was logged out.`;
+  logEntry("info", capitalised(text), { key: `${change}:${session.sessionId}` });
 }
 
 function onDevices(devices) {
   const seen = devices.sessions.map((session) => [session.sessionId, session]);
   const live = new Map(seen);
-  // A list that may have gaps says of nobody that they are gone.
-  const entries = devices.stale ? model.entries : withoutOver(model.entries, (sessionId) => !live.has(sessionId));
+  // A stale list does not prove that a session has ended.
+  const entries = devices.stale ? model.entries : clearEnded(model.entries, (sessionId) => !live.has(sessionId));
   update({ devices, entries, knownDevices: new Map([...model.knownDevices, ...live]) });
 }
 
 function onSecurityAlert({ kind, session, at, eventId }) {
-  // A login can be news in two ways, told one by one; to whoever answers for it, it is one thing.
-  const key = session && isNewsOfLogin(kind) ? `created:${session.sessionId}` : `alert:${eventId}`;
+  // One login can cause two alerts: both share one entry.
+  const key = session && isLoginAlert(kind) ? `created:${session.sessionId}` : `alert:${eventId}`;
   const kinds = [...model.entries.find((entry) => entry.key === key)?.kinds ?? [], kind];
-  const isOther = session && session.sessionId !== client.sessionId;
-  // A copied login is stopped already: only of a new one can somebody say that it was not theirs.
-  const suspect = isOther && isNewsOfLogin(kind) ? session.sessionId : null;
-  const about = { kinds, suspect, sessionId: session?.sessionId, isOpen: Boolean(isOther) };
-  note("warning", alertSentence(kinds, session ?? {}), { at, key, ...about });
+  // For this device's own session, only its use from elsewhere is an alert.
+  const isAlert = session && (session.sessionId !== client.sessionId || kind === "refresh_elsewhere");
+  // A session that is already blocked needs no "This wasn't me".
+  const suspect = isAlert && canBeReported(kind) ? session.sessionId : null;
+  const about = { kinds, suspect, sessionId: session?.sessionId, isOpen: Boolean(isAlert) };
+  logEntry("warning", alertSentence(kinds, session ?? {}), { at, key, ...about });
 }
 
 function onApprovalRequested(request) {
   if (Date.parse(request.expiresAt) > client.serverNow()) update({ approvals: [...model.approvals, request] });
 }
 
-/** Answered on another device: what is still asked here is over, a proof for it too. */
+/** Answered on another device: closes the dialog here, and a step-up for it. */
 function onApprovalClosed({ approvalId, status }) {
   if (model.stepUp?.approvalId !== approvalId && answering.delete(approvalId)) return;
-  closeApproval(approvalId, `A new device was ${status === "approved" ? "let in" : "turned away"} on another of yours.`);
+  closeApproval(approvalId, `A new device was ${status} on another of your devices.`);
 }
 
 function closeApproval(approvalId, text) {
   update({ approvals: model.approvals.filter((request) => request.approvalId !== approvalId) });
   if (model.stepUp?.approvalId === approvalId) model.stepUp.onDone(false);
-  note("info", text, { key: `approval:${approvalId}` });
+  logEntry("info", text, { key: `approval:${approvalId}` });
 }
 
-function noQuestions() {
+function closeDialogs() {
   model.stepUp?.onDone(false);
   return { stepUp: null, approvals: [] };
 }
 
 function onEnded(end) {
   hasBeenLive = false;
-  update({ end, entries: [], chat: EMPTY_CHAT, account: null, ...noQuestions() });
+  update({ end, entries: [], chat: EMPTY_CHAT, account: null, ...closeDialogs() });
 }
 
 client.on("state", onState);
@@ -283,24 +289,25 @@ client.on("security-alert", onSecurityAlert);
 client.on("login-approval-requested", onApprovalRequested);
 client.on("login-approval-closed", onApprovalClosed);
 client.on("user", (user) => update({ user }));
-client.on("token-expired", () => note("warning", "The access token ran out before it could be renewed."));
-client.on("draining", () => note("info", "The server is about to restart; this page will come back by itself."));
+client.on("token-expired", () => logEntry("warning", "The access token expired before it could be renewed."));
+client.on("draining", () => logEntry("info", "The server is restarting. This page will reconnect automatically."));
 client.on("ended", onEnded);
 watchDevices(client, onDevices);
 const room = new ChatRoom(client, (chat) => update({ chat }));
 
-// ── arriving ─────────────────────────────────────────────────────────────────────────────────────
+// ── start ─────────────────────────────────────────────────────────────────────────────────────────
 
-function readArrival() {
-  const arrival = arrivalOf(location);
-  if (!arrival) return;
+function showUrlScreen() {
+  const parameters = readUrlParameters(location);
+  if (!parameters) return;
   history.replaceState(null, "", location.pathname);
-  const { account, screen, notice = null, ...more } = arrival;
+  const { account, screen, notice = null, ...more } = parameters;
   if (account) update({ account });
-  else showScreen(screen, "", notice, { ...more, arrived: screen !== "login" && screen !== "resend" });
+  else showScreen(screen, "", notice, { ...more, fromUrl: screen !== "login" && screen !== "resend" });
 }
 
-readArrival();
+showUrlScreen();
 root.replaceChildren();
 update({});
+readServerConfig(client).then((config) => update({ config }));
 client.start();

@@ -1,22 +1,28 @@
-"""The demo's chat room: what an application on Vigil looks like.
+"""The demo's chat room: an example of an application on Vigil.
 
-It serves `chat:join` and `chat:send`, pushes `chat:message` and `chat:members`, and runs on every node: the
-room spans them. The last messages are kept in memory per node, which is enough for a demo.
+It serves `chat:join` and `chat:send`, and sends `chat:message` and `chat:members`. It runs on every node, and its
+room spans all of them. Each node keeps the latest messages in memory, which is enough for a demo.
 """
 
 import secrets
 from collections import deque
 from typing import Any
 
-from auth.clock import iso, utc_now
-from auth.errors import FieldError, InvalidRequest
+from auth.core.clock import iso, utc_now
+from auth.core.errors import FieldError, InvalidRequest
 from realtime.application import Application, LiveSocket
 
 ROOM = "lobby"
 MAX_TEXT = 2000
 RECENT = 50
 
-chat = Application("chat")
+chat = Application(
+    "chat",
+    emits={
+        "message": "A message was sent to the room: `{messageId, userId, name, text, at}`.",
+        "members": "The members of the room on this node: `{members: [{userId, name}]}`.",
+    },
+)
 
 _members: dict[str, dict[str, str]] = {}
 _recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
@@ -24,17 +30,17 @@ _recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
 
 @chat.on("join")
 async def join(socket: LiveSocket, _data: dict[str, Any]) -> dict[str, Any]:
-    """Enter the room; answers with who is here on this node and what was said lately."""
+    """Join the room. Returns its members on this node, the latest messages and the maximum length of a text."""
     user = await socket.user()
     _members[socket.socket_id] = {"userId": user.user_id, "name": user.name or user.email.partition("@")[0]}
     await socket.enter(ROOM)
     await chat.emit("members", {"members": _present()}, room=ROOM)
-    return {"members": _present(), "recent": list(_recent)}
+    return {"members": _present(), "recent": list(_recent), "maxTextLength": MAX_TEXT}
 
 
 @chat.on("send")
 async def send(socket: LiveSocket, data: dict[str, Any]) -> dict[str, Any]:
-    """Say something to the room."""
+    """Send a message to the room."""
     text = data.get("text")
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT:
         raise InvalidRequest(errors=[FieldError("text", f"must be 1 to {MAX_TEXT} characters")])
@@ -54,8 +60,16 @@ async def send(socket: LiveSocket, data: dict[str, Any]) -> dict[str, Any]:
 
 @chat.on_socket_disconnected
 async def leave(socket: LiveSocket) -> None:
-    """A socket is gone: say who is left."""
-    if _members.pop(socket.socket_id, None) is not None:
+    """Send the remaining members of this node after a socket disconnected, here or with a dead node."""
+    was_here = _members.pop(socket.socket_id, None) is not None
+    if was_here or (_members and not socket.is_here):
+        await chat.emit("members", {"members": _present()}, room=ROOM)
+
+
+@chat.on_socket_connected
+async def restore(socket: LiveSocket) -> None:
+    """Send the members again if a socket of the room was wrongly reported as disconnected."""
+    if socket.socket_id in _members:
         await chat.emit("members", {"members": _present()}, room=ROOM)
 
 

@@ -1,17 +1,17 @@
 /**
- * The account: what somebody does about how they get in, and about what is kept of them. Each method is one endpoint
- * of the protocol, under the name of what is done. Where the server wants a proof first, the person is asked for it.
+ * Account management: one method for each endpoint of the protocol. When the server requires a step-up, `onStepUp` is
+ * called and the request is sent again.
  */
-import { asVigilError } from "./vigil-rules.js";
+import { asVigilError } from "./vigil-errors.js";
 
 /**
- * @typedef {import("./vigil-rules.js").Delivery} Delivery
- * @typedef {import("./vigil-tokens.js").Method} Method
+ * @typedef {import("./vigil-types.js").Delivery} Delivery
+ * @typedef {import("./vigil-http.js").Method} Method
  *
  * @typedef {{userId: string, email: string, emailVerified: boolean, phoneNumber?: string|null, name: string|null,
  *   username: string|null, roles: string[], createdAt: string, deletionAt?: string|null}} User
  *
- * How somebody proves that it is them: a code, a password, or a passkey's answer.
+ * A second factor or step-up: a code, a password, or a passkey's answer.
  * @typedef {{method: string, code?: string, password?: string, credential?: object}} FactorAnswer
  *
  * @typedef {{enabledAt: string}} Totp
@@ -21,6 +21,16 @@ import { asVigilError } from "./vigil-rules.js";
  *   transports: string[]}} Passkey
  * @typedef {{id: string, name: string}} Provider
  * @typedef {{id: string, provider: string, label: string|null, linkedAt: string, lastUsedAt: string|null}} Identity
+ * The server's public configuration. Lengths are in characters.
+ * @typedef {object} Config
+ * @property {{minLength: number, maxLength: number}} password
+ * @property {{email: number, name: number, deviceName: number}} maxLengths
+ * @property {{totpDigits: number, smsDigits: number, recoveryCodes: number}} codes
+ * @property {{secondFactor: number, smsCode: number}} tries
+ * @property {{verificationLinkMs: number, passwordResetLinkMs: number, emailChangeLinkMs: number,
+ *   secondFactorMs: number, smsCodeMs: number, stepUpMs: number, accountDeletionMs: number}} lifetimes
+ * @property {{phone: boolean, providers: Provider[]}} loginMethods
+ *
  * @typedef {{requestId: string, expiresAt: string, resendAfterMs: number}} CodeSent
  * @typedef {{phoneNumber: string, otp: string, requestId?: string}} PhoneAnswer
  */
@@ -35,10 +45,10 @@ export class Account {
 
   /**
    * @param {object} options
-   * @param {import("./vigil-tokens.js").Api} options.api
+   * @param {import("./vigil-http.js").Api} options.api
    * @param {import("./vigil-tokens.js").TokenKeeper} options.tokens
-   * @param {((refusal: import("./vigil-rules.js").VigilError, what: string) => Promise<boolean>)|undefined} options.onStepUp
-   * @param {(user: User) => User} options.onUser told what this user is after each change of it
+   * @param {((refusal: import("./vigil-errors.js").VigilError, what: string) => Promise<boolean>)|undefined} options.onStepUp
+   * @param {(user: User) => User} options.onUser called with the user after each change; returns it
    */
   constructor({ api, tokens, onStepUp, onUser }) {
     this.#api = api;
@@ -47,13 +57,19 @@ export class Account {
     this.#onUser = onUser;
   }
 
-  // ── before there is a login ───────────────────────────────────────────────────────────────────
+  // ── without a login ─────────────────────────────────────────────────────────────────────────────
+
+  /** @returns {Promise<Config>} bounds, numbers of tries, lifetimes and login methods of this server */
+  config = () => this.#open("GET", "/config");
 
   /** @param {{email: string, password: string, name?: string, username?: string}} account */
   register = (account) => this.#open("POST", "/register", account);
 
-  /** @param {string} token from the mailed link */
-  verifyEmail = (token) => this.#open("POST", "/verify-email", { token });
+  /**
+   * @param {string} token from the mailed link
+   * @param {{password?: string, newPassword?: string}} proof required in any browser but the one that registered
+   */
+  verifyEmail = (token, proof = {}) => this.#open("POST", "/verify-email", { token, ...proof });
 
   /** @param {string} email */
   resendVerification = (email) => this.#open("POST", "/resend-verification", { email });
@@ -73,23 +89,23 @@ export class Account {
    */
   confirmEmail = (token) => this.#open("POST", "/email/confirm", { token });
 
-  /** @param {string} token from the mail of an alert @returns {Promise<{revoked: number, delivery: Delivery}>} */
+  /** @param {string} token from the mail about a new login @returns {Promise<{revoked: number, delivery: Delivery}>} */
   notMe = (token) => this.#open("POST", "/alerts/not-me", { token });
 
   /** @returns {Promise<Provider[]>} */
   providers = async () => (await this.#open("GET", "/oauth/providers")).providers;
 
-  /** @param {string} phoneNumber of somebody who wants to log in @returns {Promise<CodeSent>} */
+  /** Sends a login code by SMS. @param {string} phoneNumber @returns {Promise<CodeSent>} */
   sendLoginCode = (phoneNumber) => this.#open("POST", "/phone/send-otp", { phoneNumber });
 
-  // ── name, password, address, phone ────────────────────────────────────────────────────────────
+  // ── name, password, address, phone ──────────────────────────────────────────────────────────────
 
   /** @param {{name?: string, username?: string}} change @returns {Promise<User>} */
   edit = async (change) => this.#onUser((await this.call("PATCH", "/me", change)).user);
 
   /**
-   * @param {{password: string, currentPassword?: string, keepSessions?: boolean}} change without `currentPassword`
-   *   the first password of an account that has none
+   * @param {{password: string, currentPassword?: string, keepSessions?: boolean}} change `currentPassword`
+   *   is left out by an account that has no password yet
    * @returns {Promise<{revoked: number, delivery: Delivery}>}
    */
   changePassword = (change) => this.call("POST", "/password/change", change);
@@ -97,7 +113,7 @@ export class Account {
   /** @param {string} email */
   changeEmail = (email) => this.call("POST", "/email/change", { email });
 
-  /** @param {string} phoneNumber to be the account's @returns {Promise<CodeSent>} */
+  /** Sends a code to confirm a new number of the account. @param {string} phoneNumber @returns {Promise<CodeSent>} */
   sendPhoneCode = (phoneNumber) => this.call("POST", "/phone/send-otp", { phoneNumber });
 
   /** @param {PhoneAnswer} answer @returns {Promise<User>} */
@@ -106,7 +122,7 @@ export class Account {
   /** @returns {Promise<User>} */
   removePhone = async () => this.#onUser((await this.call("DELETE", "/phone")).user);
 
-  // ── factors ───────────────────────────────────────────────────────────────────────────────────
+  // ── factors ─────────────────────────────────────────────────────────────────────────────────────
 
   /** @returns {Promise<FactorsInUse>} */
   factors = () => this.call("GET", "/2fa");
@@ -114,15 +130,15 @@ export class Account {
   /** @returns {Promise<TotpSetup>} */
   setUpTotp = () => this.call("POST", "/2fa/setup", {});
 
-  /** @param {string} code the app's first @returns {Promise<string[]>} recovery codes, shown this once */
+  /** @param {string} code from the app @returns {Promise<string[]>} recovery codes, shown only once */
   enableTotp = async (code) => (await this.call("POST", "/2fa/enable", { code })).recoveryCodes;
 
   disableTotp = () => this.call("POST", "/2fa/disable", {});
 
-  /** @returns {Promise<string[]>} the new ones; the old are void */
+  /** @returns {Promise<string[]>} new recovery codes; the old ones stop working */
   renewRecoveryCodes = async () => (await this.call("POST", "/2fa/recovery-codes", {})).recoveryCodes;
 
-  /** @returns {Promise<boolean>} whether this user's devices may let a new one in */
+  /** @returns {Promise<boolean>} whether this user's devices can approve logins */
   approvals = async () => (await this.call("GET", "/approvals")).enabled;
 
   /** @param {boolean} enabled */
@@ -143,21 +159,21 @@ export class Account {
   /** @param {string} id */
   removePasskey = (id) => this.call("DELETE", `/webauthn/passkeys/${part(id)}`);
 
-  /** @returns {Promise<object>} for `navigator.credentials.get`: a proof by `stepUp` */
+  /** @returns {Promise<object>} for `navigator.credentials.get`; pass the result to `stepUp` */
   stepUpOptions = async () => (await this.call("POST", "/webauthn/step-up/options", {})).options;
 
-  // ── logins elsewhere ──────────────────────────────────────────────────────────────────────────
+  // ── linked providers ────────────────────────────────────────────────────────────────────────────
 
   /** @returns {Promise<Identity[]>} */
   identities = async () => (await this.call("GET", "/me/identities")).identities;
 
-  /** @param {string} provider @returns {Promise<string>} where to send this very browser */
+  /** @param {string} provider @returns {Promise<string>} the URL to open in this browser */
   linkUrl = async (provider) => (await this.call("POST", `/oauth/${part(provider)}/link`, {})).url;
 
   /** @param {string} id of the identity */
   unlink = (id) => this.call("DELETE", `/me/identities/${part(id)}`);
 
-  // ── what is kept ──────────────────────────────────────────────────────────────────────────────
+  // ── stored data ─────────────────────────────────────────────────────────────────────────────────
 
   /** @param {{limit: number, before?: string|null}} page @returns {Promise<{events: any[], next: string|null}>} */
   securityLog = ({ limit, before }) =>
@@ -166,20 +182,23 @@ export class Account {
   /** @returns {Promise<object>} */
   export = async () => (await this.call("GET", "/me/export")).export;
 
-  /** Ends every session now, and the account after fourteen days. @returns {Promise<{deletedAt: string}>} */
+  /**
+   * Ends every session now and deletes the account after `lifetimes.accountDeletionMs`.
+   * @returns {Promise<{deletedAt: string}>}
+   */
   delete = () => this.call("DELETE", "/me");
 
   /** @returns {Promise<User>} */
   restore = async () => this.#onUser((await this.call("POST", "/me/restore", {})).user);
 
-  // ── how it is asked ───────────────────────────────────────────────────────────────────────────
+  // ── requests ────────────────────────────────────────────────────────────────────────────────────
 
   /** @type {(method: Method, path: string, body?: object) => Promise<any>} see `VigilClient.call` */
-  call = (method, path, body) => 
+  call = (method, path, body) =>
     this.steppingUp(`${method} ${path}`, () => this.authorised(method, path, body));
 
   /**
-   * Does what may want a proof, and does it again once that was given.
+   * Runs `act`; when the server requires a step-up, asks for one and runs `act` again.
    * @template T
    * @param {string} what the event, or the method and path
    * @param {() => Promise<T>} act
@@ -196,7 +215,7 @@ export class Account {
   }
 
   /**
-   * Asks as this user, with a token that is good; once more with another when the server finds it was not.
+   * Sends an authenticated request. When the server answers that the token expired, renews it and retries once.
    * @param {Method} method
    * @param {string} path
    * @param {object} [body]
@@ -209,7 +228,7 @@ export class Account {
       return await send(token.accessToken);
     } catch (error) {
       if (asVigilError(error).code !== "token_expired") throw error;
-      this.#tokens.distrust(token);
+      this.#tokens.markExpired(token);
       return send((await this.#tokens.usable()).accessToken);
     }
   }

@@ -1,29 +1,31 @@
 /**
- * Vigil's browser client: log in once, stay connected, know at once when the login ends.
+ * Vigil's browser client: logs in, keeps the socket connected, and reports the end of the session immediately.
  *
- * Guarantees to the page that uses it:
- * - Tokens are in memory and HttpOnly cookies, never in localStorage or sessionStorage.
- * - However many tabs are open, one of them refreshes; the others take over its token.
- * - A running-out token is replaced on the living socket: same socket id, same rooms, same order.
- * - Being unable to reach the server is not being logged out. `ended` is final, and says why.
- * - `user` is what this client last heard of the account: from its own changes, its roles, and anew after a gap.
- * - An event with an `eventId` is handed out once, also when it is replayed after a reconnect.
+ * Guarantees:
+ * - Tokens are kept in memory and in HttpOnly cookies, never in localStorage or sessionStorage.
+ * - One tab refreshes; the others use its token.
+ * - An expiring token is replaced on the open socket: same socket id, same rooms, same order.
+ * - An unreachable server is not a logout. `ended` is final and has the reason.
+ * - `user` reflects this client's own changes and role changes, and is fetched again after a gap in the events.
+ * - An event with an `eventId` is dispatched once, even when it is replayed after a reconnect.
  *
- * It needs socket.io-client 4, passed in as `io` or found in `./vendor/`.
+ * Requires socket.io-client 4, passed as `io` or present in `./vendor/`.
  */
 import { Account } from "./vigil-account.js";
 import { Connection } from "./vigil-connection.js";
 import { NO_DEVICES, applySessionsEvent, watchDevices } from "./vigil-devices.js";
+import { VigilError, asVigilError } from "./vigil-errors.js";
 import { Emitter } from "./vigil-events.js";
-import { VigilError, asVigilError } from "./vigil-rules.js";
-import { Api, TokenKeeper } from "./vigil-tokens.js";
-import { WaitingLogin } from "./vigil-waiting.js";
+import { Api } from "./vigil-http.js";
+import { afterRefreshRefusal } from "./vigil-reconnect.js";
+import { WaitingLogin } from "./vigil-second-factor.js";
+import { TokenKeeper } from "./vigil-tokens.js";
 
 export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices };
 
 /**
- * @typedef {import("./vigil-rules.js").Session} Session
- * @typedef {import("./vigil-rules.js").Delivery} Delivery
+ * @typedef {import("./vigil-types.js").Session} Session
+ * @typedef {import("./vigil-types.js").Delivery} Delivery
  * @typedef {import("./vigil-connection.js").End} End
  * @typedef {import("./vigil-connection.js").Ready} Ready
  * @typedef {import("./vigil-tokens.js").TokenSource} TokenSource
@@ -31,17 +33,17 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  * @typedef {import("./vigil-account.js").User} User
  * @typedef {import("./vigil-account.js").FactorAnswer} FactorAnswer
  *
- * `restoring`: looking for a login from before. `logged-out`: there is none; `code` says why, when one was
- * refused. The others are those of the connection; `ended` is a login that was live and is over.
+ * `restoring`: looking for an existing session. `logged-out`: there is none; `code` says why, if one was refused.
+ * `ended`: a live session has ended. The others are those of the connection.
  * @typedef {"idle"|"restoring"|"logged-out"|"connecting"|"live"|"expired"|"waiting"|"ended"} ClientState
  * @typedef {{state: ClientState, socketId: string|null, retryAt: number|null, code: string|null}} StateChange
  *
  * @typedef {object} VigilEvents what `on` can listen to, besides the application's own events
  * @property {StateChange} state
  * @property {{expiresAt: number, lifetimeMs: number, source: TokenSource}} token a new access token is in use
- * @property {{count: number, socketId: string}} reauthenticated the socket was given a new token in place
- * @property {End} ended this login is over: ask to log in
- * @property {User} user who is logged in, as it is known from now on
+ * @property {{count: number, socketId: string}} reauthenticated the open socket got a new token
+ * @property {End} ended the session has ended: ask to log in
+ * @property {User} user the user, after each change
  * @property {Ready} ready
  * @property {{expiresAt: string, expiresInMs: number, graceMs: number}} token-expiring
  * @property {{graceEndsAt: string}} token-expired
@@ -51,24 +53,24 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  * @property {{eventId: number, sessionId: string, online: boolean, sockets: number,
  *   lastSeenAt: string}} device-status
  * @property {{eventId: number, kind: string, session: Session, at: string}} security-alert
- * @property {{eventId: number, approvalId: string, device: import("./vigil-rules.js").Device,
+ * @property {{eventId: number, approvalId: string, device: import("./vigil-types.js").Device,
  *   location: Session["location"], ip: string, numbers: number[],
- *   expiresAt: string}} login-approval-requested a new device waits to be let in by this one
+ *   expiresAt: string}} login-approval-requested a new device waits for this one's approval
  * @property {{eventId: number, approvalId: string, status: "approved"|"denied"}} login-approval-closed
  * @property {{eventId: number, roles: string[]}} roles-changed
  *
  * @typedef {object} VigilOptions
  * @property {string} [baseUrl] where Vigil is, without a trailing slash; by default this page's own origin
- * @property {"cookie"|"cookies"|"body"} [delivery] how tokens travel; "cookie" unless said otherwise
+ * @property {"cookie"|"cookies"|"body"} [delivery] how tokens are delivered; "cookie" by default
  * @property {import("./vigil-tokens.js").RefreshTokenStorage} [storage] needed for delivery "body"
  * @property {import("./vigil-connection.js").Io} [io] socket.io-client's `io`; by default the vendored one
  * @property {object} [socketOptions] more options for `io`, such as `path` or `transports`
  * @property {string|null} [tabs] name shared by tabs that share a login; null: do not share
  * @property {string} [csrfCookie]
  * @property {number} [timeoutMs] for one HTTP request
- * @property {(refusal: VigilError, what: string) => Promise<boolean>} [onStepUp] asks the person for the proof that
- *   `refusal` (`step_up_required`, with `methods`) wants, and gives it by `stepUp`; `what` was refused, the event or the
- *   method and path, is then sent once more
+ * @property {(refusal: VigilError, what: string) => Promise<boolean>} [onStepUp] called when the server
+ *   requires a step-up (`refusal.methods` says with what) for `what`, the event or the method and path: asks the user,
+ *   calls `stepUp` and resolves with true; the request is then sent again
  *
  * @typedef {{mfaRequired: true, mfaToken: string, methods: string[], expiresAt: string}} MfaRequired
  * @typedef {{mfaRequired: false, user: User, session: Session}} LoggedIn
@@ -81,7 +83,7 @@ export class VigilClient {
   user = null;
   /** @type {string|null} */
   sessionId = null;
-  /** @type {Account} password, factors, passkeys, logins elsewhere, phone, data */
+  /** @type {Account} password, factors, passkeys, linked providers, phone, data */
   account;
   #options;
   #api;
@@ -93,11 +95,11 @@ export class VigilClient {
   #io = null;
   /** @type {StateChange} */
   #state = { state: "idle", socketId: null, retryAt: null, code: null };
-  /** True until the server accepted this login once in this tab. */
+  /** True until the server has accepted this session in this tab. */
   #restoring = false;
-  /** True while this tab itself ends the login: being told so is then no news. */
+  /** True while this tab itself ends the session: then `session-revoked` is expected. */
   #leaving = false;
-  /** True from a login's answer until `ready`: what it said of the user is as new as can be. */
+  /** True from a login's answer until `ready`: its user need not be fetched again. */
   #isUserNew = false;
   #unhook = new AbortController();
 
@@ -129,7 +131,7 @@ export class VigilClient {
     });
   }
 
-  // ── listening ─────────────────────────────────────────────────────────────────────────────────
+  // ── listening ───────────────────────────────────────────────────────────────────────────────────
 
   /**
    * @template {keyof VigilEvents} K
@@ -156,20 +158,20 @@ export class VigilClient {
     return this.#state;
   }
 
-  /** What is left of the access token, for showing it. */
+  /** Remaining life and lifetime of the access token, for display. */
   tokenLife() {
     const { current } = this.#tokens;
     return { remainingMs: Math.max(this.#tokens.remainingMs(), 0), lifetimeMs: current?.lifetimeMs ?? 0 };
   }
 
-  /** The server's clock: what its times are to be compared with. */
+  /** The server's clock, to compare its times with. */
   serverNow() {
     return this.#api.serverNow();
   }
 
-  // ── beginning ─────────────────────────────────────────────────────────────────────────────────
+  // ── login ───────────────────────────────────────────────────────────────────────────────────────
 
-  /** Begins to look for a login from before, silently, and to connect with it: `state` says how it goes. */
+  /** Looks for an existing session and connects with it. The event `state` reports progress. */
   async start() {
     await this.#prepare();
     await this.#restore();
@@ -184,11 +186,10 @@ export class VigilClient {
   }
 
   /**
-   * The second half of a login that answered `mfaRequired`, whichever way it was begun. It waits on a socket where
-   * one can be had: for showing how long, and for asking other devices to let this one in. `close` it when it is
-   * given up.
-   * @param {import("./vigil-waiting.js").MfaToken} mfa what the login answered
-   * @param {import("./vigil-waiting.js").WaitingListener} [listener]
+   * The second step of a login that answered `mfaRequired`. Waits on a socket if possible, to know the deadline and to
+   * receive the approval of other devices. Call `close` when the login is given up.
+   * @param {import("./vigil-second-factor.js").MfaToken} mfa the login's answer
+   * @param {import("./vigil-second-factor.js").WaitingListener} [listener]
    * @returns {Promise<WaitingLogin>}
    */
   async waitForFactor(mfa, listener = {}) {
@@ -204,8 +205,8 @@ export class VigilClient {
   }
 
   /**
-   * What to ask a passkey of this device: for `navigator.credentials.get`.
-   * @param {string} [mfaToken] of the login that waits for it; without one the passkey is the login
+   * Options for `navigator.credentials.get`.
+   * @param {string} [mfaToken] of a login that waits for a second factor; left out, the passkey itself logs in
    * @returns {Promise<object>} `PublicKeyCredentialRequestOptionsJSON`
    */
   async passkeyLoginOptions(mfaToken) {
@@ -214,7 +215,7 @@ export class VigilClient {
   }
 
   /**
-   * @param {object} credential what the passkey answered, as JSON
+   * @param {object} credential the passkey's answer, as JSON
    * @param {{deviceName?: string}} [options]
    * @returns {Promise<LoggedIn|MfaRequired>}
    */
@@ -223,8 +224,8 @@ export class VigilClient {
   }
 
   /**
-   * @param {{phoneNumber: string, otp: string, requestId?: string, deviceName?: string}} answer the code of the SMS
-   *   that `account.sendLoginCode` had sent
+   * @param {{phoneNumber: string, otp: string, requestId?: string, deviceName?: string}} answer with the code
+   *   sent by `account.sendLoginCode`
    * @returns {Promise<LoggedIn|MfaRequired>}
    */
   async loginWithPhone(answer) {
@@ -232,8 +233,8 @@ export class VigilClient {
   }
 
   /**
-   * Asks for something that needs no login: a mailed link's page, the providers, another device's approval.
-   * @param {import("./vigil-tokens.js").Method} method
+   * Calls an endpoint that needs no login.
+   * @param {import("./vigil-http.js").Method} method
    * @param {string} path below `/api/auth`
    * @param {object} [body]
    * @param {{timeoutMs?: number, signal?: AbortSignal}} [options]
@@ -243,11 +244,11 @@ export class VigilClient {
     return this.#api.request(method, path, { body, ...options });
   }
 
-  // ── while logged in ───────────────────────────────────────────────────────────────────────────
+  // ── while logged in ─────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Sends an application event and resolves with its acknowledgement; waits for the connection when it
-   * is away, and rejects when that or the answer takes longer than `timeoutMs`.
+   * Sends an application event and resolves with its acknowledgement. Waits for the connection if it is lost; rejects
+   * when the acknowledgement has not come after `timeoutMs`.
    * @param {string} event
    * @param {object} [payload]
    * @param {{timeoutMs?: number}} [options]
@@ -260,10 +261,10 @@ export class VigilClient {
   }
 
   /**
-   * Asks the server for something as this user: any endpoint that has no method of its own here. A token that
-   * ran out is renewed first. Where the server wants a proof, `onStepUp` is asked, and the request sent once
-   * more; without it, or when nobody gave one, this rejects with `step_up_required` and its `methods`.
-   * @param {import("./vigil-tokens.js").Method} method
+   * Calls any endpoint as this user, renewing an expired token first. When the server requires a step-up, calls
+   * `onStepUp` and sends the request again; without `onStepUp`, or if it resolves with false, this rejects with
+   * `step_up_required` and its `methods`.
+   * @param {import("./vigil-http.js").Method} method
    * @param {string} path below `/api/auth`
    * @param {object} [body]
    * @returns {Promise<any>} the answer's `data`
@@ -273,7 +274,7 @@ export class VigilClient {
   }
 
   /**
-   * Proves once more that it is this user; good for ten minutes of sensitive acts.
+   * Step-up: proves the user's identity again. Allows sensitive changes until `assuredUntil`.
    * @param {FactorAnswer} answer
    * @returns {Promise<{assuredUntil: string}>}
    */
@@ -281,11 +282,11 @@ export class VigilClient {
     return this.account.authorised("POST", "/step-up", answer);
   }
 
-  /** @returns {Promise<User>} read anew */
+  /** @returns {Promise<User>} fetched again */
   async me() {
     const known = this.user;
     const { user } = await this.account.authorised("GET", "/me");
-    // What was told while this was under way is newer, or of somebody else.
+    // A user set meanwhile is newer, or a different one.
     return this.user === known ? this.#know(user) : this.me();
   }
 
@@ -297,7 +298,7 @@ export class VigilClient {
   /**
    * Logs another device out, or this one.
    * @param {string} sessionId
-   * @returns {Promise<Delivery|null>} what became of its live connections; null for this device
+   * @returns {Promise<Delivery|null>} result for its live connections; null for this device
    */
   async revoke(sessionId) {
     if (sessionId === this.sessionId) return this.logout().then(() => null);
@@ -310,27 +311,27 @@ export class VigilClient {
     return this.#ask("sessions-revoke-others", {}, "POST", "/sessions/revoke-others");
   }
 
-  /** Ends this login. Rejects when the server cannot be reached: then it has not ended. */
+  /** Ends this session. Rejects when the server cannot be reached: then the session has not ended. */
   async logout() {
     await this.#leave("/logout", await this.#tokens.refreshTokenBody());
   }
 
   /**
-   * Ends every login of this user, this one too.
-   * @returns {Promise<{revoked: number, delivery: Delivery}|null>} null when this login was already over
+   * Ends all sessions of this user, including this one.
+   * @returns {Promise<{revoked: number, delivery: Delivery}|null>} null when this session had already ended
    */
   logoutAll() {
     return this.#leave("/logout-all", {});
   }
 
-  /** Disconnects and lets go of everything; the login itself goes on. */
+  /** Disconnects and releases everything. The session continues. */
   close() {
     this.#unhook.abort();
     this.#connection?.stop();
     this.#tokens.close();
   }
 
-  // ── within ────────────────────────────────────────────────────────────────────────────────────
+  // ── internal ────────────────────────────────────────────────────────────────────────────────────
 
   /** @returns {Promise<import("./vigil-connection.js").Io>} */
   async #prepare() {
@@ -352,7 +353,7 @@ export class VigilClient {
     return this.#io;
   }
 
-  /** A socket that connects when it is told to, and then only. @param {import("./vigil-connection.js").Io} io */
+  /** A socket without automatic connection or reconnection. @param {import("./vigil-connection.js").Io} io */
   #newSocket(io) {
     return io(this.#options.baseUrl || location.origin, {
       transports: ["websocket", "polling"],
@@ -377,7 +378,7 @@ export class VigilClient {
 
   async #restore() {
     this.#restoring = true;
-    if (!(await this.#tokens.maySignInSilently())) return this.#become({ state: "logged-out" });
+    if (!(await this.#tokens.canRestore())) return this.#become({ state: "logged-out" });
     this.#become({ state: "restoring" });
     this.#connection?.start();
   }
@@ -406,7 +407,7 @@ export class VigilClient {
     await this.#restore();
   }
 
-  /** @param {import("./vigil-connection.js").LinkStatus} status */
+  /** @param {import("./vigil-connection.js").ConnectionStatus} status */
   #onStatus({ state, ...rest }) {
     if (state === "stopped") return;
     this.#become({ ...rest, state: this.#restoring && state === "connecting" ? "restoring" : state });
@@ -451,7 +452,7 @@ export class VigilClient {
     this.#leaving = true;
     try {
       const answer = await this.account.authorised("POST", path, body).catch((error) => {
-        if (error.status === 401 || this.#connection?.isStopped) return null;
+        if (afterRefreshRefusal(error) === "end" || this.#connection?.isStopped) return null;
         throw error;
       });
       this.#connection?.stop();
@@ -466,7 +467,7 @@ export class VigilClient {
   }
 
   /**
-   * Over the socket while it is live, so that the answer is in order with the pushed events.
+   * Uses the socket while it is live, so that the answer is in order with the pushed events.
    * @param {string} event
    * @param {object} payload
    * @param {"GET"|"POST"|"DELETE"} method
@@ -477,7 +478,7 @@ export class VigilClient {
   }
 
   /**
-   * @param {string} path of a way in
+   * @param {string} path of a login endpoint
    * @param {object} credentials
    * @returns {Promise<LoggedIn|MfaRequired>}
    */
@@ -489,20 +490,21 @@ export class VigilClient {
   }
 
   /**
-   * From here on this client is who the answer says.
-   * @param {any} answer of a login that is whole
-   * @param {import("./vigil-connection.js").SocketLike|null} [socket] that is live by it, `ready` still to come
+   * Takes over a completed login: token, user and session.
+   * @param {any} answer of a completed login
+   * @param {import("./vigil-connection.js").SocketLike|null} [socket] that is live with it, before `ready`
    * @returns {Promise<LoggedIn>}
    */
   async #adopt(answer, socket = null) {
+    if (!socket) await this.#tokens.checkCookiesKept(answer);
     this.#connection?.stop();
     this.#know(answer.user);
     this.#isUserNew = true;
     this.sessionId = answer.session.sessionId;
     this.#restoring = false;
     const begun = this.#tokens.begin(answer);
-    // Before anything is waited for: `ready` must find somebody who hears it.
-    if (socket) this.#connection?.goOn(socket);
+    // Before any await: `ready` must find its listener.
+    if (socket) this.#connection?.adopt(socket);
     await begun;
     if (!socket) this.#connection?.start();
     return { mfaRequired: false, user: answer.user, session: answer.session };

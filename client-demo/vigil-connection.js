@@ -1,21 +1,21 @@
 /**
- * The live socket: connects with a fresh token, renews the token in place, comes back with jitter after
- * a loss, and stops for good when the server says that the login is over.
+ * The live socket: connects with a fresh token, renews the token in place, reconnects with back-off after a loss, and
+ * stops when the server says that the session has ended.
  *
- * socket.io-client's own reconnection is off: it would reconnect with a stale token, without jitter
- * across a restart, and could not tell an ended login from a lost network.
+ * socket.io-client's own reconnection is off: it would reconnect with a stale token, without jitter across a server
+ * restart, and cannot tell an ended session from a lost network.
  */
+import { VigilError, asVigilError } from "./vigil-errors.js";
 import { EventCursor, acknowledged } from "./vigil-events.js";
-import { VigilError, afterRefreshRefusal, afterRefusal, asVigilError, retryDelay } from "./vigil-rules.js";
-import { sleep } from "./vigil-tabs.js";
+import { afterRefreshRefusal, afterRefusal, retryDelay, sleep } from "./vigil-reconnect.js";
 
 /**
  * @typedef {import("./vigil-tokens.js").Token} Token
  *
- * `connecting`: a token is taken and the socket opened. `live`: application events are served.
- * `expired`: the socket is up, but only re-authentication is served. `waiting`: until `retryAt`, then again.
- * @typedef {"stopped"|"connecting"|"live"|"expired"|"waiting"} LinkState
- * @typedef {{state: LinkState, socketId: string|null, retryAt: number|null, code: string|null}} LinkStatus
+ * `connecting`: getting a token and opening the socket. `live`: application events are served.
+ * `expired`: the socket is open, but serves only re-authentication. `waiting`: for the next attempt at `retryAt`.
+ * @typedef {"stopped"|"connecting"|"live"|"expired"|"waiting"} ConnectionState
+ * @typedef {{state: ConnectionState, socketId: string|null, retryAt: number|null, code: string|null}} ConnectionStatus
  *
  * @typedef {object} Ready
  * @property {number} protocol
@@ -28,8 +28,8 @@ import { sleep } from "./vigil-tabs.js";
  * @property {number|null} lastEventId
  * @property {boolean} recovered
  *
- * Why this login is over. `reason` and `by` are known when the server pushed it.
- * @typedef {{code: string, reason: string|null, by: import("./vigil-rules.js").Actor|null, at: string|null}} End
+ * Why the session has ended. `reason` and `by` are known when the server pushed it.
+ * @typedef {{code: string, reason: string|null, by: import("./vigil-types.js").Actor|null, at: string|null}} End
  *
  * The part of a socket.io-client Socket that is used here.
  * @typedef {object} SocketLike
@@ -49,7 +49,7 @@ import { sleep } from "./vigil-tabs.js";
  * @typedef {(url: string, options: object) => SocketLike} Io
  *
  * @typedef {object} Listener
- * @property {(status: LinkStatus) => void} onStatus
+ * @property {(status: ConnectionStatus) => void} onStatus
  * @property {(event: string, payload: any) => void} onEvent
  * @property {(count: number, socketId: string) => void} onReauthenticated
  * @property {(end: End) => void} onEnd
@@ -58,23 +58,23 @@ import { sleep } from "./vigil-tabs.js";
 /** Covers opening the transport, the handshake and the server's `ready`. */
 const CONNECT_TIMEOUT_MS = 15_000;
 
-/** A connection that lived this long proves that the way is free: the next wait is a short one. */
-const PROVEN_AFTER_MS = 10_000;
+/** A connection that lived this long resets the back-off. */
+const STABLE_AFTER_MS = 10_000;
 
-/** Time for the acknowledgement of `session-revoked` to leave before this side hangs up too. */
-const LAST_WORD_MS = 1_500;
+/** Leaves time to send the acknowledgement of `session-revoked` before disconnecting. */
+const ACK_FLUSH_MS = 1_500;
 
-/** The exponent at which waits between renewals stop growing: the grace period is short. */
-const LONGEST_RENEWAL_BACKOFF = 3;
+/** Limit of the back-off exponent between renewals: the grace period is short. */
+const MAX_RENEWAL_EXPONENT = 3;
 
 export class Connection {
   #tokens;
   #api;
   #listener;
   #socket;
-  /** @type {LinkState} */
+  /** @type {ConnectionState} */
   #state = "stopped";
-  /** Raised by every start and stop: what was begun before it must not act after it. */
+  /** Incremented by every start and stop: earlier asynchronous work must not act any more. */
   #run = 0;
   #attempt = 0;
   #liveSince = 0;
@@ -83,7 +83,7 @@ export class Connection {
   #serverChoseDelay = false;
   /** @type {number|null} */
   #drainDelayMs = null;
-  /** @type {Token|null} the one the server knows this socket by */
+  /** @type {Token|null} the token this socket was authenticated with */
   #token = null;
   /** @type {Promise<void>|null} */
   #renewing = null;
@@ -98,9 +98,9 @@ export class Connection {
 
   /**
    * @param {object} options
-   * @param {SocketLike} options.socket that reconnects when it is told to, and then only
+   * @param {SocketLike} options.socket without automatic reconnection
    * @param {import("./vigil-tokens.js").TokenKeeper} options.tokens
-   * @param {import("./vigil-tokens.js").Api} options.api
+   * @param {import("./vigil-http.js").Api} options.api
    * @param {Listener} options.listener
    */
   constructor({ socket, tokens, api, listener }) {
@@ -119,7 +119,7 @@ export class Connection {
     return this.#state === "stopped";
   }
 
-  /** @returns {LinkStatus} */
+  /** @returns {ConnectionStatus} */
   get status() {
     return { state: this.#state, socketId: this.#socket.id ?? null, retryAt: this.#retryAt, code: null };
   }
@@ -128,18 +128,18 @@ export class Connection {
     if (this.#state !== "stopped") return;
     // The socket of an ended login may still be waiting for the server to close it.
     this.#socket.disconnect();
-    this.#beginAnew();
+    this.#reset();
     this.#open();
   }
 
-  /** Goes on with a socket that a login was finished on: `ready` comes next on it. @param {SocketLike} socket */
-  goOn(socket) {
+  /** Takes over a socket on which a login was completed: `ready` is its next event. @param {SocketLike} socket */
+  adopt(socket) {
     this.stop();
     this.#socket.off();
     this.#socket.offAny();
     this.#socket = socket;
     this.#listen();
-    this.#beginAnew();
+    this.#reset();
     this.#token = this.#tokens.current;
     this.#timer = setTimeout(() => this.#giveUpAttempt(), CONNECT_TIMEOUT_MS);
     this.#become("connecting");
@@ -150,20 +150,20 @@ export class Connection {
     this.#socket.disconnect();
   }
 
-  /** The login is over, as this tab or a sibling knows without the socket. @param {End} end */
+  /** Ends the connection because the session has ended, as learnt outside the socket. @param {End} end */
   end(end) {
     this.#end(end);
   }
 
-  /** The network or the person is back: do not sit out a wait of our own making. */
+  /** Called when the network or the user returns: skips the back-off, but not a delay requested by the server. */
   wake() {
     if (this.#state === "waiting" && !this.#serverChoseDelay) this.#open();
     else if (this.#socket.connected && this.#tokens.remainingMs() <= 0) this.renew();
   }
 
   /**
-   * Emits once the connection is live, and resolves with the acknowledgement. An event refused because
-   * the token had just run out did not reach the application, so it is sent again after the renewal.
+   * Emits once the connection is live, and resolves with the acknowledgement. An event refused because the token had
+   * just expired did not reach the application, so it is sent again after the renewal.
    * @param {string} event
    * @param {object} payload
    * @param {number} timeoutMs
@@ -182,7 +182,7 @@ export class Connection {
     }
   }
 
-  /** Puts the newest token on this socket, getting one first if this is it. Never reconnects for it. */
+  /** Authenticates this socket with a newer token, refreshing if there is none. */
   renew() {
     if (this.#renewing) return this.#renewing;
     const renewing = this.#renewInPlace().finally(() => {
@@ -192,14 +192,14 @@ export class Connection {
     return renewing;
   }
 
-  /** A sibling tab, or a request of this one, got a newer token than this socket has shown. */
+  /** Another tab, or a request of this one, got a newer token than this socket uses. */
   tokenChanged() {
     if (this.#socket.connected && this.#tokens.current !== this.#token) this.renew();
   }
 
-  // ── opening ───────────────────────────────────────────────────────────────────────────────────
+  // ── opening ─────────────────────────────────────────────────────────────────────────────────────
 
-  #beginAnew() {
+  #reset() {
     this.#run++;
     this.#attempt = 0;
     this.#cursor = new EventCursor();
@@ -238,27 +238,29 @@ export class Connection {
   /** @param {Error & {data?: any}} error */
   #onConnectError({ message, data }) {
     if (this.#state === "stopped") return;
-    const refusal = data?.code ? new VigilError({ message, ...data }) : new VigilError({ code: "network", message });
+    // A proxy in front of the server can answer here too, in another format.
+    const isOurs = typeof data?.code === "string" && typeof data.retryable === "boolean";
+    const refusal = isOurs ? new VigilError({ message, ...data }) : new VigilError({ code: "network", message });
     this.#refused(refusal, afterRefusal);
   }
 
   #onDisconnect() {
     if (this.#state === "stopped" || this.#state === "waiting") return;
-    if (Date.now() - this.#liveSince > PROVEN_AFTER_MS) this.#attempt = 0;
+    if (Date.now() - this.#liveSince > STABLE_AFTER_MS) this.#attempt = 0;
     this.#refused(new VigilError({ code: "disconnected", retryAfterMs: this.#drainDelayMs }), afterRefusal);
   }
 
   /**
    * @param {VigilError} error
-   * @param {(error: VigilError) => "end"|"refresh"|"retry"} judge
+   * @param {(error: VigilError) => "end"|"refresh"|"retry"} decide
    */
-  #refused(error, judge) {
+  #refused(error, decide) {
     if (this.#state === "waiting") return;
-    const verdict = judge(error);
-    if (verdict === "end") return this.#end({ code: error.code, reason: null, by: null, at: null });
-    // A stale token is no reason to wait, unless a new one was just refused as well.
-    if (verdict === "refresh") this.#tokens.distrust(this.#token);
-    const delay = verdict === "refresh" && this.#attempt === 0 ? 0 : retryDelay(this.#attempt, error.retryAfterMs);
+    const decision = decide(error);
+    if (decision === "end") return this.#end({ code: error.code, reason: null, by: null, at: null });
+    // A stale token needs no delay, unless a new one was just refused as well.
+    if (decision === "refresh") this.#tokens.markExpired(this.#token);
+    const delay = decision === "refresh" && this.#attempt === 0 ? 0 : retryDelay(this.#attempt, error.retryAfterMs);
     this.#waitAndRetry(delay, error);
   }
 
@@ -276,16 +278,16 @@ export class Connection {
     this.#become("waiting", error.code);
   }
 
-  // ── events ────────────────────────────────────────────────────────────────────────────────────
+  // ── events ──────────────────────────────────────────────────────────────────────────────────────
 
   /**
    * @param {string} event
    * @param {any[]} args
    */
   #onAny(event, args) {
-    const ack = typeof args.at(-1) === "function" ? args.pop() : null;
+    const ack = typeof args[args.length - 1] === "function" ? args.pop() : null;
     const payload = args[0];
-    // Acknowledged even when it is a repetition: the person who pressed the button is waiting for it.
+    // Acknowledged even when repeated: the device that requested it waits for the acknowledgement.
     if (event === "session-revoked") ack?.({ ok: true });
     if (this.#state === "stopped" || !this.#cursor.isNew(payload)) return;
     this.#react(event, payload);
@@ -322,7 +324,7 @@ export class Connection {
     this.tokenChanged();
   }
 
-  // ── the token of a live socket ────────────────────────────────────────────────────────────────
+  // ── the token of a live socket ──────────────────────────────────────────────────────────────────
 
   async #renewInPlace() {
     const { id } = this.#socket;
@@ -330,22 +332,23 @@ export class Connection {
     for (let attempt = 0; id !== undefined && this.#socket.id === id; attempt++) {
       try {
         const token = await this.#tokens.renew(stale);
-        if (this.#socket.id === id && token !== this.#token) await this.#present(token);
+        if (this.#socket.id === id && token !== this.#token) await this.#reauthenticate(token);
         return;
       } catch (error) {
         const refusal = asVigilError(error);
         if (this.#socket.id !== id) return;
         if (refusal.code === "forbidden" && refusal.status === 0) return this.#reopen();
-        if (refusal.code === "token_expired" && refusal.status === 0) stale = this.#tokens.current;
-        else if (!refusal.retryable) return this.#end({ code: refusal.code, reason: null, by: null, at: null });
-        await sleep(retryDelay(Math.min(attempt, LONGEST_RENEWAL_BACKOFF), refusal.retryAfterMs));
+        const decision = refusal.status === 0 ? afterRefusal(refusal) : afterRefreshRefusal(refusal);
+        if (decision === "end") return this.#end({ code: refusal.code, reason: null, by: null, at: null });
+        if (decision === "refresh") stale = this.#tokens.current;
+        await sleep(retryDelay(Math.min(attempt, MAX_RENEWAL_EXPONENT), refusal.retryAfterMs));
       }
     }
   }
 
   /** @param {Token} token */
-  async #present(token) {
-    // Where script cannot read the token, the handshake is the only way to show the new cookie.
+  async #reauthenticate(token) {
+    // A token that scripts cannot read is sent only as a cookie of the handshake.
     if (token.accessToken === null) return this.#reopen();
     await acknowledged(this.#socket, "reauthenticate", { token: token.accessToken }, CONNECT_TIMEOUT_MS);
     this.#token = token;
@@ -355,13 +358,13 @@ export class Connection {
     this.#listener.onReauthenticated(this.#reauthentications, this.#socket.id ?? "");
   }
 
-  /** For when this socket cannot be kept: the login behind it is another one, or only a cookie tells. */
+  /** Reconnects at once: the socket belongs to another session, or the token travels in a cookie. */
   #reopen() {
     this.#waitAndRetry(0, new VigilError({ code: "disconnected" }));
     this.#socket.disconnect();
   }
 
-  /** The server says when to renew; should that be lost, this still renews before the end. */
+  /** Renews before the token expires, in case the server's `token-expiring` is lost. */
   #scheduleRenewal() {
     clearTimeout(this.#renewalTimer);
     const lifetime = this.#token?.lifetimeMs ?? 0;
@@ -369,7 +372,7 @@ export class Connection {
     this.#renewalTimer = setTimeout(() => this.renew(), Math.max(delay, 1_000));
   }
 
-  // ── small parts ───────────────────────────────────────────────────────────────────────────────
+  // ── state ───────────────────────────────────────────────────────────────────────────────────────
 
   /** @param {number} timeoutMs @returns {Promise<void>} */
   #untilLive(timeoutMs) {
@@ -390,7 +393,7 @@ export class Connection {
   }
 
   /**
-   * @param {LinkState} state
+   * @param {ConnectionState} state
    * @param {string|null} [code]
    */
   #become(state, code = null) {
@@ -404,9 +407,9 @@ export class Connection {
   #end(end) {
     if (this.#state === "stopped") return;
     this.#halt();
-    // The server closes first, so that it can count this device as closed.
+    // The server must close first, so that it counts this device as closed.
     const run = this.#run;
-    setTimeout(() => { if (run === this.#run) this.#socket.disconnect(); }, LAST_WORD_MS);
+    setTimeout(() => { if (run === this.#run) this.#socket.disconnect(); }, ACK_FLUSH_MS);
     this.#listener.onEnd(end);
   }
 

@@ -1,16 +1,14 @@
 /**
- * The list of a user's devices, kept up to date by what the server pushes: a pure reducer, and the one
- * place that feeds it.
+ * The list of a user's devices, updated by the server's events: a pure reducer, and the subscription that feeds it.
  */
-import { asVigilError, retryDelay } from "./vigil-rules.js";
-import { sleep } from "./vigil-tabs.js";
+import { asVigilError } from "./vigil-errors.js";
+import { retryDelay, sleep } from "./vigil-reconnect.js";
 
-/** @typedef {import("./vigil-rules.js").Session} Session */
+/** @typedef {import("./vigil-types.js").Session} Session */
 
 /**
- * The devices of this user as this client knows them. `heardOf` is the newest version any event
- * mentioned; `stale` says that something was missed: list again.
- * @typedef {{sessions: Session[], version: number|null, heardOf: number, ownSessionId: string|null,
+ * `newestVersion`: the newest version in any event. `stale`: an event was missed, so the list must be fetched again.
+ * @typedef {{sessions: Session[], version: number|null, newestVersion: number, ownSessionId: string|null,
  *   stale: boolean}} DevicesState
  *
  * @typedef {{type: "list", sessions: Session[], version: number}} ListEvent
@@ -23,12 +21,12 @@ import { sleep } from "./vigil-tabs.js";
 
 /** @type {DevicesState} */
 export const NO_DEVICES = Object.freeze({
-  sessions: [], version: null, heardOf: 0, ownSessionId: null, stale: true,
+  sessions: [], version: null, newestVersion: 0, ownSessionId: null, stale: true,
 });
 
 /**
- * The devices list after one event. Applying an event twice, or one that an earlier list already
- * includes, changes nothing; a gap in `version` marks the state stale.
+ * The devices list after one event. Idempotent: an event that was applied or listed before changes nothing. A gap in
+ * `version` marks the state stale.
  * @param {DevicesState} state
  * @param {SessionsEvent} event
  * @returns {DevicesState}
@@ -51,9 +49,9 @@ export function applySessionsEvent(state, event) {
  * @param {ListEvent} event
  */
 function applyList(state, { sessions, version }) {
-  // Events overtook this answer: it describes an older list than the one already shown.
+  // Events have overtaken this answer: it is older than the known list.
   if (state.version !== null && version < state.version) return state;
-  return marked({ ...state, sessions, version, stale: version < state.heardOf });
+  return marked({ ...state, sessions, version, stale: version < state.newestVersion });
 }
 
 /**
@@ -63,8 +61,8 @@ function applyList(state, { sessions, version }) {
 function applyReady(state, { sessionId, recovered }) {
   const isSameLogin = state.ownSessionId === null || state.ownSessionId === sessionId;
   const known = { ...(isSameLogin ? state : NO_DEVICES), ownSessionId: sessionId };
-  // Without recovery the server may have lost its log, and with it the count: start counting anew.
-  return marked(recovered ? known : { ...known, version: null, heardOf: 0, stale: true });
+  // Without recovery the server may have lost its log and its version count: start again.
+  return marked(recovered ? known : { ...known, version: null, newestVersion: 0, stale: true });
 }
 
 /**
@@ -72,15 +70,15 @@ function applyReady(state, { sessionId, recovered }) {
  * @param {ChangedEvent} event
  */
 function applyChange(state, { version, change, session }) {
-  const heardOf = Math.max(state.heardOf, version);
-  if (state.version === null) return { ...state, heardOf };
+  const newestVersion = Math.max(state.newestVersion, version);
+  if (state.version === null) return { ...state, newestVersion };
   if (version <= state.version) return state;
   const known = state.sessions.find((each) => each.sessionId === session.sessionId);
   const others = state.sessions.filter((each) => each !== known);
   const sessions = change === "removed" ? others : [...others, /** @type {Session} */ ({ ...known, ...session })];
   const stale = state.stale || version !== state.version + 1;
-  // After a gap the version stays, so that the list that closes it is not mistaken for an old one.
-  return marked({ ...state, sessions, heardOf, version: stale ? state.version : version, stale });
+  // After a gap the version stays, so that the next list is not mistaken for an old one.
+  return marked({ ...state, sessions, newestVersion, version: stale ? state.version : version, stale });
 }
 
 /**
@@ -94,8 +92,8 @@ function applyStatus(state, { sessionId, online, lastSeenAt }) {
 }
 
 /**
- * Marks and orders: this device first, then those online, then by when they were last seen.
- * A push goes to every device alike, so which one is "this" is decided here.
+ * Sets `isCurrent` and sorts: this device first, then those online, then the latest login. Events are the same for
+ * all devices, so `isCurrent` is set here.
  * @param {DevicesState} state
  * @returns {DevicesState}
  */
@@ -117,7 +115,7 @@ function byRelevance(a, b) {
 }
 
 /**
- * Keeps a devices list up to date: lists when something was missed, applies what is pushed.
+ * Keeps a devices list up to date: applies events, and fetches the list when one was missed.
  * @param {import("./vigil-client.js").VigilClient} client
  * @param {(devices: DevicesState) => void} onChange called with each new state of the list
  * @returns {() => void} stops watching

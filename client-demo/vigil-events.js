@@ -1,7 +1,7 @@
 /**
- * Events: handing them to listeners, emitting them, and knowing which of the server's were seen already.
+ * Event emitter, acknowledgements, and de-duplication of replayed events.
  */
-import { VigilError } from "./vigil-rules.js";
+import { VigilError } from "./vigil-errors.js";
 
 export class Emitter {
   /** @type {Map<string, Set<(payload: any) => void>>} */
@@ -27,7 +27,7 @@ export class Emitter {
       try {
         listener(payload);
       } catch (error) {
-        // One listener's mistake must not keep the others from hearing the event.
+        // An error in one listener must not keep the event from the others.
         reportError(error);
       }
     }
@@ -35,13 +35,13 @@ export class Emitter {
 }
 
 /**
- * Emits, and resolves with the acknowledgement; rejects with the refusal that it is.
+ * Emits an event. Resolves with the acknowledgement; rejects with a `VigilError` when it is an error or does not come.
  * @param {import("./vigil-connection.js").SocketLike} socket
  * @param {string} event
  * @param {object} payload
  * @param {number} timeoutMs
- * @param {(answer: any) => any} [onServed] called before any event that follows the acknowledgement is handed out;
- *   what it returns is what this resolves with
+ * @param {(answer: any) => any} [onServed] called before any later event is dispatched; this resolves
+ *   with what it returns
  * @returns {Promise<any>}
  */
 export function acknowledged(socket, event, payload, timeoutMs, onServed = (answer) => answer) {
@@ -67,9 +67,9 @@ function refusedBy(answer) {
   return new VigilError({ code, message, retryAfterMs, methods });
 }
 
-const REMEMBERED_EVENTS = 1_000;
+const MAX_SEEN_EVENTS = 1_000;
 
-/** This client's place in the user's event log: what to ask for after a reconnect, what to hand out once. */
+/** Position in the user's event log: where to resume after a reconnect, and which events were dispatched already. */
 export class EventCursor {
   /** @type {number|null} */
   lastEventId = null;
@@ -78,22 +78,21 @@ export class EventCursor {
 
   /**
    * @param {any} payload
-   * @returns {boolean} false for an event that was handed out before
+   * @returns {boolean} false for an event that was dispatched before
    */
   isNew(payload) {
     const eventId = payload?.eventId;
     if (typeof eventId !== "number") return true;
     if (this.#seen.has(eventId)) return false;
     this.#seen.add(eventId);
-    if (this.#seen.size > REMEMBERED_EVENTS) this.#seen.delete(this.#seen.values().next().value ?? 0);
+    if (this.#seen.size > MAX_SEEN_EVENTS) this.#seen.delete(this.#seen.values().next().value ?? 0);
     this.lastEventId = Math.max(eventId, this.lastEventId ?? 0);
     return true;
   }
 
   /**
-   * With recovery the missed events follow: the place to resume from is still our own, should the
-   * connection break before they are all here. Without it the server's count may have begun anew, and
-   * an id seen before need not be the same event.
+   * With recovery the missed events follow: the position stays, in case the connection breaks before they have all
+   * arrived. Without recovery the server may have started counting again, so known ids may be other events.
    * @param {{lastEventId: number|null, recovered: boolean}} ready
    */
   connected({ lastEventId, recovered }) {

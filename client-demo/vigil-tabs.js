@@ -1,9 +1,9 @@
 /**
- * What the tabs of one browser share: a lock, so that only one of them refreshes, and a channel, so
- * that the others get the result. Nothing secret is ever written to storage; the channel keeps what
- * it carries in memory.
+ * Coordination between the tabs of one browser: a lock, so that only one of them refreshes, and a channel that gives
+ * the result to the others. No secret is written to storage: the channel keeps messages in memory.
  */
-import { VigilError } from "./vigil-rules.js";
+import { VigilError } from "./vigil-errors.js";
+import { sleep } from "./vigil-reconnect.js";
 
 /**
  * @typedef {{run<T>(task: () => Promise<T>): Promise<T>}} TabLock
@@ -13,12 +13,12 @@ import { VigilError } from "./vigil-rules.js";
  * @typedef {{type: "token-wanted"} | {type: "login"} | {type: "logout"} | TokenMessage} TabMessage
  */
 
-/** Longer than any one refresh may take, so that waiting out a slow sibling beats going without. */
-const LONGEST_WAIT_MS = 30_000;
+/** Longer than a refresh may take: waiting for another tab is better than refreshing without the lock. */
+const MAX_WAIT_MS = 30_000;
 
 /**
- * The best lock this browser has. Web Locks need a secure context: over plain HTTP on another host
- * than loopback, and in browsers from before 2022, the lease takes over.
+ * The best lock of this browser. Web Locks need a secure context: over plain HTTP on a host other than loopback, and
+ * in browsers from before 2022, the lease in localStorage is used.
  * @param {string} name
  * @returns {TabLock}
  */
@@ -28,7 +28,7 @@ export function tabLock(name) {
   return storage ? new LeaseLock(name, storage) : NO_LOCK;
 }
 
-/** The browser's own lock: released by the browser even when the tab crashes. */
+/** Web Locks: released by the browser even when the tab crashes. */
 export class WebLock {
   #name;
 
@@ -44,7 +44,7 @@ export class WebLock {
    */
   async run(task) {
     const waiting = new AbortController();
-    const timer = setTimeout(() => waiting.abort(), LONGEST_WAIT_MS);
+    const timer = setTimeout(() => waiting.abort(), MAX_WAIT_MS);
     try {
       return await navigator.locks.request(this.#name, { signal: waiting.signal }, () => {
         clearTimeout(timer);
@@ -65,10 +65,10 @@ const POLL_MS = 80;
 /**
  * A lease in localStorage, for browsers without Web Locks.
  *
- * localStorage has no compare-and-set, so a claim is written, left to settle, and read back: of tabs
- * that claim at once the last writer wins and the others see it. A crashed holder's lease runs out; a
- * living one renews its own. Should two tabs hold it all the same (a tab frozen between the two steps),
- * the server sees two refreshes within its leeway and gives both the same generation.
+ * localStorage has no compare-and-set: a claim is written and read back after a pause, so that of tabs that claim at
+ * the same time the last writer wins. The holder renews its lease; that of a crashed tab expires. If two tabs hold it
+ * all the same (a tab frozen between the two steps), the server sees two refreshes within its leeway and gives both the
+ * same generation.
  */
 export class LeaseLock {
   #key;
@@ -102,7 +102,7 @@ export class LeaseLock {
 
   /** @param {string} holder */
   async #acquire(holder) {
-    const deadline = Date.now() + LONGEST_WAIT_MS;
+    const deadline = Date.now() + MAX_WAIT_MS;
     while (Date.now() < deadline) {
       if (!this.#isHeld()) {
         this.#write(holder);
@@ -117,7 +117,7 @@ export class LeaseLock {
   #isHeld() {
     const lease = this.#read();
     const now = Date.now();
-    // A lease further ahead than one can reach was written before the clock was set back.
+    // A lease that ends later than any new one was written before the clock was set back.
     return lease !== null && lease.until > now && lease.until <= now + LEASE_MS;
   }
 
@@ -143,15 +143,14 @@ export class LeaseLock {
 }
 
 /**
- * For a tab that shares nothing, or whose storage is blocked so that it cannot see the others: then the
- * server's leeway for racing refreshes is what is left.
+ * For a tab that shares nothing, or whose storage is blocked: only the server's leeway for racing refreshes is left.
  * @type {TabLock}
  */
 export const NO_LOCK = { run: (task) => task() };
 
 /**
- * Messages between the tabs of one browser. Where BroadcastChannel is missing, a storage event says
- * only THAT a login or logout happened: a token never goes through storage.
+ * Messages between the tabs of one browser. Without BroadcastChannel, a storage event announces logins and logouts
+ * only: a token never goes through storage.
  */
 export class TabChannel {
   #signalKey;
@@ -200,9 +199,6 @@ export class TabChannel {
   };
 }
 
-/** @param {number} ms */
-export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
 function lockTimeout() {
   return new VigilError({ code: "timeout", message: "another tab is still refreshing" });
 }
@@ -211,7 +207,7 @@ function randomId() {
   return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
-/** Reading the property itself throws where storage is blocked. */
+/** Null where storage is blocked: reading the property throws there. */
 function usableStorage() {
   try {
     return globalThis.localStorage ?? null;

@@ -1,17 +1,17 @@
 /**
- * Access tokens of this tab: kept in memory only, renewed by one tab for all of them.
+ * Access token of this tab: kept in memory only, refreshed by one tab for all of them.
  *
- * A refresh goes through the cross-tab lock; whoever waited for the lock first looks whether a sibling
- * has announced a newer token meanwhile, and then does not refresh at all.
+ * A refresh holds the cross-tab lock. A tab that waited for the lock uses a newer token from another tab, if one was
+ * announced meanwhile, instead of refreshing.
  */
-import { VigilError, asVigilError, readClaims } from "./vigil-rules.js";
-import { NO_LOCK, TabChannel, sleep, tabLock } from "./vigil-tabs.js";
+import { VigilError } from "./vigil-errors.js";
+import { sleep } from "./vigil-reconnect.js";
+import { NO_LOCK, TabChannel, tabLock } from "./vigil-tabs.js";
 
 /**
  * `expiresAt` is the server's clock, in milliseconds. `accessToken` is null when it travels in a cookie.
  * @typedef {{accessToken: string|null, expiresAt: number, lifetimeMs: number, sessionId: string|null}} Token
  * @typedef {"login"|"refresh"|"sibling"} TokenSource
- * @typedef {"GET"|"POST"|"PUT"|"PATCH"|"DELETE"} Method
  *
  * Where a native app keeps its refresh token (delivery "body"): a keychain, never localStorage.
  * @typedef {object} RefreshTokenStorage
@@ -22,106 +22,13 @@ import { NO_LOCK, TabChannel, sleep, tabLock } from "./vigil-tabs.js";
  * @typedef {{accessToken?: string, accessTokenExpiresAt: string, refreshToken?: string}} Grant
  */
 
-/** Twice the time a sibling needs to answer; what a lone tab waits before it refreshes on load. */
+/** How long a new tab waits for other tabs' token before it refreshes: about twice as long as they need to answer. */
 const SIBLING_ANSWER_MS = 100;
 
-/** Lets a sibling hear of the new token before it is given the lock. */
+/** Holds the lock until other tabs have received the new token. */
 const HAND_OVER_MS = 30;
 
-/** HTTP with the protocol's envelope, its errors and the CSRF header. */
-export class Api {
-  #options;
-  #clockOffsetMs = 0;
-
-  /** @param {{baseUrl: string, credentials: RequestCredentials, csrfCookie: string, timeoutMs: number}} options */
-  constructor(options) {
-    this.#options = options;
-  }
-
-  /** The server's clock, as far as its answers told: a device's own clock may be hours off. */
-  serverNow() {
-    return Date.now() + this.#clockOffsetMs;
-  }
-
-  /**
-   * @param {number} serverTime milliseconds
-   * @param {number} [precisionMs] a coarse reading never spoils a better one it agrees with
-   */
-  observeClock(serverTime, precisionMs = 0) {
-    const offset = serverTime - Date.now();
-    if (Math.abs(offset - this.#clockOffsetMs) > precisionMs) this.#clockOffsetMs = offset;
-  }
-
-  /** True when the readable companion of the HttpOnly cookies is there. */
-  hasCsrfCookie() {
-    return this.#csrfToken() !== null;
-  }
-
-  /**
-   * @param {Method} method
-   * @param {string} path
-   * @param {{body?: object, accessToken?: string|null, timeoutMs?: number, signal?: AbortSignal}} [options]
-   * @returns {Promise<any>} the answer's `data`
-   */
-  async request(method, path, options = {}) {
-    const response = await this.#fetch(method, path, options);
-    // The Date header has whole seconds: half a second is the best guess of the rest.
-    this.observeClock(Date.parse(response.headers.get("Date") ?? "") + 500, 1_000);
-    const answer = await response.json().catch(() => null);
-    if (response.ok && answer?.success) return answer.data ?? {};
-    throw refusal(response, answer);
-  }
-
-  /**
-   * @param {string} method
-   * @param {string} path
-   * @param {{body?: object, accessToken?: string|null, timeoutMs?: number, signal?: AbortSignal}} options
-   */
-  async #fetch(method, path, { body, accessToken, timeoutMs = this.#options.timeoutMs, signal }) {
-    const { baseUrl, credentials } = this.#options;
-    const timeout = AbortSignal.timeout(timeoutMs);
-    const csrf = method === "GET" ? null : this.#csrfToken();
-    const headers = {
-      Accept: "application/json",
-      ...(body && { "Content-Type": "application/json" }),
-      ...(accessToken && { Authorization: `Bearer ${accessToken}` }),
-      ...(csrf && { "X-CSRF-Token": csrf }),
-    };
-    try {
-      return await fetch(`${baseUrl}/api/auth${path}`, {
-        method, headers, credentials, cache: "no-store",
-        body: body && JSON.stringify(body),
-        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      });
-    } catch (error) {
-      throw asVigilError(error);
-    }
-  }
-
-  #csrfToken() {
-    const prefix = `${this.#options.csrfCookie}=`;
-    const found = globalThis.document?.cookie.split("; ").find((pair) => pair.startsWith(prefix));
-    return found ? decodeURIComponent(found.slice(prefix.length)) : null;
-  }
-}
-
-/**
- * @param {Response} response
- * @param {any} answer null when the body was not JSON: a proxy spoke, not the server
- */
-function refusal(response, answer) {
-  const retryAfter = Number(response.headers.get("Retry-After") ?? NaN);
-  return new VigilError({
-    code: answer?.code ?? (response.status === 429 ? "rate_limited" : "unavailable"),
-    message: answer?.message ?? "The server did not give a proper answer.",
-    status: response.status,
-    errors: answer?.errors,
-    requestId: answer?.requestId ?? null,
-    methods: answer?.methods,
-    retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1000 : null,
-  });
-}
-
+/** Access token of this tab, renewed through the cross-tab lock. */
 export class TokenKeeper {
   /** @type {Token|null} */
   current = null;
@@ -134,15 +41,15 @@ export class TokenKeeper {
   #channel;
   /** @type {Promise<Token>|null} */
   #renewing = null;
-  /** Counts logins and logouts: a refresh that straddles one must not bring the old session back. */
+  /** Counts logins and logouts: a refresh that was in flight during one must not restore the old session. */
   #epoch = 0;
 
   /**
    * @param {object} options
-   * @param {Api} options.api
+   * @param {import("./vigil-http.js").Api} options.api
    * @param {"cookie"|"cookies"|"body"} options.delivery
    * @param {RefreshTokenStorage|null} options.storage
-   * @param {string|null} options.name what the tabs that share a login call it; null: this tab is alone
+   * @param {string|null} options.name name shared by the tabs that share a login; null: no sharing
    * @param {(token: Token, source: TokenSource) => void} options.onToken
    * @param {(what: "login"|"logout") => void} options.onSibling
    */
@@ -153,27 +60,43 @@ export class TokenKeeper {
     this.#onToken = onToken;
     this.#onSibling = onSibling;
     this.#lock = name === null ? NO_LOCK : tabLock(`${name}:refresh`);
-    this.#channel = name === null ? null : new TabChannel(name, (message) => this.#hear(message));
+    this.#channel = name === null ? null : new TabChannel(name, (message) => this.#receive(message));
   }
 
-  /** False when a refresh is bound to fail, and need not be tried. */
-  async maySignInSilently() {
+  /** False when there are certainly no credentials for a refresh. */
+  async canRestore() {
     if (this.#delivery === "body") return (await this.#storage?.get()) != null;
-    return this.#api.hasCsrfCookie();
+    return this.#api.mayHaveCookies();
   }
 
-  /** How long the current token is good for, by the server's clock. */
+  /**
+   * Rejects with `cookies_blocked`, and logs out if possible, when the browser does not send back the cookies of this
+   * login: it blocks third-party cookies, or the server restricts its cookies to its own site. A page cannot tell which.
+   * @param {Grant} grant the login's answer
+   */
+  async checkCookiesKept({ accessToken }) {
+    if (this.#delivery === "body" || (await this.#api.keepsCookies())) return;
+    if (accessToken) await this.#api.request("POST", "/logout", { accessToken }).catch(() => undefined);
+    throw new VigilError({
+      code: "cookies_blocked",
+      message: "The browser did not send back the cookies of this login: either the server sets no cookies for pages "
+        + "of other sites (VIGIL_COOKIE_SAME_SITE), or this browser blocks third-party cookies. Open this page on "
+        + "the server's own domain, or change these settings.",
+    });
+  }
+
+  /** Remaining life of the current token, by the server's clock. */
   remainingMs() {
     return this.current ? this.current.expiresAt - this.#api.serverNow() : 0;
   }
 
-  /** @returns {Promise<Token>} one with enough life left to start something with */
+  /** @returns {Promise<Token>} a token with enough life left for a request */
   async usable() {
     return this.#isUsable() ? /** @type {Token} */ (this.current) : this.renew(this.current);
   }
 
   /**
-   * @param {Token|null} replacing the token that will not do any more; any other usable one will
+   * @param {Token|null} replacing the token to replace; any other usable token is returned as it is
    * @returns {Promise<Token>}
    */
   async renew(replacing) {
@@ -182,19 +105,19 @@ export class TokenKeeper {
     return this.#renewing;
   }
 
-  /** The server found this token stale, whatever the clocks say. @param {Token|null} token */
-  distrust(token) {
+  /** Marks a token as expired because the server refused it. @param {Token|null} token */
+  markExpired(token) {
     if (token !== null && this.current === token) this.current = { ...token, expiresAt: 0 };
   }
 
-  /** @param {Grant & {session?: {sessionId: string}}} grant what a login answered */
+  /** @param {Grant & {session?: {sessionId: string}}} grant the login's answer */
   async begin(grant) {
     this.#epoch++;
     await this.#take(grant, "login");
     this.#channel?.post({ type: "login" });
   }
 
-  /** Forgets everything here and now. @param {{tellSiblings: boolean}} options */
+  /** Clears the token and the storage. @param {{tellSiblings: boolean}} options */
   async forget({ tellSiblings }) {
     this.#epoch++;
     this.current = null;
@@ -202,7 +125,7 @@ export class TokenKeeper {
     if (tellSiblings) this.#channel?.post({ type: "logout" });
   }
 
-  /** The refresh token for a request body, where this client is the one that holds it. */
+  /** The refresh token for a request body; empty unless the delivery is "body". */
   async refreshTokenBody() {
     const refreshToken = this.#delivery === "body" ? await this.#storage?.get() : null;
     return refreshToken ? { refreshToken } : {};
@@ -241,7 +164,7 @@ export class TokenKeeper {
     const lifetimeMs = claims.lifetimeMs ?? expiresAt - this.#api.serverNow();
     const sessionId = grant.session?.sessionId ?? claims.sid;
     const token = { accessToken, expiresAt, lifetimeMs, sessionId };
-    // At once, before the storage has answered: a socket that is live by this token may go on already.
+    // Set before awaiting the storage: a socket that is already live with this token must be able to use it.
     this.current = token;
     if (grant.refreshToken) await this.#storage?.set(grant.refreshToken);
     this.#onToken(token, source);
@@ -255,7 +178,7 @@ export class TokenKeeper {
   }
 
   /** @param {import("./vigil-tabs.js").TabMessage} message */
-  #hear(message) {
+  #receive(message) {
     if (message.type === "login" || message.type === "logout") return this.#onSibling(message.type);
     if (message.type === "token-wanted") return this.#answerSibling();
     this.#adopt(message);
@@ -273,5 +196,21 @@ export class TokenKeeper {
     if (!wanted) return;
     this.current = { accessToken, expiresAt, lifetimeMs, sessionId };
     this.#onToken(this.current, "sibling");
+  }
+}
+
+/**
+ * Claims of an access token, not verified: for telling sessions apart, never for authorization.
+ * @param {string|null} accessToken
+ * @returns {{sid: string|null, lifetimeMs: number|null}}
+ */
+function readClaims(accessToken) {
+  try {
+    const part = /** @type {string} */ (accessToken).split(".")[1];
+    const claims = JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/")));
+    const seconds = claims.exp - claims.iat;
+    return { sid: claims.sid ?? null, lifetimeMs: seconds > 0 ? seconds * 1000 : null };
+  } catch {
+    return { sid: null, lifetimeMs: null };
   }
 }

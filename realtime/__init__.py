@@ -1,1 +1,1 @@
-"""The live side: sockets, presence and the push bus."""
+"""The live side: sockets, presence and the bus between nodes."""

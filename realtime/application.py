@@ -1,4 +1,4 @@
-"""A place for the application: events of its own that run only for a live principal.
+"""The API for an application's own events, served only to authenticated sockets of live sessions.
 
     chat = Application("chat")
 
@@ -7,19 +7,27 @@
         await chat.emit("message", {"from": socket.principal.user_id, "text": data["text"]}, room="lobby")
         return {}
 
-Clients send `chat:send` and hear `chat:message`: names and rooms are prefixed with the application's own, so
-that they never meet Vigil's. A handler runs only while its socket's token is good and its session is neither
-revoked nor expired, and one after the other for one socket. What it returns is the ack, with `ok: true`; an
-`AuthError` that it raises is the ack with `ok: false`. docs/applications.md shows it whole.
+Clients send `chat:send` and receive `chat:message`: event and room names are prefixed with the application's name,
+so they never collide with Vigil's. A handler runs only while its socket's token is valid and its session is
+neither revoked nor expired; one socket's events run one at a time. Its return value becomes the ack, with
+`ok: true`; an `AuthError` it raises becomes the ack with `ok: false`. Full description: docs/applications.md.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import structlog
 
-from auth.models import Principal, Session, User
+from auth.core.clock import utc_now
+from auth.core.models import Principal, Session, User
+
+# Delays between retries of a failed disconnect hook; after the last it is given up.
+DISCONNECT_HOOK_RETRY_SECONDS = (1.0, 5.0, 25.0)
+# Time limit of a hook that a login, a revocation or the cleanup after a dead node waits for.
+HOOK_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -27,47 +35,58 @@ Data = dict[str, Any]
 
 
 class Rooms(Protocol):
-    """What the application needs of the live server; given to it at the start."""
+    """What the application needs from the live server; passed to `Application.start`."""
 
     async def emit_to_room(self, event: str, data: Data, room: str) -> None:
-        """Send an event to a room, on every node."""
+        """Send an event to a room on every node."""
 
     async def emit_here(self, socket_id: str, event: str, payload: Data) -> None:
         """Send an event to one socket of this node."""
 
     async def enter(self, socket_id: str, room: str, role: str | None) -> None:
-        """Put a socket of this node into a room, with `role` for as long as it has that."""
+        """Add a socket of this node to a room; with `role`, only for as long as it has that role."""
 
     async def leave(self, socket_id: str, room: str) -> None:
-        """Take a socket of this node out of a room."""
+        """Remove a socket of this node from a room."""
 
     async def user(self, principal: Principal) -> User:
-        """The account a principal acts for."""
+        """The principal's account."""
 
     def who_is(self, socket_id: str) -> Principal | None:
-        """Whom a socket of this node acts for, while it is live."""
+        """The principal of a socket of this node; None unless it is live."""
 
 
 class LiveSocket:
-    """One socket, as an application's handler sees it."""
+    """One socket, as passed to an application's handlers and hooks.
+
+    `is_here`: whether it is, or was, a socket of this node. False for a socket of a dead node: its principal then
+    has only user and session id, and no roles.
+    """
 
     def __init__(
-        self, application: "Application", socket_id: str, principal: Principal, *, role: str | None = None
+        self,
+        application: "Application",
+        socket_id: str,
+        principal: Principal,
+        *,
+        role: str | None = None,
+        is_here: bool = True,
     ) -> None:
         self._application = application
         self._role = role
+        self.is_here = is_here
         self.socket_id = socket_id
         self.principal = principal
 
     async def user(self) -> User:
-        """The account behind the socket. Raises `Unavailable` while MongoDB is down."""
+        """The socket's account. Raises `Unavailable` while MongoDB is down."""
         return await self._application.server.user(self.principal)
 
     async def enter(self, room: str, *, role: str | None = None) -> None:
-        """Join one of the application's rooms; left by itself when the socket goes.
+        """Join one of the application's rooms until the socket disconnects.
 
-        With `role`, or in a handler that asks for one, it is left too when the user loses that role; without
-        it now raises `Forbidden`.
+        With `role`, or in a handler that requires one, the socket also leaves when the user loses that role.
+        Raises `Forbidden` if the user does not have it now.
         """
         await self._application.server.enter(self.socket_id, self._application.qualified(room), role or self._role)
 
@@ -76,11 +95,11 @@ class LiveSocket:
         await self._application.server.leave(self.socket_id, self._application.qualified(room))
 
     async def emit(self, event: str, data: Data) -> None:
-        """Send one of the application's events to this socket alone."""
+        """Send one of the application's events to this socket only."""
         await self._application.server.emit_here(self.socket_id, self._application.qualified(event), data)
 
 
-HookKind = Literal["connected", "disconnected", "roles"]
+HookKind = Literal["connected", "roles"]
 Handler = Callable[[LiveSocket, Data], Awaitable[Mapping[str, Any] | None]]
 SocketHook = Callable[[LiveSocket], Awaitable[None]]
 SessionHook = Callable[[Session], Awaitable[None]]
@@ -88,7 +107,7 @@ SessionHook = Callable[[Session], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A handler and the role it asks for, if any."""
+    """A handler and the role it requires, if any."""
 
     handler: Handler
     role: str | None
@@ -96,9 +115,14 @@ class Registration:
 
 @dataclass(slots=True)
 class Application:
-    """The application's events, rooms and hooks, under one name."""
+    """The application's events, rooms and hooks, under one name.
+
+    `emits`: the events it sends, each with a one-sentence description for the AsyncAPI document. Events it serves
+    are described there by the docstrings of their handlers.
+    """
 
     name: str
+    emits: Mapping[str, str] = field(default_factory=dict)
     handlers: dict[str, Registration] = field(default_factory=dict)
     connected_hooks: list[SocketHook] = field(default_factory=list)
     disconnected_hooks: list[SocketHook] = field(default_factory=list)
@@ -108,7 +132,7 @@ class Application:
     _server: Rooms | None = None
 
     def on(self, event: str, *, role: str | None = None) -> Callable[[Handler], Handler]:
-        """Serve `<name>:<event>`; with `role`, only for principals that have it, others get `forbidden`."""
+        """Register a handler of `<name>:<event>`. With `role`, principals without it get `forbidden`."""
 
         def register(handler: Handler) -> Handler:
             self.handlers[self.qualified(event)] = Registration(handler, role)
@@ -117,66 +141,108 @@ class Application:
         return register
 
     def on_socket_connected(self, hook: SocketHook) -> SocketHook:
-        """Run `hook` after a socket's `ready`, on its node."""
+        """Run `hook` on the socket's node after its `ready`, and again if its presence was lost and restored."""
         self.connected_hooks.append(hook)
         return hook
 
     def on_socket_disconnected(self, hook: SocketHook) -> SocketHook:
-        """Run `hook` after a socket is gone, on the node that had it."""
+        """Run `hook` at least once after a socket disconnects: on its node or, if that died, on another."""
         self.disconnected_hooks.append(hook)
         return hook
 
     def on_roles_changed(self, hook: SocketHook) -> SocketHook:
-        """Run `hook` when a socket's user was given other roles, on its node; `socket.principal` has them."""
+        """Run `hook` on the socket's node when its user's roles change; `socket.principal` has the new roles."""
         self.roles_hooks.append(hook)
         return hook
 
     def on_session_started(self, hook: SessionHook) -> SessionHook:
-        """Run `hook` when someone has logged in: on one node, at least once."""
+        """Run `hook` after a login: on one node, at least once."""
         self.started_hooks.append(hook)
         return hook
 
     def on_session_ended(self, hook: SessionHook) -> SessionHook:
-        """Run `hook` when a session was revoked or expired: on one node, at least once."""
+        """Run `hook` after a session is revoked or expires: on one node, at least once."""
         self.ended_hooks.append(hook)
         return hook
 
     async def emit(self, event: str, data: Data, *, room: str) -> None:
         """Send `<name>:<event>` to one of the application's rooms, on every node.
 
-        Best effort across nodes, as Redis publish is: what must not be lost belongs in a store.
+        Best effort across nodes, like Redis PUBLISH: store anything that must not be lost.
         """
         await self.server.emit_to_room(self.qualified(event), data, self.qualified(room))
 
     async def run_hooks(self, kind: HookKind, socket_id: str, principal: Principal) -> None:
-        """Run the hooks for one thing that happened to a socket; called by the live server."""
-        hooks = {
-            "connected": self.connected_hooks,
-            "disconnected": self.disconnected_hooks,
-            "roles": self.roles_hooks,
-        }
+        """Run the hooks of one kind for a socket; called by the live server."""
+        hooks = {"connected": self.connected_hooks, "roles": self.roles_hooks}
+        await _run_hooks(hooks[kind], LiveSocket(self, socket_id, principal))
+
+    async def run_disconnect_hooks(self, socket_id: str, principal: Principal) -> None:
+        """Run the disconnect hooks for a socket of this node; retry failed ones with delays."""
         socket = LiveSocket(self, socket_id, principal)
-        for hook in hooks[kind]:
-            try:
-                await hook(socket)
-            except Exception:  # the application's defect, not the socket's
-                log.exception("application_hook_failed", socket_id=socket_id)
+        failed = await _run_hooks(self.disconnected_hooks, socket)
+        for seconds in DISCONNECT_HOOK_RETRY_SECONDS:
+            if not failed:
+                return
+            await asyncio.sleep(seconds)
+            failed = await _run_hooks(failed, socket)
+        if failed:
+            log.error("application_hook_given_up", socket_id=socket_id)
+
+    async def run_disconnect_hooks_for_dead_node(self, user_id: str, session_id: str, socket_id: str) -> bool:
+        """Run the disconnect hooks for a socket of a dead node, at most 1 s each; False if one failed."""
+        now = utc_now()
+        principal = Principal(user_id, session_id, 0, (), (), auth_time=now, issued_at=now, expires_at=now)
+        socket = LiveSocket(self, socket_id, principal, is_here=False)
+        return not await _run_hooks(self.disconnected_hooks, socket, seconds=HOOK_SECONDS)
 
     def who_is(self, socket_id: str) -> Principal | None:
-        """Whom a socket of this node acts for; None when it is not here or not live."""
+        """The principal of a socket of this node; None if it is not on this node or not live."""
         return self.server.who_is(socket_id)
 
     @property
     def server(self) -> Rooms:
-        """The live server. Raises `RuntimeError` before it has started."""
+        """The live server. Raises `RuntimeError` before `start`."""
         if self._server is None:
             raise RuntimeError(f"the application {self.name!r} is not running")
         return self._server
 
     def start(self, server: Rooms) -> None:
-        """Called by the live server."""
+        """Connect the application to the live server, which calls this."""
         self._server = server
 
     def qualified(self, name: str) -> str:
-        """`name` with the application's own in front."""
+        """`name` prefixed with the application's name."""
         return f"{self.name}:{name}"
+
+
+@contextlib.contextmanager
+def cancellation_as_error() -> Iterator[None]:
+    """Raise `RuntimeError` for a `CancelledError` from application code when the current task was not cancelled.
+
+    The code awaited a cancelled task or future, for example of a closed connection pool. Passed on, the
+    `CancelledError` would end Vigil's own calling loop, because `except Exception` does not catch it.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        ours = asyncio.current_task()
+        if ours is None or ours.cancelling():
+            raise
+        raise RuntimeError("a task or future that the application awaited was cancelled") from error
+
+
+async def _run_hooks(
+    hooks: Sequence[SocketHook], socket: LiveSocket, *, seconds: float | None = None
+) -> list[SocketHook]:
+    """Run each hook for at most `seconds`, and return those that raised."""
+    failed = []
+    for hook in hooks:
+        try:
+            async with asyncio.timeout(seconds):
+                with cancellation_as_error():
+                    await hook(socket)
+        except Exception:  # the other hooks still run
+            log.exception("application_hook_failed", socket_id=socket.socket_id)
+            failed.append(hook)
+    return failed

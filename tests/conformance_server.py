@@ -27,11 +27,16 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
-from auth import logs
-from auth.http.runner import HttpRunner
-from auth.metrics import Metrics
+from auth.http.edge.runner import HttpRunner
+from auth.platform import logs
+from auth.platform.metrics import Metrics
+from auth.platform.open_connections import OpenConnections
+from realtime.engine.emitter import Emitter
 from realtime.engine.server import EngineServer
 from realtime.engine.sockets import Received, Refused, SocketServer
+
+# The cap on connections is no part of the protocols.
+NOT_COUNTED = OpenConnections(0, proxies=(), metrics=Metrics())
 
 NAMESPACES = ("/", "/custom")
 CONNECT_SECONDS = 1.0
@@ -44,10 +49,18 @@ APART_SECONDS = 0.005
 class Everybody:
     """The gate that lets everybody in."""
 
-    server: SocketServer
-
-    def __init__(self) -> None:
+    def __init__(self, emitter: Emitter) -> None:
+        self._emitter = emitter
         self._greetings: dict[str, dict[str, Any]] = {}
+
+    def refuses(self, request: web.BaseRequest) -> None:
+        """Nobody."""
+
+    def count_refused(self) -> None:
+        """Nobody is."""
+
+    def gone(self, noted: Any) -> None:
+        """Nothing: nobody is counted."""
 
     def note(self, request: web.BaseRequest) -> None:
         """Nothing: who comes does not matter."""
@@ -66,7 +79,7 @@ class Everybody:
         """Send it back; never before the greeting."""
         self._greet(socket_id)
         if received.event == "message":
-            self.server.emit_here(socket_id, "message-back", *received.arguments)
+            self._emitter.emit_here(socket_id, "message-back", *received.arguments)
         elif received.event == "message-with-ack":
             received.answer(*received.arguments)
 
@@ -75,16 +88,17 @@ class Everybody:
         self._greetings.pop(socket_id, None)
 
     def _greet(self, socket_id: str) -> None:
-        greeting = self._greetings.pop(socket_id, None)
-        if greeting is not None:
-            self.server.emit_here(socket_id, "auth", greeting)
+        activation = self._greetings.pop(socket_id, None)
+        if activation is not None:
+            self._emitter.emit_here(socket_id, "auth", activation)
 
 
 def make_socket_server(*, ping_interval: float, ping_timeout: float) -> SocketServer:
     """Socket.IO, with everybody let in."""
-    gate = Everybody()
-    gate.server = SocketServer(
-        gate,
+    emitter = Emitter()
+    return SocketServer(
+        Everybody(emitter),
+        emitter,
         metrics=Metrics(),
         namespaces=NAMESPACES,
         authenticate_seconds=CONNECT_SECONDS,
@@ -92,19 +106,18 @@ def make_socket_server(*, ping_interval: float, ping_timeout: float) -> SocketSe
         ping_timeout=ping_timeout,
         cors_allowed_origins="*",
     )
-    return gate.server
 
 
 def make_engine_server(*, ping_interval: float, ping_timeout: float) -> EngineServer:
     """Engine.IO alone, an echo."""
     server = EngineServer(
+        metrics=Metrics(),
         async_mode="aiohttp",
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
         max_http_buffer_size=MAX_PAYLOAD,
         cors_allowed_origins="*",
     )
-    server.metrics = Metrics()
 
     async def echo(engine_id: str, data: str | bytes) -> None:
         await server.send(engine_id, data)
@@ -155,8 +168,7 @@ async def serve(options: argparse.Namespace, sockets: Sequence[socket.socket]) -
     server = make_engine_server(**pings) if options.engine_only else make_socket_server(**pings)
     app = web.Application()
     server.attach(app)
-    engines = server if isinstance(server, EngineServer) else server.engines
-    runner = HttpRunner(app, on_upgrade=engines.open_at_once, shutdown_timeout=1)
+    runner = HttpRunner(app, open_connections=NOT_COUNTED, shutdown_timeout=1)
     await runner.setup()
     for each in sockets:
         await web.SockSite(runner, each).start()

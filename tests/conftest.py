@@ -1,4 +1,4 @@
-"""Real services for every test: private ones, or those that VIGIL_MONGO_URL and VIGIL_REDIS_URL name."""
+"""Common fixtures. Tests use real services: embedded ones, or those of VIGIL_MONGO_URL and VIGIL_REDIS_URL."""
 
 import asyncio
 import os
@@ -14,25 +14,27 @@ import hypothesis
 import pytest
 import redis.asyncio
 from support.clients import Api, Live
-from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls, drop
+from support.databases import make_indexes, memory
+from support.nodes import Installation, Node, ServiceUrls, drop
 
 from auth.stores.mongo import Mongo
 
-# How long an example takes says something about the machine, not about the rule.
+# No deadline: an example's duration depends on the machine.
 hypothesis.settings.register_profile("vigil", deadline=None)
 hypothesis.settings.load_profile("vigil")
 
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[ServiceUrls]:
-    """A real MongoDB and a real Valkey for the whole run."""
+    """A real MongoDB and Valkey for the whole run."""
     mongo, valkey = os.environ.get("VIGIL_MONGO_URL"), os.environ.get("VIGIL_REDIS_URL")
     if mongo and valkey:
         yield ServiceUrls(mongo, valkey)
         return
-    from embedded import EmbeddedServices
+    from runtime.embedded.services import EmbeddedServices
 
-    with tempfile.TemporaryDirectory(prefix="vigil-tests-") as folder, asyncio.Runner() as runner:
+    data_folder = tempfile.TemporaryDirectory(prefix="vigil-tests-", dir=memory())
+    with data_folder as folder, asyncio.Runner() as runner:
         embedded = EmbeddedServices(Path(folder))
         started = runner.run(embedded.start())
         yield ServiceUrls(started.mongo_url, started.redis_url)
@@ -41,23 +43,34 @@ def services() -> Iterator[ServiceUrls]:
 
 @pytest.fixture
 def database_name(services: ServiceUrls) -> Iterator[str]:
-    """A database of the test's own, dropped behind it."""
+    """The name of a separate database, dropped after the test."""
     name = f"test_{secrets.token_hex(6)}"
     yield name
     drop(services, name)
 
 
-@pytest.fixture(params=["motor", "pymongo"])
-async def mongo(request: pytest.FixtureRequest, services: ServiceUrls, database_name: str) -> AsyncIterator[Mongo]:
-    """The database through either driver: a store test runs on both."""
-    connection = Mongo(services.mongo, database_name, request.param)
+@pytest.fixture(scope="session")
+def indexed_database(services: ServiceUrls) -> Iterator[str]:
+    """A shared database with all indexes: creating them takes longer than most tests."""
+    name = f"test_{secrets.token_hex(6)}"
+    asyncio.run(make_indexes(services, name))
+    yield name
+    drop(services, name)
+
+
+@pytest.fixture
+async def mongo(services: ServiceUrls, indexed_database: str) -> AsyncIterator[Mongo]:
+    """An empty database through the default driver; tests/stores tests both drivers."""
+    connection = Mongo(services.mongo, indexed_database, "pymongo")
+    for name in await connection.database.list_collection_names():
+        await connection.database[name].delete_many({})
     yield connection
     await connection.close()
 
 
 @pytest.fixture
 def redis_prefix() -> str:
-    """A key prefix of the test's own, so that tests share one Redis without meeting."""
+    """A unique key prefix, so that tests can share one Redis."""
     return f"t{secrets.token_hex(6)}"
 
 
@@ -71,13 +84,13 @@ async def redis_client(services: ServiceUrls) -> AsyncIterator[redis.asyncio.Red
 
 @pytest.fixture(scope="session")
 def shared_installation(services: ServiceUrls) -> Installation:
-    """What the shared nodes share."""
-    return Installation(services, QUICK_SERVER)
+    """The installation of the shared nodes."""
+    return Installation(services)
 
 
 @pytest.fixture(scope="session")
 def shared_nodes(services: ServiceUrls, shared_installation: Installation) -> Iterator[tuple[Node, Node]]:
-    """Two nodes on one MongoDB and Redis: the normal set-up. Shared: tests make accounts of their own."""
+    """Two nodes on one MongoDB and Redis. Shared between tests, which create their own accounts."""
     installation = shared_installation
     with ThreadPoolExecutor() as both:
         first, second = both.map(lambda _: installation.start(), range(2))
@@ -88,21 +101,21 @@ def shared_nodes(services: ServiceUrls, shared_installation: Installation) -> It
 
 @pytest.fixture(scope="session")
 def node(shared_nodes: tuple[Node, Node]) -> Node:
-    """One of the two."""
+    """The first of the shared nodes."""
     return shared_nodes[0]
 
 
 @pytest.fixture
 def installation(services: ServiceUrls) -> Iterator[Installation]:
-    """An installation of the test's own, without nodes yet; `start` those it needs by `start_node`."""
-    own = Installation(services, QUICK_SERVER)
+    """A separate installation without nodes; start them with `start_node`."""
+    own = Installation(services)
     yield own
     drop(services, own.name)
 
 
 @pytest.fixture
 def start_node(installation: Installation) -> Iterator[Callable[..., Node]]:
-    """Starts nodes of the test's own installation, with settings of its own; ends them behind it."""
+    """Starts nodes of the test's own installation with given settings; stops them after the test."""
     started: list[Node] = []
 
     def start(*arguments: str, **settings: str) -> Node:
@@ -116,7 +129,7 @@ def start_node(installation: Installation) -> Iterator[Callable[..., Node]]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client without a cookie jar: tests keep cookies themselves."""
+    """An HTTP client without a cookie jar: tests handle cookies themselves."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield session
 
@@ -129,7 +142,7 @@ def api(node: Node, http: aiohttp.ClientSession) -> Api:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Callable[..., Awaitable[Live]]]:
-    """Opens live sockets and closes them behind the test."""
+    """Opens live sockets; closes them after the test."""
     opened: list[Live] = []
 
     async def open_one(where: Node | str, token: str | None, **options: Any) -> Live:

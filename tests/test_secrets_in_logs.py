@@ -276,7 +276,7 @@ async def not_http(node: Node, known: Secrets) -> None:
 
 
 def database_text(installation: Installation, *, without: frozenset[str]) -> str:
-    with MongoClient(installation.services.mongo) as client:
+    with MongoClient[Any](installation.services.mongo) as client:
         database = client[installation.name]
         names = [name for name in database.list_collection_names() if name not in without]
         assert "audit_events" in names
@@ -285,7 +285,7 @@ def database_text(installation: Installation, *, without: frozenset[str]) -> str
 
 async def redis_text(installation: Installation) -> str:
     client = redis.asyncio.Redis.from_url(installation.services.redis, decode_responses=True)
-    reads: dict[str, Callable[[str], Awaitable[Any]]] = {
+    reads: dict[str, Callable[[str], Any]] = {
         "string": client.get,
         "hash": client.hgetall,
         "set": client.smembers,

@@ -1,1 +1,1 @@
-"""The HTTP side: routes parse, call an operation and answer."""
+"""The HTTP API: routes parse a request, call an operation and build the response."""

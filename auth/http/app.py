@@ -1,225 +1,198 @@
-"""The HTTP application: routes over operations, wired from what the composition root hands in."""
+"""Builds the aiohttp application: routes, pages and middlewares."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from auth.account_deletion import AccountDeletion
-from auth.account_locks import AccountLocks
-from auth.administration import Administration
-from auth.admission import Admission
-from auth.alerts import NotMe
-from auth.approvals import Approvals
-from auth.clock import Clock
-from auth.email_change import EmailChange
-from auth.http import documentation, openapi
-from auth.http.account_routes import AccountRoutes
-from auth.http.admin_routes import AdminRoutes
-from auth.http.alert_routes import AlertRoutes
-from auth.http.approval_routes import ApprovalRoutes
-from auth.http.body import MAX_BODY_BYTES
-from auth.http.credential_routes import CredentialRoutes
-from auth.http.identity import CookiePolicy, Identity
-from auth.http.middleware import limit, observe, refuse, secure
-from auth.http.own_data_routes import OwnDataRoutes
-from auth.http.pages import ASSETS, Outbox, OutboxPages, Pages, VerificationPage, page
-from auth.http.passkey_routes import PasskeyRoutes
-from auth.http.phone_routes import PhoneRoutes
-from auth.http.provider_pages import ProviderPages
-from auth.http.provider_routes import ProviderRoutes
-from auth.http.routing import API, Endpoint, endpoints_of, handler_of
-from auth.http.second_factor_routes import SecondFactorRoutes
-from auth.http.second_name import SecondName
-from auth.http.service_routes import Readiness, ServiceRoutes
-from auth.http.session_routes import SessionRoutes
-from auth.http.static import Files
-from auth.http.token_routes import TokenRoutes
-from auth.http.two_factor_routes import TwoFactorRoutes
-from auth.linked_identities import LinkedIdentities
-from auth.login import Login
-from auth.metrics import Metrics
-from auth.oauth.flows import ProviderFlows
-from auth.own_data import OwnData
-from auth.own_passkeys import OwnPasskeys
-from auth.own_phone import OwnPhone
-from auth.passkeys import PasskeyLogin
-from auth.password_change import PasswordChange
-from auth.password_reset import PasswordReset
-from auth.phone_login import PhoneLogin
-from auth.profile import Profile
-from auth.provider_login import ProviderLogin
-from auth.rate_limits import RateLimits
-from auth.registration import Registration
-from auth.roles import Roles
-from auth.sessions import Sessions
-from auth.settings import Settings
-from auth.step_up import StepUp
-from auth.two_factor import TwoFactor
+from auth.http.edge.loopback_only import local_only
+from auth.http.edge.middleware import count_in_flight, limit, observe, refuse, secure
+from auth.http.identity import CookiePolicy, HttpIdentity
+from auth.http.json import MAX_BODY_BYTES
+from auth.http.pages import openapi
+from auth.http.pages.api_documents import asyncapi_documents, openapi_documents
+from auth.http.pages.mailed_links import UndoPage, VerificationPage
+from auth.http.pages.pages import ASSETS, Outbox, OutboxPages, Pages
+from auth.http.pages.plain_links import PlainLinks
+from auth.http.pages.provider_visits import ProviderPages, SecondOrigin
+from auth.http.pages.static import StaticFiles
+from auth.http.routes.accounts import AccountRoutes
+from auth.http.routes.admin import AdminRoutes
+from auth.http.routes.alerts import AlertRoutes
+from auth.http.routes.approvals import ApprovalRoutes
+from auth.http.routes.config import ConfigRoutes
+from auth.http.routes.export_and_deletion import ExportAndDeletionRoutes
+from auth.http.routes.factors import TwoFactorRoutes
+from auth.http.routes.jwks import JWKS_PATH, jwks_handler
+from auth.http.routes.passkeys import PasskeyRoutes
+from auth.http.routes.passwords_and_email import CredentialRoutes
+from auth.http.routes.phones import PhoneRoutes
+from auth.http.routes.providers import ProviderRoutes
+from auth.http.routes.second_step import SecondFactorRoutes
+from auth.http.routes.service import Readiness, ServiceRoutes
+from auth.http.routes.sessions import SessionRoutes
+from auth.http.routes.tokens import TokenRoutes
+from auth.http.routing import API, Endpoint, Routes, endpoints_of, handler_of
+from auth.operations import Operations
+from auth.platform.open_connections import OpenConnections
+from auth.platform.settings.settings import Settings
+from auth.platform.suspension import SuspensionWatch
+from auth.services import Services
 
 ENDPOINTS = web.AppKey("endpoints", Sequence[Endpoint])
 
-# High-entropy client hints that help to name a device; browsers send them only to pages that ask.
+# High-entropy client hints, used to label devices. Browsers send them only after an Accept-CH header.
 WANTED_HINTS = "Sec-CH-UA-Model, Sec-CH-UA-Platform-Version"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HttpDependencies:
-    """What the HTTP side needs.
+class HttpParts:
+    """Dependencies of the HTTP application other than services and operations.
 
-    `csrf_key` binds CSRF tokens to sessions; `asyncapi` is the live socket's document; `outbox` is served
-    only where the settings say so; `demo` is the folder of the demo page.
+    `csrf_key`: binds CSRF tokens to sessions. `asyncapi`: builds the live socket's AsyncAPI document. `outbox`:
+    served only if the settings enable it. `demo`: folder of the demo page.
     """
 
     settings: Settings
-    metrics: Metrics
-    clock: Clock
-    registration: Registration
-    login: Login
-    passkey_login: PasskeyLogin
-    own_passkeys: OwnPasskeys
-    own_data: OwnData
-    account_deletion: AccountDeletion
-    password_change: PasswordChange
-    password_reset: PasswordReset
-    email_change: EmailChange
-    admission: Admission
-    step_up: StepUp
-    two_factor: TwoFactor
-    provider_flows: ProviderFlows
-    provider_login: ProviderLogin
-    linked_identities: LinkedIdentities
-    phone_login: PhoneLogin
-    own_phone: OwnPhone
-    profile: Profile
-    sessions: Sessions
-    approvals: Approvals
-    not_me: NotMe
-    roles: Roles
-    account_locks: AccountLocks
-    administration: Administration
-    jobs_dashboard_url: str | None
-    limits: RateLimits
+    open_connections: OpenConnections
+    suspension: SuspensionWatch
     csrf_key: bytes
     jwks: Callable[[], Mapping[str, Any]]
     readiness: Readiness
-    asyncapi: Mapping[str, Any]
+    asyncapi: Callable[[], Mapping[str, Any]]
+    jobs_dashboard_url: str | None = None
     outbox: Outbox | None = None
     demo: Path | None = None
 
 
-def create_app(deps: HttpDependencies) -> web.Application:
-    """The application. The live socket is attached to it afterwards, under `/socket.io/`."""
-    settings = deps.settings
+def create_app(services: Services, operations: Operations, parts: HttpParts) -> web.Application:
+    """Build the application. The caller attaches the live socket under `/socket.io/` afterwards."""
+    settings = parts.settings
     origins = settings.allowed_origins
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[
-            observe(deps.metrics, settings.server.trusted_proxies),
-            secure(public_url=settings.public_url, allowed_origins=origins),
-            refuse(allowed_origins=origins),
-            limit(deps.limits, API),
+            observe(services.metrics, settings.server.trusted_proxies, parts.suspension),
+            secure(public_url=settings.public_url, allowed_origins=origins, app_url=settings.server.app_url),
+            refuse(allowed_origins=origins, cross_site_cookies=settings.server.cookie_same_site == "none"),
+            count_in_flight(parts.open_connections),
+            limit(services.limits, API),
         ],
     )
-    pages = Pages()
-    app[ENDPOINTS] = _add_api(app, deps)
-    _add_service(app, deps, pages)
-    _add_pages(app, deps, pages)
+    pages = Pages(service=settings.accounts.service_name)
+    app[ENDPOINTS] = _add_api(app, services, operations, parts)
+    _add_service(app, services, parts, pages)
+    _add_pages(app, operations, parts, pages)
     return app
 
 
-def _add_api(app: web.Application, deps: HttpDependencies) -> Sequence[Endpoint]:
-    policy = CookiePolicy(deps.csrf_key, deps.settings.allowed_origins)
-    identity = Identity(deps.sessions, deps.limits, policy, deps.clock)
-    groups: Sequence[object] = (
-        AccountRoutes(deps.registration, deps.profile),
-        OwnDataRoutes(deps.own_data, deps.account_deletion),
-        CredentialRoutes(deps.password_change, deps.password_reset, deps.email_change),
-        TokenRoutes(deps.login, deps.sessions, identity),
-        SecondFactorRoutes(deps.admission, deps.step_up, identity),
-        TwoFactorRoutes(deps.two_factor),
-        PasskeyRoutes(deps.passkey_login, deps.own_passkeys, deps.admission, identity),
+def _add_api(
+    app: web.Application, services: Services, operations: Operations, parts: HttpParts
+) -> Sequence[Endpoint]:
+    policy = CookiePolicy(parts.csrf_key, parts.settings.allowed_origins)
+    identity = HttpIdentity(
+        operations.sessions, operations.known_devices, services.limits, policy, parts.suspension, services.clock
+    )
+    groups: Sequence[Routes] = (
+        AccountRoutes(operations.registration, operations.profile),
+        ExportAndDeletionRoutes(operations.data_export, operations.account_deletion),
+        CredentialRoutes(operations.password_change, operations.password_reset, operations.email_change),
+        TokenRoutes(operations.login, operations.sessions, identity),
+        SecondFactorRoutes(operations.admission, operations.step_up, identity),
+        TwoFactorRoutes(operations.two_factor),
+        PasskeyRoutes(operations.passkey_login, operations.own_passkeys, operations.admission, identity),
         ProviderRoutes(
-            deps.provider_flows,
-            deps.linked_identities,
-            SecondName(deps.settings.second_origin),
-            phone_login=deps.settings.phone_login,
+            operations.provider_flows,
+            operations.linked_identities,
+            SecondOrigin(parts.settings.second_origin),
+            phone_login=parts.settings.phone_login,
         ),
-        PhoneRoutes(deps.phone_login, deps.own_phone, identity, enabled=deps.settings.phone_login),
-        SessionRoutes(deps.sessions),
-        ApprovalRoutes(deps.approvals),
-        AlertRoutes(deps.not_me),
-        AdminRoutes(deps.administration, deps.roles, deps.account_locks, deps.jobs_dashboard_url),
+        PhoneRoutes(operations.phone_login, operations.own_phone, identity, enabled=parts.settings.phone_login),
+        SessionRoutes(operations.sessions),
+        ApprovalRoutes(operations.approvals),
+        AlertRoutes(operations.not_me, operations.factor_removal),
+        AdminRoutes(
+            operations.administration,
+            operations.roles,
+            operations.account_locks,
+            operations.factor_removal,
+            parts.jobs_dashboard_url,
+        ),
+        ConfigRoutes(operations.provider_flows, phone_login=parts.settings.phone_login),
     )
     rows = []
     for group in groups:
         for row, route in endpoints_of(group):
-            handler = handler_of(row, route, identity, deps.roles)
+            handler = handler_of(row, route, identity, operations.roles)
             for path in row.paths:
                 app.router.add_route(row.method, path, handler)
             rows.append(row)
-    _add_provider_pages(app, deps, identity)
+    _add_provider_pages(app, services, operations, parts.settings, identity)
     return rows
 
 
-def _add_provider_pages(app: web.Application, deps: HttpDependencies, identity: Identity) -> None:
+def _add_provider_pages(
+    app: web.Application, services: Services, operations: Operations, settings: Settings, identity: HttpIdentity
+) -> None:
     visits = ProviderPages(
-        flows=deps.provider_flows,
-        login=deps.provider_login,
-        identities=deps.linked_identities,
+        flows=operations.provider_flows,
+        login=operations.provider_login,
+        identities=operations.linked_identities,
         identity=identity,
-        limits=deps.limits,
-        second_name=SecondName(deps.settings.second_origin),
+        limits=services.limits,
+        second_origin=SecondOrigin(settings.second_origin),
+        links=settings.page_links,
     )
     app.router.add_get(f"{API}/oauth/{{provider}}/start", visits.start, allow_head=False)
     app.router.add_get(f"{API}/oauth/{{provider}}/callback", visits.callback, allow_head=False)
 
 
-def _add_service(app: web.Application, deps: HttpDependencies, pages: Pages) -> None:
-    openapi_document = openapi.build(app[ENDPOINTS])
+def _add_service(app: web.Application, services: Services, parts: HttpParts, pages: Pages) -> None:
     service = ServiceRoutes(
-        readiness=deps.readiness,
-        metrics=deps.metrics,
-        jwks=deps.jwks,
-        documents={"/openapi.json": openapi_document, "/asyncapi.json": deps.asyncapi},
+        readiness=parts.readiness,
+        metrics=services.metrics,
     )
     app.router.add_get("/health/live", service.live)
     app.router.add_get("/health/ready", service.ready)
     app.router.add_get("/metrics", service.metrics)
-    app.router.add_get("/.well-known/jwks.json", service.jwks)
-    app.router.add_get("/openapi.json", service.document)
-    app.router.add_get("/asyncapi.json", service.document)
-    api = pages.render("api.html", **documentation.api_page(openapi_document))
-    events = pages.render("events.html", **documentation.events_page(deps.asyncapi))
-    app.router.add_get("/docs/api", _page_handler(api))
-    app.router.add_get("/docs/events", _page_handler(events))
-    app.router.add_get("/docs/assets/{path:.+}", Files(ASSETS).serve)
+    app.router.add_get(JWKS_PATH, jwks_handler(parts.jwks))
+    http = openapi_documents(partial(openapi.build, app[ENDPOINTS]), pages)
+    live = asyncapi_documents(parts.asyncapi, pages)
+    app.router.add_get("/openapi.json", http.as_json)
+    app.router.add_get("/asyncapi.json", live.as_json)
+    app.router.add_get("/docs/api", http.as_page)
+    app.router.add_get("/docs/events", live.as_page)
+    app.router.add_get("/docs/assets/{path:.+}", StaticFiles(ASSETS).serve)
 
 
-def _add_pages(app: web.Application, deps: HttpDependencies, pages: Pages) -> None:
-    settings = deps.settings
-    demo = Files(deps.demo) if deps.demo is not None and settings.server.demo else None
-    link = VerificationPage(deps.registration, pages, has_demo=demo is not None)
-    app.router.add_get(f"{API}/verify-email", link.follow, allow_head=False)
+def _add_pages(app: web.Application, operations: Operations, parts: HttpParts, pages: Pages) -> None:
+    settings = parts.settings
+    demo = StaticFiles(parts.demo) if parts.demo is not None and settings.server.demo else None
+    has_page = demo is not None or settings.server.app_url is not None
+    link = VerificationPage(operations.registration, pages, settings.page_links, has_page=has_page)
+    app.router.add_get(f"{API}/verify-email", link.show, allow_head=False)
+    app.router.add_post(f"{API}/verify-email/form", link.submit)
+    undo = UndoPage(operations.factor_removal, pages, home=settings.page_links.at() if has_page else None)
+    app.router.add_get(f"{API}/factors/undo", undo.show, allow_head=False)
+    app.router.add_post(f"{API}/factors/undo/form", undo.submit)
+    plain = PlainLinks(operations.password_reset, operations.email_change, operations.not_me, pages)
+    for path, submit in plain.forms():
+        app.router.add_post(path, submit)
+    if not has_page:
+        app.router.add_get("/", plain.show, allow_head=False)
     if demo is not None:
         app.router.add_get("/", _index_handler(demo))
         app.router.add_get("/demo/{path:.+}", demo.serve)
-    if settings.dev_outbox and deps.outbox is not None:
-        outbox = OutboxPages(deps.outbox, pages)
-        app.router.add_get("/dev/outbox", outbox.as_page)
-        app.router.add_get("/dev/outbox.json", outbox.as_json)
+    if settings.dev_outbox and parts.outbox is not None:
+        outbox = OutboxPages(parts.outbox, pages)
+        app.router.add_get("/dev/outbox", local_only(outbox.as_page))
+        app.router.add_get("/dev/outbox.json", local_only(outbox.as_json))
 
 
-def _page_handler(html: str) -> Callable[[web.Request], Any]:
-    async def show(_request: web.Request) -> web.Response:
-        return page(html)
-
-    return show
-
-
-def _index_handler(demo: Files) -> Callable[[web.Request], Any]:
+def _index_handler(demo: StaticFiles) -> Callable[[web.Request], Any]:
     async def show(_request: web.Request) -> web.StreamResponse:
         response = demo.response("index.html")
         response.headers["Accept-CH"] = WANTED_HINTS

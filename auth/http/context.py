@@ -1,35 +1,34 @@
-"""What a request carries through the middlewares: its id, its caller, and cookies for its answer.
+"""Per-request state shared by the middlewares: client, principal, arrival time, and cookies to set.
 
-Cookies are collected here and not set on an answer, so that they also travel with a refusal: a request
-whose tokens were rotated on the way must not lose them because the thing it asked for was not found.
+Cookies are collected here and applied to the final response, so error responses carry them too: a request whose
+tokens were rotated on the way keeps the new ones even if it ends in a 404.
 """
 
-import re
-import secrets
+import time
 from collections.abc import Iterable, Sequence
 
 from aiohttp import web
 
-from auth.http.client_ip import Network, client_of
-from auth.http.cookies import CSRF_COOKIE, CSRF_HEADER, SetCookie, cleared_cookies
-from auth.models import Client, Principal
+from auth.clients.address import Network, client_of, seconds_since
+from auth.core.models import Client, Principal
+from auth.http.cookies import CSRF_COOKIE, SetCookie, cleared_cookies, sent_values
+from auth.http.origin_check import CSRF_HEADER
 
-REQUEST_ID = web.RequestKey("request_id", str)
 CLIENT = web.RequestKey("client", Client)
+# Arrival time of the request, on the clock of `auth.platform.suspension`.
+ARRIVED = web.RequestKey("arrived", float)
 PRINCIPAL = web.RequestKey("principal", Principal)
 COOKIES = web.RequestKey("cookies", dict[str, SetCookie])
+CLEARS = web.RequestKey("clears", str)
 
-SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-
-
-def request_id_of(request: web.Request) -> str:
-    """The caller's own id if it is short and harmless in a log, else a new one."""
-    claimed = request.headers.get("X-Request-Id", "")
-    return claimed if SAFE_REQUEST_ID.fullmatch(claimed) else secrets.token_hex(12)
+# "cache": the Back button shows nothing. "storage": this origin's storage. Not "cookies": it covers the whole
+# registrable domain, so it would delete other applications' cookies and the known-device cookie
+# (W3C Clear Site Data, section 3.1).
+CLEAR_SITE_DATA = '"cache", "storage"'
 
 
 def read_client(request: web.BaseRequest, trusted: Sequence[Network]) -> Client:
-    """Who is calling, behind the trusted proxies."""
+    """Return the client, resolved through the trusted proxies."""
     return client_of(
         peer=request.remote,
         forwarded_for=request.headers.getall("X-Forwarded-For", []),
@@ -38,25 +37,53 @@ def read_client(request: web.BaseRequest, trusted: Sequence[Network]) -> Client:
     )
 
 
+def seconds_in_front(request: web.BaseRequest, trusted: Sequence[Network]) -> float:
+    """Seconds the request spent in a trusted proxy, from its `X-Request-Start`; 0 without that header."""
+    started = request.headers.get("X-Request-Start")
+    if started is None:
+        return 0.0
+    return seconds_since(started, peer=request.remote, trusted=trusted, now=time.time())
+
+
+def is_disconnected(request: web.BaseRequest) -> bool:
+    """Whether the client has disconnected."""
+    transport = request.transport
+    return transport is None or transport.is_closing()
+
+
 def set_cookies(request: web.Request, cookies: Iterable[SetCookie]) -> None:
-    """Send `cookies` with whatever the answer will be; a removal only of what the caller has."""
+    """Set `cookies` on the response. A removal is sent only if the client has, or was to get, that cookie."""
     pending = request.setdefault(COOKIES, {})
     for cookie in cookies:
-        if cookie.max_age > 0 or cookie.name in request.cookies or cookie.name in pending:
+        if cookie.max_age > 0 or cookie.name in pending or sent_values(request.headers, cookie.name):
             pending[cookie.name] = cookie
 
 
 def clear_cookies(request: web.Request) -> None:
-    """Remove every cookie of ours that the caller has or was about to get."""
+    """Remove every authentication cookie that the client has or was to get."""
     set_cookies(request, cleared_cookies())
 
 
-def apply_cookies(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the collected cookies on the answer.
+def clear_browser_data(request: web.Request) -> None:
+    """Clear this session's cookies and the origin's cache and storage in the browser (ASVS 5.0, 14.3.1)."""
+    clear_cookies(request)
+    request[CLEARS] = CLEAR_SITE_DATA
 
-    The CSRF token goes into a header as well: a page on another allowed origin cannot read our cookies.
+
+def apply_cookies(request: web.Request, response: web.StreamResponse, *, cross_site: bool) -> None:
+    """Add the collected cookies and, on success, Clear-Site-Data to the response.
+
+    The CSRF token is also sent as a header, because a page on another allowed origin cannot read our cookies. If
+    the request had the same cookie twice, both forms are removed first: after `cross_site` was changed, browsers
+    keep a Partitioned and an unpartitioned cookie side by side, and duplicates are ignored.
     """
     for cookie in request.get(COOKIES, {}).values():
-        response.headers.add("Set-Cookie", cookie.header)
+        if len(sent_values(request.headers, cookie.name)) > 1:
+            for form in (True, False):
+                response.headers.add("Set-Cookie", SetCookie(cookie.name, "", 0).header(cross_site=form))
+        response.headers.add("Set-Cookie", cookie.header(cross_site=cross_site))
         if cookie.name == CSRF_COOKIE and cookie.max_age > 0:
             response.headers[CSRF_HEADER] = cookie.value
+    if CLEARS in request and response.status < 400:
+        # Browsers obey it only in secure contexts: https or localhost.
+        response.headers["Clear-Site-Data"] = request[CLEARS]

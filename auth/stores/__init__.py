@@ -1,1 +1,1 @@
-"""One file per collection; the only place that imports the MongoDB driver."""
+"""MongoDB stores, one file per collection. The only package that imports the MongoDB driver."""

@@ -1,7 +1,7 @@
-"""Approvals: the user's other devices were asked about a waiting login. One at most for each login.
+"""Login approvals: requests to the user's other devices to approve a waiting login. At most one per login.
 
-Kept apart from the challenges because it is known by two names: by its own id to the devices that were asked,
-and by its login to the one that waits.
+Separate from the challenges because an approval is found by two keys: by its id from the devices asked, and by
+its login from the device that waits.
 """
 
 from datetime import datetime, timedelta
@@ -11,14 +11,14 @@ from bson.binary import Binary
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from auth.models import Approval, ApprovalStatus, Device, Location
+from auth.core.models import Approval, ApprovalStatus, Device, Location
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
-# An answer stays for as long as the login that it is for can wait, and some more.
+# How long an approval is kept after it expires: longer than its login can wait.
 KEPT = timedelta(minutes=10)
 
 
-class Approvals:
+class ApprovalStore:
     """The collection `login_approvals`."""
 
     def __init__(self, database: Database) -> None:
@@ -26,17 +26,17 @@ class Approvals:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the indexes by id and by user, and the one by which MongoDB removes what is over."""
+        """Create the indexes by id and user, and the TTL index."""
         await self._approvals.create_index("approvalId", unique=True, name="approval")
         await self._approvals.create_index("userId", name="user")
         await self._approvals.create_index("removeAt", expireAfterSeconds=0, name="removal")
 
     @outage_is_unavailable
     async def begin(self, approval: Approval) -> Approval | None:
-        """Keep a new approval of its login; None when there is one that waits, or was answered.
+        """Store a new approval of its login; None if one is pending or has been answered.
 
-        One conditional upsert: of any number of callers one begins. What ran out unanswered is replaced, and its
-        id with it.
+        One conditional upsert: of concurrent callers, one succeeds. An unanswered expired approval is replaced,
+        including its id.
         """
         document = _document(approval)
         try:
@@ -51,17 +51,17 @@ class Approvals:
 
     @outage_is_unavailable
     async def of_login(self, login_id: bytes) -> Approval | None:
-        """The approval that a waiting login asked for last."""
+        """The latest approval requested by a waiting login."""
         return _approval(await self._approvals.find_one({"_id": Binary(login_id)}))
 
     @outage_is_unavailable
     async def answer(
         self, approval_id: str, *, user_id: str, number: int | None, session_id: str, now: datetime
     ) -> Approval | None:
-        """Answer it from a session of its user: approved by the right number, denied by a wrong one or none.
+        """Answer from a session of the same user: the right number approves, a wrong one or None denies.
 
-        One conditional update: the first answer holds, whoever gives others at the same time. None when there is
-        nothing to answer: it was answered, ran out, is somebody else's, or never was.
+        One conditional update: of concurrent answers the first wins. None if the approval is already answered,
+        expired, another user's, or unknown.
         """
         right: Any = {"$eq": ["$number", number]} if number is not None else False
         document = await self._approvals.find_one_and_update(
@@ -81,7 +81,9 @@ class Approvals:
 
     @outage_is_unavailable
     async def unsettled_denial(self, approval_id: str, *, user_id: str, number: int | None) -> Approval | None:
-        """What was denied, and not settled, for who denies it again: by a wrong number or none."""
+        """The denied approval whose follow-up is not finished, for a caller that repeats the denial with a
+        wrong number or none.
+        """
         document = await self._approvals.find_one(
             {
                 "approvalId": approval_id,
@@ -95,12 +97,14 @@ class Approvals:
 
     @outage_is_unavailable
     async def settle(self, approval_id: str, *, now: datetime) -> None:
-        """Note that all that follows from a denial was done."""
+        """Record that the follow-up of a denial is finished."""
         await self._approvals.update_one({"approvalId": approval_id}, {"$set": {"settledAt": now}})
 
     @outage_is_unavailable
     async def use(self, login_id: bytes, *, answered_since: datetime) -> Approval | None:
-        """Use an approval given since then; of any number of callers one gets it, the others None."""
+        """Use an approval that was given after `answered_since`; of concurrent callers one gets it, the others
+        None.
+        """
         document = await self._approvals.find_one_and_update(
             {
                 "_id": Binary(login_id),
@@ -115,7 +119,7 @@ class Approvals:
 
     @outage_is_unavailable
     async def withdraw(self, approval_id: str) -> None:
-        """Forget one that nobody could be asked; a no-op once it was answered."""
+        """Delete an approval request that reached no device; a no-op if it was answered."""
         await self._approvals.delete_one({"approvalId": approval_id, "answer": None})
 
 

@@ -1,4 +1,4 @@
-"""Audit events: who did what, when, from where. Written once, never changed, removed by time."""
+"""Audit events: who did what, when and from where. Written once, never changed, removed by a TTL index."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from bson.errors import InvalidId
 from bson.objectid import ObjectId
 from pymongo import DESCENDING
 
-from auth.errors import FieldError, InvalidRequest
-from auth.paging import Cursor, Page
-from auth.stores.gathering import Gathering
+from auth.core.errors import FieldError, InvalidRequest
+from auth.core.paging import Cursor, Page
+from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
-# Events of one moment in the order in which they were written.
+# Events with the same time are ordered by insertion.
 NEWEST_FIRST = [("at", DESCENDING), ("_id", DESCENDING)]
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One security event. `details` are short texts, and no secret is among them."""
+    """A security event. `details` are short texts and contain no secrets."""
 
     kind: str
     at: datetime
@@ -29,13 +29,13 @@ class AuditEvent:
     ip: str | None
     user_agent: str | None
     details: Mapping[str, str]
-    # Given by the store; two events are equal without it.
+    # Assigned by the store; ignored in comparisons.
     event_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which events are looked for; what is None is any. From `since`, up to and without `until`."""
+    """Search criteria; None matches everything. `since` is inclusive, `until` exclusive."""
 
     user_id: str | None = None
     kind: str | None = None
@@ -44,8 +44,8 @@ class AuditFilter:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Written:
-    """A document on its way; each is itself alone."""
+class _NewEvent:
+    """A document to be inserted, compared by identity."""
 
     document: Document
 
@@ -55,11 +55,11 @@ class AuditEvents:
 
     def __init__(self, database: Database) -> None:
         self._events = database["audit_events"]
-        self._appended = Gathering(self._append_each)
+        self._appended = BatchedReads(self._append_each)
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make an index for each way to look for events, and the one by which MongoDB removes them."""
+        """Create an index for each kind of search, and the TTL index."""
         await self._events.create_index(NEWEST_FIRST, name="newest")
         await self._events.create_index([("userId", 1), *NEWEST_FIRST], name="of_user")
         await self._events.create_index([("kind", 1), *NEWEST_FIRST], name="of_kind")
@@ -67,8 +67,8 @@ class AuditEvents:
 
     @outage_is_unavailable
     async def append(self, event: AuditEvent, *, remove_at: datetime) -> None:
-        """Write one event, to be kept until `remove_at`."""
-        written = _Written(
+        """Write an event, to be kept until `remove_at`."""
+        written = _NewEvent(
             {
                 "kind": event.kind,
                 "at": event.at,
@@ -82,19 +82,19 @@ class AuditEvents:
         )
         await self._appended.ask(written)
 
-    async def _append_each(self, written: Sequence[_Written]) -> dict[Any, None]:
+    async def _append_each(self, written: Sequence[_NewEvent]) -> dict[Any, None]:
         await self._events.insert_many([each.document for each in written], ordered=False)
         return {}
 
     @outage_is_unavailable
     async def of_user(self, user_id: str | None, *, limit: int = 100) -> list[AuditEvent]:
-        """Events of a user, or of nobody known, newest first."""
+        """A user's events, newest first; with None, the events without a known user."""
         found = self._events.find({"userId": user_id}, sort=NEWEST_FIRST, limit=limit)
         return [_event(document) for document in await found.to_list(limit)]
 
     @outage_is_unavailable
     async def search(self, wanted: AuditFilter, *, before: Cursor | None, limit: int) -> Page[AuditEvent]:
-        """Events of the trail, newest first. Raises `InvalidRequest` for a cursor of another list."""
+        """A page of events, newest first. Raises `InvalidRequest` for a cursor of another list."""
         query: Document = {
             key: value for key, value in (("userId", wanted.user_id), ("kind", wanted.kind)) if value is not None
         }
@@ -114,7 +114,7 @@ def _row_id(cursor: Cursor) -> ObjectId:
     try:
         return ObjectId(cursor.row_id)
     except InvalidId:
-        raise InvalidRequest(errors=[FieldError("before", "This is no cursor of this list.")]) from None
+        raise InvalidRequest(errors=[FieldError("before", "This is not a valid cursor for this list.")]) from None
 
 
 def _event(document: Document) -> AuditEvent:

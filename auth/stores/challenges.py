@@ -1,7 +1,7 @@
-"""Challenges: what was begun and waits for its answer. Short-lived, single use, with few tries.
+"""Challenges: operations that wait for the user's answer. Short-lived, single use, with few tries.
 
-A challenge is known by its secret, of which only the SHA-256 is kept; or, where there is one at a time for
-somebody, by its subject.
+A challenge is identified by its secret, of which only the SHA-256 is stored; or by its subject, where a subject
+has only one at a time.
 """
 
 import secrets
@@ -18,12 +18,12 @@ from auth.stores.mongo import Database, Document, outage_is_unavailable
 from auth.stores.one_time_tokens import secret_digest
 
 SECRET_BYTES = 32
-# Longer than any secret of ours: what is longer is not hashed.
+# Longer than any of our secrets; longer input is not hashed.
 MAX_SECRET = 256
 
 
 class ChallengePurpose(StrEnum):
-    """What a challenge was begun for; it is good for nothing else."""
+    """The purpose of a challenge, for which alone it is valid."""
 
     SECOND_FACTOR = "second_factor"
     PROVIDER = "provider"
@@ -56,7 +56,7 @@ class Challenges:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the indexes by user, by which MongoDB removes what is over, and that keeps one to a subject."""
+        """Create the TTL index, the unique index by subject, and the index by user."""
         await self._challenges.create_index("expiresAt", expireAfterSeconds=60, name="removal")
         await self._challenges.create_index(
             [("subject", 1), ("purpose", 1)],
@@ -78,9 +78,9 @@ class Challenges:
         expires_at: datetime,
         secret: str | None = None,
     ) -> str:
-        """Begin a challenge and return its secret, which exists nowhere else.
+        """Create a challenge and return its secret, which is not stored.
 
-        `secret` is for one that must have a form of its own; it has 128 random bits or more.
+        `secret` is for secrets that need a specific format; it must have at least 128 random bits.
         """
         secret = secret or secrets.token_urlsafe(SECRET_BYTES)
         await self._challenges.insert_one(
@@ -101,10 +101,11 @@ class Challenges:
         expires_at: datetime,
         unless_since: datetime,
     ) -> str | None:
-        """Begin the one challenge of a subject and return its secret; None: one was begun after `unless_since`.
+        """Create the only challenge of a subject and return its secret; None if one was issued after
+        `unless_since`.
 
-        An older one is void before the new one is there. Guarantee: there is never more than one, and of any
-        number of callers at once one begins it.
+        An older one is deleted first. Guarantee: a subject never has more than one challenge, and of concurrent
+        callers one succeeds.
         """
         secret = secrets.token_urlsafe(SECRET_BYTES)
         document = _document(
@@ -121,45 +122,45 @@ class Challenges:
 
     @outage_is_unavailable
     async def find(self, secret: str, purpose: ChallengePurpose, *, now: datetime) -> Challenge | None:
-        """The challenge while it waits; changes nothing."""
+        """The challenge if it is pending; changes nothing."""
         if len(secret) > MAX_SECRET:
             return None
         return _challenge(await self._challenges.find_one(_waiting(secret, purpose, now)))
 
     @outage_is_unavailable
     async def take_try(self, secret: str, purpose: ChallengePurpose, *, now: datetime) -> Challenge | None:
-        """Use one of its tries; None when it has none left, is over, or never was.
+        """Use up one try; None if no try is left, or the challenge is expired or unknown.
 
-        One conditional update: of any number of guesses at once no more are let through than it has tries.
+        One conditional update: concurrent guesses cannot exceed the number of tries.
         """
         if len(secret) > MAX_SECRET:
             return None
         return await self._take_try(_waiting(secret, purpose, now))
 
     @outage_is_unavailable
-    async def take_try_of(
-        self, subject: bytes, purpose: ChallengePurpose, *, secret: str | None, now: datetime
-    ) -> Challenge | None:
-        """Use a try of the subject's one challenge, as `take_try` does; with `secret` only if it is that one's."""
-        if secret is not None and len(secret) > MAX_SECRET:
-            return None
-        wanted: Document = {"subject": subject, "purpose": purpose.value, "expiresAt": {"$gt": now}}
-        if secret is not None:
-            wanted["_id"] = secret_digest(secret)
-        return await self._take_try(wanted)
+    async def take_try_of(self, subject: bytes, purpose: ChallengePurpose, *, now: datetime) -> Challenge | None:
+        """Use up one try of the subject's only challenge, like `take_try`."""
+        return await self._take_try({"subject": subject, "purpose": purpose.value, "expiresAt": {"$gt": now}})
+
+    @outage_is_unavailable
+    async def keep(self, secret: str, purpose: ChallengePurpose, *, data: Mapping[str, Any]) -> None:
+        """Replace the challenge's data; a no-op if it no longer exists."""
+        await self._challenges.update_one(
+            {"_id": secret_digest(secret), "purpose": purpose.value}, {"$set": {"data": dict(data)}}
+        )
 
     @outage_is_unavailable
     async def consume(self, secret: str, purpose: ChallengePurpose, *, now: datetime) -> Challenge | None:
-        """End the challenge because it was met; of any number of callers one gets it, the others None."""
+        """Complete and delete the challenge; of concurrent callers one gets it, the others None."""
         if len(secret) > MAX_SECRET:
             return None
         return _challenge(await self._challenges.find_one_and_delete(_waiting(secret, purpose, now)))
 
     @outage_is_unavailable
     async def withdraw(self, challenge_id: bytes, purpose: ChallengePurpose) -> bool:
-        """End the challenge, known by its id alone: whoever holds its secret can do nothing with it any more.
+        """Delete the challenge by its id; its secret becomes useless.
 
-        True for one of any number of callers.
+        Returns True to one of several concurrent callers.
         """
         done = await self._challenges.delete_one({"_id": challenge_id, "purpose": purpose.value})
         return bool(done.deleted_count)

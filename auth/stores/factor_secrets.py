@@ -1,6 +1,7 @@
-"""Secrets of second factors: one document a user, for the authenticator app and the recovery codes.
+"""Second factor secrets: one document per user, with the authenticator app and the recovery codes.
 
-A TOTP secret comes in sealed (auth/sealing.py), a recovery code as its hash: nothing here lets anybody in.
+TOTP secrets are stored sealed (auth/crypto/sealing.py), recovery codes hashed: the stored data alone does not
+allow a login.
 """
 
 from collections.abc import Sequence
@@ -10,13 +11,13 @@ from datetime import datetime
 from bson.binary import Binary
 from pymongo import ReturnDocument
 
-from auth.stores.gathering import Gathering
+from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 
 @dataclass(frozen=True, slots=True)
 class EnabledTotp:
-    """An authenticator app that was set up."""
+    """An enabled authenticator app."""
 
     sealed_secret: bytes
     enabled_at: datetime
@@ -26,8 +27,8 @@ class EnabledTotp:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFactors:
-    """What a user has set up. `codes_left` is None for somebody who never had recovery codes."""
+class StoredFactors:
+    """A user's second factors. `codes_left` is None if the user never had recovery codes."""
 
     totp: EnabledTotp | None = None
     codes_left: int | None = None
@@ -38,17 +39,17 @@ class FactorSecrets:
 
     def __init__(self, database: Database) -> None:
         self._factors = database["factor_secrets"]
-        self._of_user = Gathering(self._read)
+        self._of_user = BatchedReads(self._read)
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the index by which MongoDB removes what was begun and never finished."""
+        """Create the TTL index, which removes unfinished setups."""
         await self._factors.create_index("removeAt", expireAfterSeconds=60, name="removal")
 
     @outage_is_unavailable
-    async def of_user(self, user_id: str) -> KeptFactors:
-        """What the user has set up."""
-        return _kept(await self._of_user.ask(user_id))
+    async def of_user(self, user_id: str) -> StoredFactors:
+        """The user's second factors."""
+        return _stored_factors(await self._of_user.ask(user_id))
 
     async def _read(self, user_ids: Sequence[str]) -> dict[str, Document]:
         cursor = self._factors.find({"_id": {"$in": user_ids}})
@@ -56,9 +57,9 @@ class FactorSecrets:
 
     @outage_is_unavailable
     async def begin_totp(self, user_id: str, *, sealed_secret: bytes, expires_at: datetime) -> None:
-        """Keep a secret that waits for its first code; one that waited before is forgotten.
+        """Store a secret that awaits its first code, replacing one that was pending.
 
-        What is set up already stays in force until `enable_totp`.
+        An app that is already enabled stays enabled until `enable_totp`.
         """
         await self._factors.update_one(
             {"_id": user_id},
@@ -66,7 +67,7 @@ class FactorSecrets:
                 {
                     "$set": {
                         "waiting": {"secret": Binary(sealed_secret), "expiresAt": expires_at},
-                        # Somebody who never comes back leaves nothing behind.
+                        # An unfinished setup is removed, unless the document has other factors.
                         "removeAt": {
                             "$cond": [
                                 {"$or": [{"$ifNull": ["$totp", False]}, {"$ifNull": ["$codes", False]}]},
@@ -82,7 +83,7 @@ class FactorSecrets:
 
     @outage_is_unavailable
     async def waiting_totp(self, user_id: str, *, now: datetime) -> bytes | None:
-        """The sealed secret that waits for its first code; None when there is none, or its time is over."""
+        """The sealed secret that awaits its first code; None if there is none or it has expired."""
         document = await self._factors.find_one(
             {"_id": user_id, "waiting.expiresAt": {"$gt": now}}, {"waiting.secret": 1}
         )
@@ -92,9 +93,10 @@ class FactorSecrets:
     async def enable_totp(
         self, user_id: str, *, sealed_secret: bytes, used_step: int, code_digests: Sequence[bytes], now: datetime
     ) -> bool:
-        """Put the waiting secret in force, with its first code used up and these recovery codes in place of all.
+        """Enable the pending secret, mark its first code as used, and replace all recovery codes.
 
-        One conditional update: of any number of callers one succeeds, and none once another secret waits.
+        One conditional update: of concurrent callers one succeeds, and none if another secret is pending by
+        then.
         """
         done = await self._factors.update_one(
             {"_id": user_id, "waiting.secret": Binary(sealed_secret), "waiting.expiresAt": {"$gt": now}},
@@ -110,10 +112,10 @@ class FactorSecrets:
 
     @outage_is_unavailable
     async def use_step(self, user_id: str, *, sealed_secret: bytes, step: int) -> bool:
-        """Take the code of a time step; False when that step or a later one was taken already.
+        """Use the code of a time step; False if that step or a later one was already used.
 
-        One conditional update: of any number of callers with one code, on whatever nodes, one succeeds. A
-        secret that was replaced meanwhile takes no code.
+        One conditional update: of concurrent callers with one code, on any nodes, one succeeds. Codes of a
+        replaced secret are rejected.
         """
         done = await self._factors.update_one(
             {"_id": user_id, "totp.secret": Binary(sealed_secret), "totp.lastStep": {"$lt": step}},
@@ -123,9 +125,9 @@ class FactorSecrets:
 
     @outage_is_unavailable
     async def use_code(self, user_id: str, code_digest: bytes) -> int | None:
-        """Use a recovery code up: how many are left, or None when it is none of them.
+        """Use up a recovery code; return how many are left, or None if the code is not valid.
 
-        One conditional update: of any number of callers with one code one gets an answer.
+        One conditional update: of concurrent callers with one code, one succeeds.
         """
         document = await self._factors.find_one_and_update(
             {"_id": user_id, "codes": Binary(code_digest)},
@@ -136,7 +138,7 @@ class FactorSecrets:
 
     @outage_is_unavailable
     async def replace_codes(self, user_id: str, code_digests: Sequence[bytes]) -> None:
-        """Put these recovery codes in place of all before them, in one update: the old are void."""
+        """Replace all recovery codes, in one update."""
         await self._factors.update_one(
             {"_id": user_id},
             {"$set": {"codes": [Binary(digest) for digest in code_digests]}, "$unset": {"removeAt": ""}},
@@ -144,10 +146,15 @@ class FactorSecrets:
         )
 
     @outage_is_unavailable
-    async def disable_totp(self, user_id: str) -> bool:
-        """Forget the authenticator app, and one that waits; whether there was one in force. Codes stay."""
+    async def disable_totp(self, user_id: str, *, enabled_at: datetime | None = None) -> bool:
+        """Remove the authenticator app and any pending one; return whether one was enabled. Recovery codes
+        stay.
+
+        With `enabled_at`, only the app that was enabled at that time.
+        """
+        which = {} if enabled_at is None else {"totp.enabledAt": enabled_at}
         before = await self._factors.find_one_and_update(
-            {"_id": user_id},
+            {"_id": user_id} | which,
             {"$unset": {"totp": "", "waiting": ""}},
             return_document=ReturnDocument.BEFORE,
         )
@@ -155,18 +162,18 @@ class FactorSecrets:
 
     @outage_is_unavailable
     async def forget_codes(self, user_id: str) -> None:
-        """Forget the recovery codes of a user without an authenticator app, and all else that is kept of them.
+        """Delete the recovery codes, and the whole document, of a user without an authenticator app.
 
-        One conditional update: an app that was set up meanwhile keeps the codes that came with it.
+        One conditional update: an app enabled concurrently keeps its codes.
         """
         await self._factors.delete_one({"_id": user_id, "totp": {"$exists": False}})
 
 
-def _kept(document: Document | None) -> KeptFactors:
+def _stored_factors(document: Document | None) -> StoredFactors:
     if document is None:
-        return KeptFactors()
+        return StoredFactors()
     totp, codes = document.get("totp"), document.get("codes")
-    return KeptFactors(
+    return StoredFactors(
         totp=EnabledTotp(bytes(totp["secret"]), totp["enabledAt"]) if totp else None,
         codes_left=None if codes is None else len(codes),
     )

@@ -1,7 +1,7 @@
-"""Identities: who at a provider belongs to which account here. One document each.
+"""Identities: links between provider accounts and local accounts. One document each.
 
-An identity is its issuer and its subject, together and alone: no address ever leads from one account to another,
-and two providers' subjects never meet (ASVS 5.0, 6.8.1; OpenID Connect Core 1.0, section 5.7).
+An identity is the pair of issuer and subject. E-mail addresses never link accounts, and subjects of different
+providers are never mixed (ASVS 5.0, 6.8.1; OpenID Connect Core 1.0, section 5.7).
 """
 
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from pymongo.errors import DuplicateKeyError
 
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
-# One for each provider, of which there are fewer.
-MOST_OF_A_USER = 32
+# An account has at most one per provider, and there are fewer providers.
+MAX_PER_USER = 32
 
 
 class ProviderTaken(Exception):
-    """The account has another identity of this issuer."""
+    """The account already has an identity of this issuer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One identity. `label` is for its owner to recognise it by.
+    """A provider identity. `label` is shown to its owner.
 
-    `registration_id`: it was made with an address that nobody had confirmed, and is worth something only until
-    that address is confirmed by anything but the link of this registration. There may be no account `user_id`: it
-    is claimed first and made then.
+    `registration_id` is set if the identity was created with an unconfirmed address; the identity is void once
+    that address is confirmed by anything but this registration's link. The account `user_id` may not exist yet:
+    the identity is claimed before the account is created.
     """
 
     identity_id: str
@@ -49,47 +49,48 @@ class Identities:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the indexes that uniqueness rests on."""
+        """Create the unique indexes."""
         await self._identities.create_index([("issuer", 1), ("subject", 1)], unique=True, name="identity")
         await self._identities.create_index([("userId", 1), ("issuer", 1)], unique=True, name="user")
 
     @outage_is_unavailable
     async def find(self, issuer: str, subject: str) -> Identity | None:
-        """The identity, whosever it is."""
+        """The identity, whichever user it belongs to."""
         return _identity(await self._identities.find_one({"issuer": issuer, "subject": subject}))
 
     @outage_is_unavailable
     async def of_user(self, user_id: str) -> Sequence[Identity]:
-        """Every identity of the user, the oldest first."""
+        """All identities of the user, oldest first."""
         cursor = self._identities.find({"userId": user_id}).sort([("linkedAt", 1), ("_id", 1)])
-        return [_known(document) for document in await cursor.to_list(MOST_OF_A_USER)]
+        return [_known(document) for document in await cursor.to_list(MAX_PER_USER)]
 
     @outage_is_unavailable
     async def claim(self, identity: Identity) -> Identity:
-        """The identity of this issuer and subject: the one given if there was none, else the one there is.
+        """Store `identity` unless its issuer and subject exist already; return the stored one.
 
-        Of any number of callers for one subject, at once or not, one gives it away; all get the same answer.
-        Raises `ProviderTaken`.
+        Of concurrent callers for one subject one stores its identity; all get the same result. Raises
+        `ProviderTaken`.
         """
         try:
             await self._identities.insert_one(_document(identity))
         except DuplicateKeyError:
-            there = await self.find(identity.issuer, identity.subject)
-            if there is None:
+            existing = await self.find(identity.issuer, identity.subject)
+            if existing is None:
                 raise ProviderTaken from None
-            return there
+            return existing
         return identity
 
     @outage_is_unavailable
     async def note_use(self, identity_id: str, *, label: str, now: datetime) -> None:
-        """Note that somebody logged in by it, and what the provider calls them by now."""
+        """Record a login and the label that the provider currently gives."""
         await self._identities.update_one({"_id": identity_id}, {"$set": {"label": label, "lastUsedAt": now}})
 
     @outage_is_unavailable
     async def bind(self, identity: Identity, registration_id: str) -> str:
-        """Bind the identity to a registration, unless it is bound to one; to which it is then.
+        """Bind the identity to a registration, unless it is bound already; return the registration it is bound
+        to.
 
-        Does nothing where the identity has gone or came to be another user's.
+        Does nothing if the identity was deleted or moved to another user.
         """
         bound = {"registrationId": {"$ifNull": ["$registrationId", registration_id]}}
         after = await self._identities.find_one_and_update(
@@ -101,9 +102,9 @@ class Identities:
 
     @outage_is_unavailable
     async def move(self, identity: Identity, to: Identity) -> bool:
-        """Give an identity, as it was read, to the user of `to`, as if it had been claimed by that one.
+        """Move an identity, if unchanged since it was read, to the user of `to`, as if claimed by that user.
 
-        Of any number of callers for one identity, at once or not, one moves it. Raises `ProviderTaken`.
+        Of concurrent callers for one identity, one moves it. Raises `ProviderTaken`.
         """
         moved = {name: value for name, value in _document(to).items() if name != "_id"}
         try:
@@ -116,24 +117,31 @@ class Identities:
 
     @outage_is_unavailable
     async def confirm(self, identity_id: str) -> None:
-        """Have it stand for the account from now on, however the account's address is confirmed.
+        """Make the identity valid for the account regardless of how the account's address is confirmed.
 
-        For whoever followed its registration's link, or asked for it from inside a verified account.
+        For a user who followed its registration's link, or linked it from inside a verified account.
         """
         await self._identities.update_one({"_id": identity_id}, {"$set": {"registrationId": None}})
 
     @outage_is_unavailable
-    async def remove(self, user_id: str, identity_id: str) -> Identity | None:
-        """Forget an identity of the user; of any number of callers one gets it, the others None."""
-        return _identity(await self._identities.find_one_and_delete({"_id": identity_id, "userId": user_id}))
+    async def establish(self, identity: Identity) -> bool:
+        """Make the identity valid for its user, recreating it if another login has just deleted it.
+
+        False if its issuer and subject, or its user and issuer, belong to another identity by now.
+        """
+        established = _document(identity) | {"registrationId": None}
+        try:
+            await self._identities.update_one({"_id": identity.identity_id}, {"$set": established}, upsert=True)
+        except DuplicateKeyError:
+            mine = {"issuer": identity.issuer, "subject": identity.subject, "userId": identity.user_id}
+            done = await self._identities.update_one(mine, {"$set": {"registrationId": None}})
+            return bool(done.matched_count)
+        return True
 
     @outage_is_unavailable
-    async def put_back(self, identity: Identity) -> None:
-        """Undo `remove`. Does nothing where somebody has linked the identity, or another one, meanwhile."""
-        try:
-            await self._identities.insert_one(_document(identity))
-        except DuplicateKeyError:
-            return
+    async def remove(self, user_id: str, identity_id: str) -> Identity | None:
+        """Delete an identity of the user; of concurrent callers one gets it, the others None."""
+        return _identity(await self._identities.find_one_and_delete({"_id": identity_id, "userId": user_id}))
 
 
 def _document(identity: Identity) -> Document:

@@ -1,51 +1,63 @@
-"""The MongoDB connection: one function chooses the driver, one decorator says what an outage means.
+"""The MongoDB connection, the choice of the driver, and the mapping of driver errors to `Unavailable`.
 
-Stores use only calls that Motor and PyMongo's own asynchronous client share (`find(…).to_list(n)`,
-never `aggregate`), so that the choice is invisible to them.
+Stores use only calls that Motor and PyMongo's asynchronous client share (`find(…).to_list(n)`, never
+`aggregate`), so they work with either.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
-    ConnectionFailure,
-    ExecutionTimeout,
+    DuplicateKeyError,
     OperationFailure,
-    WaitQueueTimeoutError,
-    WTimeoutError,
+    PyMongoError,
 )
 
-from auth.errors import Unavailable
-from auth.settings import SettingsError
+from auth.core.errors import Unavailable
+from auth.platform.settings.settings import SettingsError
 
-# The two drivers share no base class; what the stores use of them is the same.
+# `Any`, since the two drivers share no base class.
 Database = Any
 Document = dict[str, Any]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# ConfigurationError: a mongodb+srv name is looked up at the first call, and DNS may not know it.
-OUTAGES = (ConfigurationError, ConnectionFailure, ExecutionTimeout, WaitQueueTimeoutError, WTimeoutError)
+# Codes that mean the statement is wrong and retrying is useless: a server defect (mongo/base/error_codes.yml:
+# BadValue, FailedToParse, TypeMismatch, ConflictingUpdateOperators, DollarPrefixedFieldName, NotSingleValueField,
+# EmptyFieldName, DottedFieldName, ImmutableField, CannotCreateIndex, InvalidOptions, InvalidNamespace,
+# IndexOptionsConflict, IndexKeySpecsConflict, DocumentValidationFailure, InvalidIndexSpecificationOption,
+# BSONObjectTooLarge, DuplicateKey).
+STATEMENT_ERRORS = frozenset({2, 9, 14, 40, 52, 54, 56, 57, 66, 67, 72, 73, 85, 86, 121, 197, 10334, 11000})
 
-# Codes with which a server that is shutting down or stepping down ends running operations
-# (mongo/base/error_codes.yml: ShutdownInProgress, InterruptedAtShutdown, InterruptedDueToReplStateChange).
-OUTAGE_CODES = frozenset({91, 11600, 11602})
+
+# Unauthorized, AuthenticationFailed, and AtlasError, which MongoDB Atlas uses for the latter.
+REFUSAL_CODES = frozenset({13, 18, 8000})
 
 
-# The same for one statement of several, with those that the driver knows by itself when a whole command has them
-# (MaxTimeMSExpired, PrimarySteppedDown, NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary).
-STATEMENT_OUTAGE_CODES = OUTAGE_CODES | {50, 189, 10107, 13435, 13436}
+@contextlib.contextmanager
+def refusal_as_settings_error() -> Iterator[None]:
+    """At start: raise `SettingsError` if MongoDB rejects the URL's user or denies it the required operations."""
+    try:
+        yield
+    except Unavailable as down:
+        refusal = down.__cause__
+        if not isinstance(refusal, OperationFailure) or refusal.code not in REFUSAL_CODES:
+            raise
+        raise SettingsError(
+            "VIGIL_MONGO_URL is wrong: MongoDB rejects its user or password, or that user lacks permissions"
+        ) from None
 
 
 class Mongo:
-    """An open client and its database: the one named, else the URL's, else `vigil`.
+    """A client and its database: the one configured, else the URL's, else `vigil`.
 
-    Writes wait for a majority, so that none is rolled back. Raises `SettingsError` for a URL that will not do.
+    Writes wait for a majority, so that none is rolled back. Raises `SettingsError` for an unusable URL.
     """
 
     def __init__(self, url: str, database: str | None, driver: Literal["motor", "pymongo"]) -> None:
@@ -54,19 +66,18 @@ class Mongo:
             "w": "majority",
             "serverSelectionTimeoutMS": 2000,
             "connectTimeoutMS": 2000,
-            # For a whole operation, its repetition and the wait for a connection too: a client is told
-            # `unavailable` while it still waits, also by a MongoDB that has taken the question and is silent.
+            # For a whole operation, including retries and the wait for a connection, so that clients get
+            # `unavailable` before they give up, even if MongoDB accepts a command and does not answer.
             "timeoutMS": 3000,
             "waitQueueTimeoutMS": 2000,
             "maxPoolSize": 64,
             "appname": "vigil",
         }
-        self._driver = driver
         try:
             self._client = _client_class(driver)(url, **options)
         except (ConfigurationError, ValueError):
-            # The driver's own words can repeat parts of the URL, and with them its password.
-            raise SettingsError("VIGIL_MONGO_URL is wrong: it is no MongoDB URL that can be used") from None
+            # The driver's message is not shown: it can contain parts of the URL, including its password.
+            raise SettingsError("VIGIL_MONGO_URL is wrong: it is not a usable MongoDB URL") from None
         self.database: Database = (
             self._client.get_default_database("vigil") if database is None else self._client[database]
         )
@@ -76,7 +87,7 @@ class Mongo:
         await _ping(self.database)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         closing = self._client.close()
         if closing is not None:
             await closing
@@ -85,37 +96,40 @@ class Mongo:
 def _client_class(driver: Literal["motor", "pymongo"]) -> Any:
     if driver == "pymongo":
         return AsyncMongoClient
-    from motor.motor_asyncio import AsyncIOMotorClient
+    # Imported only if chosen, for the cost of Motor's import.
+    from auth.stores.motor_driver import AsyncIOMotorClient
 
     return AsyncIOMotorClient
 
 
 def outage_is_unavailable(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Turn a driver's connection trouble into `Unavailable`; other errors are bugs and pass."""
+    """Raise driver errors as `Unavailable`, except those caused by a wrong statement, which are bugs and raised
+    unchanged.
+    """
 
     @functools.wraps(method)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await method(*args, **kwargs)
-        except OUTAGES as error:
-            raise Unavailable from error
-        except BulkWriteError as error:
-            if _is_outage_of_statements(error):
-                raise Unavailable from error
-            raise
-        except OperationFailure as error:
-            if error.code in OUTAGE_CODES:
+        except PyMongoError as error:
+            if is_outage(error):
                 raise Unavailable from error
             raise
 
     return guarded
 
 
-def _is_outage_of_statements(error: BulkWriteError) -> bool:
-    """Whether each statement that failed met a server on its way out, or not a majority in time."""
-    details = error.details or {}
-    codes = {failed["code"] for failed in details.get("writeErrors", ())}
-    return codes <= STATEMENT_OUTAGE_CODES
+def is_outage(error: PyMongoError) -> bool:
+    """Whether MongoDB failed for a reason other than the statement, so that a retry may succeed.
+
+    Unreachable, stepping down, shutting down, too slow, no majority, disk full, authentication lost.
+    """
+    if isinstance(error, DuplicateKeyError):
+        return False
+    if isinstance(error, BulkWriteError):
+        failed = (error.details or {}).get("writeErrors", ())
+        return STATEMENT_ERRORS.isdisjoint(each["code"] for each in failed)
+    return not isinstance(error, OperationFailure) or error.code not in STATEMENT_ERRORS
 
 
 @outage_is_unavailable

@@ -1,7 +1,7 @@
-"""One-time tokens: what a mailed link carries. 256 random bits, kept only as their SHA-256.
+"""One-time tokens of mailed links: 256 random bits, stored only as their SHA-256.
 
-A token is bound to a purpose, a user and the address it was mailed to, and may carry data that its use
-puts in force. It is worth something until `expires_at`; the document stays until `remove_at`.
+A token is bound to a purpose, a user and the address it was mailed to, and may carry data that takes effect on
+its use. It is valid until `expires_at`; the document is kept until `remove_at`.
 """
 
 import hashlib
@@ -17,24 +17,25 @@ from pymongo import DESCENDING, ReturnDocument
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 TOKEN_BYTES = 32
-# What is written only to take time goes later, and by itself: not while the work is still being compared.
-PRETENCE_LIFE = timedelta(hours=1)
+# Documents written only for constant timing are removed later, so that their removal does not show in the timing.
+DUMMY_KEPT = timedelta(hours=1)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Purpose(StrEnum):
-    """What a token is good for. `NOTHING` is a write that looks like any other to a clock."""
+    """The purpose of a token. `NOTHING` marks dummy writes for constant timing."""
 
     VERIFY_EMAIL = "verify_email"
     NOT_ME = "not_me"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose
     CHANGE_EMAIL = "change_email"
+    UNDO_FACTOR = "undo_factor"
     NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class OneTimeToken:
-    """A token without its secret. `fresh`: this very call used it up."""
+    """A token without its secret. `fresh`: this call used it up."""
 
     purpose: Purpose
     user_id: str
@@ -52,7 +53,7 @@ class OneTimeTokens:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the index by user, and the one by which MongoDB removes tokens."""
+        """Create the index by user and the TTL index."""
         await self._tokens.create_index([("userId", 1), ("purpose", 1), ("issuedAt", -1)], name="user")
         await self._tokens.create_index("removeAt", expireAfterSeconds=0, name="removal")
 
@@ -68,7 +69,7 @@ class OneTimeTokens:
         remove_at: datetime,
         data: Mapping[str, str | None],
     ) -> str:
-        """Make a token and return its secret, which exists nowhere else. Others stay as they are."""
+        """Create a token and return its secret, which is not stored. Other tokens are not affected."""
         secret = secrets.token_urlsafe(TOKEN_BYTES)
         await self._tokens.insert_one(
             {
@@ -87,7 +88,7 @@ class OneTimeTokens:
 
     @outage_is_unavailable
     async def pretend(self, *, writes: int = 1, now: datetime) -> None:
-        """Take the time of so many writes, each like issuing a token; what they write is good for nothing."""
+        """Make dummy writes that take as long as issuing `writes` tokens."""
         for _ in range(writes):
             await self.issue(
                 Purpose.NOTHING,
@@ -95,25 +96,28 @@ class OneTimeTokens:
                 email_key="",
                 now=now,
                 expires_at=now,
-                remove_at=now + PRETENCE_LIFE,
+                remove_at=now + DUMMY_KEPT,
                 data={},
             )
 
     @outage_is_unavailable
-    async def find(self, secret: str, purpose: Purpose, *, now: datetime) -> OneTimeToken | None:
-        """The token while nobody has used it up; changes nothing."""
+    async def find(
+        self, secret: str, purpose: Purpose, *, now: datetime, also_used: bool = False
+    ) -> OneTimeToken | None:
+        """The token if it is unused, or with `also_used` even if used; changes nothing."""
         if _TOKEN.fullmatch(secret) is None:
             return None
-        document = await self._tokens.find_one(_good(secret, purpose, now) | {"consumedAt": None})
+        unused = {} if also_used else {"consumedAt": None}
+        document = await self._tokens.find_one(_good(secret, purpose, now) | unused)
         return _token(document, fresh=False) if document else None
 
     @outage_is_unavailable
     async def consume(self, secret: str, purpose: Purpose, *, now: datetime) -> OneTimeToken | None:
-        """Use the token up; None when it is unknown, expired, or for another purpose.
+        """Use up the token; None if it is unknown, expired, or for another purpose.
 
-        Guarantee: of any number of calls, at once or not, one gets `fresh=True`; the others get
-        `fresh=False` while the token lives, so that a caller whose first try was cut off can tell its own
-        token from a wrong one.
+        Guarantee: of all calls, concurrent or not, one gets `fresh=True`. The others get `fresh=False` until
+        the token expires, so that a caller whose first attempt was interrupted can tell its own token from an
+        invalid one.
         """
         if _TOKEN.fullmatch(secret) is None:
             return None
@@ -130,7 +134,7 @@ class OneTimeTokens:
 
     @outage_is_unavailable
     async def of_user(self, user_id: str, purpose: Purpose, *, limit: int = 20) -> list[OneTimeToken]:
-        """Tokens of a user, used up or expired ones too, newest first."""
+        """A user's tokens, newest first, including used and expired ones."""
         found = self._tokens.find(
             {"userId": user_id, "purpose": purpose.value},
             sort=[("issuedAt", DESCENDING), ("_id", DESCENDING)],
@@ -140,7 +144,7 @@ class OneTimeTokens:
 
     @outage_is_unavailable
     async def discard(self, user_id: str, purpose: Purpose, *, keep_where: Mapping[str, str | None]) -> int:
-        """Delete the user's tokens but those whose data holds all of `keep_where`; how many were deleted."""
+        """Delete the user's tokens except those whose data contains all of `keep_where`; return how many."""
         kept = {f"data.{name}": value for name, value in keep_where.items()}
         done = await self._tokens.delete_many({"userId": user_id, "purpose": purpose.value, "$nor": [kept]})
         return int(done.deleted_count)
@@ -151,7 +155,7 @@ def _good(secret: str, purpose: Purpose, now: datetime) -> Document:
 
 
 def secret_digest(secret: str) -> bytes:
-    """What is kept of a secret. It has 256 random bits, so a fast hash gives nothing away."""
+    """The stored hash of a secret. A fast hash is safe, since the secret has at least 128 random bits."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 

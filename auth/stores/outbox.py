@@ -1,8 +1,7 @@
-"""Mails and SMS on their way out: the truth that jobs only point to, and the outbox of a development server.
+"""Outgoing mails and SMS: the source of truth for the job queue, and the development outbox.
 
-A mail is written here before anything is said of it to a queue, so that it survives a Redis that is down or
-loses its memory. Its text, with the link in it, is erased once the mail is sent or given up, unless the
-outbox is to be shown.
+A mail is stored here before it is queued, so that it survives an outage or data loss of Redis. Its text,
+including the link, is deleted once the mail is sent or given up, unless the development outbox shows it.
 """
 
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from datetime import datetime, timedelta
 
 from pymongo import DESCENDING, ReturnDocument
 
-from auth.clock import iso
-from auth.mail.message import Mail
+from auth.core.clock import iso
+from auth.core.mail import Mail
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
-# How many mails a development outbox keeps.
+# Number of sent mails kept by the development outbox.
 SHOWN = 200
 CONTENT_KEPT = timedelta(days=7)
 TRACE_KEPT = timedelta(days=1)
@@ -23,14 +22,14 @@ NEWEST_FIRST = [("createdAt", DESCENDING), ("_id", DESCENDING)]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A mail that this caller alone may send now; `attempt` counts from 1."""
+    """An exclusive claim to send a mail; `attempt` counts from 1."""
 
     mail: Mail
     attempt: int
 
 
-class Outbox:
-    """The collection `mails`. `keep_content`: keep sent mails to be shown."""
+class OutboxStore:
+    """The collection `mails`. `keep_content`: keep the text of sent mails for the development outbox."""
 
     def __init__(self, database: Database, *, keep_content: bool) -> None:
         self._mails = database["mails"]
@@ -38,7 +37,7 @@ class Outbox:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the indexes by state, by time and by user, and the one by which MongoDB removes mails."""
+        """Create the indexes by state, time and user, and the TTL index."""
         await self._mails.create_index("dueAt", partialFilterExpression={"state": "pending"}, name="pending")
         await self._mails.create_index(NEWEST_FIRST, name="newest")
         await self._mails.create_index("userId", name="user")
@@ -48,10 +47,10 @@ class Outbox:
     async def add(
         self, mail: Mail, *, user_id: str, now: datetime, due_at: datetime, give_up_at: datetime
     ) -> None:
-        """Keep a mail until it is sent or given up. It can be claimed at once, and is due at `due_at`.
+        """Store a mail until it is sent or given up. It can be claimed immediately, and is due at `due_at`.
 
-        `user_id`: whose account it is about. An address is not enough to find it by once the account is erased:
-        accounts change theirs.
+        `user_id` is the account it concerns. The address does not identify the account when it is erased, since
+        accounts can change addresses.
         """
         await self._mails.insert_one(
             {
@@ -76,10 +75,10 @@ class Outbox:
 
     @outage_is_unavailable
     async def claim(self, message_id: str, *, now: datetime, until: datetime) -> Claim | None:
-        """Take a pending mail to send it; None when it is sent, given up, or claimed by someone else.
+        """Claim a pending mail for sending; None if it is sent, given up, or claimed.
 
-        Guarantee: at most one claim holds at a time. It ends at `until` if its holder says nothing, so a
-        mail is sent at least once, and twice only by a holder that died after the mail server took it.
+        Guarantee: at most one claim is valid at a time. It expires at `until`, so a mail is sent at least once,
+        and twice only if the claimer dies after the mail server accepted it.
         """
         document = await self._mails.find_one_and_update(
             {"_id": message_id, "state": "pending", "claimedUntil": {"$lte": now}},
@@ -101,33 +100,33 @@ class Outbox:
 
     @outage_is_unavailable
     async def mark_sent(self, message_id: str, *, now: datetime) -> None:
-        """Note that the mail was sent. Only a pending mail changes."""
+        """Mark a pending mail as sent; a no-op for any other."""
         await self._finish({"_id": message_id}, "sent", now)
         if self._keep_content:
             await self._trim()
 
     @outage_is_unavailable
     async def mark_failed(self, message_id: str, *, now: datetime) -> None:
-        """Note that the mail will never be sent. Only a pending mail changes."""
+        """Mark a pending mail as failed permanently; a no-op for any other."""
         await self._finish({"_id": message_id}, "failed", now)
 
     @outage_is_unavailable
     async def give_up(self, *, now: datetime) -> int:
-        """Note the mails whose time is over as failed; how many they were."""
+        """Mark overdue mails as failed; return how many."""
         return await self._finish({"giveUpAt": {"$lte": now}, "claimedUntil": {"$lte": now}}, "failed", now)
 
     @outage_is_unavailable
     async def defer(self, message_id: str, *, now: datetime, due_at: datetime) -> None:
-        """Give a claim back: anyone may claim the mail at once, and it is due again at `due_at`."""
+        """Release a claim: the mail can be claimed immediately, and is due again at `due_at`."""
         await self._mails.update_one(
             {"_id": message_id, "state": "pending"}, {"$set": {"claimedUntil": now, "dueAt": due_at}}
         )
 
     @outage_is_unavailable
     async def postpone(self, message_id: str, *, now: datetime, due_at: datetime) -> bool:
-        """Make a mail due again at `due_at`; False where it is not due any more, as somebody else took it on.
+        """Make a mail due again at `due_at`; False if it is no longer due because another caller took it.
 
-        Guarantee: a claim made meanwhile stays whole.
+        Guarantee: a concurrent claim is not affected.
         """
         done = await self._mails.update_one(
             {"_id": message_id, "state": "pending", "dueAt": {"$lte": now}}, {"$set": {"dueAt": due_at}}
@@ -136,7 +135,7 @@ class Outbox:
 
     @outage_is_unavailable
     async def due(self, *, now: datetime, limit: int = 100) -> list[str]:
-        """Ids of pending mails whose time has come, the longest due first."""
+        """Ids of due pending mails, longest overdue first."""
         found = self._mails.find(
             {"state": "pending", "dueAt": {"$lte": now}}, {"_id": 1}, sort=[("dueAt", 1)], limit=limit
         )
@@ -144,14 +143,14 @@ class Outbox:
 
     @outage_is_unavailable
     async def pending(self) -> int:
-        """How many mails wait to be sent."""
+        """The number of pending mails."""
         return int(await self._mails.count_documents({"state": "pending"}))
 
     @outage_is_unavailable
     async def newest(self, limit: int = SHOWN) -> list[Document]:
-        """The development outbox as protocol.md shows it, newest first; none where mails are not kept.
+        """The development outbox in the format of protocol.md, newest first; empty if mails are not kept.
 
-        What is about to be sent is in it too: a developer need not wait for the queue.
+        Includes pending mails, so that developers need not wait for the queue.
         """
         if not self._keep_content:
             return []
@@ -182,7 +181,7 @@ class Outbox:
         return int(done.modified_count)
 
     async def _trim(self) -> None:
-        """Keep the newest `SHOWN` sent mails."""
+        """Delete sent mails beyond the newest `SHOWN`."""
         found = self._mails.find({"state": "sent"}, {"_id": 1}, sort=NEWEST_FIRST, skip=SHOWN, limit=SHOWN)
         old = [document["_id"] for document in await found.to_list(SHOWN)]
         if old:

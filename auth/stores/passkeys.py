@@ -1,4 +1,4 @@
-"""Passkeys: a document for each credential, by its id. Public keys are no secret."""
+"""Passkeys: one document per credential, keyed by credential id. Public keys are not secret."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,12 +7,12 @@ from bson.binary import Binary
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from auth.models import Passkey
+from auth.core.models import Passkey
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 
 class PasskeyTaken(Exception):
-    """There is a credential of this id already."""
+    """The credential id already exists."""
 
 
 class Passkeys:
@@ -23,12 +23,12 @@ class Passkeys:
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Make the index by user. Credential ids are unique over all users by being the document's own."""
+        """Create the index by user. Credential ids are unique as the documents' `_id`."""
         await self._passkeys.create_index([("userId", 1), ("createdAt", 1)], name="user")
 
     @outage_is_unavailable
     async def add(self, passkey: Passkey) -> None:
-        """Keep a new one. Raises `PasskeyTaken`; of several of one id, at once or not, one is kept."""
+        """Store a new passkey. Raises `PasskeyTaken`; of concurrent calls with one id, one succeeds."""
         document: Document = {
             "_id": Binary(passkey.credential_id),
             "userId": passkey.user_id,
@@ -47,31 +47,32 @@ class Passkeys:
 
     @outage_is_unavailable
     async def get(self, credential_id: bytes) -> Passkey | None:
-        """The passkey of this id, whosever it is."""
+        """The passkey with this id, whichever user it belongs to."""
         return _passkey(await self._passkeys.find_one({"_id": Binary(credential_id)}))
 
     @outage_is_unavailable
     async def of_user(self, user_id: str, *, limit: int) -> list[Passkey]:
-        """A user's passkeys, oldest first."""
+        """The user's passkeys, oldest first."""
         found = await self._passkeys.find({"userId": user_id}).sort("createdAt", 1).to_list(limit)
         return [passkey for passkey in map(_passkey, found) if passkey is not None]
 
     @outage_is_unavailable
     async def has_any(self, user_id: str) -> bool:
-        """Whether the user has one."""
+        """Whether the user has a passkey."""
         return await self._passkeys.find_one({"userId": user_id}, {"_id": 1}) is not None
 
     @outage_is_unavailable
     async def count(self, user_id: str) -> int:
-        """How many the user has."""
+        """The number of the user's passkeys."""
         return int(await self._passkeys.count_documents({"userId": user_id}))
 
     @outage_is_unavailable
     async def use(self, credential_id: bytes, *, sign_count: int, backed_up: bool, now: datetime) -> bool:
-        """Note a use and move the count on; False when the count does not grow, which a clone's would not.
+        """Record a use and the new sign count; False if the count did not increase, as with a cloned
+        authenticator.
 
-        An authenticator that does not count says zero for ever (WebAuthn level 3, section 6.1.1). One conditional
-        update: of two uses with one count, at once or not, one is noted.
+        Authenticators without a counter always report 0 (WebAuthn level 3, section 6.1.1). One conditional
+        update: of two uses with the same count, one succeeds.
         """
         grows: Document = {"signCount": {"$lt": sign_count}} if sign_count else {"signCount": 0}
         done = await self._passkeys.update_one(
@@ -82,7 +83,7 @@ class Passkeys:
 
     @outage_is_unavailable
     async def rename(self, user_id: str, credential_id: bytes, *, name: str) -> Passkey | None:
-        """Give a user's passkey another name; None when they have no such one."""
+        """Rename a user's passkey; None if the user has no such passkey."""
         return _passkey(
             await self._passkeys.find_one_and_update(
                 {"_id": Binary(credential_id), "userId": user_id},
@@ -93,7 +94,7 @@ class Passkeys:
 
     @outage_is_unavailable
     async def remove(self, user_id: str, credential_id: bytes) -> Passkey | None:
-        """Forget a user's passkey; what it was, or None when they have no such one."""
+        """Delete and return a user's passkey; None if the user has no such passkey."""
         return _passkey(
             await self._passkeys.find_one_and_delete({"_id": Binary(credential_id), "userId": user_id})
         )

@@ -1,36 +1,36 @@
-"""Signing keys of access tokens. Private halves are sealed; this collection alone signs nothing."""
+"""Signing keys of access tokens. Private keys are sealed: the collection alone is not enough to sign."""
 
 from datetime import datetime
 
 from bson.binary import Binary
 from pymongo.errors import DuplicateKeyError
 
-from auth.keys import SigningKey
+from auth.crypto.signing_keys import SigningKey
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 MAX_KEYS = 100
 
 
 class SigningKeys:
-    """The collection `signing_keys`; `sequence` is unique, so that two nodes never both add a number."""
+    """The collection `signing_keys`; `sequence` is unique, so that two nodes never add the same number."""
 
     def __init__(self, database: Database) -> None:
         self._keys = database["signing_keys"]
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Create the indexes; again is a no-op."""
+        """Create the indexes if missing."""
         await self._keys.create_index("sequence", unique=True)
         await self._keys.create_index("purgeAt", expireAfterSeconds=0)
 
     @outage_is_unavailable
     async def all(self) -> list[SigningKey]:
-        """Every kept key, oldest first."""
+        """All keys, oldest first."""
         return [_key(document) for document in await self._keys.find().sort("sequence", 1).to_list(MAX_KEYS)]
 
     @outage_is_unavailable
     async def add(self, key: SigningKey) -> bool:
-        """Add `key`; False when its sequence number is taken: of several racing callers one wins."""
+        """Add `key`; False if its sequence number is taken: of concurrent callers one succeeds."""
         try:
             await self._keys.insert_one(
                 {
@@ -47,8 +47,13 @@ class SigningKeys:
         return True
 
     @outage_is_unavailable
+    async def discard_before(self, sequence: int) -> None:
+        """Delete all keys with a lower sequence number."""
+        await self._keys.delete_many({"sequence": {"$lt": sequence}})
+
+    @outage_is_unavailable
     async def activate(self, key_id: str, *, now: datetime, retire_older_at: datetime) -> bool:
-        """Make a next key current, once; older keys leave at `retire_older_at` by the TTL index."""
+        """Activate a next key, at most once; older keys are removed by the TTL index at `retire_older_at`."""
         activated = await self._keys.find_one_and_update(
             {"_id": key_id, "activatedAt": None}, {"$set": {"activatedAt": now}}
         )

@@ -25,7 +25,7 @@ const make = (code, status, message, options) => () => {
 export const invalidJson = make('invalid_json', 400, 'The body is not valid JSON.');
 export const invalidRequest = make('invalid_request', 400, 'The request is not valid.');
 export const unknownEvent = make('unknown_event', 400, 'There is no such event.');
-export const missingToken = make('missing_token', 401, 'An access token is needed.');
+export const missingToken = make('missing_token', 401, 'An access token is required.');
 export const invalidToken = make('invalid_token', 401, 'The token is not valid.');
 export const tokenExpired = make('token_expired', 401, 'The access token has expired.');
 export const sessionRevoked = make('session_revoked', 401, 'This session was ended.');
@@ -34,10 +34,10 @@ export const refreshReused = make('refresh_reused', 401, 'This refresh token was
 export const invalidCredentials = make('invalid_credentials', 401, 'The e-mail address or the password is wrong.');
 export const emailNotVerified = make('email_not_verified', 403, 'Confirm your e-mail address first.');
 export const forbidden = make('forbidden', 403, 'This token belongs to another session.');
-export const notFound = make('not_found', 404, 'There is nothing here.');
+export const notFound = make('not_found', 404, 'Not found.');
 export const payloadTooLarge = make('payload_too_large', 413, 'The body is larger than 64 KiB.');
 export const unsupportedMediaType = make('unsupported_media_type', 415, 'Send the body as application/json.');
-export const unavailable = make('unavailable', 503, 'The service is briefly unavailable.', { retryable: true });
+export const unavailable = make('unavailable', 503, 'The service is temporarily unavailable.', { retryable: true });
 
 const internal = make('internal_error', 500, 'Something went wrong on our side.');
 

@@ -1,4 +1,4 @@
-"""The stock peer's rules over MongoDB and Redis; HTTP routes and socket handlers both call them."""
+"""The stock peer's account and session operations, used by HTTP routes and socket handlers."""
 
 import hashlib
 from typing import Any
@@ -8,7 +8,7 @@ from stock_common import REFRESH_LIFE, Config, Document, Refused, Tokens, iso, u
 
 
 class Accounts:
-    """Who a token speaks for, and what they may do with sessions."""
+    """Authentication, refresh and session queries."""
 
     def __init__(self, config: Config, database: AsyncDatabase[Document], redis: Any) -> None:
         self._prefix = config.prefix
@@ -19,15 +19,15 @@ class Accounts:
         self.tokens = Tokens(config)
 
     def deny_key(self, session_id: str) -> str:
-        """Where a revoked session stands in Redis."""
+        """Redis key of a revoked session."""
         return f"{self._prefix}:deny:{session_id}"
 
     def sockets_key(self, user_id: str) -> str:
-        """A user's sockets in Redis: socket id to session id."""
+        """Redis key of a user's sockets: a hash of socket id to session id."""
         return f"{self._prefix}:sockets:{user_id}"
 
     async def authenticate(self, token: object) -> dict[str, Any]:
-        """The claims of a good token whose session was not revoked. Raises `Refused`."""
+        """Return the claims of a valid token whose session is not revoked. Raises `Refused`."""
         claims = self.tokens.verify_access(token)
         if await self._redis.exists(self.deny_key(claims["sid"])):
             raise Refused("session_revoked")
@@ -35,7 +35,7 @@ class Accounts:
         return claims
 
     async def confirm(self, claims: dict[str, Any]) -> None:
-        """Note the first use of a generation."""
+        """Record the first use of a generation."""
         session_id, generation = claims["sid"], claims["gen"]
         if self._confirmed.get(session_id) == generation:
             return
@@ -46,7 +46,7 @@ class Accounts:
         )
 
     async def refresh(self, refresh_token: object) -> dict[str, Any]:
-        """Trade a refresh token for the next pair. Raises `Refused`."""
+        """Exchange a refresh token for the next pair. Raises `Refused`."""
         session_id, generation, nonce = self.tokens.parse_refresh(refresh_token)
         now = utc_now()
         session = await self._sessions.find_one_and_update(
@@ -79,7 +79,7 @@ class Accounts:
         }
 
     async def user(self, claims: dict[str, Any]) -> dict[str, Any]:
-        """The account of a token."""
+        """Return the account of a token."""
         user = await self._users.find_one({"_id": claims["sub"]})
         if user is None:
             raise Refused("invalid_token")
@@ -94,7 +94,7 @@ class Accounts:
         }
 
     async def sessions(self, claims: dict[str, Any]) -> dict[str, Any]:
-        """The user's live sessions and which of them are online."""
+        """Return the user's live sessions with their online state."""
         online = await self._redis.hvals(self.sockets_key(claims["sub"]))
         cursor = self._sessions.find({"userId": claims["sub"], "revokedAt": None, "expiresAt": {"$gt": utc_now()}})
         found = await cursor.sort("lastSeenAt", -1).to_list(200)

@@ -1,4 +1,4 @@
-"""What the stock peer's server, seed and mint share: settings, keys, tokens and how a session looks."""
+"""Code shared by the stock peer's server, seed and mint: settings, tokens and session documents."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 
 class Refused(Exception):
-    """A token is not good; the code is what the client is told."""
+    """A token is not valid; the code is sent to the client."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -35,7 +35,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The environment every peer gets."""
+    """The environment passed to every peer."""
 
     port: int
     mongo_url: str
@@ -47,7 +47,7 @@ class Config:
 
     @classmethod
     def read(cls) -> "Config":
-        """Read it."""
+        """Read the environment."""
         environ = os.environ
         return cls(
             port=int(environ.get("BENCH_PORT", "0")),
@@ -60,7 +60,7 @@ class Config:
         )
 
     def open_database(self) -> AsyncDatabase[Document]:
-        """MongoDB; writes wait for a majority."""
+        """Open MongoDB with majority writes."""
         client: AsyncMongoClient[Document] = AsyncMongoClient(
             self.mongo_url, tz_aware=True, w="majority", maxPoolSize=64
         )
@@ -68,7 +68,7 @@ class Config:
 
 
 class Tokens:
-    """Access tokens by PyJWT and EdDSA; refresh tokens that carry their generation under an HMAC."""
+    """Access tokens with PyJWT and EdDSA; refresh tokens with their generation, protected by an HMAC."""
 
     def __init__(self, config: Config) -> None:
         seed = hmac.digest(config.secret, b"signing key", "sha256")
@@ -80,7 +80,7 @@ class Tokens:
     def mint_access(
         self, session: Mapping[str, Any], *, now: datetime, seconds: int | None = None
     ) -> tuple[str, datetime]:
-        """An access token of the session's generation, and its end."""
+        """Mint an access token for the session's generation; return it with its expiry."""
         issued = int(now.timestamp())
         expires = issued + (seconds or self._seconds)
         claims = {
@@ -100,7 +100,7 @@ class Tokens:
         return token, datetime.fromtimestamp(expires, UTC)
 
     def verify_access(self, token: object) -> dict[str, Any]:
-        """The claims of a good token. Raises `Refused`."""
+        """Return the claims of a valid token. Raises `Refused`."""
         if not isinstance(token, str):
             raise Refused("missing_token")
         try:
@@ -113,13 +113,13 @@ class Tokens:
             raise Refused("invalid_token") from None
 
     def mint_refresh(self, session_id: str, generation: int, nonce: bytes) -> str:
-        """The refresh token of a generation."""
+        """Mint the refresh token of a generation."""
         body = REFRESH_LAYOUT.pack(bytes.fromhex(session_id), generation, nonce)
         raw = body + hmac.digest(self._tag_key, body, "sha256")
         return REFRESH_PREFIX + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
     def parse_refresh(self, token: object) -> tuple[str, int, bytes]:
-        """Session, generation and nonce of a genuine token. Raises `Refused`."""
+        """Return session, generation and nonce of a valid token. Raises `Refused`."""
         if not isinstance(token, str) or not token.startswith(REFRESH_PREFIX):
             raise Refused("invalid_token")
         try:
@@ -133,7 +133,7 @@ class Tokens:
 
 
 def new_session(user_id: str, nonce: bytes, user_agent: str, *, now: datetime) -> Document:
-    """A session as it stands in MongoDB."""
+    """Build a session document."""
     return {
         "_id": secrets.token_hex(16),
         "userId": user_id,
@@ -155,17 +155,17 @@ def new_session(user_id: str, nonce: bytes, user_agent: str, *, now: datetime) -
 
 
 def utc_now() -> datetime:
-    """Now."""
+    """Return the current time."""
     return datetime.now(UTC)
 
 
 def iso(moment: datetime) -> str:
-    """A moment as clients read it."""
+    """Format a time for clients."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def view_session(session: Mapping[str, Any], *, current: str, online: Sequence[str]) -> dict[str, Any]:
-    """A session as its user sees it."""
+    """Build the view of a session for its user."""
     return {
         "sessionId": session["_id"],
         "device": session["device"],

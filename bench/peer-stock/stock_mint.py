@@ -1,4 +1,4 @@
-"""Prints a fresh access token for each session id on stdin; all of one run begin in the same second."""
+"""Prints a new access token for each session id on stdin, all issued in the same second."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ from stock_common import Config, Tokens, utc_now
 
 
 async def mint(session_ids: Sequence[str], seconds: int | None) -> None:
-    """Mint and print, in the order given."""
+    """Mint and print the tokens in the given order."""
     config = Config.read()
     database, tokens = config.open_database(), Tokens(config)
     cursor = database["sessions"].find({"_id": {"$in": list(set(session_ids))}})
@@ -25,7 +25,7 @@ async def mint(session_ids: Sequence[str], seconds: int | None) -> None:
 def main() -> None:
     """Read the command line and stdin."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, help="lifetime; the server's own without")
+    parser.add_argument("--seconds", type=int, help="lifetime (default: the server's)")
     arguments = parser.parse_args()
     asyncio.run(mint(sys.stdin.read().split(), arguments.seconds))
 

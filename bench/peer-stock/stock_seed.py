@@ -1,4 +1,4 @@
-"""Writes users and sessions for the stock peer; prints one JSON line a session."""
+"""Writes users and sessions for the stock peer; prints one JSON line per session."""
 
 import argparse
 import asyncio
@@ -14,15 +14,15 @@ BATCH = 500
 
 
 async def seed(users: int, sessions: int) -> None:
-    """Write everything and print it. The stock peer serves no login, so nobody needs a password."""
+    """Write and print all users and sessions. The stock peer has no login, so users have no password."""
     config = Config.read()
     database, tokens, now = config.open_database(), Tokens(config), utc_now()
-    people: list[Document] = []
-    logins: list[Document] = []
+    user_documents: list[Document] = []
+    session_documents: list[Document] = []
     lines: list[dict[str, Any]] = []
     for number in range(users):
         user_id, email = secrets.token_hex(16), f"bench-{number}@example.org"
-        people.append(
+        user_documents.append(
             {
                 "_id": user_id,
                 "email": email,
@@ -35,7 +35,7 @@ async def seed(users: int, sessions: int) -> None:
         for _ in range(sessions):
             nonce = secrets.token_bytes(16)
             session = new_session(user_id, nonce, USER_AGENT, now=now)
-            logins.append(session)
+            session_documents.append(session)
             lines.append(
                 {
                     "userId": user_id,
@@ -45,7 +45,7 @@ async def seed(users: int, sessions: int) -> None:
                     "refreshToken": tokens.mint_refresh(session["_id"], 0, nonce),
                 }
             )
-    for collection, documents in (("users", people), ("sessions", logins)):
+    for collection, documents in (("users", user_documents), ("sessions", session_documents)):
         for start in range(0, len(documents), BATCH):
             await database[collection].insert_many(documents[start : start + BATCH])
     await database.client.close()

@@ -1,4 +1,4 @@
-"""The stock peer: python-socketio's AsyncServer and AsyncRedisManager as they come, on aiohttp and uvloop."""
+"""The stock peer: python-socketio's unmodified AsyncServer and AsyncRedisManager, on aiohttp and uvloop."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ class LiveSide:
             self.sio.on(event, self._answering(event, handler))
 
     async def connect(self, sid: str, _environ: dict[str, Any], auth: dict[str, Any] | None) -> None:
-        """Let a socket in."""
+        """Authenticate and accept a socket."""
         try:
             claims = self._accounts.tokens.verify_access((auth or {}).get("token"))
             last_event_id = await self._join_presence(sid, claims)
@@ -66,7 +66,7 @@ class LiveSide:
         self.sio.start_background_task(self._greet, sid, claims, last_event_id)
 
     async def disconnect(self, sid: str, _reason: str) -> None:
-        """Forget a socket; its presence lasts two seconds more."""
+        """Remove a socket; its presence lasts two more seconds."""
         claims = await self.sio.get_session(sid)
         for timer in self._timers.pop(sid, []):
             timer.cancel()
@@ -75,7 +75,7 @@ class LiveSide:
         self.sio.start_background_task(self._leave_presence, sid, claims)
 
     async def reauthenticate(self, sid: str, data: dict[str, Any]) -> dict[str, Any]:
-        """Live on with a new token."""
+        """Continue the socket with a new token."""
         before = await self.sio.get_session(sid)
         claims = await self._accounts.authenticate(data.get("token"))
         if (claims["sub"], claims["sid"]) != (before["sub"], before["sid"]):
@@ -83,7 +83,7 @@ class LiveSide:
         return {"accessTokenExpiresAt": await self._renew(sid, claims)}
 
     async def refresh(self, sid: str, data: dict[str, Any]) -> dict[str, Any]:
-        """The next token pair, and the socket lives on with it."""
+        """Refresh the session, and continue the socket with the new token."""
         before = await self.sio.get_session(sid)
         if self._accounts.tokens.parse_refresh(data.get("refreshToken"))[0] != before["sid"]:
             raise Refused("forbidden")
@@ -97,7 +97,7 @@ class LiveSide:
         return {}
 
     async def push(self, _sid: str, data: dict[str, Any]) -> dict[str, Any]:
-        """Send to a room, on every node."""
+        """Send to a room on all nodes."""
         await self.sio.emit("bench:message", data["data"], room=data["room"])
         return {}
 
@@ -116,7 +116,7 @@ class LiveSide:
         return answer
 
     async def _join_presence(self, sid: str, claims: dict[str, Any]) -> int:
-        """List the socket, unless its session was revoked; the newest event's id."""
+        """Register the socket and return the newest event id. Raises `Refused` if its session was revoked."""
         user_id, session_id = claims["sub"], claims["sid"]
         log, sockets = f"{self._config.prefix}:log:{user_id}", self._accounts.sockets_key(user_id)
         async with self._redis.pipeline(transaction=False) as pipeline:
@@ -211,7 +211,7 @@ def _expiry(claims: dict[str, Any]) -> str:
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count requests; refusals become JSON."""
+    """Count requests, and turn `Refused` into JSON."""
     if request.path.startswith("/socket.io"):
         return await handler(request)
     begun = time.perf_counter()
@@ -226,7 +226,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def add_routes(app: web.Application, accounts: Accounts) -> None:
-    """The HTTP side."""
+    """Add the HTTP routes."""
 
     async def principal(request: web.Request) -> dict[str, Any]:
         return await accounts.authenticate(request.headers.get("Authorization", "").removeprefix("Bearer "))
@@ -267,7 +267,7 @@ async def serve() -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", config.port, backlog=2048)
     await site.start()
-    print(f"listening on http://127.0.0.1:{config.port}", flush=True)  # noqa: T201 - how a peer says so
+    print(f"listening on http://127.0.0.1:{config.port}", flush=True)  # noqa: T201 - read by the bench
     await stop.wait()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(5):

@@ -1,8 +1,8 @@
-"""The bench's own events on Vigil: rooms to join and to push to, and one for each user."""
+"""The bench's application on Vigil: events to join a room and to push to it, and one room per user."""
 
 from typing import Any
 
-from auth.errors import InvalidRequest
+from auth.core.errors import InvalidRequest
 from realtime.application import Application, LiveSocket
 
 bench = Application("bench")
@@ -10,7 +10,7 @@ bench = Application("bench")
 
 @bench.on_socket_connected
 async def enter_own_room(socket: LiveSocket) -> None:
-    """Put every socket into its user's room."""
+    """Enter the user's room."""
     await socket.enter(f"user:{socket.principal.user_id}")
 
 

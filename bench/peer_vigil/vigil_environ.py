@@ -1,4 +1,4 @@
-"""The bench's environment in Vigil's own settings."""
+"""Translates the bench's environment to Vigil's settings."""
 
 import os
 
@@ -10,19 +10,21 @@ OF_BENCH = {
     "VIGIL_REDIS_PREFIX": "BENCH_PREFIX",
     "VIGIL_SECRET_KEY": "BENCH_SECRET",
     "VIGIL_ACCESS_TOKEN_SECONDS": "BENCH_TOKEN_SECONDS",
+    "VIGIL_RATE_LIMITS": "BENCH_RATE_LIMITS",
 }
 FIXED = {
-    "VIGIL_MONGO_DRIVER": "pymongo",
     "VIGIL_APPLICATION": "bench/peer_vigil/vigil_application.py:bench",
-    "VIGIL_RATE_LIMITS": "off",
+    # All load comes from this machine.
+    "VIGIL_CONNECTIONS_PER_ADDRESS": "0",
     "VIGIL_LOG_LEVEL": "warning",
-    # The other peers send no mail either; `server.py worker` would run beside a node that is under load.
+    # The other peers send no mail; in production, `server.py worker` would run the jobs beside a loaded node.
     "VIGIL_JOBS": "off",
     "VIGIL_DEMO": "off",
 }
 
 
 def vigil_environ() -> dict[str, str]:
-    """Everything a Vigil process of this bench is started with."""
+    """Return the environment of the bench's Vigil processes."""
     own = {name: os.environ[source] for name, source in OF_BENCH.items() if source in os.environ}
-    return dict(os.environ) | own | FIXED
+    # Off, unless a scenario enables them.
+    return dict(os.environ) | {"VIGIL_RATE_LIMITS": "off"} | own | FIXED

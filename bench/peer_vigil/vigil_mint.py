@@ -1,4 +1,4 @@
-"""Prints a fresh access token for each session id on stdin; all of one run begin in the same second."""
+"""Prints a new access token for each session id on stdin, all issued in the same second."""
 
 import argparse
 import asyncio
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 import uvloop
 
-from auth.clock import utc_now
-from auth.models import Session
+from auth.core.clock import utc_now
+from auth.core.models import Session
 from bench.peer_vigil.vigil_parts import open_parts
 
 AT_ONCE = 32
 
 
 async def mint(session_ids: Sequence[str], seconds: int | None) -> None:
-    """Mint and print, in the order given."""
+    """Mint and print the tokens in the given order."""
     async with open_parts() as parts:
         turn = asyncio.Semaphore(AT_ONCE)
 
@@ -35,7 +35,7 @@ async def mint(session_ids: Sequence[str], seconds: int | None) -> None:
 def main() -> None:
     """Read the command line and stdin."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, help="lifetime; the server's own without")
+    parser.add_argument("--seconds", type=int, help="lifetime (default: the server's)")
     arguments = parser.parse_args()
     uvloop.run(mint(sys.stdin.read().split(), arguments.seconds))
 

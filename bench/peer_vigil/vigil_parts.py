@@ -1,17 +1,17 @@
-"""The parts of a Vigil node that seeding and minting need, made as the composition root makes them."""
+"""The parts of a Vigil node needed for seeding and minting, created as in the composition root."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from auth.clock import utc_now
-from auth.keys import KeyRing
-from auth.secrets import RootSecret
-from auth.settings import Settings
-from auth.tokens import LEEWAY, AccessTokens, RefreshTokens
+from auth.core.clock import utc_now
+from auth.crypto.root_secret import RootSecret
+from auth.crypto.signing_keys import KeyRing
+from auth.crypto.tokens import LEEWAY, AccessTokens, RefreshTokens
+from auth.platform.settings.settings import Settings
+from auth.stores.stores import Stores
 from bench.peer_vigil.vigil_environ import vigil_environ
-from stores import Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Parts:
     refresh_tokens: RefreshTokens
 
     def access_tokens(self, *, seconds: int | None = None) -> AccessTokens:
-        """A mint of access tokens, with another lifetime than the server's if given."""
+        """Return the issuer of access tokens, with a lifetime of `seconds` or the server's."""
         tokens = self.settings.tokens
         return AccessTokens(
             self.keys,
@@ -36,7 +36,7 @@ class Parts:
 
 @asynccontextmanager
 async def open_parts() -> AsyncIterator[Parts]:
-    """Connect, with the signing keys made if there are none."""
+    """Connect to the stores; creates the signing keys if there are none."""
     settings = Settings.load(vigil_environ())
     assert settings.stores.mongo_url is not None
     assert settings.tokens.secret_key is not None

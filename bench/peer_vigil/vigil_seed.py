@@ -1,4 +1,4 @@
-"""Writes users and sessions through Vigil's own stores; prints one JSON line a session."""
+"""Writes users and sessions through Vigil's stores; prints one JSON line per session."""
 
 import argparse
 import asyncio
@@ -10,21 +10,21 @@ from datetime import datetime, timedelta
 
 import uvloop
 
-from auth.clock import utc_now
-from auth.devices import Devices
-from auth.models import Client, Session, TokenDelivery, User
-from auth.passwords import Passwords
-from auth.tokens import AccessTokens, RefreshToken, hash_nonce
+from auth.clients.devices import Devices
+from auth.core.clock import utc_now
+from auth.core.models import Client, Session, TokenDelivery, User
+from auth.crypto.passwords import Passwords
+from auth.crypto.tokens import AccessTokens, RefreshToken, hash_nonce
 from bench.peer_vigil.vigil_parts import Parts, open_parts
 from bench.web_client import USER_AGENT
 
-PASSWORD = "bench-password-8341"  # noqa: S105 - of made-up users
+PASSWORD = "bench-password-8341"  # noqa: S105 - of test users
 CLIENT = Client("127.0.0.1", USER_AGENT)
 AT_ONCE = 32
 
 
 class Seeder:
-    """Makes users and their sessions; all share one password and its hash."""
+    """Creates users and their sessions; all users share one password hash."""
 
     def __init__(self, parts: Parts, password_hash: str) -> None:
         self._parts = parts
@@ -34,7 +34,7 @@ class Seeder:
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def user(self, number: int, sessions: int) -> list[dict[str, str]]:
-        """One user with their sessions."""
+        """Create one user with sessions."""
         now = utc_now()
         user = User(
             user_id=secrets.token_hex(16),
@@ -84,12 +84,12 @@ class Seeder:
 
 
 async def seed(users: int, sessions: int) -> None:
-    """Write everything and print it."""
+    """Write and print all users and sessions."""
     passwords = Passwords()
     async with open_parts() as parts:
         seeder = Seeder(parts, await passwords.hash(PASSWORD))
         made = await asyncio.gather(*(seeder.user(number, sessions) for number in range(users)))
-        # Nobody listens yet; left marked, the server would announce each session once more.
+        # Clear the marks: otherwise the server would publish each session.
         published = {"$set": {"unpublished": []}, "$unset": {"unpublishedSince": ""}}
         await parts.stores.mongo.database["sessions"].update_many({}, published)
     passwords.close()

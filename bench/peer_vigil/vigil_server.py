@@ -1,7 +1,4 @@
-"""Becomes `server.py serve` with the bench's settings; the process stays the same.
-
-To be profiled it runs that file itself instead, beside the sampler.
-"""
+"""Execs `server.py serve` with the bench's settings, or runs it in this process to profile it."""
 
 import os
 import runpy
@@ -15,13 +12,13 @@ SERVER = Path(__file__).resolve().parents[2] / "server.py"
 
 
 def main() -> None:
-    """Serve."""
+    """Run the server."""
     if folder := os.environ.get("BENCH_PROFILE"):
         os.environ.update(vigil_environ())
         Sampler(Path(folder)).install()
         sys.argv = [str(SERVER), "serve"]
         runpy.run_path(str(SERVER), run_name="__main__")
-    os.execve(sys.executable, [sys.executable, str(SERVER), "serve"], vigil_environ())  # noqa: S606 - that is the point
+    os.execve(sys.executable, [sys.executable, str(SERVER), "serve"], vigil_environ())  # noqa: S606 - intended
 
 
 if __name__ == "__main__":

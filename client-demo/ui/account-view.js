@@ -1,27 +1,30 @@
-/** The account's own page: everything that a person can change about how they get in. */
-import { EmailSetting, PasswordSetting, ProfileSetting } from "./credential-settings.js";
-import { DataSetting, SecurityLogSetting } from "./data-settings.js";
+/** The account page: one card for each setting. */
+import { AccountDataSetting } from "./account-data-setting.js";
+import { AccountHistorySetting } from "./account-history-setting.js";
+import { EmailSetting } from "./email-setting.js";
 import { Component, createRef, html } from "./html.js";
 import { IdentitiesSetting } from "./identities-setting.js";
 import { PasskeysSetting } from "./passkeys-setting.js";
+import { PasswordSetting } from "./password-setting.js";
 import { PhoneSetting } from "./phone-setting.js";
+import { ProfileSetting } from "./profile-setting.js";
 import { TwoStepSetting } from "./two-step-setting.js";
 
 const SETTINGS = [
   ProfileSetting, PasswordSetting, EmailSetting, TwoStepSetting, PasskeysSetting, IdentitiesSetting,
-  PhoneSetting, SecurityLogSetting, DataSetting,
+  PhoneSetting, AccountHistorySetting, AccountDataSetting,
 ];
 
-/** Properties: `client`, `user`, `notice` ({tone, text} or empty), `onClose()`. */
+/** Properties: `client`, `config`, `user`, `notice` ({tone, text} or empty), `onClose()`. */
 export class AccountView extends Component {
   state = { passkeyChanges: 0 };
   #heading = createRef();
-  /** Passkeys are factors too: the card of two-step login reads them anew. */
+  /** Passkeys are second factors too: the two-step card reloads when they change. */
   #onPasskeys = () => this.setState(({ passkeyChanges }) => ({ passkeyChanges: passkeyChanges + 1 }));
 
   componentDidMount() {
     this.#heading.current.focus();
-    // Another device may have changed it, and nothing tells of that. Unread, what is known stays.
+    // Changes made on other devices are not pushed. If this fails, the known values stay.
     this.props.client.me().catch(() => undefined);
   }
 

@@ -1,21 +1,22 @@
-/** Administration: find people, see one of them, read the audit trail. What a moderator may not do is not shown. */
-import { asVigilError } from "../vigil-rules.js";
-import { AdminPerson } from "./admin-person.js";
-import { AuditTrail } from "./audit-trail.js";
+/** Administration: search users, open one, read the audit log. Hides actions that a moderator may not take. */
+import { asVigilError } from "../vigil-errors.js";
+import { AdminAuditLog } from "./admin-audit-log.js";
+import { AdminUser } from "./admin-user.js";
+import { errorSentence } from "./error-messages.js";
+import { plural } from "./format.js";
 import { Component, createRef, html } from "./html.js";
-import { counted, errorSentence } from "./words.js";
 
-export const mayAdminister = (user) => Boolean(user?.roles.some((role) => role === "admin" || role === "moderator"));
+export const canAdminister = (user) => Boolean(user?.roles.some((role) => role === "admin" || role === "moderator"));
 const isAdmin = (user) => user.roles.includes("admin");
 
-/** After this pause in typing the list is asked for: not at every letter. */
+/** Debounce of the search field. */
 const TYPING_MS = 250;
 const PAGE = 20;
 
 /** Properties: `client`, `user` (oneself), `onClose()`. */
 export class AdminView extends Component {
   state = { view: "people", picked: null, overview: null };
-  /** Addresses by account, as far as this page has seen them. @type {Map<string, string>} */
+  /** Known addresses by user id. @type {Map<string, string>} */
   #known = new Map();
   #heading = createRef();
 
@@ -45,17 +46,17 @@ export class AdminView extends Component {
           <h1 id="admin-title" tabindex="-1" ref=${this.#heading}>Administration</h1>
           <button class="button small" type="button" data-testid="admin-close" onClick=${onClose}>Close</button>
         </header>
-        ${overview && html`<${Glance} ...${overview} />`}
+        ${overview && html`<${Overview} ...${overview} />`}
         ${isAdmin(user) && html`
-          <div class="switch" role="group" aria-label="What to see">
+          <div class="switch" role="group" aria-label="View">
             ${[["people", "People"], ["audit", "Audit log"]].map(([id, label]) => html`
               <button key=${id} class="button small" type="button" data-testid=${`admin-${id}`}
                       aria-pressed=${view === id} onClick=${() => this.setState({ view: id })}>${label}</button>`)}
           </div>`}
         ${view === "audit" ? html`
-            <${AuditTrail} client=${client} known=${this.#known} onPick=${this.pick} />`
+            <${AdminAuditLog} client=${client} known=${this.#known} onPick=${this.pick} />`
           : picked ? html`
-            <${AdminPerson} key=${picked} client=${client} userId=${picked} ownUserId=${user.userId}
+            <${AdminUser} key=${picked} client=${client} userId=${picked} ownUserId=${user.userId}
                             isAdmin=${isAdmin(user)} roles=${overview?.roles ?? []}
                             onBack=${this.back} />`
           : html`<${People} client=${client} roles=${overview?.roles ?? []} known=${this.#known} onPick=${this.pick} />`}
@@ -63,14 +64,14 @@ export class AdminView extends Component {
   }
 }
 
-function Glance({ nodes, sockets, queue, jobsDashboardUrl }) {
-  const words = [counted(nodes, "node"), counted(sockets, "live connection"), `${queue.queued} jobs waiting`];
+function Overview({ nodes, sockets, queue, jobsDashboardUrl }) {
+  const words = [plural(nodes, "node"), plural(sockets, "live connection"), `${queue.queued} jobs waiting`];
   return html`
     <p class="muted admin-glance" data-testid="admin-overview">${words.join(" · ")}
       ${jobsDashboardUrl && html` · <a href=${jobsDashboardUrl} rel="noreferrer" target="_blank">Job queue</a>`}</p>`;
 }
 
-/** Properties: `client`, `roles` that can be looked for, `known` addresses, `onPick(userId)`. */
+/** Properties: `client`, `roles` to filter by, `known` addresses by user id, `onPick(userId)`. */
 class People extends Component {
   state = { users: null, next: null, problem: "" };
   #form = createRef();
@@ -97,7 +98,7 @@ class People extends Component {
 
   find = () => this.#read(null);
 
-  /** An answer that was overtaken by a newer question is dropped. @param {string|null} before */
+  /** Drops answers to outdated requests. @param {string|null} before */
   async #read(before) {
     clearTimeout(this.timer);
     const asked = ++this.#asked;
@@ -121,8 +122,8 @@ class People extends Component {
       <form class="admin-search" role="search" ref=${this.#form} onSubmit=${this.submit}>
         <div class="field">
           <label for="admin-query">Find people</label>
-          <input id="admin-query" name="query" type="search" maxlength="100" autocomplete="off" spellcheck="false"
-                 placeholder="How address or name begins" data-testid="admin-query"
+          <input id="admin-query" name="query" type="search" autocomplete="off" spellcheck=${false}
+                 placeholder="Beginning of an address or name" data-testid="admin-query"
                  onInput=${this.type} />
         </div>
         <div class="admin-filters">
@@ -130,11 +131,11 @@ class People extends Component {
             <${Choice} name="role" label="Role" onChange=${this.find}
                        options=${[["", "Any role"], ...roles.map((role) => [role, role])]} />`}
           <${Choice} name="locked" label="State" onChange=${this.find}
-                     options=${[["", "Locked or not"], ["true", "Locked"], ["false", "Not locked"]]} />
+                     options=${[["", "Any state"], ["true", "Locked"], ["false", "Not locked"]]} />
         </div>
       </form>
       <p class="result is-error" role="alert">${problem}</p>
-      ${users?.length === 0 && html`<p class="empty" role="status">Nobody is like that.</p>`}
+      ${users?.length === 0 && html`<p class="empty" role="status">No matches.</p>`}
       <ul class="rows" data-testid="admin-users" aria-label="People" aria-busy=${users === null}>
         ${users?.map((user) => html`<${Person} key=${user.userId} user=${user} onPick=${onPick} />`)}
       </ul>

@@ -1,24 +1,24 @@
-/** Alerts that nobody has answered yet, across the top of whatever is shown: the newest, and how many there are. */
+/** Banner with the newest unanswered alert and the number of them. */
+import { canBeReported } from "./alert-messages.js";
 import { html } from "./html.js";
-import { isNewsOfLogin } from "./words.js";
 
-/** @typedef {import("./activity-card.js").Entry} Entry */
+/** @typedef {import("./security-log-card.js").Entry} Entry */
 
 /**
- * What the banner is for, newest first.
+ * Unanswered alerts, newest first.
  * @param {Entry[]} entries
  * @returns {Entry[]}
  */
 export const openAlerts = (entries) => entries.filter(({ isOpen }) => isOpen);
 
 /**
- * The entries once sessions are over: of those nobody needs to say that they were not theirs.
+ * Removes "This wasn't me" from entries whose session has ended.
  * @param {Entry[]} entries
- * @param {(sessionId: string) => boolean} isOver
+ * @param {(sessionId: string) => boolean} hasEnded
  * @returns {Entry[]}
  */
-export function withoutOver(entries, isOver) {
-  return entries.map((entry) => (entry.suspect && isOver(entry.suspect) ? { ...entry, suspect: null } : entry));
+export function clearEnded(entries, hasEnded) {
+  return entries.map((entry) => (entry.suspect && hasEnded(entry.suspect) ? { ...entry, suspect: null } : entry));
 }
 
 /** @param {{alerts: Entry[], onNotMe: (sessionId: string) => void, onSeen: (key: string) => void}} props */
@@ -26,7 +26,7 @@ export function AlertBanner({ alerts, onNotMe, onSeen }) {
   const [alert] = alerts;
   if (!alert) return null;
   const { key, text, suspect, kinds } = alert;
-  const outcome = !suspect && kinds?.some(isNewsOfLogin) ? " It is logged out by now." : "";
+  const outcome = !suspect && kinds?.some(canBeReported) ? " Already logged out." : "";
   return html`
     <div class="banner alert-banner" key=${key} data-testid="alert-banner">
       <p>${text}${outcome} ${alerts.length > 1 && html`<span class="count tabular">1 of ${alerts.length}</span>`}</p>

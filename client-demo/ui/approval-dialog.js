@@ -1,14 +1,16 @@
-/** A new device waits to be let in by this one: which number does it show? */
-import { asVigilError } from "../vigil-rules.js";
+/** Asks whether to approve a login on another device, by choosing the number it shows. */
+import { asVigilError } from "../vigil-errors.js";
+import { deviceSoftware, placeName } from "./device-names.js";
 import { Dialog } from "./dialog.js";
+import { errorSentence } from "./error-messages.js";
+import { countdown } from "./format.js";
 import { Component, html } from "./html.js";
-import { countdown, deviceSoftware, errorSentence, placeName } from "./words.js";
 
-const PROBLEMS = { step_up_required: "The device is not let in: that wants a proof that it is you." };
+const PROBLEMS = { step_up_required: "The device was not approved. Confirm it’s you first." };
 
 /**
- * Properties: `client`, `request` (the event), `onAnswer(answer)` that sends it, `onClosed(text)`, without a text when
- * it is put away.
+ * Properties: `client`, `request` (the event), `onAnswer(answer)` sends the answer, `onClosed(text)` with null when
+ * it was dismissed.
  */
 export class ApprovalDialog extends Component {
   state = { busy: false, denying: false, problem: "" };
@@ -26,7 +28,7 @@ export class ApprovalDialog extends Component {
   }
 
   tick() {
-    if (this.#left() <= 0) return this.props.onClosed("A new device asked to be let in. Nobody answered in time.");
+    if (this.#left() <= 0) return this.props.onClosed("A new device asked for approval. The request expired.");
     this.forceUpdate();
   }
 
@@ -36,10 +38,10 @@ export class ApprovalDialog extends Component {
     this.setState({ busy: true, problem: "" });
     try {
       const { status } = await onAnswer(answer);
-      onClosed(status === "approved" ? "You let a new device in." : "You turned a new device away.");
+      onClosed(status === "approved" ? "You approved a new device." : "You denied a new device.");
     } catch (error) {
       const refusal = asVigilError(error);
-      if (refusal.code === "not_found") return onClosed("A new device asked to be let in; that is over.");
+      if (refusal.code === "not_found") return onClosed("A new device asked for approval. The request has ended.");
       this.setState({ busy: false, problem: PROBLEMS[refusal.code] ?? errorSentence(refusal) });
     }
   };
@@ -54,7 +56,7 @@ export class ApprovalDialog extends Component {
           <dt>From</dt><dd>${where || "Unknown place"}</dd>
           <dt>Time left</dt><dd class="tabular">${countdown(this.#left())}</dd>
         </dl>
-        <p>Pick the number that it shows:</p>
+        <p>Choose the number it shows:</p>
         <div class="approval-choices">
           ${request.numbers.map((number) => html`
             <button key=${number} class="button approval-choice tabular" type="button" aria-disabled=${busy}
@@ -62,11 +64,11 @@ export class ApprovalDialog extends Component {
         </div>
         <div class="form-problem" role="alert">${problem}</div>
         ${denying ? html`
-          <div class="card-actions" key="question" role="group" aria-label="It is not me">
+          <div class="card-actions" key="question" role="group" aria-label="Not me">
             <button class="button danger" type="button" data-testid="approval-deny" aria-disabled=${busy}
-                    onClick=${() => this.answer({ deny: true })}>Turn it away</button>
+                    onClick=${() => this.answer({ deny: true })}>Deny</button>
             <button class="button danger solid" type="button" data-testid="approval-deny-all" aria-disabled=${busy}
-                    onClick=${() => this.answer({ deny: true, endAll: true })}>Turn it away and end all my sessions</button>
+                    onClick=${() => this.answer({ deny: true, endAll: true })}>Deny and log out all my devices</button>
             <button class="button" type="button" data-testid="approval-back" ref=${focusOnce}
                     onClick=${() => this.setState({ denying: false })}>Back</button>
           </div>` : html`
@@ -76,5 +78,5 @@ export class ApprovalDialog extends Component {
   }
 }
 
-/** The button that opened the question is gone: the focus goes to the answer that ends nothing. */
+/** Focuses the safe answer, because the focused button was removed. */
 const focusOnce = (button) => button?.focus();

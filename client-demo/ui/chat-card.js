@@ -1,31 +1,29 @@
-/** The chat room: an application beside the security events, on the same socket. */
+/** The chat room: an application's events on the same socket as the security events. */
+import { clockTime } from "./format.js";
 import { Component, createRef, html } from "./html.js";
 import { ChatIcon, SendIcon } from "./icons.js";
-import { clockTime } from "./words.js";
 
-/** Nearer to the end than this counts as reading along: then new messages scroll into view. */
-const READING_ALONG_PX = 80;
+/** New messages scroll into view while the list is within this distance of its end. */
+const FOLLOW_DISTANCE_PX = 80;
 
-/** Within this time, lines of one person stand under one name. */
-const SAME_BREATH_MS = 5 * 60_000;
-
-const LONGEST_MESSAGE = 2_000;
+/** Messages of one user within this time are grouped under one name. */
+const GROUP_MS = 5 * 60_000;
 
 /** Properties: `chat`, `userId`, `isLive`, `onSend(text)`, `onSendAgain(key)`. */
 export class ChatCard extends Component {
   #scroller = createRef();
-  #readsAlong = true;
+  #isFollowing = true;
 
   onScroll = ({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
-    this.#readsAlong = scrollHeight - scrollTop - clientHeight < READING_ALONG_PX;
+    this.#isFollowing = scrollHeight - scrollTop - clientHeight < FOLLOW_DISTANCE_PX;
   };
 
   componentDidUpdate() {
-    if (this.#readsAlong) this.#scroller.current.scrollTop = this.#scroller.current.scrollHeight;
+    if (this.#isFollowing) this.#scroller.current.scrollTop = this.#scroller.current.scrollHeight;
   }
 
   send = (text) => {
-    this.#readsAlong = true;
+    this.#isFollowing = true;
     this.props.onSend(text);
   };
 
@@ -44,7 +42,7 @@ export class ChatCard extends Component {
             <ol class="messages" data-testid="chat-messages">
               ${messages.map((message, index) => html`
                 <${Message} key=${message.messageId} message=${message} isOwn=${message.userId === userId}
-                            continues=${continues(messages[index - 1], message)} />`)}
+                            isContinued=${isContinuation(messages[index - 1], message)} />`)}
             </ol>
           </div>
           <ol class="messages" aria-label="Messages not sent yet">
@@ -52,7 +50,7 @@ export class ChatCard extends Component {
               <${Outgoing} key=${each.key} ...${each} onAgain=${() => onSendAgain(each.key)} />`)}
           </ol>
         </div>
-        <${Composer} onSend=${this.send} isLive=${isLive} />
+        <${Composer} onSend=${this.send} isLive=${isLive} maxLength=${chat.maxTextLength} />
       </section>`;
   }
 }
@@ -72,11 +70,11 @@ function memberSentence(members, userId) {
   return `You and ${others.length} others`;
 }
 
-function continues(previous, { userId, at }) {
-  return previous?.userId === userId && Date.parse(at) - Date.parse(previous.at) < SAME_BREATH_MS;
+function isContinuation(previous, { userId, at }) {
+  return previous?.userId === userId && Date.parse(at) - Date.parse(previous.at) < GROUP_MS;
 }
 
-function Message({ message: { messageId, name, text, at }, isOwn, continues: isContinued }) {
+function Message({ message: { messageId, name, text, at }, isOwn, isContinued }) {
   return html`
     <li class=${`message ${isOwn ? "is-own" : ""} ${isContinued ? "is-continued" : ""}`} data-testid="chat-message"
         data-message-id=${messageId}>
@@ -92,8 +90,8 @@ function Outgoing({ text, status, problem, onAgain }) {
   return html`
     <li class="message is-own is-outgoing" data-testid="chat-outgoing" data-status=${status}>
       <p class="message-text">${text}</p>
-      <p class="message-fate" role=${status === "waiting" ? undefined : "alert"}>
-        ${status === "waiting" ? "Sending…" : problem ?? "The connection broke before this was confirmed."}
+      <p class="message-status" role=${status === "waiting" ? undefined : "alert"}>
+        ${status === "waiting" ? "Sending…" : problem ?? "The connection was lost before this was confirmed."}
         ${status !== "waiting" && html` <button class="link" type="button" onClick=${onAgain}>Send again</button>`}
       </p>
     </li>`;
@@ -110,12 +108,12 @@ class Composer extends Component {
     this.setState({ text: "" });
   };
 
-  render({ isLive }, { text }) {
+  render({ isLive, maxLength }, { text }) {
     return html`
       <form class="composer" onSubmit=${this.submit}>
         <label class="visually-hidden" for="chat-input">Message</label>
-        <input id="chat-input" class="composer-input" value=${text} maxlength=${LONGEST_MESSAGE} autocomplete="off"
-               placeholder=${isLive ? "Write a message" : "Not connected: messages wait here"} data-testid="chat-input"
+        <input id="chat-input" class="composer-input" value=${text} maxlength=${maxLength} autocomplete="off"
+               placeholder=${isLive ? "Write a message" : "Not connected: messages are queued"} data-testid="chat-input"
                enterkeyhint="send" onInput=${({ currentTarget }) => this.setState({ text: currentTarget.value })} />
         <button class="button primary icon-only" type="submit" data-testid="chat-send" aria-disabled=${!text.trim()}>
           <${SendIcon} /><span class="visually-hidden">Send</span>

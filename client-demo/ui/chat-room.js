@@ -1,17 +1,18 @@
 /**
- * The chat room as this tab sees it: joined on every connection, each message once and in the server's
- * order, what was typed sent one after the other.
+ * State of the chat room in this tab: joins on every connection, keeps each message once and in the server's order,
+ * sends messages one at a time.
  */
-import { asVigilError, retryDelay } from "../vigil-rules.js";
-import { sleep } from "../vigil-tabs.js";
+import { asVigilError } from "../vigil-errors.js";
+import { retryDelay, sleep } from "../vigil-reconnect.js";
 
 /**
  * @typedef {{messageId: string, userId: string, name: string, text: string, at: string, sequence?: number}} Message
  * @typedef {{userId: string, name: string}} Member
  *
- * `waiting`: not sent yet. `unsure`: the connection broke before the answer, the person decides.
+ * `waiting`: not sent yet. `unsure`: the connection broke before the acknowledgement; the user decides.
  * @typedef {{key: number, text: string, status: "waiting"|"unsure"|"refused", problem: string|null}} Outgoing
- * @typedef {{messages: Message[], members: Member[], outgoing: Outgoing[], joined: boolean}} Chat
+ * @typedef {{messages: Message[], members: Member[], outgoing: Outgoing[], joined: boolean,
+ *   maxTextLength?: number}} Chat `maxTextLength` is known once joined
  */
 
 /** @type {Chat} */
@@ -20,7 +21,7 @@ export const EMPTY_CHAT = Object.freeze({ messages: [], members: [], outgoing: [
 const KEPT_MESSAGES = 500;
 
 /**
- * Adds messages that are not there yet; a message is known by its id, its place by the server's count.
+ * Merges messages by id, ordered by the server's sequence number or else by time.
  * @param {Message[]} messages
  * @param {Message[]} added
  * @returns {Message[]}
@@ -56,8 +57,8 @@ export class ChatRoom {
   constructor(client, onChange) {
     this.#client = client;
     this.#onChange = onChange;
-    client.on("ready", ({ userId }) => this.#enter(userId));
-    client.on("state", ({ state }) => this.#follow(state));
+    client.on("ready", ({ userId }) => this.#onReady(userId));
+    client.on("state", ({ state }) => this.#onState(state));
     client.on("chat:message", (message) => this.#receive([message]));
     client.on("chat:members", ({ members }) => this.#change({ members }));
   }
@@ -77,15 +78,15 @@ export class ChatRoom {
   }
 
   /** @param {string} userId */
-  #enter(userId) {
+  #onReady(userId) {
     if (this.#userId !== userId) this.#change(EMPTY_CHAT);
     this.#userId = userId;
     this.#join();
   }
 
   /** @param {import("../vigil-client.js").ClientState} state */
-  #follow(state) {
-    // What was pushed while the token had run out was not for this socket: the next join brings it.
+  #onState(state) {
+    // Messages are not delivered to a socket with an expired token: joining again fetches them.
     if (state === "live" && this.#wasExpired) this.#join();
     this.#wasExpired = state === "expired";
     if (state !== "live") this.#change({ joined: false });
@@ -95,8 +96,8 @@ export class ChatRoom {
   async #join() {
     for (let attempt = 0; this.#client.state.state === "live"; attempt++) {
       try {
-        const { members, recent } = await this.#client.emit("chat:join");
-        this.#change({ members, joined: true });
+        const { members, recent, maxTextLength } = await this.#client.emit("chat:join");
+        this.#change({ members, maxTextLength, joined: true });
         this.#receive(recent);
         return this.#sendAll();
       } catch (error) {
@@ -114,7 +115,7 @@ export class ChatRoom {
     this.#change({ messages: mergeMessages(this.#chat.messages, messages), outgoing });
   }
 
-  /** One at a time: what is typed first is there first, also across a renewal or a reconnect. */
+  /** One at a time: keeps the order across a token renewal or a reconnect. */
   async #sendAll() {
     if (this.#isSending) return;
     this.#isSending = true;

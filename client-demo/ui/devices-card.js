@@ -1,34 +1,42 @@
-/** The devices of this user, live, and the buttons that end them. */
-import { asVigilError } from "../vigil-rules.js";
+/** The user's devices, updated live, with buttons to log them out. */
+import { asVigilError } from "../vigil-errors.js";
+import { deviceName, deviceSoftware, placeName } from "./device-names.js";
+import { errorSentence } from "./error-messages.js";
+import { relativeTime } from "./format.js";
 import { Component, html } from "./html.js";
 import { DesktopIcon, PhoneIcon, TabletIcon, UnknownDeviceIcon } from "./icons.js";
-import { deliverySentence, deviceName, deviceSoftware, errorSentence, placeName, relativeTime } from "./words.js";
+import { deliveryOutcome, deliverySentence } from "./logout-messages.js";
 
 const KIND_ICONS = { desktop: DesktopIcon, phone: PhoneIcon, tablet: TabletIcon };
 
-/** Often enough that "2 minutes ago" is never far off. */
-const RETELL_MS = 10_000;
+/** Interval at which relative times are drawn again. */
+const REDRAW_MS = 10_000;
 
-/** Properties: `client`, `devices`, `onDone(text)` for the log of what happened. */
+/** Properties: `client`, `devices`, `onDone(text)` for the security log. */
 export class DevicesCard extends Component {
   state = { result: { text: "", failed: false }, busy: null, confirming: false };
 
   componentDidMount() {
-    this.timer = setInterval(() => this.forceUpdate(), RETELL_MS);
+    this.timer = setInterval(() => this.forceUpdate(), REDRAW_MS);
   }
 
   componentWillUnmount() {
     clearInterval(this.timer);
   }
 
-  /** @param {string} key @param {string} subject @param {() => Promise<string>} act */
-  async run(key, subject, act) {
+  /**
+   * @param {string} key of the button
+   * @param {string} done for the security log
+   * @param {() => Promise<[import("../vigil-types.js").Delivery|null, number]>} act resolves with the delivery, if
+   *   any, and the number of devices logged out
+   */
+  async run(key, done, act) {
     if (this.state.busy) return;
     this.setState({ busy: key, confirming: false, result: { text: "", failed: false } });
     try {
-      const text = await act();
-      this.setState({ result: { text, failed: false } });
-      this.props.onDone(`${subject}: ${text}`);
+      const [delivery, loggedOut] = await act();
+      this.setState({ result: { text: delivery ? deliverySentence(delivery, loggedOut) : "", failed: false } });
+      this.props.onDone(delivery ? `${done}. ${deliveryOutcome(delivery, loggedOut)}` : `${done}.`);
     } catch (error) {
       this.setState({ result: { text: errorSentence(asVigilError(error)), failed: true } });
     } finally {
@@ -37,18 +45,17 @@ export class DevicesCard extends Component {
   }
 
   endOne = (session) => this.run(session.sessionId, `You logged out ${deviceName(session)}`, async () => {
-    const delivery = await this.props.client.revoke(session.sessionId);
-    return delivery ? deliverySentence(delivery, 1) : "";
+    return [await this.props.client.revoke(session.sessionId), 1];
   });
 
   endOthers = () => this.run("others", "You logged out all other devices", async () => {
     const { revoked, delivery } = await this.props.client.revokeOthers();
-    return deliverySentence(delivery, revoked);
+    return [delivery, revoked];
   });
 
   endAll = () => this.run("all", "You logged out everywhere", async () => {
     await this.props.client.logoutAll();
-    return "";
+    return [null, 0];
   });
 
   render({ client, devices }, { result, busy, confirming }) {
@@ -65,7 +72,7 @@ export class DevicesCard extends Component {
             <${DeviceRow} key=${session.sessionId} session=${session} now=${now}
                           busy=${busy === session.sessionId} onEnd=${() => this.endOne(session)} />`)}
         </ul>
-        ${sessions.length === 1 && html`<p class="empty">Log in from another browser and it appears here at once.</p>`}
+        ${sessions.length === 1 && html`<p class="empty">Log in from another browser, and it appears here at once.</p>`}
         <p class=${`result ${result.failed ? "is-error" : ""}`} role="status" data-testid="devices-result">
           ${result.text}
         </p>
@@ -96,7 +103,7 @@ export class DevicesCard extends Component {
   }
 }
 
-/** The button that opened the question is gone: the focus goes to the answer that ends nothing. */
+/** Focuses the safe answer, because the focused button was removed. */
 const focusOnce = (button) => button?.focus();
 
 function DeviceRow({ session, now, busy, onEnd }) {
@@ -115,7 +122,7 @@ function DeviceRow({ session, now, busy, onEnd }) {
         ${isCurrent && html` <span class="badge" data-testid="this-device">This device</span>`}</p>
       <button class="button small" type="button" data-testid="device-logout" aria-disabled=${busy} onClick=${onEnd}
               aria-label=${isCurrent ? "Log out this device" : `Log out ${name}`}>
-        ${busy ? "Ending…" : "Log out"}
+        ${busy ? "Logging out…" : "Log out"}
       </button>
       <div class="device-lines">
         ${software && software !== name && html`<p class="device-line">${software}</p>`}

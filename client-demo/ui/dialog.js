@@ -1,56 +1,56 @@
-/** A dialog above the page: the browser keeps the focus in it, and it goes back to what had it before. */
+/** Modal dialog: the browser keeps the focus inside, and returns it when the dialog closes. */
 import { Component, createRef, html } from "./html.js";
 
-/** Longer than somebody goes on typing, or clicking, after a dialog came between. */
-const STRAY_MS = 500;
+/** How long an unasked dialog ignores input that was meant for the page. */
+const IGNORE_INPUT_MS = 500;
 
 /**
- * Properties: `title`, `testid`, `onClose` (Escape; the page takes the dialog away), `children`; `unasked` for a
- * dialog that opens by itself.
+ * Properties: `title`, `testid`, `onClose` (Escape; the page removes the dialog), `children`; `unasked` for a
+ * dialog that opens without a user action.
  */
 export class Dialog extends Component {
-  state = { deaf: this.props.unasked };
+  state = { ignoresInput: this.props.unasked };
   #dialog = createRef();
   #heading = createRef();
 
   componentDidMount() {
     this.#dialog.current.showModal();
     if (!this.props.unasked) return;
-    // A stranger chooses when this opens: an Enter or a click that was meant for the page must not answer it.
+    // An attacker can choose when this opens: an Enter or click meant for the page must not answer it.
     this.#heading.current.focus();
-    this.timer = setTimeout(() => this.setState({ deaf: false }), STRAY_MS);
+    this.timer = setTimeout(() => this.setState({ ignoresInput: false }), IGNORE_INPUT_MS);
   }
 
   componentWillUnmount() {
     clearTimeout(this.timer);
     this.isGone = true;
-    // Only a dialog that is closed gives the focus back; what had it may be gone by now.
+    // Only closing returns the focus; the element that had it may have been removed.
     this.#dialog.current.close();
     if (document.activeElement === document.body) focusContent();
   }
 
   cancel = (event) => {
     event.preventDefault();
-    if (!this.state.deaf) this.props.onClose();
+    if (!this.state.ignoresInput) this.props.onClose();
   };
 
-  /** A browser closes at a second Escape without asking. */
+  /** Browsers close the dialog at a second Escape without a cancelable event. */
   closed = () => {
     if (!this.isGone) this.props.onClose();
   };
 
-  render({ title, testid, unasked, children }, { deaf }) {
+  render({ title, testid, unasked, children }, { ignoresInput }) {
     const id = `${testid}-title`;
     return html`
       <dialog class="dialog" ref=${this.#dialog} aria-labelledby=${id} data-testid=${testid} onCancel=${this.cancel}
               onClose=${this.closed}>
         <h2 id=${id} class="dialog-title" tabindex=${unasked ? -1 : undefined} ref=${this.#heading}>${title}</h2>
-        <div class="dialog-body" inert=${deaf}>${children}</div>
+        <div class="dialog-body" inert=${ignoresInput}>${children}</div>
       </dialog>`;
   }
 }
 
-/** Puts a keyboard at the heading of what is shown, or at its beginning: not at the page's top. */
+/** Focuses the heading of the main content, or the content itself. */
 export function focusContent() {
   const place = document.querySelector("main h1[tabindex]") ?? document.querySelector("main");
   place?.focus({ preventScroll: true });

@@ -1,19 +1,21 @@
-/** What every form here shares: labelled fields with their error beside them, and one submit at a time. */
-import { VigilError, asVigilError } from "../vigil-rules.js";
+/** Forms: labelled fields with their errors beside them, one submit at a time. */
+import { VigilError, asVigilError } from "../vigil-errors.js";
+import { errorSentence } from "./error-messages.js";
 import { Component, createRef, html } from "./html.js";
-import { errorSentence } from "./words.js";
 
 export const EMAIL = { name: "email", label: "E-mail address", type: "email", autocomplete: "username" };
-export const NEW_PASSWORD = {
-  name: "password", label: "New password", type: "password", autocomplete: "new-password",
-  hint: "At least 8 characters. A few words in a row are better than one with signs.",
-};
+
+/** @param {import("./server-config.js").Config} config */
+export const newPassword = ({ password: { minLength, maxLength } }, label = "New password") => ({
+  name: "password", label, type: "password", autocomplete: "new-password", minLength, maxLength,
+  hint: `${minLength ? `At least ${minLength} characters. ` : ""}Several words are better than one word with symbols.`,
+});
 
 /**
- * A form that keeps its errors: next to the field where the server named one, above the button otherwise.
+ * A form that shows errors next to the field that the server named, or above the button.
  *
  * Properties: `fields`, `submitLabel`, `busyLabel`, `onSubmit(values)`, `testid`, `values`, `focusFirst`,
- * `onCancel`, `onInput(values)`, and `explain(error, values)`, which may answer an error with more than a sentence.
+ * `onCancel`, `onInput(values)`, and `explain(error, values)`, which may return an element to add to the error message.
  */
 export class Form extends Component {
   state = { errors: {}, problem: null, busy: false, sent: {} };
@@ -47,7 +49,7 @@ export class Form extends Component {
     return { errors, problem: beside.length ? null : refusal };
   }
 
-  /** The server's messages go on from the field's name: "must have at least 8 characters". */
+  /** The server's messages continue the field's name: "must be a string". */
   #sentence(field, message) {
     if (!/^[a-z]/.test(message)) return message;
     const { label } = this.props.fields.find(({ name }) => name === field);
@@ -78,21 +80,19 @@ export class Form extends Component {
   }
 }
 
-/** What is wrong in plain sight, all of it at once: the server names one reason at a time. */
+/** Errors found without the server, for all fields at once. */
 function plainErrors(fields, values) {
   const found = fields.map((field) => [field.name, plainError(field, values[field.name])]);
   return Object.fromEntries(found.filter(([, error]) => error));
 }
 
-/** The least that a new password has, as the server says. */
-const SHORTEST_PASSWORD = 8;
-
-function plainError({ label, type, optional, autocomplete }, value) {
-  if (!value.trim()) return optional ? null : `${label} is needed.`;
-  if (type === "email" && !/^\S+@\S+$/.test(value.trim())) return `${label} has the form name@example.org.`;
-  if (autocomplete === "new-password" && value.length < SHORTEST_PASSWORD) {
-    return `${label} must have at least ${SHORTEST_PASSWORD} characters.`;
-  }
+/** Bounds that are not known are not checked: the server checks all of them. */
+function plainError({ label, type, optional, minLength, maxLength }, value) {
+  if (!value.trim()) return optional ? null : `${label} is required.`;
+  if (type === "email" && !/^\S+@\S+$/.test(value.trim())) return `${label} must look like name@example.org.`;
+  const { length } = [...value];
+  if (length < minLength) return `${label} must have at least ${minLength} characters.`;
+  if (length > maxLength) return `${label} must have at most ${maxLength} characters.`;
   return null;
 }
 
@@ -100,7 +100,7 @@ let fieldCount = 0;
 
 class Field extends Component {
   state = { revealed: false };
-  /** Forms that stand on one page have fields of one name. */
+  /** Unique: several forms on one page have fields of the same name. */
   #id = `field-${fieldCount++}`;
 
   render({ name, label, type, hint, optional, autocomplete, initial, error, plain, numeric }, { revealed }) {
@@ -111,8 +111,8 @@ class Field extends Component {
         <label for=${id}>${label}${optional && html` <span class="muted">optional</span>`}</label>
         <div class="field-box">
           <input id=${id} name=${name} type=${revealed ? "text" : type} autocomplete=${autocomplete}
-                 defaultValue=${initial ?? ""} required=${!optional} maxlength="320"
-                 autocapitalize=${type === "text" && !plain ? "words" : "none"} spellcheck="false"
+                 defaultValue=${initial ?? ""} required=${!optional}
+                 autocapitalize=${type === "text" && !plain ? "words" : "none"} spellcheck=${false}
                  inputmode=${numeric ? "numeric" : undefined}
                  aria-invalid=${error ? "true" : "false"} aria-describedby=${`${id}-note`} data-testid=${name} />
           ${isPassword && html`

@@ -1,4 +1,4 @@
-/** Preact with htm's tagged templates: components without a build step. */
+/** Preact with htm's tagged templates, which need no build step. */
 import htm from "../vendor/htm.module.js";
 import { h } from "../vendor/preact.module.js";
 

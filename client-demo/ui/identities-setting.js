@@ -1,26 +1,24 @@
-/** Accounts elsewhere that log in to this one. */
+/** Linked logins: accounts of providers that log in to this account. */
+import { relativeTime } from "./format.js";
 import { html } from "./html.js";
-import { Setting } from "./setting.js";
-import { relativeTime } from "./words.js";
+import { SettingCard } from "./setting-card.js";
 
-export class IdentitiesSetting extends Setting {
+export class IdentitiesSetting extends SettingCard {
   firstState() {
-    return { identities: [], providers: null };
+    return { identities: null };
   }
 
   componentDidMount() {
-    this.load().catch(() => this.say("Your linked logins cannot be read now.", { failed: true }));
+    this.load().catch(() => this.say("Your linked logins could not be loaded.", { failed: true }));
   }
 
   async load() {
-    const { account } = this.props.client;
-    const [identities, providers] = await Promise.all([account.identities(), account.providers()]);
-    this.setState({ identities, providers });
+    this.setState({ identities: await this.props.client.account.identities() });
   }
 
   link = (id) => this.run(async () => {
     location.assign(await this.props.client.account.linkUrl(id));
-    return "Going there…";
+    return "Opening the provider…";
   });
 
   unlink = (id) => this.run(async () => {
@@ -29,15 +27,15 @@ export class IdentitiesSetting extends Setting {
     return "Unlinked.";
   });
 
-  render({ client }, { identities, providers }) {
-    // Where there is no provider there is nothing to say about them.
-    if (!providers?.length && identities.length === 0) return null;
-    const nameOf = (id) => providers?.find((provider) => provider.id === id)?.name ?? id;
-    // An account has one login of each provider: the button for another could only be refused.
+  render({ client, config: { loginMethods: { providers } } }, { identities }) {
+    // Hidden on servers without providers.
+    if (!identities || (providers.length === 0 && identities.length === 0)) return null;
+    const nameOf = (id) => providers.find((provider) => provider.id === id)?.name ?? id;
+    // One identity per provider: the server would refuse a second one.
     const linked = new Set(identities.map(({ provider }) => provider));
-    const open = (providers ?? []).filter(({ id }) => !linked.has(id));
+    const open = providers.filter(({ id }) => !linked.has(id));
     const now = client.serverNow();
-    const summary = identities.length ? "They log you in to this account." : "None yet.";
+    const summary = identities.length ? "You can log in to this account with these." : "None yet.";
     return this.card({ id: "identities", title: "Linked logins", summary }, html`
       <ul class="rows">
         ${identities.map(({ id, provider, label, lastUsedAt, linkedAt }) => html`

@@ -1,22 +1,22 @@
-/** The passkeys of the account: add one, name it, take it away. */
+/** The account's passkeys: add, rename, remove. */
+import { relativeTime } from "./format.js";
 import { Form } from "./forms.js";
 import { html } from "./html.js";
 import { RecoveryCodes } from "./recovery-codes.js";
-import { Setting } from "./setting.js";
-import { PasskeysElsewhere, hasPasskeys, makePasskey } from "./webauthn.js";
-import { relativeTime } from "./words.js";
+import { SettingCard } from "./setting-card.js";
+import { PasskeyHint, createPasskey, supportsPasskeys } from "./webauthn.js";
 
 const systemName = () => /Windows|Android|iPhone|iPad|Mac|Linux/.exec(navigator.userAgent)?.[0] ?? "This device";
 
-const NAME_FIELD = { name: "name", label: "Name", type: "text", autocomplete: "off", hint: "So that you can tell it apart." };
+const NAME_FIELD = { name: "name", label: "Name", type: "text", autocomplete: "off", hint: "Helps you tell your passkeys apart." };
 
-export class PasskeysSetting extends Setting {
+export class PasskeysSetting extends SettingCard {
   firstState() {
     return { passkeys: null, wantsCodes: false, codes: null };
   }
 
   componentDidMount() {
-    this.load().catch(() => this.say("Your passkeys cannot be read now.", { failed: true }));
+    this.load().catch(() => this.say("Your passkeys could not be loaded.", { failed: true }));
   }
 
   async load() {
@@ -25,11 +25,11 @@ export class PasskeysSetting extends Setting {
 
   add = async ({ name }) => {
     const { client: { account }, onPasskeys } = this.props;
-    const credential = await makePasskey(await account.newPasskeyOptions());
+    const credential = await createPasskey(await account.newPasskeyOptions());
     await account.addPasskey({ credential, name: name.trim() });
-    this.say("Passkey added. From now on a login with your password asks for it too.", { open: null });
+    this.say("Passkey added. A login with your password now asks for it too.", { open: null });
     await this.load();
-    // A second step without a way around it locks out whoever loses the device.
+    // Without recovery codes, losing the device would lock the user out.
     const { recoveryCodes } = await account.factors();
     this.setState({ wantsCodes: !recoveryCodes });
     onPasskeys();
@@ -55,9 +55,10 @@ export class PasskeysSetting extends Setting {
   });
 
   render(_, { passkeys, wantsCodes, codes, open }) {
-    const none = "None yet. A passkey logs you in by fingerprint, face or PIN, and cannot be phished. "
+    const none = "None yet. A passkey logs you in with your fingerprint, face or PIN, and cannot be phished. "
       + "Once you have one, a login with your password asks for it too.";
-    const summary = passkeys === null ? "Loading…" : passkeys.length ? "They log you in, and prove that it is you." : none;
+    const some = "Use them to log in and to confirm it’s you.";
+    const summary = passkeys === null ? "Loading…" : passkeys.length ? some : none;
     return this.card({ id: "passkeys", title: "Passkeys", summary }, html`
       <ul class="rows">
         ${(passkeys ?? []).map((passkey) => html`
@@ -73,11 +74,11 @@ export class PasskeysSetting extends Setting {
       </ul>
       ${wantsCodes && html`
         <div class="notice is-warning">
-          <p>One more thing: recovery codes let you in where this passkey cannot, or when it is lost.</p>
+          <p>Get recovery codes too: you need them where this passkey does not work, or when you lose it.</p>
           <div class="card-actions">${this.button("get-codes", "Get recovery codes", this.getCodes, { small: true })}</div>
         </div>`}
       ${codes && html`<${RecoveryCodes} codes=${codes} onKept=${() => this.setState({ codes: null })} />`}
-      ${!hasPasskeys() ? html`<${PasskeysElsewhere} />` : open === "add" ? html`
+      ${!supportsPasskeys() ? html`<${PasskeyHint} />` : open === "add" ? html`
         <${Form} key="add" testid="passkey-form" fields=${[NAME_FIELD]} values=${{ name: systemName() }} focusFirst
                  submitLabel="Add a passkey" busyLabel="Waiting for the passkey…" onSubmit=${this.add}
                  onCancel=${() => this.show(null)} />`

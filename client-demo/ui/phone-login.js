@@ -1,20 +1,23 @@
-/** Logging in by a code that comes as an SMS, and the two forms that a number is confirmed by. */
-import { VigilError, asVigilError } from "../vigil-rules.js";
+/** Login with a code sent by SMS, and the two forms that confirm a phone number. */
+import { VigilError, asVigilError } from "../vigil-errors.js";
+import { BackToLogin } from "./back-to-login.js";
+import { errorSentence } from "./error-messages.js";
 import { Form } from "./forms.js";
 import { Component, html } from "./html.js";
 import { OutboxHint } from "./outbox-hint.js";
-import { errorSentence } from "./words.js";
 
 const NUMBER = {
   name: "phoneNumber", label: "Phone number", type: "tel", autocomplete: "tel", plain: true,
-  hint: "With the country's code, such as +31 6 1234 5678.",
-};
-const OTP = {
-  name: "otp", label: "Code", type: "text", autocomplete: "one-time-code", numeric: true, plain: true,
-  hint: "The six digits of the SMS. It may take a minute.",
+  hint: "With the country code, such as +31 6 1234 5678.",
 };
 
-/** People write numbers in groups; the server reads E.164. @param {string} number */
+/** @param {import("./server-config.js").Config} config */
+const otpField = ({ codes: { smsDigits } }) => ({
+  name: "otp", label: "Code", type: "text", autocomplete: "one-time-code", numeric: true, plain: true,
+  hint: `The ${smsDigits ? `${smsDigits}-digit ` : ""}code from the SMS. It may take a minute to arrive.`,
+});
+
+/** Removes the separators that people type: the server expects E.164. @param {string} number */
 const compact = (number) => number.replace(/[\s().-]/g, "");
 
 /** @param {unknown} error @returns {never} */
@@ -24,10 +27,10 @@ function explain(error) {
 }
 
 /**
- * First the number, then the code that was sent to it.
+ * First the number, then the code sent to it.
  *
- * Properties: `client`, `send(phoneNumber)` resolves with the request, `verify({phoneNumber, otp, requestId})`,
- * `submitLabel`, `isOwn` for a number that the server does not keep silent about, and `onCancel`, if there is one.
+ * Properties: `client`, `config`, `send(phoneNumber)` resolves with the request, `verify({phoneNumber, otp, requestId})`,
+ * `submitLabel`, `isOwn` when a code is certain to be sent, and an optional `onCancel`.
  */
 export class PhoneForms extends Component {
   state = { phoneNumber: "", request: null, isEditing: false, pause: 0, result: "" };
@@ -51,7 +54,7 @@ export class PhoneForms extends Component {
     if (this.state.pause) return;
     try {
       await this.send(this.state);
-      this.setState({ result: "Sent again. Only the newest code works." });
+      this.setState({ result: "Sent again. Only the latest code works." });
     } catch (error) {
       this.setState({ result: `Not sent. ${errorSentence(asVigilError(error))}` });
     }
@@ -65,48 +68,45 @@ export class PhoneForms extends Component {
       const { code } = asVigilError(error);
       if (code !== "invalid_code") throw error;
       const isOver = Date.parse(request.expiresAt) <= this.props.client.serverNow();
-      const message = isOver ? "This code has expired: ask for a new one."
-        : "This code is not right. Only the newest one works, and each only once.";
+      const message = isOver ? "This code has expired. Request a new one."
+        : "This code is wrong. Only the latest code works, and only once.";
       throw new VigilError({ code, message });
     }
   };
 
-  render({ submitLabel, isOwn, onCancel }, { phoneNumber, request, isEditing, pause, result }) {
+  render({ config, submitLabel, isOwn, onCancel }, { phoneNumber, request, isEditing, pause, result }) {
     if (!request || isEditing) {
       return html`
         <${Form} key="number" testid="phone-form" fields=${[NUMBER]} values=${{ phoneNumber }} focusFirst
                  submitLabel="Send me a code" busyLabel="Sending…" onSubmit=${this.send} onCancel=${onCancel} />
         ${request && html`
-          <p class="entrance-switch"><button class="link" type="button" data-testid="back-to-code"
+          <p class="login-switch"><button class="link" type="button" data-testid="back-to-code"
              onClick=${() => this.setState({ isEditing: false })}>Back to the code for ${phoneNumber}</button></p>`}`;
     }
     return html`
-      <p class="entrance-lead muted" role="status">
-        ${isOwn ? "A code is on its way to " : "If this number belongs to an account, a code is on its way to "}
+      <p class="login-lead muted" role="status">
+        ${isOwn ? "A code was sent to " : "If this number belongs to an account, a code was sent to "}
         <strong>${phoneNumber}</strong>.</p>
       <${OutboxHint} />
-      <${Form} key="code" testid="otp-form" fields=${[OTP]} focusFirst submitLabel=${submitLabel}
+      <${Form} key="code" testid="otp-form" fields=${[otpField(config)]} focusFirst submitLabel=${submitLabel}
                busyLabel="Checking…" onSubmit=${this.verify} onCancel=${onCancel} />
       <button class="button wide tabular" type="button" data-testid="resend" aria-disabled=${pause > 0}
               onClick=${this.again}>${pause ? `Send again in ${pause} s` : "Send again"}</button>
       <p class="field-note" role="status" data-testid="resend-result">${result}</p>
-      <p class="entrance-switch"><button class="link" type="button" data-testid="other-number"
+      <p class="login-switch"><button class="link" type="button" data-testid="other-number"
          onClick=${() => this.setState({ isEditing: true })}>Another number</button></p>`;
   }
 }
 
-/** A screen of the entrance. */
-export function PhoneScreen({ client, email, deviceName, onScreen, onLoggedIn }) {
+/** The screen of the login view. */
+export function PhoneScreen({ client, config, email, deviceName, onScreen, onLoggedIn }) {
   const verify = async (answer) => {
     const login = await client.loginWithPhone({ ...answer, ...(deviceName && { deviceName }) });
     if (login.mfaRequired) onScreen("second-factor", email, null, { mfa: login });
     else onLoggedIn();
   };
   return html`
-    <${PhoneForms} client=${client} submitLabel="Log in" verify=${verify} send=${client.account.sendLoginCode} />
-    <p class="entrance-switch">
-      <button class="link" type="button" data-testid="to-login" onClick=${() => onScreen("login")}>
-        Back to log in
-      </button>
-    </p>`;
+    <${PhoneForms} client=${client} config=${config} submitLabel="Log in" verify=${verify}
+                   send=${client.account.sendLoginCode} />
+    <${BackToLogin} onScreen=${onScreen} />`;
 }

@@ -1,27 +1,27 @@
-/** The phone number that somebody can log in by. */
+/** The phone number to log in with. */
 import { html } from "./html.js";
 import { PhoneForms } from "./phone-login.js";
-import { Setting } from "./setting.js";
+import { SettingCard } from "./setting-card.js";
 
-export class PhoneSetting extends Setting {
+export class PhoneSetting extends SettingCard {
   send = (phoneNumber) => this.props.client.account.sendPhoneCode(phoneNumber);
 
   verify = async (answer) => {
     await this.props.client.account.confirmPhone(answer);
-    this.say("You can log in by this number now.", { open: null });
+    this.say("You can now log in with this number.", { open: null });
   };
 
   remove = () => this.run(async () => {
     await this.props.client.account.removePhone();
-    return "The number is taken off your account.";
+    return "The number was removed from your account.";
   });
 
-  render({ user: { phoneNumber } }, { open }) {
-    // A server that knows no phones says nothing of one.
+  render({ client, config, user: { phoneNumber } }, { open }) {
+    // Servers without phone login leave the field out.
     if (phoneNumber === undefined) return null;
-    const summary = phoneNumber ? html`<strong>${phoneNumber}</strong>` : "None. A code by SMS can log you in.";
+    const summary = phoneNumber ? html`<strong>${phoneNumber}</strong>` : "None. Add one to log in with a code sent by SMS.";
     return this.card({ id: "phone", title: "Phone", summary }, open === "phone" ? html`
-      <${PhoneForms} submitLabel="Use this number" isOwn client=${this.props.client} send=${this.send} verify=${this.verify}
+      <${PhoneForms} submitLabel="Use this number" isOwn client=${client} config=${config} send=${this.send} verify=${this.verify}
                      onCancel=${() => this.show(null)} />`
       : open === "remove" ? this.question("remove-phone", `Remove ${phoneNumber}?`, "Yes, remove it", this.remove) : html`
       <div class="card-actions">

@@ -1,22 +1,18 @@
-/** An authenticator app, recovery codes, and whether other devices may let a new one in. */
+/** Two-step verification: authenticator app, recovery codes, and approval of logins by other devices. */
+import { totpField } from "./factor-form.js";
+import { plural } from "./format.js";
 import { Form } from "./forms.js";
 import { html } from "./html.js";
 import { RecoveryCodes } from "./recovery-codes.js";
-import { Setting } from "./setting.js";
-import { counted } from "./words.js";
+import { SettingCard } from "./setting-card.js";
 
-const CODE_FIELD = {
-  name: "code", label: "Code", type: "text", autocomplete: "one-time-code", plain: true, numeric: true,
-  hint: "The six digits that the app shows now.",
-};
-
-export class TwoStepSetting extends Setting {
+export class TwoStepSetting extends SettingCard {
   firstState() {
     return { factors: null, approvals: null, setup: null, codes: null };
   }
 
   componentDidMount() {
-    this.load().catch(() => this.say("This cannot be read now.", { failed: true }));
+    this.load().catch(() => this.say("Two-step verification could not be loaded.", { failed: true }));
   }
 
   componentDidUpdate(props, state, hadFocus) {
@@ -37,7 +33,7 @@ export class TwoStepSetting extends Setting {
 
   enable = async ({ code }) => {
     const codes = await this.props.client.account.enableTotp(code);
-    this.say("Two-step login is on. Your other devices were logged out.", { setup: null, codes });
+    this.say("Two-step verification is on. Your other devices were logged out.", { setup: null, codes });
     await this.load();
   };
 
@@ -45,28 +41,28 @@ export class TwoStepSetting extends Setting {
     await this.props.client.account.disableTotp();
     this.setState({ codes: null });
     await this.load();
-    return "The authenticator app is taken away.";
+    return "The authenticator app was removed.";
   });
 
   renewCodes = () => this.run(async () => {
     const hadCodes = this.state.factors.recoveryCodes !== null;
     this.setState({ codes: await this.props.client.account.renewRecoveryCodes() });
     await this.load();
-    return hadCodes ? "The old codes are void." : "";
+    return hadCodes ? "The old codes no longer work." : "";
   });
 
   allowApprovals = (enabled) => this.run(async () => {
     await this.props.client.account.allowApprovals(enabled);
     await this.load();
-    return enabled ? "Your devices may let a new one in." : "No device lets a new one in any more.";
+    return enabled ? "Your devices can now approve new logins." : "Your devices can no longer approve new logins.";
   });
 
   render(_, { factors, setup, codes, open, approvals }) {
-    return this.card({ id: "two-step", title: "Two-step login", summary: summaryOf(factors) }, html`
+    return this.card({ id: "two-step", title: "Two-step verification", summary: summaryOf(factors) }, html`
       ${codes && html`<${RecoveryCodes} codes=${codes} onKept=${() => this.setState({ codes: null })} />`}
       ${setup ? this.setupForm(setup) : factors && open === null && this.actions(factors, approvals)}
       ${open === "disable" && this.question("disable", "Turn the authenticator app off?", "Yes, turn it off", this.disable)}
-      ${open === "codes" && this.question("new-codes", "Make new codes? The old ones are void then.", "Yes, make new ones",
+      ${open === "codes" && this.question("new-codes", "Make new codes? The old ones will stop working.", "Yes, make new ones",
                                           this.renewCodes)}`);
   }
 
@@ -90,16 +86,16 @@ export class TwoStepSetting extends Setting {
         <img class="totp-qr" width="200" height="200" alt="QR code for the authenticator app" data-testid="totp-qr"
              src=${imageOf(qrSvg)} />
         <div>
-          <p>Scan this with your authenticator app, or type the key there:</p>
+          <p>Scan this with your authenticator app, or enter this key:</p>
           <p><code class="breakable" data-testid="totp-secret">${secret}</code></p>
         </div>
       </div>
-      <${Form} testid="totp-enable-form" fields=${[CODE_FIELD]} submitLabel="Turn on" busyLabel="Checking…"
+      <${Form} testid="totp-enable-form" fields=${[totpField(this.props.config)]} submitLabel="Turn on" busyLabel="Checking…"
                onSubmit=${this.enable} onCancel=${() => this.setState({ setup: null })} />`;
   }
 }
 
-/** The server's SVG is made to stand in a page; as an image it has to say what it is. */
+/** Converts the server's inline SVG to an image URL; an SVG image needs the XML namespace. */
 function imageOf(svg) {
   const whole = svg.includes("xmlns=") ? svg : svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"');
   return `data:image/svg+xml,${encodeURIComponent(whole)}`;
@@ -109,8 +105,8 @@ function summaryOf(factors) {
   if (!factors) return "Loading…";
   if (factors.methods.length === 0) return "Off. A stolen password is enough to log in.";
   const app = factors.totp && "Authenticator app";
-  const passkeys = factors.passkeys > 0 && counted(factors.passkeys, "passkey");
+  const passkeys = factors.passkeys > 0 && plural(factors.passkeys, "passkey");
   const codes = factors.recoveryCodes
-    ? `${counted(factors.recoveryCodes.left, "recovery code")} left` : "no recovery codes";
+    ? `${plural(factors.recoveryCodes.left, "recovery code")} left` : "no recovery codes";
   return ["On", app, passkeys, codes].filter(Boolean).join(" · ");
 }

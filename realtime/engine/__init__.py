@@ -1,21 +1,18 @@
-"""Engine.IO and Socket.IO under Vigil, over python-engineio's and python-socketio's own classes.
+"""Vigil's implementation of Engine.IO and Socket.IO, under the classes of python-engineio and python-socketio.
 
-The libraries keep their part: the server's registry and options, its public calls (`emit`, `enter_room`, …), its
-handlers. Ours is what happens to bytes: strict decoding, one way in and one way out for each connection without a
-task or a queue of its own, and WebSocket frames that are written once for all who get them.
+The libraries provide the server's registry, options, handlers and public calls (`emit`, `enter_room`, …). This
+package handles the bytes: strict decoding, connections without a task or queue of their own, and WebSocket frames
+that are encoded once for all recipients.
 
-    websocket.py   RFC 6455 over a transport that HTTP has let go of
-    connection.py  one Engine.IO connection: what comes in, heartbeats, the end
-    polling.py     what waits for a peer that polls, and the poll that waits for it
-    upgrade.py     a WebSocket on trial for a connection that polls
+    websocket.py   RFC 6455 over a transport taken over from HTTP
+    connection.py  one Engine.IO connection: incoming packets, heartbeats, closing
+    polling.py     packets queued for a long-polling peer, and its pending poll
+    upgrade.py     the probe of a WebSocket for a long-polling connection
     server.py      Engine.IO over HTTP: open, poll, post, upgrade
-    packets.py     what the wire may say
-    rooms.py       who is in which room, and what is sent to them
+    packets.py     decoding and encoding of packets
+    rooms.py       members of rooms, and sending to them
+    emitter.py     sending to sockets by id
     sockets.py     Socket.IO: connect, events, acks, disconnect
     timers.py      many deadlines on one timer of the event loop
-
-Written for the versions in `WRITTEN_FOR`; a test names what to look at when they change.
+    library_private.py    private parts of the libraries that the engine uses
 """
-
-# Distribution -> the version whose private parts were read: see tests/unit/test_engine_versions.py.
-WRITTEN_FOR = {"aiohttp": "3.14", "python-engineio": "4.15.1", "python-socketio": "5.18.1"}

@@ -1,15 +1,15 @@
-"""WebSocket frames as a server writes them: whole, unmasked, uncompressed (RFC 6455, section 5.2)."""
+"""Encoding of server-to-client WebSocket frames: unfragmented, unmasked, uncompressed (RFC 6455, section 5.2)."""
 
 import struct
 
 TEXT, BINARY, CLOSE, PONG = 0x81, 0x82, 0x88, 0x8A
 
-# A control frame carries 125 bytes at most, two of them the code (RFC 6455, section 5.5).
+# A control frame has at most 125 bytes of payload, two of them the code (RFC 6455, section 5.5).
 MAX_CLOSE_REASON = 123
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """`payload` in one frame; `opcode` with the FIN bit set."""
+    """`payload` in one frame; `opcode` includes the FIN bit."""
     length = len(payload)
     if length < 126:
         return bytes((opcode, length)) + payload
@@ -19,6 +19,6 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """A close frame; a reason that is too long is cut."""
+    """A close frame; a reason that is too long is truncated."""
     text = reason.encode()[:MAX_CLOSE_REASON].decode(errors="ignore").encode()
     return frame(CLOSE, struct.pack(">H", code) + text)

@@ -1,7 +1,7 @@
-"""What the wire may say: strict decoding of Socket.IO packets and of polling payloads, and encoding.
+"""Encoding and strict decoding of Socket.IO packets and polling payloads (Socket.IO v5, Engine.IO v4).
 
-Everything a client sends comes through here, so everything here raises `Malformed` and nothing else, takes no more
-memory than was sent, and accepts no second spelling of anything (Socket.IO protocol v5, Engine.IO protocol v4).
+Everything a client sends is decoded here. Decoding raises only `Malformed`, takes no more memory than was sent,
+and accepts only one encoding of each packet.
 """
 
 import base64
@@ -11,31 +11,32 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-import socketio.packet
+
+from realtime.engine.library_private import SocketIOPacket
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
 MAX_ATTACHMENTS = 10
 MAX_NAMESPACE = 64
-# How deep attachments are looked for; how deep Python could go depends on its version.
+# Depth to which placeholders are searched; Python's own recursion limit depends on its version.
 MAX_DEPTH = 128
-# A polling client batches what it had to say between two posts.
-MAX_POSTED_PACKETS = 128
+# A long-polling client sends everything queued since its last post in one post.
+MAX_POSTED_PACKETS = 1024
 RECORD_SEPARATOR = "\x1e"
 
-# The names of the library's own events at either end (Socket.IO protocol v5, "Sending and receiving data").
+# Event names reserved by client and server libraries (Socket.IO protocol v5, "Sending and receiving data").
 RESERVED = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
 
-# type, number of attachments, namespace (a query after it is ignored), ack id (no counter gets to 16 digits);
-# what follows is JSON.
+# Type, number of attachments, namespace (its query is ignored), ack id (counters stay below 16 digits); the rest
+# is JSON.
 HEAD = re.compile(r"([0-6])(?:(\d{1,10})-)?(?:(/[^,?]*)(?:\?[^,]*)?(?:,|\Z))?(\d{1,16}(?!\d))?", re.ASCII)
 
 
 class Malformed(ValueError):
-    """The peer sent what no client sends; its connection ends. The text says why, to it and to the log."""
+    """The peer sent an invalid packet, so its connection ends. The message goes to the peer and to the log."""
 
 
 class Json:
-    """orjson in the shape that the libraries expect. It refuses NaN, lone surrogates and deep nesting."""
+    """orjson behind the interface that the libraries expect. It rejects NaN, lone surrogates and deep nesting."""
 
     @staticmethod
     def dumps(value: Any, **_: Any) -> str:
@@ -44,14 +45,14 @@ class Json:
 
     @staticmethod
     def loads(text: str | bytes, **_: Any) -> Any:
-        """The value of a JSON text; raises `ValueError`."""
+        """Parse a JSON text; raises `ValueError`."""
         return orjson.loads(text)
 
 
 class Incoming:
-    """A Socket.IO packet as a client sent it. One with attachments is whole once `add` said so.
+    """A Socket.IO packet from a client. One with attachments is complete once `add` has returned True.
 
-    `size` is that of the data in bytes as they came, attachments included.
+    `size`: the size of the data in bytes as received, including attachments.
     """
 
     __slots__ = ("_body", "_expected", "attachments", "data", "kind", "namespace", "number", "size")
@@ -67,7 +68,7 @@ class Incoming:
         self.attachments: list[bytes] = []
         self._expected = self._count(attachments)
         if len(self.namespace) > MAX_NAMESPACE:
-            raise Malformed("a namespace that is too long")
+            raise Malformed("the namespace is too long")
         self.data: Any = None
         try:
             self._body = text[head.end() :].encode()
@@ -80,42 +81,42 @@ class Incoming:
     def _count(self, attachments: str | None) -> int:
         if self.kind not in (BINARY_EVENT, BINARY_ACK):
             if attachments is not None:
-                raise Malformed("attachments to a packet that has none")
+                raise Malformed("this packet type has no attachments")
             return 0
         if attachments is None or not 0 < int(attachments) <= MAX_ATTACHMENTS:
             raise Malformed("too many attachments, or none")
         return int(attachments)
 
     def _read(self) -> None:
-        # Only now: what a text of a megabyte becomes can take fifty, and attachments may never come.
+        # Parsed only when complete: a text of 1 MB can take 50 MB once parsed, and attachments may never arrive.
         body, self._body = self._body, b""
         try:
             self.data = orjson.loads(body) if body else None
         except ValueError:
             raise Malformed("not JSON") from None
         if self.kind == CONNECT:
-            # What it carries is for the gate to judge, which can say what is wrong with it.
+            # Its data are validated by the gate, which can report what is wrong.
             fine = self.number is None
         elif self.kind == DISCONNECT:
             fine = self.number is None and self.data is None
         elif self.kind in (EVENT, BINARY_EVENT):
             fine = isinstance(self.data, list) and bool(self.data) and isinstance(self.data[0], str)
             if fine and self.data[0] in RESERVED:
-                raise Malformed("a reserved event")
+                raise Malformed("a reserved event name")
         elif self.kind in (ACK, BINARY_ACK):
             fine = isinstance(self.data, list) and self.number is not None
         else:
             fine = False
         if not fine:
-            raise Malformed("a packet that clients do not send")
+            raise Malformed("not a packet that clients send")
 
     @property
     def is_whole(self) -> bool:
-        """Whether every attachment has come."""
+        """Whether all attachments have arrived."""
         return len(self.attachments) == self._expected
 
     def add(self, attachment: bytes, *, limit: int) -> bool:
-        """Take an attachment; whether it was the last. More than `limit` bytes in all are malformed."""
+        """Add an attachment; True if it was the last. Raises `Malformed` for more than `limit` bytes in total."""
         self.attachments.append(attachment)
         self.size += len(attachment)
         if self.size > limit:
@@ -130,21 +131,21 @@ class Incoming:
         if not isinstance(value, list | dict):
             return value
         if not levels:
-            raise Malformed("nested too deep")
+            raise Malformed("nested too deeply")
         if isinstance(value, list):
             return [self._filled(item, levels - 1) for item in value]
         if value.get("_placeholder") is not True:
             return {name: self._filled(item, levels - 1) for name, item in value.items()}
         number = value.get("num")
         if type(number) is not int or not 0 <= number < len(self.attachments):
-            raise Malformed("a placeholder of no attachment")
+            raise Malformed("a placeholder without an attachment")
         return self.attachments[number]
 
 
 def encode(kind: int, namespace: str, number: int | None, data: Any) -> list[bytes]:
-    """A Socket.IO packet as Engine.IO messages, text first, then its attachments.
+    """Encode a Socket.IO packet as Engine.IO messages: the text, then its attachments.
 
-    Raises `TypeError` for data that are no JSON even with their `bytes` taken out.
+    Raises `TypeError` for data that is neither JSON nor `bytes`.
     """
     head = f"4{kind}" if namespace == "/" else f"4{kind}{namespace},"
     if number is not None:
@@ -158,10 +159,10 @@ def encode(kind: int, namespace: str, number: int | None, data: Any) -> list[byt
 
 
 def _encode_binary(kind: int, namespace: str, number: int | None, data: Any) -> list[bytes]:
-    packet = socketio.packet.Packet(kind, data=data, namespace=namespace, id=number)
+    packet = SocketIOPacket(kind, data=data, namespace=namespace, id=number)
     text, attachments = packet.deconstruct_binary(packet.data)
     if not attachments:
-        raise TypeError("the data are not JSON")
+        raise TypeError("the data is not JSON")
     head = f"4{packet.packet_type}{len(attachments)}-"
     if namespace != "/":
         head += namespace + ","
@@ -171,7 +172,7 @@ def _encode_binary(kind: int, namespace: str, number: int | None, data: Any) -> 
 
 
 def read_payload(body: bytes) -> list[str | bytes]:
-    """The packets of a polling request's body; raises `Malformed`."""
+    """Decode the packets in the body of a polling request. Raises `Malformed`."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -191,7 +192,7 @@ def _read_polled(packet: str) -> str | bytes:
 
 
 def write_payload(packets: Sequence[tuple[bytes, bool]]) -> bytes:
-    """Packets, each with whether it is binary, as the body of an answer to a poll."""
+    """Encode packets, each with whether it is binary, as the body of the response to a poll."""
     return RECORD_SEPARATOR.encode().join(
         b"b" + base64.b64encode(data) if is_binary else data for data, is_binary in packets
     )

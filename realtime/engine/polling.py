@@ -1,17 +1,20 @@
-"""What waits for a peer that polls, and the poll that waits for it (protocol v4, "HTTP long-polling")."""
+"""The packet queue and the pending poll of a long-polling connection (protocol v4, "HTTP long-polling")."""
 
 import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
 
+from auth.platform.slow_readers import MAX_WAITING_SECONDS
 from realtime.engine.packets import write_payload
 from realtime.engine.timers import Timer, Timers
-from realtime.engine.websocket import MAX_WAITING_BYTES, MAX_WAITING_SECONDS
+from realtime.engine.websocket import MAX_WAITING_BYTES
 
 MAX_WAITING_PACKETS = 1024
+# python-engineio's client accepts no more per response (`Payload.max_decode_packets`) and drops the connection.
+MAX_ANSWERED_PACKETS = 16
 
-# Under this key of a request the HTTP edge (auth/http/runner.py) finds whom to tell that its peer hung up.
+# Request key of the callback that the HTTP edge (auth/http/edge/runner.py) calls when the peer disconnects.
 ON_GONE = "vigil.on_gone"
 
 NOOP = b"6"
@@ -20,10 +23,10 @@ Waiting = list[tuple[bytes, bool]]
 
 
 class Polling:
-    """The packets of one connection, each with whether it is binary.
+    """The queued packets of one connection, each with whether it is binary, and its pending poll.
 
-    `on_slow` is told how many bytes wait when they are too many, or wait too long; `on_gone` that the peer hung up
-    a poll, into which nothing must be said any more.
+    `on_slow` is called with the number of queued bytes when too many are queued, or for too long; `on_gone` when
+    the peer has aborted a poll, so that nothing more can be sent in it.
     """
 
     def __init__(self, timers: Timers, *, on_slow: Callable[[int], None], on_gone: Callable[[], None]) -> None:
@@ -34,28 +37,28 @@ class Polling:
         self._bytes = 0
         self._poll: tuple[web.BaseRequest, asyncio.Future[None]] | None = None
         self._deadline: Timer | None = None
-        # While a WebSocket is tried the peer need not poll.
+        # Whether the peer need not poll, as during an upgrade.
         self.is_excused = False
-        # Whether a post is being taken; there is never more than one.
+        # Whether a post is in progress; only one is allowed.
         self.is_posting = False
 
     @property
     def has_poll(self) -> bool:
-        """Whether the peer waits for something to be said."""
+        """Whether a poll is pending."""
         return self._poll is not None
 
     @property
     def is_poll_gone(self) -> bool:
-        """Whether the peer has hung up the poll that waits."""
+        """Whether the peer has aborted the pending poll."""
         return self._poll is not None and _is_gone(self._poll[0])
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits for the peer."""
+        """Whether no packet is queued."""
         return not self._packets
 
     def add(self, packet: bytes, *, is_binary: bool = False) -> None:
-        """Something to be said."""
+        """Queue a packet, and answer the pending poll, if any."""
         self._packets.append((packet, is_binary))
         self._bytes += len(packet)
         if len(self._packets) > MAX_WAITING_PACKETS or self._bytes > MAX_WAITING_BYTES:
@@ -66,7 +69,7 @@ class Polling:
             self._deadline = self._timers.after(MAX_WAITING_SECONDS, self._too_late)
 
     def answer(self) -> None:
-        """Let the poll that waits have what there is."""
+        """Answer the pending poll."""
         assert self._poll is not None
         request, waiter = self._poll
         if not waiter.done():
@@ -75,7 +78,7 @@ class Polling:
             self._on_gone()
 
     async def wait(self, request: web.BaseRequest) -> None:
-        """Hold a poll back until there is something to say, or the connection ends."""
+        """Hold a poll until there is something to send or the connection ends."""
         waiter = asyncio.get_running_loop().create_future()
         self._poll = (request, waiter)
         request[ON_GONE] = self._hung_up
@@ -84,19 +87,23 @@ class Polling:
         finally:
             self._poll = None
 
-    def take(self) -> bytes:
-        """Everything that waits, as the body of an answer."""
-        return write_payload(self.hand_over()) or NOOP
+    def take(self, *, everything: bool = False) -> bytes:
+        """Dequeue packets as the body of a response: as many as every client accepts, or `everything`."""
+        waiting = self.hand_over()
+        count = len(waiting) if everything else MAX_ANSWERED_PACKETS
+        for packet, is_binary in waiting[count:]:
+            self.add(packet, is_binary=is_binary)
+        return write_payload(waiting[:count]) or NOOP
 
     def hand_over(self) -> Waiting:
-        """Everything that waits."""
+        """Dequeue all packets."""
         self.stop()
         packets, self._packets = self._packets, []
         self._bytes = 0
         return packets
 
     def stop(self) -> None:
-        """Nobody is waited for any more."""
+        """Cancel the deadline for the next poll."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

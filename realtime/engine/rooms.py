@@ -1,24 +1,23 @@
-"""Who is in which room, and what is sent to them.
+"""Rooms and their members, and sending to them.
 
-The library's manager looks through every room of the server when one socket leaves, and makes a task for each
-recipient of an event. Here a socket knows its rooms, and an event is encoded and framed once for all who get it.
+The library's manager searches all rooms of the server when a socket leaves, and creates a task per recipient of an
+event. Here each socket knows its rooms, and an event is encoded and framed once for all recipients.
 """
 
 import base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from socketio.async_manager import AsyncManager
-
 from realtime.engine import frames
 from realtime.engine.connection import EngineSocket
+from realtime.engine.library_private import RoomsFrame
 from realtime.engine.packets import EVENT, encode
 
 Packets = list[bytes]
 
 
 class Member:
-    """One Socket.IO socket: an Engine.IO connection's place in a namespace."""
+    """One Socket.IO socket: the membership of an Engine.IO connection in a namespace."""
 
     __slots__ = ("_acks", "_last_ack", "engine", "is_connected", "namespace", "rooms", "socket_id")
 
@@ -32,13 +31,13 @@ class Member:
         self._last_ack = 0
 
     def send(self, packets: Packets) -> None:
-        """Send encoded packets; never waits."""
+        """Send encoded packets without waiting."""
         self.engine.send_text(packets[0])
         for attachment in packets[1:]:
             self.engine.send_binary(attachment)
 
     def expect_ack(self, callback: Callable[..., object]) -> int:
-        """A number for a packet; `callback` gets what is acknowledged under it, once."""
+        """Register `callback` for one ack; returns the ack id to send."""
         self._last_ack += 1
         if self._acks is None:
             self._acks = {}
@@ -46,19 +45,19 @@ class Member:
         return self._last_ack
 
     def forget_ack(self, number: int) -> None:
-        """The ack did not come in time: whenever it comes, nobody waits for it."""
+        """Ignore an ack that has not arrived in time."""
         if self._acks is not None:
             self._acks.pop(number, None)
 
     def acknowledged(self, number: int, values: Sequence[Any]) -> None:
-        """The client acknowledged a packet; one that nobody waits for is passed over."""
+        """Handle an ack; ignores unexpected ones."""
         callback = self._acks.pop(number, None) if self._acks is not None else None
         if callback is not None:
             callback(*values)
 
 
-class Rooms(AsyncManager):  # type: ignore[misc] # the library has no types
-    """This node's sockets and rooms. Rooms of one name in two namespaces are two rooms."""
+class Rooms(RoomsFrame):
+    """This node's sockets and rooms. A room belongs to one namespace."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,14 +67,14 @@ class Rooms(AsyncManager):  # type: ignore[misc] # the library has no types
     # Members
 
     def add(self, engine: EngineSocket, namespace: str) -> Member:
-        """A new member, not connected yet."""
+        """Create a member that is not connected yet."""
         member = Member(self.server.eio.generate_id(), namespace, engine)
         self.members[member.socket_id] = member
         engine.members.append(member)
         return member
 
     def remove(self, member: Member) -> bool:
-        """Take a member out of everything; False when it was out already."""
+        """Remove a member and leave all its rooms; False if it was already removed."""
         member.is_connected = False
         if self.members.pop(member.socket_id, None) is None:
             return False
@@ -86,7 +85,7 @@ class Rooms(AsyncManager):  # type: ignore[misc] # the library has no types
         return True
 
     def of_engine(self, engine: EngineSocket, namespace: str) -> Member | None:
-        """The member that a connection has in a namespace."""
+        """A connection's member in a namespace."""
         for member in engine.members:
             if member.namespace == namespace:
                 found: Member = member
@@ -101,13 +100,13 @@ class Rooms(AsyncManager):  # type: ignore[misc] # the library has no types
     # Rooms
 
     def enter(self, member: Member, room: str) -> None:
-        """Put a member into a room."""
+        """Add a member to a room."""
         if room not in member.rooms:
             member.rooms.append(room)
             self._rooms.setdefault((member.namespace, room), set()).add(member)
 
     def leave(self, member: Member, room: str) -> None:
-        """Take a member out of a room."""
+        """Remove a member from a room."""
         if room not in member.rooms:
             return
         member.rooms.remove(room)
@@ -118,15 +117,15 @@ class Rooms(AsyncManager):  # type: ignore[misc] # the library has no types
             del self._rooms[key]
 
     def send_to_room(self, packets: Packets, namespace: str, room: str) -> None:
-        """Send encoded packets to everybody in a room here, framed once."""
+        """Send encoded packets to all members of a room on this node, framed once."""
         members = self._rooms.get((namespace, room))
         if members:
             send_to_all(packets, members)
 
-    # The library's own calls
+    # Called by the library
 
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
-        """Socket ids and connection ids in a room, or in each of several, or in the namespace."""
+        """Socket and connection ids in a room, several rooms, or the whole namespace."""
         for member in self._in(namespace, room):
             yield member.socket_id, member.engine.sid
 
@@ -169,11 +168,11 @@ class Rooms(AsyncManager):  # type: ignore[misc] # the library has no types
         return member is not None and member.namespace == namespace
 
     async def can_disconnect(self, sid: str, namespace: str) -> bool:
-        """Whether there is anything to disconnect."""
+        """Whether the socket is connected."""
         return self.is_connected(sid, namespace)
 
     def sid_from_eio_sid(self, eio_sid: str, namespace: str) -> str | None:
-        """The socket id that a connection has in a namespace."""
+        """The socket id of a connection in a namespace."""
         engine = self.server.eio.sockets.get(eio_sid)
         member = self.of_engine(engine, namespace) if engine is not None else None
         return member.socket_id if member is not None else None
@@ -184,25 +183,25 @@ class Rooms(AsyncManager):  # type: ignore[misc] # the library has no types
         return member.engine.sid if member is not None and member.namespace == namespace else None
 
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
-        """The rooms a socket is in, its own of one among them."""
+        """The rooms of a socket, including its own, named by its id."""
         member = self.members.get(sid)
         return [sid, *member.rooms] if member is not None and member.namespace == namespace else []
 
     async def enter_room(self, sid: str, namespace: str, room: str, eio_sid: str | None = None) -> None:  # noqa: ARG002
-        """Put a socket into a room. Raises `ValueError` for one that is not connected, or another's own room."""
+        """Add a socket to a room. Raises `ValueError` if it is not connected, or for another socket's own room."""
         member = self.get(sid)
         if member is None or member.namespace != namespace or room in self.members:
             raise ValueError("no such socket, or not a room")
         self.enter(member, room)
 
     async def leave_room(self, sid: str, namespace: str, room: str) -> None:
-        """Take a socket out of a room."""
+        """Remove a socket from a room."""
         member = self.members.get(sid)
         if member is not None and member.namespace == namespace:
             self.leave(member, room)
 
     async def close_room(self, room: str, namespace: str) -> None:
-        """Take everybody out of a room."""
+        """Remove all members from a room."""
         for member in tuple(self._rooms.get((namespace, room), ())):
             self.leave(member, room)
 
@@ -214,13 +213,13 @@ def send_to_all(packets: Packets, members: Iterable[Member]) -> None:
     for attachment in packets[1:]:
         framed += frames.frame(frames.BINARY, attachment)
         pairs.append((attachment, True))
-    # A send can end a connection, and so take a member out of the room that is gone through.
+    # Copied, because a send can end a connection and so remove its member from the room.
     for member in tuple(members):
         member.engine.send_framed(framed, pairs)
 
 
 def for_bus(packets: Packets) -> list[str]:
-    """Encoded packets as text, for another node."""
+    """Convert encoded packets to text, for other nodes."""
     return [packets[0].decode(), *(base64.b64encode(attachment).decode() for attachment in packets[1:])]
 
 

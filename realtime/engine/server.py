@@ -7,20 +7,27 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from engineio.async_server import AsyncServer
 
-from auth.metrics import Metrics
+from auth.platform.fair_turns import FairTurns
+from auth.platform.metrics import Metrics
 from realtime.engine import frames
 from realtime.engine.connection import BadRequest, EngineSocket
+from realtime.engine.library_private import EngineFrame
+from realtime.engine.opening import VERSION, VERSION_HEADER, Upgraded, upgrade_key
 from realtime.engine.packets import Json, Malformed, read_payload
 from realtime.engine.timers import Timer, Timers
-from realtime.engine.websocket import GOING_AWAY, POLICY, Upgraded, WebSocket, upgrade_key
+from realtime.engine.traffic_budget import TrafficBudget
+from realtime.engine.websocket import GOING_AWAY, POLICY, WebSocket
 
 PROTOCOL = "4"
-# A megabyte takes a slow phone some seconds.
+SHUTTING_DOWN = "the server is shutting down"
+# Time limit for receiving a post; 1 MB takes a slow phone several seconds.
 BODY_SECONDS = 10.0
 
-# The reference implementation's numbers and words; clients show them.
+# How long a browser may cache a CORS preflight response.
+PREFLIGHT_SECONDS = 600
+
+# Codes and messages of the reference implementation; clients show them.
 REFUSALS = {
     "transport": (0, "Transport unknown"),
     "sid": (1, "Session ID unknown"),
@@ -30,24 +37,35 @@ REFUSALS = {
 }
 
 
-class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no types
-    """The Engine.IO server. Handlers are the library's: `connect`, `message` and `disconnect`.
+class EngineServer(EngineFrame):
+    """The Engine.IO server, with the library's handlers `connect`, `message` and `disconnect`.
 
-    They may return an awaitable: a `message` handler's is awaited before the connection's next message is taken.
-    `metrics` counts; `refuses` may turn a new connection away, telling after how many seconds to come back, and
-    `turned_away` hears when one was.
+    Handlers may return an awaitable; that of `message` is awaited before the connection's next message is handled.
+    `allowance`: traffic budget of each connection. `refuses` returns seconds to wait if a new connection is
+    refused, else None; `count_refused` is called for each refused one.
     """
 
     sockets: dict[str, EngineSocket]
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        metrics: Metrics,
+        timers: Timers | None = None,
+        allowance: TrafficBudget | None = None,
+        refuses: Callable[[web.BaseRequest], float | None] = lambda _: None,
+        count_refused: Callable[[], None] = lambda: None,
+        **options: Any,
+    ) -> None:
         super().__init__(**({"json": Json, "logger": False, "http_compression": False} | options))
-        self.timers = Timers()
-        self.metrics: Metrics
-        self.refuses: Callable[[web.BaseRequest], float | None] = _refuses_nobody
-        self.turned_away: Callable[[], None] = _tells_nobody
-        self._target: str | None = None
-        self._last_words: dict[str, tuple[EngineSocket, Timer]] = {}
+        self.timers = timers or Timers()
+        self.turns = FairTurns()
+        self.allowance = allowance or TrafficBudget()
+        self.metrics = metrics
+        self._refuses = refuses
+        self._count_refused = count_refused
+        self._is_draining = False
+        self._final_packets: dict[str, tuple[EngineSocket, Timer]] = {}
         self._opening = orjson.dumps(
             {
                 "pingInterval": round(self.ping_interval * 1000),
@@ -57,27 +75,22 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         )
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
-        """Serve on `app` under `/<engineio_path>/`, whatever the method: what makes no sense gets a 400."""
-        path = f"/{engineio_path.strip('/')}/"
-        app.router.add_route("*", path, self.handle_request)
-        self._target = f"{path}?"
+        """Serve all methods on `app` under `/<engineio_path>/`; invalid requests get a 400."""
+        app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
 
     def generate_id(self) -> str:
-        """192 random bits: a polling connection's id is all that guards it."""
+        """192 random bits: the id is all that authenticates a long-polling connection's requests."""
         return secrets.token_urlsafe(24)
 
-    def create_queue(self, *_: Any, **__: Any) -> None:
-        """None: a connection writes to its transport, which has a buffer."""
-
-    # What Socket.IO asks for
+    # Used by Socket.IO
 
     def deliver(self, socket: EngineSocket, data: str | bytes) -> Awaitable[Any] | None:
-        """Hand a message to its handler."""
+        """Part of `connection.Host`: pass a message to its handler."""
         outcome: Awaitable[Any] | None = self.handlers["message"](socket.sid, data)
         return outcome
 
     def forget(self, socket: EngineSocket, reason: str) -> None:
-        """A connection ended."""
+        """Part of `connection.Host`: remove an ended connection."""
         try:
             if "disconnect" in self.handlers:
                 outcome = self.handlers["disconnect"](socket.sid, reason)
@@ -86,25 +99,29 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         finally:
             self.sockets.pop(socket.sid, None)
 
-    def keep_last_words(self, socket: EngineSocket, seconds: float) -> None:
-        """A connection ended before its peer polled for the reason: keep that for a while."""
-        timer = self.timers.after(seconds, lambda: self.forget_last_words(socket))
-        self._last_words[socket.sid] = (socket, timer)
+    def keep_final_packets(self, socket: EngineSocket, seconds: float) -> None:
+        """Part of `connection.Host`: keep an ended connection for its peer's next poll, at most `seconds`."""
+        timer = self.timers.after(seconds, lambda: self.forget_final_packets(socket))
+        self._final_packets[socket.sid] = (socket, timer)
 
-    def forget_last_words(self, socket: EngineSocket) -> None:
-        """They were said, or nobody came for them."""
-        kept = self._last_words.pop(socket.sid, None)
+    def forget_final_packets(self, socket: EngineSocket) -> None:
+        """Part of `connection.Host`: the final packets were polled, or their time is over."""
+        kept = self._final_packets.pop(socket.sid, None)
         if kept is not None:
             kept[1].cancel()
 
+    def refuse_new_connections(self) -> None:
+        """Refuse new connections with 503 from now on, because this node is shutting down."""
+        self._is_draining = True
+
     async def shutdown(self) -> None:
-        """End every connection: those by WebSocket with a close frame that says so."""
+        """End all connections; WebSockets get a close frame with code 1001."""
         for socket in list(self.sockets.values()):
-            socket.end(self.reason.SERVER_DISCONNECT, code=GOING_AWAY, why="the server stops")
+            socket.end(self.reason.SERVER_DISCONNECT, code=GOING_AWAY, why=SHUTTING_DOWN, notify=False)
 
     def close(self) -> None:
-        """Forget every deadline; the last act."""
-        self._last_words.clear()
+        """Cancel all timers; call last."""
+        self._final_packets.clear()
         self.timers.close()
 
     # HTTP
@@ -115,7 +132,7 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
             return self._answer(request, b"", status=204)
         query = request.query
         transport, socket_id = query.get("transport", ""), query.get("sid")
-        if transport not in self.transports or "j" in query:  # JSONP is of protocol 3
+        if transport not in self.transports or "j" in query:  # JSONP was dropped in protocol 4
             return self._refuse(request, "transport")
         if query.get("EIO") != PROTOCOL:
             return self._refuse(request, "protocol")
@@ -139,8 +156,8 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
 
     def _find(self, socket_id: str) -> EngineSocket | None:
         socket = self.sockets.get(socket_id)
-        if socket is None and socket_id in self._last_words:
-            socket = self._last_words[socket_id][0]
+        if socket is None and socket_id in self._final_packets:
+            socket = self._final_packets[socket_id][0]
         return socket
 
     async def _open(self, request: web.Request, transport: str) -> web.StreamResponse:
@@ -148,10 +165,12 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
             return self._refuse(request, "method")
         key = upgrade_key(request) if transport == "websocket" else None
         if transport == "websocket" and key is None:
-            return self._refuse(request, "request")
-        wait = self.refuses(request)
+            return self._refuse_upgrade(request)
+        if self._is_draining:
+            return self._answer(request, SHUTTING_DOWN.encode(), status=503, headers={"Retry-After": "1"})
+        wait = self._refuses(request)
         if wait is not None:
-            self.turned_away()
+            self._count_refused()
             headers = {"Retry-After": str(max(1, round(wait)))}
             return self._answer(request, b"too many connections", status=429, headers=headers)
         if key is not None:
@@ -160,68 +179,40 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         if outcome is not None:
             await outcome
         socket.by_polling()
-        socket.send_text(self._hello(socket, upgrades="websocket" in self.transports and self.allow_upgrades))
+        can_upgrade = "websocket" in self.transports and self.allow_upgrades
+        socket.send_text(self._open_packet(socket, can_upgrade=can_upgrade))
         return self._answer(request, await socket.polled(request))
-
-    def open_at_once(self, request: web.BaseRequest) -> bool:
-        """Open a WebSocket within this call, when that is what a request with no body asks for, and rightly.
-
-        For an edge that has not yet begun to serve the request's connection (`auth/http/runner.py`): the way
-        through a task, the router and the middlewares costs as much as all else that opens a connection. False:
-        nothing was done, and the request is to go that way, where what is wrong with it gets its answer.
-        """
-        if self._target is None or not request.raw_path.startswith(self._target) or "Expect" in request.headers:
-            return False
-        query = request.query
-        if query.get("transport") != "websocket" or query.get("EIO") != PROTOCOL or "sid" in query or "j" in query:
-            return False
-        key = upgrade_key(request) if "websocket" in self.transports else None
-        # A window that is full stays so until it ends: who is counted here and on the usual way is not worse off.
-        if key is None or self.refuses(request) is not None:
-            return False
-        socket, outcome = self._begin(request)
-        if outcome is None:
-            self._greet(socket, request, key)
-        else:
-            self.start_background_task(self._greet_after, outcome, socket, request, key)
-        return True
-
-    async def _greet_after(
-        self, outcome: Awaitable[Any], socket: EngineSocket, request: web.BaseRequest, key: str
-    ) -> None:
-        await outcome
-        self._greet(socket, request, key)
 
     async def _open_websocket(self, request: web.Request, key: str) -> web.StreamResponse:
         socket, outcome = self._begin(request)
         if outcome is not None:
             await outcome
-        return Upgraded() if self._greet(socket, request, key) else self._refuse(request, "request")
-
-    def _greet(self, socket: EngineSocket, request: web.BaseRequest, key: str) -> bool:
-        """Answer the upgrade and say hello, in one write; False when the peer has gone."""
-        websocket = WebSocket(self.timers, max_size=self.max_http_buffer_size)
-        hello = frames.frame(frames.TEXT, self._hello(socket, upgrades=False))
+        websocket = self._websocket(socket)
+        open_packet = frames.frame(frames.TEXT, self._open_packet(socket, can_upgrade=False))
         try:
-            websocket.take_over(request, key, greeting=hello)
+            # Response and packet in one write: each costs about 10 µs.
+            websocket.take_over(request, key, first_frame=open_packet)
         except ConnectionError:
             socket.end(self.reason.TRANSPORT_CLOSE)
-            return False
+            return self._refuse(request, "request")
         websocket.peer = socket
         socket.by_websocket(websocket)
         websocket.listen(request)
-        return True
+        return Upgraded()
+
+    def _websocket(self, socket: EngineSocket) -> WebSocket:
+        return WebSocket(self.timers, self.turns, socket.spending, max_size=self.max_http_buffer_size)
 
     def _begin(self, request: web.BaseRequest) -> tuple[EngineSocket, Awaitable[Any] | None]:
-        """A new connection; and what is to be awaited before it is greeted, if anything."""
+        """Create a connection; also returns the `connect` handler's awaitable, if any."""
         socket = EngineSocket(self, self.generate_id())
         self.sockets[socket.sid] = socket
         connect = self.handlers.get("connect")
         return socket, None if connect is None else connect(socket.sid, request)
 
-    def _hello(self, socket: EngineSocket, *, upgrades: bool) -> bytes:
-        ways = b'["websocket"]' if upgrades else b"[]"
-        return b'0{"sid":"%s","upgrades":%s,%s' % (socket.sid.encode(), ways, self._opening[1:])
+    def _open_packet(self, socket: EngineSocket, *, can_upgrade: bool) -> bytes:
+        upgrades = b'["websocket"]' if can_upgrade else b"[]"
+        return b'0{"sid":"%s","upgrades":%s,%s' % (socket.sid.encode(), upgrades, self._opening[1:])
 
     async def _post(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
         if (request.content_length or 0) > self.max_http_buffer_size:
@@ -234,14 +225,15 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         except web.HTTPRequestEntityTooLarge:
             return self._too_large(request, socket)
         except (TimeoutError, OSError):
-            # Cut off in the middle, or held back.
+            # The peer disconnected during the post, or sent it too slowly.
             socket.end(self.reason.TRANSPORT_ERROR)
             raise
         return self._answer(request, b"ok")
 
-    async def _read(self, request: web.Request) -> list[str | bytes]:
+    async def _read(self, request: web.Request) -> tuple[list[str | bytes], int]:
         async with asyncio.timeout(BODY_SECONDS):
-            return read_payload(await request.clone(client_max_size=self.max_http_buffer_size).read())
+            body = await request.clone(client_max_size=self.max_http_buffer_size).read()
+        return read_payload(body), len(body)
 
     def _too_large(self, request: web.Request, socket: EngineSocket) -> web.Response:
         socket.end(self.reason.TRANSPORT_ERROR)
@@ -250,8 +242,8 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
     async def _upgrade(self, request: web.Request, socket: EngineSocket) -> web.StreamResponse:
         key = upgrade_key(request)
         if key is None or socket.closed or not self.allow_upgrades:
-            return self._refuse(request, "request")
-        websocket = WebSocket(self.timers, max_size=self.max_http_buffer_size)
+            return self._refuse_upgrade(request)
+        websocket = self._websocket(socket)
         try:
             websocket.take_over(request, key)
         except ConnectionError:
@@ -268,6 +260,13 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         number, message = REFUSALS[why]
         body = orjson.dumps({"code": number, "message": message})
         return self._answer(request, body, status=400, content_type="application/json")
+
+    def _refuse_upgrade(self, request: web.BaseRequest) -> web.Response:
+        """Refuse an upgrade; name the supported version if the request has another (RFC 6455, section 4.4)."""
+        response = self._refuse(request, "request")
+        if request.headers.get(VERSION_HEADER) != VERSION:
+            response.headers[VERSION_HEADER] = VERSION
+        return response
 
     def _answer(
         self,
@@ -287,34 +286,33 @@ class EngineServer(AsyncServer):  # type: ignore[misc] # the library has no type
         return response
 
     def _allow_origin(self, request: web.BaseRequest, response: web.Response) -> None:
+        """Add CORS headers for allowed origins, also to refusals; `"*"` allows any."""
+        response.headers["Vary"] = "Origin"
         origin = request.headers.get("Origin")
-        if origin is None or self.cors_allowed_origins != "*":
+        if origin is None:
+            return
+        if self.cors_allowed_origins != "*" and origin.lower() not in self.cors_allowed_origins:
             return
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Vary"] = "Origin"
+        response.headers["Access-Control-Allow-Credentials"] = "true"
         if request.method == "OPTIONS":
+            asked = request.headers.get("Access-Control-Request-Headers", "Content-Type")
             response.headers["Access-Control-Allow-Methods"] = "GET, POST"
-            response.headers["Access-Control-Allow-Headers"] = "Content-Type"
+            response.headers["Access-Control-Allow-Headers"] = asked
+            response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
 
-    def _get_socket(self, socket_id: str) -> EngineSocket:
+    def socket_of(self, socket_id: str) -> EngineSocket:
+        """Part of `EngineFrame`."""
         socket = self.sockets.get(socket_id)
         if socket is None or socket.closed:
             raise KeyError(socket_id)
         return socket
 
     async def send_packet(self, sid: str, pkt: Any) -> None:
-        """Send a packet of the library's; one for a connection that is gone is dropped."""
+        """Send a packet of the library; dropped if the connection has ended."""
         socket = self.sockets.get(sid)
         if socket is not None:
             await socket.send(pkt)
-
-
-def _refuses_nobody(_: web.BaseRequest) -> None:
-    return None
-
-
-def _tells_nobody() -> None:
-    return None
 
 
 async def _wait_for(outcome: Awaitable[Any]) -> None:

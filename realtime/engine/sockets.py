@@ -1,108 +1,142 @@
-"""Socket.IO (protocol v5): connect, events, acks, disconnect, for whoever the gate lets in.
+"""Socket.IO (protocol v5): connect, events, acks and disconnect, for sockets that the gate admits.
 
-A client's packet never reaches a lifecycle handler, whatever its event is called; the packets of one socket are
-taken one after the other; one that makes no sense ends the connection.
+A client's event never reaches a lifecycle handler, whatever its name. The packets of one socket are handled one at
+a time, and an invalid one ends the connection.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-import socketio
 from aiohttp import web
 
-from auth.metrics import Metrics
+from auth.platform.metrics import Metrics
 from realtime.engine.connection import EngineSocket
+from realtime.engine.emitter import NAMESPACE, Emitter
+from realtime.engine.library_private import SocketFrame
 from realtime.engine.packets import (
     ACK,
     BINARY_ACK,
     CONNECT,
     CONNECT_ERROR,
     DISCONNECT,
-    EVENT,
     Incoming,
     Json,
     Malformed,
     encode,
 )
-from realtime.engine.rooms import Member, Rooms, for_bus, from_bus
-from realtime.engine.server import EngineServer
+from realtime.engine.rooms import Member
+from realtime.engine.server import SHUTTING_DOWN, EngineServer
 from realtime.engine.timers import Timer
-from realtime.engine.websocket import POLICY
+from realtime.engine.traffic_budget import REFUSED_EVENT_FRAMES, TrafficBudget
+from realtime.engine.websocket import GOING_AWAY, POLICY
 
-NAMESPACE = "/"
-# Room for a payload of 64 KiB and for an honest mistake above it, which is answered instead of cut off.
-# A packet and its attachments together are held to it, too.
+# Well above the payload limit of 64 KiB, so that a payload slightly over it is refused with an ack instead of
+# ending the connection. Also the limit for a packet with all its attachments.
 MAX_MESSAGE_BYTES = 1_000_000
-# A connection that has not authenticated by then is closed.
+# A connection that has not connected to a namespace by then is closed.
 AUTHENTICATE_SECONDS = 5.0
-# The reference implementation's defaults: a peer that vanished is found out within 45 s.
+# The reference implementation's defaults: a vanished peer is detected within 45 s.
 PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS = 25.0, 20.0
 
 
 class Received:
-    """One event as a client sent it. `size` is that of the arguments in bytes, as they came."""
+    """One event from a client. `size`: the size of its arguments in bytes, as received."""
 
-    __slots__ = ("_member", "_number", "arguments", "event", "size")
+    __slots__ = ("_member", "_number", "arguments", "event", "since", "size")
 
     def __init__(self, member: Member, packet: Incoming) -> None:
         self._member = member
         self._number = packet.number
         self.event: str = packet.data[0]
         self.arguments: list[Any] = packet.data[1:]
-        # What stands around the arguments does not count: the name, its comma and the brackets.
+        # Without the event's name, its comma and the brackets.
         self.size = packet.size - len(self.event.encode()) - len('["",]')
+        # Time of arrival, set by the gate.
+        self.since = 0.0
 
     @property
     def wants_answer(self) -> bool:
-        """Whether an ack was asked for."""
+        """Whether the client requested an ack."""
         return self._number is not None
 
+    def refuse(self, answer: dict[str, Any]) -> None:
+        """Send the ack to an event beyond the rate limit; it counts as several frames of the traffic budget."""
+        self._member.engine.spending.add_frames(REFUSED_EVENT_FRAMES - 1)
+        self.answer(answer)
+
     def answer(self, *values: Any) -> None:
-        """Send the ack; does nothing where none was asked for, or when the socket is gone."""
+        """Send the ack; does nothing if none was requested or the socket has disconnected."""
         if self._number is not None and self._member.is_connected:
             self._member.send(encode(ACK, self._member.namespace, self._number, list(values)))
 
+    def when_received(self, act: Callable[[], None]) -> None:
+        """Call `act` once the client has received the ack; not called if the socket disconnects before."""
+        if self._number is not None and self._member.is_connected:
+            self._member.engine.when_received(act)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the socket has disconnected, so that an ack cannot be delivered."""
+        return not self._member.is_connected or self._member.engine.closed
+
 
 class Gate(Protocol):
-    """Who decides about sockets: the gateway."""
+    """Decides which sockets are admitted, and receives their events. Implemented by the gateway."""
+
+    def refuses(self, request: web.BaseRequest) -> float | None:
+        """Seconds until the request's sender may open a connection; None if it may now."""
+
+    def count_refused(self) -> None:
+        """Count a connection refused by `refuses`."""
 
     def note(self, request: web.BaseRequest) -> Any:
-        """What is to be known later of the request that opens a connection, which is not kept."""
+        """Data to keep from the request that opens a connection."""
+
+    def gone(self, noted: Any) -> None:
+        """The connection has ended for which `note` returned `noted`."""
 
     async def admit(self, socket_id: str, noted: Any, auth: Any) -> None:
-        """Let a socket in, or raise `Refused`; `noted` is what `note` returned."""
+        """Admit a socket, or raise `Refused` or `NodeDraining`. `noted` is the result of `note`."""
 
     def admitted(self, socket_id: str) -> None:
-        """The socket has been told that it is in."""
+        """The socket has been sent the confirmation of its connect."""
 
     def receive(self, socket_id: str, received: Received) -> None:
-        """Take an event."""
+        """Handle an event."""
 
     def left(self, socket_id: str) -> None:
-        """A socket that was admitted, or was about to be, is gone."""
+        """A socket that was admitted has disconnected."""
+
+
+class NodeDraining(Exception):
+    """This node admits no more sockets: the connection ends, and its client should try another node."""
 
 
 class Refused(Exception):
-    """The handshake is refused; `data` becomes the `connect_error`'s data."""
+    """The handshake is refused; `data` is sent with `connect_error`."""
 
     def __init__(self, message: str, data: dict[str, Any]) -> None:
         super().__init__(message)
         self.data = data
 
 
-class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library has no types
-    """The Socket.IO server, and the way out to one socket (`push.Emitter`).
+class SocketServer(SocketFrame):
+    """The Socket.IO server: connects sockets and receives their events; `emitter` sends to them.
 
-    `cors_allowed_origins` is `"*"` for any, otherwise nobody: whom the live socket of Vigil talks to the gateway
-    judges, which can say why. `authenticate_seconds` is how long a connection may be in no namespace.
+    `cors_allowed_origins`: origins, in lower case, whose pages may read responses to polls; `"*"` for any. It does
+    not restrict handshakes: the gateway checks their origin and reports why it refuses. `authenticate_seconds`:
+    how long a connection may be in no namespace.
     """
+
+    engine_class = EngineServer
 
     def __init__(
         self,
         gate: Gate,
+        emitter: Emitter,
         *,
         metrics: Metrics,
+        allowance: TrafficBudget | None = None,
         namespaces: Sequence[str] = (NAMESPACE,),
         authenticate_seconds: float = AUTHENTICATE_SECONDS,
         ping_interval: float = PING_INTERVAL_SECONDS,
@@ -112,7 +146,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
     ) -> None:
         super().__init__(
             async_mode="aiohttp",
-            client_manager=Rooms(),
+            client_manager=emitter.rooms,
             namespaces=list(namespaces),
             cors_allowed_origins=cors_allowed_origins,
             cors_credentials=False,
@@ -124,144 +158,59 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
             async_handlers=False,
             logger=False,
             engineio_logger=False,
+            timers=emitter.timers,
+            metrics=metrics,
+            allowance=allowance or TrafficBudget(),
+            refuses=gate.refuses,
+            count_refused=gate.count_refused,
         )
-        self.eio.metrics = metrics
+        self.emitter = emitter
+        # Replace the library's own handlers.
+        self.eio.on("connect", self._connection_opened)
+        self.eio.on("message", self._message_received)
+        self.eio.on("disconnect", self._connection_ended)
         self._engines: EngineServer = self.eio
-        self._rooms: Rooms = self.manager
+        self._rooms = emitter.rooms
         self._gate = gate
         self._authenticate_seconds = authenticate_seconds
-        self._waiting: dict[str, Timer] = {}
+        self._deadlines: dict[str, Timer] = {}
         self._binary: dict[str, Incoming] = {}
-
-    def _engineio_server_class(self) -> type[EngineServer]:
-        return EngineServer
 
     @property
     def engines(self) -> EngineServer:
         """The Engine.IO server beneath."""
         return self._engines
 
-    # Out
-
-    def emit_here(self, socket_id: str, event: str, *values: Any) -> None:
-        """Send an event to a socket of this node; never waits for the peer."""
-        member = self._rooms.get(socket_id)
-        if member is not None:
-            member.send(encode(EVENT, member.namespace, None, [event, *values]))
-
-    async def emit_acknowledged(
-        self, socket_id: str, event: str, payload: dict[str, Any], *, seconds: float
-    ) -> bool:
-        """Send an event to a socket of this node and wait for its ack, at most `seconds`; whether it came."""
-        member = self._rooms.get(socket_id)
-        if member is None:
-            return False
-        acknowledged: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-        def settle(came: bool) -> None:
-            if not acknowledged.done():
-                acknowledged.set_result(came)
-
-        number = member.expect_ack(lambda *_: settle(True))
-        member.send(encode(EVENT, member.namespace, number, [event, payload]))
-        timer = self._engines.timers.after(seconds, lambda: settle(False))
-        try:
-            return await acknowledged
-        finally:
-            timer.cancel()
-            member.forget_ack(number)
-
-    def emit_asking(
-        self,
-        socket_id: str,
-        event: str,
-        payload: dict[str, Any],
-        *,
-        seconds: float,
-        settled: Callable[[bool], None],
-    ) -> None:
-        """Send an event to a socket of this node now; `settled` is told once whether its ack came in `seconds`."""
-        member = self._rooms.get(socket_id)
-        if member is None:
-            settled(False)
-            return
-
-        def acknowledged(*_: Any) -> None:
-            timer.cancel()
-            settled(True)
-
-        def too_late() -> None:
-            member.forget_ack(number)
-            settled(False)
-
-        number = member.expect_ack(acknowledged)
-        timer = self._engines.timers.after(seconds, too_late)
-        member.send(encode(EVENT, member.namespace, number, [event, payload]))
-
-    def emit_to_room(self, event: str, data: Any, room: str) -> list[str]:
-        """Send an event to a room of this node; what `room_event` of another node takes, to do the same there."""
-        encoded = encode(EVENT, NAMESPACE, None, [event, data])
-        self._rooms.send_to_room(encoded, NAMESPACE, room)
-        return for_bus(encoded)
-
-    def room_event(self, texts: Sequence[str], room: str) -> None:
-        """Send what another node's `emit_to_room` returned to a room of this node."""
-        self._rooms.send_to_room(from_bus(texts), NAMESPACE, room)
-
-    def enter_here(self, socket_id: str, room: str) -> None:
-        """Put a socket of this node into a room."""
-        member = self._rooms.get(socket_id)
-        if member is not None:
-            self._rooms.enter(member, room)
-
-    def leave_here(self, socket_id: str, room: str) -> None:
-        """Take a socket of this node out of a room."""
-        member = self._rooms.get(socket_id)
-        if member is not None:
-            self._rooms.leave(member, room)
-
-    def leave_rooms(self, socket_id: str) -> None:
-        """Take a socket out of every room: from now on it hears only what is meant for it alone."""
-        member = self._rooms.get(socket_id)
-        if member is not None:
-            for room in tuple(member.rooms):
-                self._rooms.leave(member, room)
-
-    def close(self, socket_id: str) -> None:
-        """Disconnect a socket of this node, and end its connection: nothing else could use it."""
-        member = self._rooms.get(socket_id)
-        if member is not None:
-            member.send(encode(DISCONNECT, member.namespace, None, None))
-            self._remove(member)
-            member.engine.end(self.reason.SERVER_DISCONNECT)
-
     async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:  # noqa: ARG002
-        """The library's own way to disconnect a socket; its connection stays."""
+        """Disconnect a socket but keep its connection; part of the library's API."""
         member = self._rooms.get(sid)
         if member is not None and member.namespace == (namespace or NAMESPACE):
             member.send(encode(DISCONNECT, member.namespace, None, None))
             self._remove(member)
-            self._wait_again(member.engine)
+            self._restart_deadline(member.engine)
 
     async def shutdown(self) -> None:
-        """End every connection with a close frame, and forget every deadline."""
+        """End all connections with a close frame, and cancel all timers."""
         await self._engines.shutdown()
         self._engines.close()
 
-    # In
+    # Receiving
 
-    def _handle_eio_connect(self, engine_id: str, request: web.BaseRequest) -> None:
+    def _connection_opened(self, engine_id: str, request: web.BaseRequest) -> None:
         engine = self._engines.sockets[engine_id]
         engine.noted = self._gate.note(request)
-        self._wait_for(engine)
+        self._start_deadline(engine)
 
-    def _handle_eio_disconnect(self, engine_id: str, _: str) -> None:
-        self._stop_waiting(engine_id)
+    def _connection_ended(self, engine_id: str, _: str) -> None:
+        self._cancel_deadline(engine_id)
         self._binary.pop(engine_id, None)
-        for member in tuple(self._engines.sockets[engine_id].members):
+        engine = self._engines.sockets[engine_id]
+        for member in tuple(engine.members):
             self._remove(member)
+        if engine.noted is not None:
+            self._gate.gone(engine.noted)
 
-    def _handle_eio_message(self, engine_id: str, data: str | bytes) -> Awaitable[None] | None:
+    def _message_received(self, engine_id: str, data: str | bytes) -> Awaitable[None] | None:
         engine = self._engines.sockets.get(engine_id)
         if engine is None:
             return None
@@ -274,16 +223,16 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
         return None
 
     def _assemble(self, engine_id: str, data: str | bytes) -> Incoming | None:
-        """The packet that a message makes up; None while attachments are still to come."""
+        """The packet that a message completes; None while attachments are missing."""
         pending = self._binary.get(engine_id)
         if pending is not None:
             if not isinstance(data, bytes):
-                raise Malformed("an attachment was due")
+                raise Malformed("an attachment was expected")
             if not pending.add(data, limit=MAX_MESSAGE_BYTES):
                 return None
             return self._binary.pop(engine_id)
         if not isinstance(data, str):
-            raise Malformed("no attachment was due")
+            raise Malformed("an unexpected attachment")
         packet = Incoming(data)
         if packet.is_whole:
             return packet
@@ -299,7 +248,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
             raise Malformed("not connected to that namespace")
         if packet.kind == DISCONNECT:
             self._remove(member)
-            self._wait_again(engine)
+            self._restart_deadline(engine)
         elif packet.kind in (ACK, BINARY_ACK):
             member.acknowledged(packet.number or 0, packet.data)
         else:
@@ -311,21 +260,25 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
             engine.send_text(encode(CONNECT_ERROR, namespace, None, {"message": "Invalid namespace"})[0])
             return
         if self._rooms.of_engine(engine, namespace) is not None:
-            raise Malformed("connected already")
+            raise Malformed("already connected to that namespace")
         member = self._rooms.add(engine, namespace)
         try:
             await self._gate.admit(member.socket_id, engine.noted, packet.data)
+        except NodeDraining:
+            self._rooms.remove(member)
+            engine.end(self.reason.SERVER_DISCONNECT, code=GOING_AWAY, why=SHUTTING_DOWN, notify=False)
+            return
         except Refused as refusal:
             self._rooms.remove(member)
             error = {"message": str(refusal), "data": refusal.data}
             engine.send_text(encode(CONNECT_ERROR, namespace, None, error)[0])
             return
         if engine.closed:
-            # The peer went while it was let in, when there was nobody yet to be disconnected.
+            # The peer disconnected during `admit`, when the member was not connected yet.
             self._rooms.remove(member)
             self._gate.left(member.socket_id)
             return
-        self._stop_waiting(engine.sid)
+        self._cancel_deadline(engine.sid)
         member.is_connected = True
         engine.hold()
         try:
@@ -339,22 +292,27 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc] # the library ha
         if self._rooms.remove(member) and was_connected:
             self._gate.left(member.socket_id)
 
-    # The time to authenticate
+    # Deadline for authentication
 
-    def _wait_for(self, engine: EngineSocket) -> None:
-        self._waiting[engine.sid] = self._engines.timers.after(
+    def _start_deadline(self, engine: EngineSocket) -> None:
+        self._deadlines[engine.sid] = self._engines.timers.after(
             self._authenticate_seconds, lambda: self._not_authenticated(engine)
         )
 
-    def _wait_again(self, engine: EngineSocket) -> None:
+    def _restart_deadline(self, engine: EngineSocket) -> None:
         if not engine.members and not engine.closed:
-            self._wait_for(engine)
+            self._start_deadline(engine)
 
     def _not_authenticated(self, engine: EngineSocket) -> None:
-        self._waiting.pop(engine.sid, None)
-        engine.end(self.reason.SERVER_DISCONNECT, code=POLICY, why="not authenticated in time")
+        self._deadlines.pop(engine.sid, None)
+        engine.end(
+            self.reason.SERVER_DISCONNECT,
+            code=POLICY,
+            why="not authenticated in time",
+            is_patient=False,
+        )
 
-    def _stop_waiting(self, engine_id: str) -> None:
-        timer = self._waiting.pop(engine_id, None)
+    def _cancel_deadline(self, engine_id: str) -> None:
+        timer = self._deadlines.pop(engine_id, None)
         if timer is not None:
             timer.cancel()

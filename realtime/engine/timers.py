@@ -1,19 +1,19 @@
 """Many deadlines on one timer of the event loop.
 
-A live socket has two or three deadlines at any time, and nearly all are cancelled before they come. A timer of the
-loop takes 0.6 kB with uvloop; one of these takes a sixth of that.
+A live socket has two or three deadlines at any time, nearly all of which are cancelled before they are due. A
+timer of uvloop's takes 0.6 kB; one of these takes a sixth of that.
 """
 
 import asyncio
 import heapq
 from collections.abc import Callable
 
-# Below this many, cancelled timers are not worth clearing out.
+# Up to this many cancelled timers stay in the heap.
 FEW = 256
 
 
 class Timer:
-    """A call that is due at `when`, by the loop's clock."""
+    """A call due at `when`, by the loop's clock."""
 
     __slots__ = ("_call", "_timers", "when")
 
@@ -26,14 +26,14 @@ class Timer:
         return self.when < other.when
 
     def cancel(self) -> None:
-        """Forget the call; does nothing when it was made already."""
+        """Cancel the call; does nothing if it was already made."""
         if self._call is not None:
             self._call = None
             self._timers.forget()
 
     @property
     def cancelled(self) -> bool:
-        """Whether there is nothing left to call."""
+        """Whether the call was cancelled or made."""
         return self._call is None
 
     def fire(self) -> None:
@@ -44,9 +44,9 @@ class Timer:
 
 
 class Timers:
-    """Calls made when they are due, in the order of their deadlines. Of one event loop, made before it runs.
+    """Timers of one event loop, fired in the order of their deadlines. May be created before the loop runs.
 
-    A call that raises goes to the loop's exception handler and stops no other.
+    An exception of a call goes to the loop's exception handler and does not affect other calls.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Timers:
         return timer
 
     def forget(self) -> None:
-        """A timer was cancelled: clear them out before they are the most."""
+        """Count a cancelled timer, and remove all cancelled ones once they are the majority."""
         self._cancelled += 1
         if self._cancelled > FEW and self._cancelled * 2 > len(self._heap):
             self._heap = [timer for timer in self._heap if not timer.cancelled]
@@ -77,7 +77,7 @@ class Timers:
             self._cancelled = 0
 
     def close(self) -> None:
-        """Forget every call."""
+        """Cancel all timers."""
         self._heap.clear()
         self._cancelled = 0
         if self._handle is not None:

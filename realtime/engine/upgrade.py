@@ -1,4 +1,4 @@
-"""A WebSocket on trial for a connection that polls (protocol v4, "Upgrade")."""
+"""The probe of a WebSocket for a long-polling connection (protocol v4, "Upgrade")."""
 
 from typing import Protocol
 
@@ -7,22 +7,22 @@ from realtime.engine.timers import Timers
 from realtime.engine.websocket import INVALID_DATA, Peer, WebSocket
 
 PROBE, PROBED, UPGRADE = "2probe", b"3probe", "5"
-# A WebSocket that is tried has this long to prove itself; the reference implementation's number.
+# Time limit of a probe; the reference implementation's value.
 UPGRADE_SECONDS = 10.0
 
 
 class Candidate(Peer, Protocol):
-    """The connection that is to change over."""
+    """The connection to upgrade."""
 
     def probe_worked(self) -> None:
-        """The WebSocket answers."""
+        """The peer has sent the probe and was answered."""
 
     def probe_over(self, websocket: WebSocket | None) -> None:
-        """The WebSocket is to be used from now on, or has failed."""
+        """The probe has ended: `websocket` is used from now on, or None if it failed."""
 
 
 class Probe:
-    """Takes what comes in until the peer has changed over; then the connection itself does."""
+    """Receives the WebSocket's messages until the peer has upgraded; then the connection receives them."""
 
     def __init__(self, connection: Candidate, websocket: WebSocket, timers: Timers) -> None:
         self._connection = connection
@@ -32,7 +32,7 @@ class Probe:
         self.succeeded = False
 
     def received(self, data: str | bytes) -> None:
-        """Part of `websocket.Peer`: first the probe, then the change-over."""
+        """Part of `websocket.Peer`: first the probe, then the upgrade packet."""
         if self._is_over:
             return
         if not self.succeeded and data == PROBE:
@@ -46,22 +46,26 @@ class Probe:
         else:
             self.fail()
 
-    def fail(self) -> None:
-        """It does not work; the connection goes on polling."""
+    def fail(self, *, is_patient: bool = True) -> None:
+        """End the probe without an upgrade; polling continues. `is_patient`: see `WebSocket.close`."""
         if not self._is_over:
             self._end()
             self._connection.probe_over(None)
-            self._websocket.close(INVALID_DATA, "not the upgrade that was announced")
+            self._websocket.close(INVALID_DATA, "the upgrade failed", is_patient=is_patient)
 
-    def lost(self, reason: str) -> None:  # noqa: ARG002 - whatever it was, the trial is over
+    def lost(self, reason: str) -> None:  # noqa: ARG002 - the probe ends for any reason
         """Part of `websocket.Peer`."""
         self.fail()
 
-    def broke_rules(self, why: str) -> None:  # noqa: ARG002
+    def protocol_violated(self, why: str) -> None:  # noqa: ARG002
         """Part of `websocket.Peer`."""
         self.fail()
 
-    def too_slow(self, waiting: int) -> None:  # noqa: ARG002
+    def budget_exceeded(self) -> None:
+        """Part of `websocket.Peer`."""
+        self.fail()
+
+    def reads_too_slowly(self, waiting: int) -> None:  # noqa: ARG002
         """Part of `websocket.Peer`."""
         self.fail()
 

@@ -1,157 +1,145 @@
-"""A WebSocket over a transport that HTTP has let go of (RFC 6455).
+"""A WebSocket over a transport taken over from HTTP (RFC 6455).
 
-aiohttp answers the upgrade and parses what comes in; between the two nothing of it stays. A connection kept by its
-request's task, parser and buffers takes 14 kB while it does nothing; here it is a transport, a parser and this.
+aiohttp reads the upgrade request; afterwards no object of aiohttp remains. An idle connection with aiohttp's
+request task, parser and buffers takes 14 kB; here it consists of a transport, a frame reader and this object.
 
-Writes go straight to the transport, whose buffer is the only queue. A peer that does not read is dropped when a
-megabyte waits for it, or when something has waited for five seconds.
+Writes go directly to the transport, whose buffer is the only queue. A peer that does not read is dropped when 1 MB
+is buffered for it, or when something has been buffered for five seconds.
+
+Input is handled in the call that delivers it, up to one connection's share of a turn of the event loop. The rest,
+and anything after a large read, waits for a later turn, so that one connection cannot block the others. A
+connection that exceeds its traffic budget (traffic_budget.py) is not read until it may send again, and is closed
+if it keeps doing so.
 """
 
 import asyncio
-import base64
-import binascii
-import fcntl
-import hashlib
-import sys
-import termios
-from typing import Any, Protocol
+import time
+from typing import Any, Protocol, cast
 
-from aiohttp import WSMsgType, web
-from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader  # the parser is aiohttp's compiled one
-from aiohttp.http_websocket import WS_KEY, WebSocketError
+from aiohttp import web
 
+from auth.platform.fair_turns import FairTurns
+from auth.platform.slow_readers import MAX_WAITING_SECONDS, drop, unread_bytes
+from realtime.engine import frame_reader
+from realtime.engine.frame_reader import BINARY, TEXT, UNFINISHED, Broken, FrameReader
 from realtime.engine.frames import PONG, close_frame, frame
+from realtime.engine.opening import offered_protocols, switching
 from realtime.engine.timers import Timer, Timers
+from realtime.engine.traffic_budget import BudgetExceeded, TrafficUse
 
 MAX_WAITING_BYTES = 1_000_000
-MAX_WAITING_SECONDS = 5.0
-# What the kernel does not take at once starts the five seconds, beyond this much.
+# More buffered bytes than this start the five seconds.
 UNSENT_BYTES = 1024
-# How long the peer has to answer our close frame. Closing at once could take what it has not read away from it:
-# TCP answers what it still sends with a reset.
+# How long the peer has to answer our close frame. If we closed at once, TCP would answer anything it still sends
+# with a reset, which can discard data that it has not read yet.
 CLOSE_SECONDS = 1.0
+IMPATIENT_CLOSE_SECONDS = 0.25
+# One connection's share of a turn of the event loop.
+FRAMES_A_TURN = 16
+# A read of this many bytes is the last of its turn: uvloop keeps reading while its buffer of 256 kB fills up.
+LARGE_READ = 16_384
+# A smaller read that completes no frame is charged as one frame, because it costs about as much; larger ones have
+# at least about a network packet of data.
+SMALL_READ = 512
 
-MASKED = 0x80
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, INVALID_DATA, POLICY = 1000, 1001, 1002, 1007, 1008
 
 
 class Peer(Protocol):
-    """Who takes what comes in."""
+    """Receives the WebSocket's messages and its end."""
 
     def received(self, data: str | bytes) -> None:
-        """Take a message."""
+        """Handle a message."""
 
     def lost(self, reason: str) -> None:
-        """The connection is gone, or ends: nothing more comes in. `reason` is for the log."""
+        """The connection was lost or is closing: no more messages follow. `reason` is for the log."""
 
-    def broke_rules(self, why: str) -> None:
-        """What came in is no WebSocket's; the connection ends."""
+    def protocol_violated(self, why: str) -> None:
+        """The peer violated RFC 6455; the connection ends."""
 
-    def too_slow(self, waiting: int) -> None:
-        """The peer did not read; the connection was dropped with so many bytes waiting."""
+    def budget_exceeded(self) -> None:
+        """The peer exceeded its traffic budget for too long; the connection ends."""
 
-
-class Upgraded(web.StreamResponse):
-    """What a handler returns when the upgrade was answered and the connection is not HTTP any more."""
-
-    def __init__(self) -> None:
-        super().__init__(status=101)
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Nothing: the answer has left."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing: an upgrade has no end of its own."""
+    def reads_too_slowly(self, waiting: int) -> None:
+        """The peer did not read; the connection was dropped with `waiting` bytes unsent."""
 
 
-def switching(key: str) -> bytes:
-    """The answer `101 Switching Protocols` (RFC 6455, section 4.2.2)."""
-    accept = base64.b64encode(hashlib.sha1(key.encode() + WS_KEY).digest())  # noqa: S324 - RFC 6455, 4.2.2
-    return (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-        b"Sec-WebSocket-Accept: %s\r\nServer: vigil\r\n\r\n" % accept
-    )
+class HttpSide(Protocol):
+    """The HTTP connection of an upgrade request (auth/http/edge/runner.py)."""
+
+    def hand_over(self, successor: asyncio.Protocol) -> None:
+        """Hand the transport to `successor`, with all input after the upgrade request."""
 
 
-def upgrade_key(request: web.BaseRequest) -> str | None:
-    """The key of a request that asks for a WebSocket rightly (RFC 6455, section 4.2.1), else None."""
-    headers = request.headers
-    connection = {part.strip() for part in headers.get("Connection", "").lower().split(",")}
-    key = headers.get("Sec-WebSocket-Key", "").strip()
-    if headers.get("Upgrade", "").lower().strip() != "websocket" or "upgrade" not in connection:
-        return None
-    if request.method != "GET" or headers.get("Sec-WebSocket-Version") != "13":
-        return None
-    try:
-        return key if len(base64.b64decode(key, validate=True)) == 16 else None
-    except (binascii.Error, ValueError):
-        return None
+class WebSocket(asyncio.Protocol):
+    """One WebSocket connection.
 
-
-class WebSocket(WebSocketDataQueue, asyncio.Protocol):
-    """One connection. Is the parser's queue and the transport's protocol at once: neither keeps anything.
-
-    `peer` takes what comes in, from `listen` on.
-    `max_size`: a message of more bytes closes the connection.
+    `peer` receives its messages, after `listen`. `max_size`: a longer message, in bytes, closes the connection.
+    `spending`: the peer's use of its traffic budget.
     """
 
-    # For aiohttp's parser in pure Python; the compiled one has its own. It never stalls: nothing is queued.
-    _size = 0
-    _limit = 0
     __slots__ = (
-        "_has_begun",
+        "_at",
         "_held",
         "_is_closing",
-        "_parser",
+        "_is_due",
+        "_is_held_up",
+        "_reader",
         "_taken",
         "_timer",
         "_timers",
         "_transport",
+        "_turns",
+        "_unread",
         "_written",
         "peer",
+        "spending",
     )
 
-    def __init__(self, timers: Timers, *, max_size: int) -> None:
-        # The queue's own __init__ would make the buffer that we do without.
+    def __init__(self, timers: Timers, turns: FairTurns, spending: TrafficUse, *, max_size: int) -> None:
         self.peer: Peer | None = None
+        self.spending = spending
         self._timers = timers
-        self._parser: WebSocketReader | None = WebSocketReader(
-            self, max_size + 1, compress=False, decode_text=True
-        )
+        self._turns = turns
+        # None once all further input is discarded.
+        self._reader: FrameReader | None = FrameReader(max_size)
         self._transport: Any = None
-        self._has_begun = False
         self._is_closing = False
         self._held: list[bytes] | None = None
+        # Input not yet handled, from offset `_at`. `_is_held_up`: paused by the peer. `_is_due`: waits for a later
+        # turn or for its budget.
+        self._unread = b""
+        self._at = 0
+        self._is_held_up = False
+        self._is_due = False
         self._written = 0
         self._taken = 0
         self._timer: Timer | None = None
 
-    def take_over(self, request: web.BaseRequest, key: str, *, greeting: bytes = b"") -> None:
-        """Answer the upgrade, `greeting` behind it; the connection is ours, but `listen` is still to be called.
+    def take_over(self, request: web.BaseRequest, key: str, *, first_frame: bytes = b"") -> None:
+        """Answer the upgrade request, followed by `first_frame`, and take its connection over; then call `listen`.
 
-        Raises `ConnectionError` when the peer has gone.
+        Chooses the first subprotocol offered, like the reference implementation: Socket.IO defines none, and a
+        client that offers some closes a connection without a chosen one. Raises `ConnectionError` if the peer has
+        disconnected.
         """
         transport = request.transport
         if transport is None or transport.is_closing():
-            raise ConnectionResetError("the peer has gone")
+            raise ConnectionResetError("the peer has disconnected")
         self._transport = transport
-        answer = switching(key) + greeting
+        offered = offered_protocols(request.headers)
+        answer = switching(key, offered[0] if offered else None) + first_frame
         self._written += len(answer)
         transport.write(answer)
 
     def listen(self, request: web.BaseRequest) -> None:
-        """Take what came in behind the upgrade, which aiohttp has kept, and everything from now on."""
-        http = request.protocol
-        http.set_parser(_Handover(self))  # type: ignore[arg-type] # it has what is called of a parser
+        """Start reading, beginning with the input that HTTP has buffered after the upgrade request."""
         if self._transport is not None:
-            self._transport.set_protocol(self)
             self._transport.set_write_buffer_limits(high=UNSENT_BYTES, low=0)
-        # As if the client had gone: aiohttp forgets the connection and its request, which it must not close.
-        http.transport = None
-        http.connection_lost(None)
+        cast("HttpSide", request.protocol).hand_over(self)
 
     def send(self, data: bytes) -> None:
-        """Write frames; never waits."""
+        """Write frames without waiting."""
         transport = self._transport
         if transport is None or self._is_closing:
             return
@@ -166,7 +154,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         transport.write(data)
 
     def hold(self) -> None:
-        """Keep what is sent from here on until `release`, in the same turn: then it leaves in one write."""
+        """Buffer everything sent until `release`, in the same turn, to combine it into one write."""
         self._held = []
 
     def release(self) -> None:
@@ -175,28 +163,40 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         if held:
             self.send(b"".join(held))
 
-    def close(self, code: int = NORMAL, reason: str = "") -> None:
-        """Say goodbye behind what was written; the connection ends with the peer's answer, or in 1 s."""
+    def close(self, code: int = NORMAL, reason: str = "", *, is_patient: bool = True) -> None:
+        """Send a close frame; the connection ends with the peer's answer, or after 1 s.
+
+        Data still unsent then gets the rest of five seconds. Without `is_patient` the connection ends after 0.25 s
+        and unsent data is discarded, for a peer that has missed a deadline.
+        """
         if self._is_closing or self._transport is None:
             return
         self.release()
         self.send(close_frame(code, reason))
-        self._end_soon()
+        self._end_soon(is_patient=is_patient)
 
     def abort(self) -> None:
-        """End the connection now; what was not sent is lost."""
+        """End the connection now; unsent data is lost."""
         self._is_closing = True
         if self._transport is not None:
             self._transport.abort()
 
     def pause(self) -> None:
-        """Take nothing more in until `resume`; the peer is held up by TCP."""
+        """Deliver no more messages after the current one until `resume`; TCP flow control stops the other side."""
+        self._is_held_up = True
         if self._is_open():
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
-        if self._is_open():
+        """Continue after `pause`."""
+        if not self._is_held_up:
+            return
+        self._is_held_up = False
+        if self._is_due or not self._is_open():
+            return
+        if self._unread:
+            self._go_on_in_turn()
+        else:
             self._transport.resume_reading()
 
     def _is_open(self) -> bool:
@@ -204,88 +204,166 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Part of `asyncio.Protocol`."""
-        if self._parser is None:
+        if self._unread:
+            data = self._unread[self._at :] + data
+            self._unread, self._at = b"", 0
+        if self._is_due or self._is_held_up:
+            # More input than a share followed the upgrade request, and aiohttp has resumed the transport.
+            self._unread = data
+            self._transport.pause_reading()
             return
-        if not self._has_begun and len(data) > 1:
-            self._has_begun = True
-            if not data[1] & MASKED:
-                # aiohttp's parser takes it; "a server MUST close the connection" (RFC 6455, section 5.1).
-                self.set_exception(WebSocketError(PROTOCOL_ERROR, "an unmasked frame"))
-                return
-        self._parser.feed_data(data)
+        self._take(data, 0, is_last=len(data) >= LARGE_READ)
+
+    def _take(self, data: bytes, at: int, *, is_last: bool) -> None:
+        """Handle one share of `data`, from offset `at`. `is_last`: nothing more is read in this turn."""
+        begun, frames, opcode = at, 0, UNFINISHED
+        end = len(data)
+        try:
+            while at < end and frames < FRAMES_A_TURN and self._reader is not None and not self._is_held_up:
+                at, opcode, payload = self._reader.read(data, at)
+                if opcode == UNFINISHED:
+                    break
+                frames += 1
+                if frames == 1 and at < end:
+                    self.hold()  # all answers leave in one write
+                self._act(opcode, payload)
+        except Broken as error:
+            self._end_for(error.code, str(error))
+        if self._held is not None:
+            self.release()
+        if self._reader is None:
+            at = end
+        is_left = at < end and opcode != UNFINISHED
+        self._unread, self._at = (data, at) if is_left else (data[at:], 0)
+        if not frames and at - begun < SMALL_READ:
+            frames = 1
+        self._pay(frames, at - begun, is_last=is_last or is_left)
+
+    def _act(self, opcode: int, payload: str | bytes) -> None:
+        if opcode in (TEXT, BINARY):
+            if self.peer is not None and not self._is_closing:
+                self.peer.received(payload)
+        elif opcode == frame_reader.PING:
+            self.send(frame(PONG, payload))  # type: ignore[arg-type] # a control frame's are bytes
+        elif opcode == frame_reader.CLOSE:
+            self.close(frame_reader.close_code(payload) or NORMAL)  # type: ignore[arg-type]
+            self._reader = None
+            if self._transport is not None:
+                self._transport.close()
+            self._notify_lost("transport close")
+
+    def _pay(self, frames: int, size: int, *, is_last: bool) -> None:
+        """Charge the handled input to the budget; continue reading now, in a later turn, or when allowed again."""
+        if self._reader is not None:
+            try:
+                seconds = self.spending.spend(frames, size, now=time.monotonic())
+            except BudgetExceeded:
+                self._end_over_budget()
+            else:
+                if seconds:
+                    self._wait()
+                    self._timers.after(seconds, self._go_on)
+                    return
+        if is_last and not self._is_held_up:
+            self._go_on_in_turn()
+
+    def _go_on_in_turn(self) -> None:
+        self._wait()
+        self._turns.add(self._go_on)
+
+    def _wait(self) -> None:
+        self._is_due = True
+        if self._is_open():
+            self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        self._is_due = False
+        if self._is_held_up or not self._is_open():
+            return
+        data, at = self._unread, self._at
+        if data:
+            self._unread, self._at = b"", 0
+            self._take(data, at, is_last=False)
+        if not self._is_due and not self._is_held_up and self._is_open():
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
-        """Part of `asyncio.Protocol`: the transport closes itself."""
+        """Part of `asyncio.Protocol`: let the transport close itself."""
         return False
 
     def pause_writing(self) -> None:
-        """Part of `asyncio.Protocol`: the kernel did not take all."""
+        """Part of `asyncio.Protocol`: some data could not be sent at once."""
         if self._timer is None:
             self._watch()
 
     def resume_writing(self) -> None:
-        """Part of `asyncio.Protocol`: it has."""
+        """Part of `asyncio.Protocol`: all data has been sent."""
         if self._timer is not None and not self._is_closing:
             self._timer.cancel()
             self._timer = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of `asyncio.Protocol`."""
-        self._transport = self._parser = None
+        self._transport = self._reader = None
+        self._unread = b""
         self._is_closing = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._tell("transport error" if exc is not None else "transport close")
+        self._notify_lost("transport error" if exc is not None else "transport close")
 
-    def feed_data(self, data: Any, size: int) -> None:  # noqa: ARG002 - the parser's signature
-        """Called by the parser with each message."""
-        kind = data.type
-        if kind is WSMsgType.TEXT or kind is WSMsgType.BINARY:
-            if self.peer is not None and not self._is_closing:
-                self.peer.received(data.data)
-        elif kind is WSMsgType.PING:
-            self.send(frame(PONG, bytes(data.data)))
-        elif kind is WSMsgType.CLOSE:
-            self.close(data.data or NORMAL)
-            self._transport.close()
-            self._tell("transport close")
-
-    def feed_eof(self) -> None:
-        """Called by aiohttp as it lets go of the connection."""
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:  # noqa: ARG002
-        """Called by the parser with what is wrong with the bytes that came in; it takes no more of them."""
-        code = int(exc.code) if isinstance(exc, WebSocketError) else PROTOCOL_ERROR
-        # What the peer has still to say is read and dropped meanwhile, so that it gets to read why.
+    def _end_for(self, code: int, why: str) -> None:
+        """End the connection because of invalid input, and discard all further input."""
+        # Further input is read and discarded, so that the peer can still read the close frame.
+        self._reader = None
         peer, self.peer = self.peer, None
-        self.close(code, str(exc))
+        self.close(code, why)
         if peer is not None:
-            peer.broke_rules(str(exc))
+            peer.protocol_violated(why)
 
-    def _tell(self, reason: str) -> None:
+    def _end_over_budget(self) -> None:
+        self._reader = None
+        peer, self.peer = self.peer, None
+        self.close(POLICY, "more frames or bytes than a connection may send")
+        if peer is not None:
+            peer.budget_exceeded()
+
+    def _notify_lost(self, reason: str) -> None:
         peer, self.peer = self.peer, None
         if peer is not None:
             peer.lost(reason)
 
-    def _end_soon(self) -> None:
+    def _end_soon(self, *, is_patient: bool) -> None:
         self._is_closing = True
         if self._timer is not None:
             self._timer.cancel()
+        if is_patient:
+            self._timer = self._timers.after(CLOSE_SECONDS, self._end)
+        else:
+            self._timer = self._timers.after(IMPATIENT_CLOSE_SECONDS, self._end_now)
         self.resume()  # for the peer's answer
-        self._timer = self._timers.after(CLOSE_SECONDS, self._end)
+        if self._is_due:
+            # The peer is over its budget: discard its input instead of looking for its close frame.
+            self._reader = None
+            self._go_on_in_turn()
+
+    def _end_now(self) -> None:
+        if self._transport.get_write_buffer_size():
+            self.abort()
+        else:
+            self._transport.close()
 
     def _end(self) -> None:
-        # What still waits for the peer gets the rest of the five seconds.
+        # Unsent data gets the rest of the five seconds.
         self._transport.close()
         self._timer = self._timers.after(MAX_WAITING_SECONDS - CLOSE_SECONDS, self.abort)
 
     def _watch(self) -> None:
-        """Look in five seconds whether the peer has taken anything."""
+        """Check in five seconds whether the peer has read anything."""
         self._taken = self._taken_by_peer()
-        self._timer = self._timers.after(MAX_WAITING_SECONDS, self._look)
+        self._timer = self._timers.after(MAX_WAITING_SECONDS, self._check_progress)
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         self._timer = None
         waiting = self._transport.get_write_buffer_size()
         if not waiting:
@@ -296,38 +374,11 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
             self._watch()
 
     def _taken_by_peer(self) -> int:
-        taken: int = self._written - self._transport.get_write_buffer_size() - _kept_by_kernel(self._transport)
-        return taken
+        return self._written - unread_bytes(self._transport)
 
     def _drop(self, waiting: int) -> None:
+        drop(self._transport)
         self.abort()
         if self.peer is not None:
-            self.peer.too_slow(waiting)
-        self._tell("transport error")
-
-
-class _Handover:
-    """What aiohttp takes for its parser as it lets go of the connection: passes the bytes on."""
-
-    __slots__ = ("_websocket",)
-
-    def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Called with what came in behind the upgrade."""
-        self._websocket.data_received(data)
-        return False, b""
-
-    def feed_eof(self) -> None:
-        """Called as the connection is forgotten."""
-
-
-def _kept_by_kernel(transport: Any) -> int:
-    """How many bytes the kernel has taken that the peer's has not: megabytes, for a peer that reads slowly."""
-    kept = bytearray(4)
-    try:
-        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, kept)
-    except OSError:
-        return 0  # not told by this kind of socket: then what waits with us is all there is to go by
-    return int.from_bytes(kept, sys.byteorder)
+            self.peer.reads_too_slowly(waiting)
+        self._notify_lost("transport error")

@@ -1,6 +1,6 @@
-"""The account operations on real stores, with what surrounds them kept in sight.
+"""Account operations on real stores, with test doubles for sessions and time.
 
-`world` has every operation; `world.client(ip)` is a caller, `world.now` the time they all read.
+`world` has all operations; `world.client(ip)` is a client, `world.now` the current time of all of them.
 """
 
 import asyncio
@@ -10,24 +10,22 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
 from argon2 import PasswordHasher
 from support.nodes import ServiceUrls
+from support.session_world import stand_in_services
 
-from auth.admission import Admission, LoggedIn, MfaPending
+from auth.accounts.password_reset import PasswordReset
+from auth.accounts.profile import Profile
+from auth.accounts.registration import Registration
 from auth.audit import AuditLog
-from auth.clock import utc_now
-from auth.jobs import Jobs
-from auth.locations import Locations
-from auth.login import Login
-from auth.mail.mailer import Mailer
-from auth.mail.senders import OutboxSender
-from auth.mail.templates import MailTemplates
-from auth.metrics import Metrics
-from auth.models import (
+from auth.clients.known_devices import KnownDevices
+from auth.clients.locations import Locations
+from auth.core.clock import utc_now
+from auth.core.models import (
     Client,
     Delivery,
     Device,
@@ -39,36 +37,43 @@ from auth.models import (
     TokenDelivery,
     User,
 )
-from auth.password_reset import PasswordReset
-from auth.passwords import Passwords
-from auth.profile import Profile
-from auth.rate_limits import RateLimits
-from auth.recovery_codes import RecoveryCodeFactor
-from auth.registration import Registration
-from auth.sealing import Seal
-from auth.second_factors import SecondFactor, SecondFactors
-from auth.session_endings import SessionEndings
-from auth.session_terms import Revoked
-from auth.settings import LimitSettings
-from auth.step_up import StepUp
+from auth.crypto.passwords import Passwords
+from auth.crypto.sealing import Seal
+from auth.factors.manage import TwoFactor
+from auth.factors.password_guesses import PasswordGuesses
+from auth.factors.recovery_codes import RecoveryCodeFactor
+from auth.factors.registry import SecondFactor, SecondFactors
+from auth.factors.step_up import StepUp
+from auth.factors.totp import TotpFactor
+from auth.login.admission import Admission, LoggedIn, MfaPending
+from auth.login.password import Login
+from auth.notifications.job_queue import Jobs
+from auth.notifications.mail_templates import MailTemplates
+from auth.notifications.mailer import Mailer
+from auth.notifications.smtp import OutboxSender
+from auth.notifications.undo_links import UndoLinks
+from auth.platform.metrics import Metrics
+from auth.platform.rate_limits import RateLimits
+from auth.platform.settings.settings import LimitSettings
+from auth.services import Services
+from auth.sessions.endings import SessionEndings
+from auth.sessions.types import Revoked
 from auth.stores.audit_events import AuditEvent, AuditEvents
 from auth.stores.challenges import Challenges
 from auth.stores.factor_secrets import FactorSecrets
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
-from auth.stores.outbox import Outbox
+from auth.stores.outbox import OutboxStore
 from auth.stores.passkeys import Passkeys
-from auth.stores.session_endings import SessionEndings as SessionEndingStore
-from auth.stores.sessions import Sessions as SessionStore
-from auth.stores.users import Users
-from auth.totp import TotpFactor
-from auth.two_factor import TwoFactor
+from auth.stores.sessions.store import SessionStore
+from auth.stores.users.pending_revocations import PendingRevocationStore
+from auth.stores.users.store import Users
 
-# MongoDB's TTL index reads the real clock, and a long run is at the end of it: what is short-lived lies a day
-# ahead.
+# A day ahead: MongoDB's TTL index uses the real clock and would otherwise delete short-lived documents in a long
+# run.
 START = utc_now() + timedelta(days=1)
 PASSWORD = "correct horse battery staple"
-# The least that Argon2 takes: these tests are not about its strength.
+# Argon2's minimum cost: these tests do not depend on its strength.
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
@@ -79,8 +84,8 @@ class Started:
 
 
 @dataclass
-class SessionsInSight:
-    """Stands in for the sessions: begins them in memory and remembers which were ended."""
+class RecordingSessions:
+    """Replaces `Sessions`: starts sessions in memory and records those that are ended."""
 
     now: datetime
     started: list[tuple[User, dict[str, Any]]] = field(default_factory=list)
@@ -98,7 +103,7 @@ class SessionsInSight:
         self.started.append((user, {"amr": tuple(amr), "device_name": device_name, "delivery": delivery}))
         return Started(session_of(user, self.now), IssuedTokens("a", self.now, "r", self.now))
 
-    async def end_those(
+    async def end_matching(
         self, user_id: str, those: SessionsToEnd, *, only_begun_before: bool, client: Client
     ) -> Revoked:
         self.ended.append((user_id, those.reason))
@@ -129,16 +134,16 @@ def session_of(user: User, now: datetime, **changes: Any) -> Session:
 
 
 class CountingPasswords(Passwords):
-    """Real Argon2 with quick parameters, counted."""
+    """Real Argon2 with cheap parameters, and counters of calls."""
 
     def __init__(self, hasher: PasswordHasher = QUICK) -> None:
         self.hashed = 0
         self.verified = 0
         super().__init__(workers=2, hasher=hasher)
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, **values: Any) -> str:
         self.hashed += 1
-        return await super().hash(password)
+        return await super().hash(password, **values)
 
     async def verify(self, **values: Any) -> Any:
         self.verified += 1
@@ -146,7 +151,7 @@ class CountingPasswords(Passwords):
 
 
 class World:
-    """Every operation on accounts, made as the composition root makes them."""
+    """All account operations, created as in the composition root."""
 
     def __init__(self, mongo: Mongo, redis_url: str, namespace: str) -> None:
         self.now = START
@@ -160,15 +165,19 @@ class World:
         self.factor_secrets = FactorSecrets(database)
         self.session_store = SessionStore(database, revoked_kept=timedelta(days=90))
         self.events = AuditEvents(database)
-        self.outbox = Outbox(database, keep_content=True)
+        self.outbox = OutboxStore(database, keep_content=True)
         self.metrics = Metrics()
         self.passwords = CountingPasswords()
-        self.sessions = SessionsInSight(START)
+        self.sessions = cast("Any", RecordingSessions(START))
         self.endings = SessionEndings(
-            store=SessionEndingStore(database), sessions=self.sessions, clock=lambda: self.now
+            stand_in_services(clock=lambda: self.now),
+            store=PendingRevocationStore(database),
+            sessions=self.sessions,
         )
         self.locations = Locations()
-        self.audit = AuditLog(store=self.events, keep=timedelta(days=90), metrics=self.metrics)
+        self.audit = AuditLog(
+            store=self.events, keep=timedelta(days=90), metrics=self.metrics, clock=lambda: self.now
+        )
         self.jobs = Jobs(
             redis_url=redis_url,
             namespace=namespace,
@@ -181,15 +190,17 @@ class World:
             templates=MailTemplates(public_url="https://vigil.example", locations=self.locations),
             jobs=self.jobs,
             users=self.users,
+            undo=UndoLinks(self.tokens),
             metrics=self.metrics,
         )
         self.seal = Seal(secrets.token_bytes(32))
+        self.known_devices = KnownDevices(secrets.token_bytes(32), lambda: self.now)
         self.factors: list[SecondFactor] = []
         self._all_limits: list[RateLimits] = []
         self.use_limits()
 
     def use_limits(self, *, require_verified_email: bool = True, **limits: Any) -> None:
-        """Make the operations anew with these limits."""
+        """Recreate the operations with these limits."""
         self.limits = RateLimits(
             settings=LimitSettings(**limits),
             redis_url=self.redis_url,
@@ -197,54 +208,52 @@ class World:
             metrics=self.metrics,
         )
         self._all_limits.append(self.limits)
-        self.totp = TotpFactor(self.factor_secrets, self.seal, self.limits, lambda: self.now)
-        self.recovery_codes = RecoveryCodeFactor(
-            self.factor_secrets, self.mailer, lambda: self.now, beside=[self.totp]
+        self.services = Services(
+            users=self.users,
+            audit=self.audit,
+            limits=self.limits,
+            mailer=self.mailer,
+            metrics=self.metrics,
+            clock=lambda: self.now,
         )
+        self.totp = TotpFactor(self.services, store=self.factor_secrets, seal=self.seal)
+        self.recovery_codes = RecoveryCodeFactor(self.services, store=self.factor_secrets, beside=[self.totp])
         self.second_factors = SecondFactors([self.totp, self.recovery_codes, *self.factors])
         self.admission = Admission(
-            users=self.users,
+            self.services,
             sessions=self.sessions,
             second_factors=self.second_factors,
             challenges=self.challenges,
-            notice=self.mailer,
-            limits=self.limits,
-            audit=self.audit,
-            metrics=self.metrics,
-            clock=lambda: self.now,
             require_verified_email=require_verified_email,
         )
+        self.guesses = PasswordGuesses(
+            self.services,
+            devices=self.known_devices,
+            tokens=self.tokens,
+        )
         self.login_operation = Login(
-            users=self.users,
+            self.services,
             passwords=self.passwords,
+            guesses=self.guesses,
             admission=self.admission,
-            limits=self.limits,
-            audit=self.audit,
-            metrics=self.metrics,
-            clock=lambda: self.now,
         )
         self.registration = Registration(
-            users=self.users,
+            self.services,
             tokens=self.tokens,
             passwords=self.passwords,
-            mailer=self.mailer,
             endings=self.endings,
-            limits=self.limits,
-            audit=self.audit,
-            clock=lambda: self.now,
             require_verified_email=require_verified_email,
         )
         self.profile = Profile(users=self.users)
         self.step_up = StepUp(
-            users=self.users,
+            self.services,
             sessions=self.session_store,
             second_factors=self.second_factors,
             passwords=self.passwords,
-            limits=self.limits,
-            audit=self.audit,
-            clock=lambda: self.now,
+            guesses=self.guesses,
         )
         self.two_factor = TwoFactor(
+            self.services,
             store=self.factor_secrets,
             seal=self.seal,
             totp_factor=self.totp,
@@ -252,32 +261,21 @@ class World:
             second_factors=self.second_factors,
             passkeys=Passkeys(self.mongo.database),
             step_up=self.step_up,
-            users=self.users,
             endings=self.endings,
             assurances=self.session_store,
-            notice=self.mailer,
-            limits=self.limits,
-            audit=self.audit,
-            clock=lambda: self.now,
             service="Vigil",
         )
 
     def password_reset(self) -> PasswordReset:
-        """The operation, with the limits of now."""
+        """Create the operation with the current limits."""
         return PasswordReset(
-            users=self.users,
+            self.services,
             tokens=self.tokens,
             passwords=self.passwords,
             endings=self.endings,
-            mailer=self.mailer,
-            limits=self.limits,
-            audit=self.audit,
-            clock=lambda: self.now,
         )
 
     async def open(self) -> None:
-        for store in (self.users, self.tokens, self.challenges, self.factor_secrets, self.events, self.outbox):
-            await store.ensure_indexes()
         await self.jobs.start(work=False)
 
     async def close(self) -> None:
@@ -298,7 +296,7 @@ class World:
         self, email: str, *, password: str = PASSWORD, ip: str = "192.0.2.10", **names: Any
     ) -> None:
         await self.registration.register(email=email, password=password, client=self.client(ip), **names)
-        # Mails of one moment would have no order.
+        # Mails with equal times would have no defined order.
         self.pass_time(milliseconds=1)
 
     async def verified_user(self, email: str = "ada@example.org", **values: Any) -> User:
@@ -319,17 +317,19 @@ class World:
         return await self.login_operation.login(email=email, password=password, client=self.client(ip), **values)
 
     async def act_as(self, user: User, **changes: Any) -> Principal:
-        """Who acts on a session of the user's that was begun just now, and is in the real store."""
+        """Store a new session of the user and return its principal."""
         session = session_of(user, self.now, expires_at=self.now + timedelta(days=7), **changes)
         await self.session_store.create(session)
         return Principal(user.user_id, session.session_id, 0, (), session.amr, self.now, self.now, self.now)
 
     async def mails_to(self, email: str) -> list[dict[str, Any]]:
-        """Newest first."""
-        return [mail for mail in await self.outbox.newest() if mail["to"] == email]
+        """Return mails or SMS, newest first, with the service's name removed from subjects."""
+        mails = [mail for mail in await self.outbox.newest() if mail["to"] == email]
+        assert all(mail["subject"].startswith("Vigil: ") for mail in mails if mail["channel"] == "email")
+        return [{**mail, "subject": mail["subject"].removeprefix("Vigil: ")} for mail in mails]
 
     async def links_to(self, email: str) -> list[str]:
-        """The tokens mailed to `email`, newest first."""
+        """Return the verification tokens mailed to `email`, newest first."""
         texts = [mail["text"] for mail in await self.mails_to(email)]
         return [found[1] for text in texts if (found := re.search(r"verify-email\?token=(\S+)", text))]
 
@@ -342,14 +342,6 @@ def principal_of(user: User) -> Principal:
 
 
 @pytest.fixture
-async def mongo(services: ServiceUrls, database_name: str) -> AsyncIterator[Mongo]:
-    """The default driver only: that both do the same is tests/stores' business."""
-    connection = Mongo(services.mongo, database_name, "motor")
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
 async def world(mongo: Mongo, services: ServiceUrls, redis_prefix: str) -> AsyncIterator[World]:
     made = World(mongo, services.redis, redis_prefix)
     await made.open()
@@ -358,7 +350,7 @@ async def world(mongo: Mongo, services: ServiceUrls, redis_prefix: str) -> Async
 
 
 class CuttableRedis:
-    """A way to the real Redis that can be cut and mended, silently or with a refusal."""
+    """A proxy to the real Redis that can be disconnected, or drop all traffic, and be restored."""
 
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
@@ -379,7 +371,7 @@ class CuttableRedis:
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """Close the port and every connection, as a Redis that died."""
+        """Close the port and all connections, as if Redis had died."""
         if self._server is not None:
             self._server.close()
         for stream in self._streams:
@@ -387,7 +379,7 @@ class CuttableRedis:
         await asyncio.sleep(0.01)
 
     def hush(self) -> None:
-        """Take what is sent and answer nothing, as a network that drops packets."""
+        """Drop all traffic in both directions, as a network that loses packets."""
         self._silent = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -409,7 +401,7 @@ class CuttableRedis:
 
 @pytest.fixture
 async def cuttable_redis(services: Any) -> AsyncIterator[CuttableRedis]:
-    way = CuttableRedis(services.redis)
-    await way.mend()
-    yield way
-    await way.cut()
+    proxy = CuttableRedis(services.redis)
+    await proxy.mend()
+    yield proxy
+    await proxy.cut()

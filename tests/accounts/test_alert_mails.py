@@ -4,16 +4,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.session_world import make_session
 
-from auth.locations import Locations
-from auth.mail.message import Mail
-from auth.mail.templates import MailTemplates, plain_name
-from auth.models import Approval, Device
+from auth.clients.devices import plain_name
+from auth.clients.locations import Locations
+from auth.core.mail import Mail
+from auth.core.models import ClientKind, Device
+from auth.notifications.mail_contents import ApprovalChanged, LoginDenied, NewLogin, RefreshElsewhere
+from auth.notifications.mail_templates import MailTemplates
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 FIREFOX = Device("Kitchen", "Firefox", "Linux", "desktop")
-APPROVAL = Approval("a", b"l", "u", 58, (17, 58, 93), FIREFOX, None, "8.8.8.8", NOW, NOW)
 TO = "ada@example.org"
 
 
@@ -23,8 +23,12 @@ def templates() -> MailTemplates:
 
 
 def new_login(templates: MailTemplates, *news: str, device: Device = FIREFOX) -> Mail:
-    session = make_session(NOW, device=device, ip="8.8.8.8")
-    return templates.new_login(TO, session=session, news=news, token="a-b_c", valid_for=timedelta(days=7))
+    login = NewLogin(device=device, ip="8.8.8.8", at=NOW, news=news, token="a-b_c", valid_for=timedelta(days=7))
+    return templates.compose(TO, login)
+
+
+def login_denied(templates: MailTemplates, *, device: Device = FIREFOX, wrong_number: bool = False) -> Mail:
+    return templates.compose(TO, LoginDenied(at=NOW, ip="8.8.8.8", device=device, wrong_number=wrong_number))
 
 
 def test_a_new_login_is_told_with_device_place_time_and_a_link_that_asks_first(templates: MailTemplates) -> None:
@@ -41,9 +45,9 @@ def test_a_new_login_is_told_with_device_place_time_and_a_link_that_asks_first(t
 
 
 def test_a_denied_login_is_told_with_what_was_done(templates: MailTemplates) -> None:
-    denied = templates.login_denied(TO, approval=APPROVAL, at=NOW, wrong_number=False)
-    guessed = templates.login_denied(TO, approval=APPROVAL, at=NOW, wrong_number=True)
-    assert "It was denied there" in denied.text
+    denied = login_denied(templates)
+    guessed = login_denied(templates, wrong_number=True)
+    assert "The request was denied there" in denied.text
     assert "The wrong number was chosen there" in guessed.text
     for text in (denied.text, denied.html):
         assert "Firefox on Linux" in text
@@ -52,7 +56,8 @@ def test_a_denied_login_is_told_with_what_was_done(templates: MailTemplates) -> 
 
 
 def test_turning_approvals_on_or_off_is_told(templates: MailTemplates) -> None:
-    texts = {templates.approval_changed(TO, allowed=on, at=NOW, ip="8.8.8.8").text for on in (True, False)}
+    notices = [ApprovalChanged(at=NOW, ip="8.8.8.8", allowed=allowed) for allowed in (True, False)]
+    texts = {templates.compose(TO, notice).text for notice in notices}
     assert len(texts) == 2
 
 
@@ -66,9 +71,33 @@ def test_what_a_stranger_calls_a_device_is_no_link_and_no_name_of_it(templates: 
     for text in (
         mail.text,
         mail.html,
-        templates.login_denied(TO, approval=replace(APPROVAL, device=device), at=NOW, wrong_number=False).text,
+        login_denied(templates, device=device).text,
     ):
         assert "evil.example" not in text
         assert "y.example" not in text
         assert claim not in text
     assert plain_name(Device("x", None, None, "other")) == "an unknown device"
+
+
+def test_a_login_that_is_used_elsewhere_is_told_with_both_ends_and_a_link_that_asks_first(
+    templates: MailTemplates,
+) -> None:
+    notice = RefreshElsewhere(
+        at=NOW,
+        device=ClientKind("Firefox", "Linux"),
+        ip="145.97.0.1",
+        logged_in_at=NOW,
+        other_device=ClientKind("evil.example/<b>", "Windows"),
+        other_ip="8.8.8.8",
+        token="a-b_c",
+        valid_for=timedelta(days=7),
+    )
+    mail = templates.compose(TO, notice)
+    for text in (mail.text, mail.html):
+        assert "https://vigil.example/?notme=a-b_c" in text
+        assert "Firefox on Linux" in text
+        assert "145.97.0.1 (NL)" in text
+        assert "Windows" in text
+        assert "evil" not in text
+        assert "8.8.8.8 (US)" in text
+        assert "Kitchen" not in text

@@ -7,16 +7,16 @@ import pytest
 import structlog
 
 from auth.audit import AuditLog
-from auth.clock import utc_now
-from auth.errors import Unavailable
-from auth.models import Client
+from auth.core.clock import utc_now
+from auth.core.errors import Unavailable
+from auth.core.models import Client
 
 # MongoDB's TTL index reads the real clock: tests of a fixed date would lose their documents to it one day.
 NOW = utc_now()
 
 
 async def test_an_event_is_kept_with_its_origin_and_for_as_long_as_the_setting_says(world: Any) -> None:
-    audit = AuditLog(store=world.events, keep=timedelta(days=7), metrics=world.metrics)
+    audit = AuditLog(store=world.events, keep=timedelta(days=7), metrics=world.metrics, clock=utc_now)
     await audit.record(
         "session_revoked",
         user_id="u",

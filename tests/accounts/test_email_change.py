@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from auth.email_change import EmailChange
-from auth.errors import RateLimited
-from auth.models import Principal, User
+from auth.accounts.email_change import EmailChange
+from auth.core.errors import RateLimited
+from auth.core.models import Principal, User
 
 ADA = "ada@example.org"
 NEW = "new@example.org"
@@ -14,13 +14,9 @@ NEW = "new@example.org"
 
 def operation(world: Any) -> EmailChange:
     return EmailChange(
-        users=world.users,
+        world.services,
         tokens=world.tokens,
         step_up=world.step_up,
-        mailer=world.mailer,
-        limits=world.limits,
-        audit=world.audit,
-        clock=lambda: world.now,
     )
 
 

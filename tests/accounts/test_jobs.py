@@ -5,20 +5,21 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-import auth.jobs
-from auth.clock import utc_now
-from auth.errors import Unavailable
-from auth.jobs import Jobs
-from auth.mail.message import Mail
-from auth.mail.senders import MailNotSent, MailRefused
-from auth.metrics import Metrics
+import auth.notifications.job_queue
+from auth.core.clock import utc_now
+from auth.core.errors import Unavailable
+from auth.core.mail import Mail
+from auth.notifications.job_queue import Jobs
+from auth.notifications.smtp import MailNotSent, MailRefused, SmtpSender
+from auth.platform.metrics import Metrics
 from auth.stores.mongo import Mongo
-from auth.stores.outbox import Outbox
+from auth.stores.outbox import OutboxStore
 
 
 class Postman:
@@ -40,7 +41,7 @@ class Office:
     """One database and one Redis, and any number of nodes."""
 
     def __init__(self, mongo: Mongo, url: str, namespace: str) -> None:
-        self.outbox = Outbox(mongo.database, keep_content=False)
+        self.outbox = OutboxStore(mongo.database, keep_content=False)
         self.documents = mongo.database["mails"]
         self.postman = Postman()
         self.metrics = Metrics()
@@ -82,7 +83,6 @@ async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS
 @pytest.fixture
 async def office(mongo: Mongo, services: Any, redis_prefix: str) -> AsyncIterator[Office]:
     made = Office(mongo, services.redis, redis_prefix)
-    await made.outbox.ensure_indexes()
     yield made
     for node in made.nodes:
         await node.stop()
@@ -90,8 +90,8 @@ async def office(mongo: Mongo, services: Any, redis_prefix: str) -> AsyncIterato
 
 @pytest.fixture
 def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth.jobs, "SWEEP_SECONDS", 0.05)
-    monkeypatch.setattr(auth.jobs, "FIRST_SWEEP", timedelta(seconds=0.2))
+    monkeypatch.setattr(auth.notifications.job_queue, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(auth.notifications.job_queue, "FIRST_SWEEP", timedelta(seconds=0.2))
 
 
 async def test_a_mail_is_sent_soon_and_then_forgotten(office: Office) -> None:
@@ -136,7 +136,7 @@ async def test_a_job_that_runs_twice_sends_once(office: Office) -> None:
 async def test_asvs_16_5_2_a_mail_server_in_trouble_is_tried_again(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth.jobs, "JOB_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(auth.notifications.job_queue, "JOB_PAUSE_SECONDS", 0.05)
     office.postman.troubles = [MailNotSent("421"), MailNotSent("421")]
     await (await office.node()).enqueue_mail(a_mail(), user_id="ada")
     await until(lambda: len(office.postman.sent) == 1, seconds=20)
@@ -144,8 +144,56 @@ async def test_asvs_16_5_2_a_mail_server_in_trouble_is_tried_again(
 
 
 @pytest.mark.usefixtures("quick_sweep")
+async def test_a_mail_that_cannot_be_composed_is_refused_once_and_ends_no_sweep(office: Office) -> None:
+    nowhere = "redis://127.0.0.1:1"
+    sender = SmtpSender(url="smtp://127.0.0.1:1", mail_from="Vigil <vigil@example.org>", clock=utc_now)
+    poison = replace(a_mail(1), to="=?utf-8?q?a=0d=0ab?=@evil.example")
+    for mail in (poison, a_mail(2)):
+        now = utc_now()
+        await office.outbox.add(mail, user_id="ada", now=now, due_at=now, give_up_at=now + timedelta(days=1))
+    office.postman.send = sender.send  # type: ignore[method-assign]
+    await office.node(url=nowhere)
+    await until(lambda: office.count("failed") == 1 and office.count("deferred") >= 2)
+    states = {each["_id"]: each["state"] for each in await office.documents.find({}).to_list(None)}
+    assert states == {poison.message_id: "failed", a_mail(2).message_id: "pending"}
+
+
+@pytest.mark.usefixtures("quick_sweep")
+async def test_a_senders_defect_at_one_mail_ends_neither_the_sweep_nor_the_mail(office: Office) -> None:
+    office.postman.troubles = [ValueError("a defect")]
+    for number in (1, 2):
+        now = utc_now()
+        await office.outbox.add(
+            a_mail(number), user_id="ada", now=now, due_at=now, give_up_at=now + timedelta(days=1)
+        )
+    await office.node(url="redis://127.0.0.1:1")
+    await until(lambda: len(office.postman.sent) == 2)
+    assert office.count("deferred") == 1
+
+
+async def test_a_round_of_the_queues_upkeep_that_fails_does_not_end_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth.notifications.job_queue, "PAUSE_SECONDS", 0)
+    rounds = 0
+
+    async def work() -> None:
+        nonlocal rounds
+        rounds += 1
+        raise ValueError("a job that cannot be read")
+
+    node = await office.node()
+    assert node._worker is not None
+    upkeep = asyncio.create_task(node._worker._every(0.01, work))
+    await until(lambda: rounds > 2)
+    assert not upkeep.done()
+    await node.stop()
+    await upkeep
+
+
+@pytest.mark.usefixtures("quick_sweep")
 async def test_what_the_queue_gave_up_the_sweep_does_not(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth.jobs, "JOB_TRIES", 1)
+    monkeypatch.setattr(auth.notifications.job_queue, "JOB_TRIES", 1)
     office.postman.troubles = [MailNotSent("421")] * 3
     await (await office.node()).enqueue_mail(a_mail(), user_id="ada")
     await until(lambda: len(office.postman.sent) == 1, seconds=20)
@@ -239,7 +287,7 @@ async def test_without_mongodb_a_mail_is_not_taken(services: Any, redis_prefix: 
     jobs = Jobs(
         redis_url=services.redis,
         namespace=redis_prefix,
-        outbox=Outbox(nowhere.database, keep_content=False),
+        outbox=OutboxStore(nowhere.database, keep_content=False),
         sender=Postman(),
         metrics=Metrics(),
         clock=utc_now,
@@ -269,7 +317,7 @@ async def test_stopping_finishes_what_is_being_sent_and_is_quick_when_nothing_is
 async def test_stopping_does_not_wait_for_a_mail_server_that_hangs(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth.jobs, "STOP_SECONDS", 0.3)
+    monkeypatch.setattr(auth.notifications.job_queue, "STOP_SECONDS", 0.3)
     office.postman.takes_seconds = 60
     node = await office.node()
     await node.enqueue_mail(a_mail(), user_id="ada")

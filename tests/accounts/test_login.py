@@ -1,6 +1,7 @@
 """Logging in with a password."""
 
 import asyncio
+import re
 import statistics
 import time
 from typing import Any
@@ -8,10 +9,10 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
-from auth.errors import AuthError, EmailNotVerified, InvalidCredentials, RateLimited, Unavailable
-from auth.metrics import Metrics
-from auth.models import TokenDelivery
-from auth.stores.users import Users
+from auth.core.errors import AuthError, EmailNotVerified, InvalidCredentials, RateLimited, Unavailable
+from auth.core.models import TokenDelivery
+from auth.platform.metrics import Metrics
+from auth.stores.users.store import Users
 
 ADA = "ada@example.org"
 PASSWORD = "correct horse battery staple"
@@ -128,6 +129,121 @@ async def test_asvs_6_3_1_guesses_are_limited_and_the_owner_elsewhere_is_not(wor
     await world.login(ADA)
     with pytest.raises(InvalidCredentials):
         await world.login("bob@example.org", "wrong horse", ip="203.0.113.9")
+
+
+def spread(number: int) -> str:
+    """Addresses of one attacker, each in a network of its own."""
+    return f"2001:db8:{number:x}::1"
+
+
+async def guess(world: Any, email: str, times: int, *, first: int = 0, **values: Any) -> list[str]:
+    """Wrong passwords from as many networks; what each was answered."""
+    answers = []
+    for number in range(first, first + times):
+        with pytest.raises(AuthError) as refused:
+            await world.login(email, "wrong horse", ip=values.pop("ip", spread(number)), **values)
+        answers.append(refused.value.code)
+    return answers
+
+
+@pytest.mark.parametrize("email", [ADA, "nobody@example.org"])
+async def test_asvs_6_3_1_a_password_is_guessed_no_more_often_in_a_day_from_however_many_addresses(
+    world: Any, email: str
+) -> None:
+    world.use_limits(limit_password_guesses="7/day")
+    await world.verified_user(ADA)
+    before = world.passwords.verified
+    assert await guess(world, email, 12) == ["invalid_credentials"] * 7 + ["rate_limited"] * 5
+    # What is refused costs no hash, and the right password is told from no wrong one.
+    assert world.passwords.verified == before + 7
+    with pytest.raises(RateLimited) as refused:
+        await world.login(email, ip="203.0.113.9")
+    assert (refused.value.retry_after_seconds or 0) > 86_000
+    # Another account is none the worse for it.
+    assert await guess(world, "bob@example.org", 1) == ["invalid_credentials"]
+
+
+async def test_asvs_6_3_1_many_addresses_of_one_network_have_a_share_of_that(world: Any) -> None:
+    await world.verified_user(ADA)
+    in_one_48 = [f"2001:db8:0:{number:x}00::1" for number in range(120)]
+    answers = [(await guess(world, ADA, 1, ip=ip))[0] for ip in in_one_48]
+    assert answers.count("invalid_credentials") == 16 * 5
+
+
+async def test_a_device_that_has_logged_in_before_is_stopped_by_no_ceiling_but_its_own(world: Any) -> None:
+    world.use_limits(limit_password_guesses="7/day", limit_login="3/5 minutes")
+    user = await world.verified_user(ADA)
+    cookie = world.known_devices.remember(None, user.user_id)
+    await guess(world, ADA, 8)
+    await world.login(device_cookie=cookie)
+    # Nor by a stranger at the very same address.
+    assert await guess(world, "ada@example.org", 1, ip="192.0.2.10") == ["rate_limited"]
+    await world.login(device_cookie=cookie, ip="192.0.2.10")
+    # Stolen, it is worth a day's guesses, wherever they come from, and stops no other device.
+    codes = []
+    for first in (20, 30, 40):
+        codes += await guess(world, ADA, 3, first=first, device_cookie=cookie)
+        await world.limits.reset("login", "device", cookie_device(world, cookie, user), *account_of(user))
+    assert codes == ["invalid_credentials"] * 7 + ["rate_limited"] * 2
+    other = world.known_devices.remember(None, user.user_id)
+    await world.login(device_cookie=other)
+
+
+def cookie_device(world: Any, cookie: str, user: Any) -> str:
+    return str(world.known_devices.device_of(cookie, user.user_id))
+
+
+def account_of(user: Any) -> tuple[str, str]:
+    return user.user_id, str(user.credentials_version)
+
+
+async def test_wrong_passwords_of_a_known_device_leave_the_ceiling_of_strangers_alone(world: Any) -> None:
+    world.use_limits(limit_password_guesses="3/day")
+    user = await world.verified_user(ADA)
+    cookie = world.known_devices.remember(None, user.user_id)
+    assert await guess(world, ADA, 4, device_cookie=cookie) == ["invalid_credentials"] * 3 + ["rate_limited"]
+    await world.login(ip="203.0.113.9")
+
+
+async def test_the_owner_is_mailed_once_a_day_that_passwords_are_tried(world: Any) -> None:
+    world.use_limits(limit_password_guesses="3/day")
+    await world.verified_user(ADA)
+    await guess(world, ADA, 9)
+    mails = [each for each in await world.mails_to(ADA) if "many wrong passwords" in each["subject"]]
+    assert len(mails) == 1
+    assert "devices that have never" in mails[0]["text"]
+    # Nobody is mailed of what concerns nobody, and it takes as long.
+    pretended = await world.mongo.database["one_time_tokens"].count_documents({})
+    await guess(world, "nobody@example.org", 9)
+    assert await world.mails_to("nobody@example.org") == []
+    assert await world.mongo.database["one_time_tokens"].count_documents({}) == pretended + 1
+
+
+async def test_guesses_made_at_once_are_mailed_of_and_none_is_beyond_the_ceiling(world: Any) -> None:
+    world.use_limits(limit_password_guesses="7/day")
+    await world.verified_user(ADA)
+    tries = [world.login(ADA, "wrong horse", ip=spread(number)) for number in range(30)]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(result, InvalidCredentials) for result in results) == 7
+    assert [each["subject"] for each in await world.mails_to(ADA)].count(
+        "Security alert: many wrong passwords were entered"
+    ) == 1
+
+
+async def test_a_new_password_by_mail_opens_what_was_closed_by_guesses_at_the_old_one(world: Any) -> None:
+    world.use_limits(limit_password_guesses="7/day")
+    await world.verified_user(ADA)
+    await guess(world, ADA, 8)
+    for _ in range(6):
+        with pytest.raises(RateLimited):
+            await world.login(ADA, "wrong horse")
+    reset = world.password_reset()
+    await reset.ask(ADA, client=world.client())
+    texts = [mail["text"] for mail in await world.mails_to(ADA)]
+    [token] = [found for text in texts if (found := re.search(r"reset=(\S+)", text))]
+    new = "a new barn on the hill"
+    await reset.reset(token[1], password=new, keep_sessions=False, client=world.client())
+    await world.login(ADA, new)
 
 
 async def test_a_success_forgets_the_failures_before_it(world: Any) -> None:

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from auth.locations import Locations
-from auth.mail.message import Mail
-from auth.mail.senders import (
+from auth.clients.locations import Locations
+from auth.core.mail import Mail
+from auth.core.models import ClientKind, Device
+from auth.notifications import mail_contents
+from auth.notifications.mail_contents import MailContent, all_mail_contents
+from auth.notifications.mail_templates import MailTemplates
+from auth.notifications.smtp import (
     MailNotSent,
     MailRefused,
     NoSender,
@@ -23,10 +27,8 @@ from auth.mail.senders import (
     make_sender,
     parse_mail_from,
 )
-from auth.mail.templates import MailTemplates
-from auth.models import Device, Session, TokenDelivery
-from auth.settings import SettingsError
-from auth.two_factor import FactorChange
+from auth.notifications.undo_links import AddedMethod
+from auth.platform.settings.settings import SettingsError
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 FROM = "Vigil <no-reply@vigil.example>"
@@ -40,36 +42,71 @@ def templates() -> MailTemplates:
     return MailTemplates(public_url="https://vigil.example", locations=Locations())
 
 
-def stolen_session(device: str) -> Session:
-    return Session(
-        "s", "u", b"", 0, False, TokenDelivery.BODY, (), (), Device(device), "", "8.8.8.8", None,
-        NOW, NOW, NOW, NOW, NOW,
-    )  # fmt: skip
+def every_content() -> list[MailContent]:
+    act: Any = {"at": NOW, "ip": "8.8.8.8"}
+    link: Any = {"token": "a-b_c", "requested_at": NOW, "valid_for": timedelta(minutes=15)}
+    login: Any = {"device": Device("Phone", "Chrome", "Android"), "logged_in_at": NOW}
+    not_me: Any = {"token": "a-b_c", "valid_for": timedelta(days=7)}
+    elsewhere: Any = act | login | not_me | {"other_ip": "127.0.0.1"}
+    verify = link | {"valid_for": timedelta(hours=24)}
+    return [
+        *(
+            mail_contents.VerifyAddress(**verify, ip=ip, anew=anew)
+            for ip, anew in (("8.8.8.8", False), (None, False), ("8.8.8.8", True))
+        ),
+        mail_contents.AlreadyRegistered(requested_at=NOW, ip="127.0.0.1"),
+        mail_contents.ResetPassword(**link, ip="8.8.8.8"),
+        mail_contents.ConfirmNewAddress(**link),
+        mail_contents.ConfirmOldAddress(**link, ip="8.8.8.8"),
+        mail_contents.EmailChanged(**act),
+        mail_contents.PasswordChanged(**act),
+        mail_contents.DeletionAsked(**act, deletion_at=NOW),
+        mail_contents.DeletionTakenBack(**act),
+        mail_contents.TokenReused(**act, **login),
+        *(mail_contents.RefreshElsewhere(**elsewhere, other_device=kind) for kind in (ClientKind("curl"), None)),
+        *(
+            mail_contents.NewLogin(**act, **not_me, device=login["device"], news=news)
+            for news in (("new_device",), ("new_country",))
+        ),
+        *(mail_contents.LoginDenied(**act, device=login["device"], wrong_number=wrong) for wrong in (True, False)),
+        *(mail_contents.ApprovalChanged(**act, allowed=allowed) for allowed in (True, False)),
+        mail_contents.TotpDisabled(**act),
+        mail_contents.RecoveryCodesMade(**act),
+        *every_content_with_undo_link(),
+        mail_contents.IdentityUnlinked(**act, provider="One"),
+        mail_contents.PasskeyRemoved(**act),
+        mail_contents.PasskeyCopied(at=NOW, ip=""),
+        mail_contents.PhoneRemoved(**act, number="+31612345678"),
+        *(
+            mail_contents.FactorsRemoved(at=NOW, removed=("totp", "passkey"), by=by)
+            for by in ("link", "admin", "system")
+        ),
+        mail_contents.SecondFactorFailed(**act),
+        *(mail_contents.PasswordGuessed(**act, is_known=is_known) for is_known in (True, False)),
+        *(mail_contents.RolesWereChanged(at=NOW, roles=roles) for roles in ((), ("moderator", "admin"))),
+        mail_contents.AccountWasLocked(at=NOW),
+        mail_contents.AccountWasUnlocked(at=NOW),
+        *(mail_contents.RecoveryCodeUsed(at=NOW, left=left) for left in (9, 1, 0)),
+    ]
+
+
+def every_content_with_undo_link() -> list[MailContent]:
+    act: Any = {"added": AddedMethod("kind", "which"), "at": NOW, "ip": "8.8.8.8"}
+    return [
+        mail_contents.TotpEnabled(**act),
+        mail_contents.PasskeyAdded(**act),
+        mail_contents.PhoneAdded(**act, number="+31612345678"),
+        mail_contents.IdentityLinked(**act, provider="One"),
+    ]
+
+
+def composed(templates: MailTemplates, content: MailContent) -> Mail:
+    undo = "a-b_c" if isinstance(content, mail_contents.AdditionNotice) else None
+    return templates.compose("ada@example.org", content, undo=undo)
 
 
 def every_mail(templates: MailTemplates) -> list[Mail]:
-    return [
-        *(
-            templates.verify_address(
-                "ada@example.org", token="a-b_c", requested_at=NOW, ip=ip, valid_for=timedelta(hours=24), anew=anew
-            )
-            for ip, anew in (("8.8.8.8", False), (None, False), ("8.8.8.8", True))
-        ),
-        templates.already_registered("ada@example.org", requested_at=NOW, ip="127.0.0.1"),
-        templates.refresh_reused("ada@example.org", session=stolen_session("Chrome on Android"), at=NOW),
-        *(
-            templates.second_factor_changed("ada@example.org", change, at=NOW, ip="8.8.8.8")
-            for change in FactorChange
-        ),
-        templates.second_factor_failed("ada@example.org", at=NOW, ip="8.8.8.8"),
-        *(
-            templates.roles_changed("ada@example.org", roles=roles, at=NOW)
-            for roles in ((), ("moderator", "admin"))
-        ),
-        templates.account_locked("ada@example.org", at=NOW),
-        templates.account_unlocked("ada@example.org", at=NOW),
-        *(templates.recovery_code_used("ada@example.org", left=left, at=NOW) for left in (9, 1, 0)),
-    ]
+    return [composed(templates, content) for content in every_content()]
 
 
 class Links(HTMLParser):
@@ -92,9 +129,17 @@ def test_every_mail_has_text_and_html_with_one_button_and_nothing_from_elsewhere
         assert found.buttons[0] in mail.text
         assert not found.tags & {"img", "script", "link", "iframe", "form"}
         assert "prefers-color-scheme: dark" in mail.html
-        assert mail.subject in mail.html
+        assert mail.subject.removeprefix("Vigil: ") in mail.html
         assert "{{" not in mail.text + mail.html
         assert "None" not in mail.text + mail.html
+
+
+def test_every_mail_that_can_be_written_is_checked_here() -> None:
+    assert {type(content) for content in every_content()} == set(all_mail_contents())
+
+
+def test_a_mail_content_keeps_its_secret_out_of_logs() -> None:
+    assert not [content for content in every_content() if "a-b_c" in repr(content)]
 
 
 def test_the_link_verifies_at_the_public_url(templates: MailTemplates) -> None:
@@ -103,10 +148,56 @@ def test_the_link_verifies_at_the_public_url(templates: MailTemplates) -> None:
     assert "24 hours" in mail.text
 
 
-def test_a_device_name_cannot_become_markup(templates: MailTemplates) -> None:
-    mail = templates.refresh_reused("ada@example.org", session=stolen_session("<script>x</script>&"), at=NOW)
-    assert "<script>" not in mail.html
-    assert "&lt;script&gt;" in mail.html
+def test_mails_name_the_service_and_lead_to_the_application_s_page() -> None:
+    app = MailTemplates(
+        public_url="https://auth.example",
+        app_url="https://app.example/account",
+        service="Tea & <b>Biscuits",
+        locations=Locations(),
+    )
+    for mail in every_mail(app):
+        assert mail.subject.startswith("Tea & <b>Biscuits: ")
+        assert "Sent by Tea & <b>Biscuits, https://auth.example" in mail.text
+        assert "Sent by Tea &amp; &lt;b&gt;Biscuits, " in mail.html
+        (button,) = Links(mail.html).buttons
+        # Two pages are ours: those of the verification, and of what was added.
+        ours = [f"https://auth.example/api/auth/{path}?" for path in ("verify-email", "factors/undo")]
+        assert button.startswith(("https://app.example/account", *ours))
+    (reset,) = [mail for mail in every_mail(app) if mail.kind == "reset_password"]
+    assert "https://app.example/account?reset=a-b_c\n" in reset.text
+    assert "15 minutes" in reset.text
+
+
+@pytest.mark.parametrize(
+    ("browser", "said"),
+    [("Chrome", "Chrome"), ("Call 0900 1234", "an unknown device"), (None, "an unknown device")],
+)
+def test_no_mail_about_somebody_s_login_says_what_they_called_their_device(
+    templates: MailTemplates, browser: str | None, said: str
+) -> None:
+    """Whoever it was chose it: a sentence, a link, a number to call."""
+    lies = "Call 0900 1234 or go to evil example"
+    device = Device(lies, browser=browser, os=lies)
+    act: Any = {"at": NOW, "ip": "8.8.8.8", "device": device}
+    mails = [
+        composed(templates, content)
+        for content in (
+            mail_contents.TokenReused(**act, logged_in_at=NOW),
+            mail_contents.NewLogin(**act, news=(), token="t", valid_for=timedelta(days=7)),
+            mail_contents.LoginDenied(**act, wrong_number=False),
+        )
+    ]
+    for mail in mails:
+        for text in (mail.text, mail.html):
+            assert said in text
+            assert not any(word in text for word in ("0900", "evil", "Call"))
+
+
+def test_each_mail_of_what_was_added_has_a_link_that_takes_it_off(templates: MailTemplates) -> None:
+    for mail in (composed(templates, content) for content in every_content_with_undo_link()):
+        assert "https://vigil.example/api/auth/factors/undo?token=a-b_c" in mail.text
+        assert Links(mail.html).buttons == ["https://vigil.example/api/auth/factors/undo?token=a-b_c"]
+        assert "7 days" in mail.text
 
 
 def test_a_mail_keeps_its_secret_out_of_logs() -> None:
@@ -116,10 +207,27 @@ def test_a_mail_keeps_its_secret_out_of_logs() -> None:
 @pytest.mark.parametrize("to", ["ada@example.org\r\nBcc: eve@example.org", "ada@example.org\nX: y"])
 def test_a_header_cannot_be_injected(to: str) -> None:
     injected = Mail("1", "k", to, "s", "t", "h")
-    with pytest.raises(ValueError):
+    with pytest.raises(MailRefused):
         compose(injected, sender=parse_mail_from(FROM), sent_at="now")
-    with pytest.raises(ValueError):
+    with pytest.raises(MailRefused):
         compose(Mail("1", "k", "a@b.c", to, "t", "h"), sender=parse_mail_from(FROM), sent_at="now")
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "=?utf-8?q?a=0d=0ab?=@evil.example",
+        "=?utf-8?q?ada=40example.org=2C?=@evil.example",
+        "=?utf-8?b?YWRh?=@evil.example",
+        "ada@example.org, eve@example.org",
+        "Ada <ada@example.org>",
+        "\ud800@example.org",
+        "",
+    ],
+)
+def test_a_mail_goes_to_the_address_it_was_written_to_or_is_refused(to: str) -> None:
+    with pytest.raises(MailRefused):
+        compose(Mail("1", "k", to, "s", "t", "h"), sender=parse_mail_from(FROM), sent_at="now")
 
 
 @pytest.mark.parametrize("text", ["", "nobody", "@", "a@", "x\n <a@b.c>", "Name <a@b.c>\r\nBcc: d@e.f"])

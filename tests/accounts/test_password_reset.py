@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from auth.errors import InvalidToken, Unavailable
-from auth.password_reset import PasswordReset
+from auth.accounts.password_reset import PasswordReset
+from auth.core.errors import InvalidToken, Unavailable
 
 ADA = "ada@example.org"
 NEW = "a new barn on the hill"

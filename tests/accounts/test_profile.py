@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from auth.errors import InvalidRequest, SessionRevoked
-from auth.models import Principal, User
-from auth.profile import UNSET
+from auth.accounts.profile import UNSET
+from auth.core.errors import InvalidRequest, SessionRevoked
+from auth.core.models import Principal, User
 
 ADA = "ada@example.org"
 

@@ -9,25 +9,29 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from auth.admission import LoggedIn
-from auth.errors import (
+from auth.core.errors import (
     AccountLocked,
     Conflict,
     EmailNotVerified,
+    InvalidCredentials,
+    InvalidToken,
     RateLimited,
     SessionRevoked,
     StepUpRequired,
+    Unavailable,
 )
-from auth.http.outgoing import OutgoingHttp
-from auth.linked_identities import LinkedIdentities, ProviderWay
-from auth.models import SYSTEM, RevocationReason, SessionsToEnd, TokenDelivery, User
-from auth.oauth.claims import Claims
-from auth.oauth.flows import Link, ProviderFlows
-from auth.oauth.providers import make_providers
-from auth.oauth.settings import ProviderConfig
-from auth.provider_login import ProviderLogin
+from auth.core.models import SYSTEM, RevocationReason, SessionsToEnd, TokenDelivery, User
+from auth.login.admission import LoggedIn
+from auth.login.methods import LoginMethods, PasswordMethod
+from auth.login.providers.claims import Claims
+from auth.login.providers.links import LinkedIdentities, ProviderMethod
+from auth.login.providers.login import ProviderLogin
+from auth.login.providers.registry import make_providers
+from auth.login.providers.visits import Link, ProviderFlows
+from auth.platform.http_client import HttpClient
+from auth.platform.settings.providers import ProviderConfig
 from auth.stores.identities import Identities, Identity
-from auth.ways_in import PasswordWay, WaysIn
+from auth.stores.users.login_methods import AccountLoginMethods
 
 ADA = Claims(
     "https://one.example", "1", "ada@example.org", email_verified=True, name="Ada", label="ada@example.org"
@@ -43,35 +47,29 @@ class Providers:
         self.world = world
         self.store = Identities(world.mongo.database)
         self.login = ProviderLogin(
-            users=world.users,
+            world.services,
             identities=self.store,
             registration=world.registration,
             admission=world.admission,
-            limits=world.limits,
-            audit=world.audit,
-            metrics=world.metrics,
-            clock=lambda: world.now,
             require_verified_email=require_verified_email,
         )
         self.flows = ProviderFlows(
-            make_providers([GITHUB], web=OutgoingHttp(), clock=lambda: world.now),
+            world.services,
+            make_providers([GITHUB], web=HttpClient(), clock=lambda: world.now),
             challenges=world.challenges,
             redirect_base="https://vigil.example/api/auth",
-            limits=world.limits,
-            audit=world.audit,
-            clock=lambda: world.now,
         )
         self.linked = LinkedIdentities(
+            world.services,
             identities=self.store,
-            users=world.users,
             sessions=world.session_store,
             flows=self.flows,
-            ways_in=WaysIn([PasswordWay(), ProviderWay(self.store, [ADA.issuer, "https://two.example"])]),
+            login_methods=LoginMethods(
+                [PasswordMethod(), ProviderMethod(self.store, [ADA.issuer, "https://two.example"])],
+                world.users,
+                AccountLoginMethods(world.mongo.database),
+            ),
             step_up=world.step_up,
-            notice=world.mailer,
-            limits=world.limits,
-            audit=world.audit,
-            clock=lambda: world.now,
         )
 
     async def enter(self, claims: Claims = ADA) -> User:
@@ -88,10 +86,8 @@ class Providers:
 
 
 @pytest.fixture
-async def providers(world: Any) -> Providers:
-    made = Providers(world)
-    await made.store.ensure_indexes()
-    return made
+def providers(world: Any) -> Providers:
+    return Providers(world)
 
 
 async def test_the_first_login_is_a_registration_and_is_audited(world: Any, providers: Providers) -> None:
@@ -142,6 +138,113 @@ async def test_a_locked_account_stays_out(world: Any, providers: Providers) -> N
     await world.mongo.database["users"].update_one({"_id": user.user_id}, {"$set": {"lockedAt": world.now}})
     with pytest.raises(AccountLocked):
         await providers.enter()
+
+
+class TestUnconfirmedRegistrations:
+    """Somebody registered the address first and never confirmed it: its owner comes by a provider that vouches."""
+
+    async def registered(self, world: Any, email: str = "ada@example.org") -> User:
+        await world.register(email, name="Eve", username="eve")
+        user: User = await world.users.by_email(email)
+        return user
+
+    async def test_the_owner_gets_the_account_without_what_the_stranger_brought(
+        self, world: Any, providers: Providers
+    ) -> None:
+        strangers = await self.registered(world)
+        user = await providers.enter()
+        assert user.user_id == strangers.user_id
+        assert (user.email_verified_at, user.password_hash) == (world.now, None)
+        assert (user.name, user.username, user.sessions_to_end) == ("Ada", None, None)
+        assert world.sessions.ended == [(user.user_id, RevocationReason.PASSWORD_CHANGED)]
+        assert "email_verified" in await providers.kinds(user)
+        with pytest.raises(InvalidCredentials):
+            await world.login(ADA.email)
+        for link in await world.links_to(ADA.email):
+            with pytest.raises(InvalidToken):
+                await world.registration.verify_email(link, world.client())
+        assert (await providers.enter()).user_id == user.user_id
+
+    async def test_a_provider_that_does_not_vouch_gets_nothing(self, world: Any, providers: Providers) -> None:
+        strangers = await self.registered(world)
+        await providers.refused(UNSURE)
+        assert await providers.store.of_user(strangers.user_id) == []
+        assert (await world.users.by_id(strangers.user_id)).email_verified_at is None
+
+    async def test_a_stranger_s_login_by_the_same_provider_is_void(self, world: Any, providers: Providers) -> None:
+        await providers.refused(replace(UNSURE, subject="stranger"))
+        user = await providers.enter()
+        assert [each.subject for each in await providers.store.of_user(user.user_id)] == [ADA.subject]
+        assert "identity_voided" in await providers.kinds(user)
+        with pytest.raises((Conflict, EmailNotVerified)):
+            await providers.enter(replace(UNSURE, subject="stranger"))
+
+    async def test_whom_the_provider_vouches_for_later_needs_no_link_any_more(
+        self, world: Any, providers: Providers
+    ) -> None:
+        await providers.refused(UNSURE)
+        user = await providers.enter(ADA)
+        assert user.email_verified_at == world.now
+        (identity,) = await providers.store.of_user(user.user_id)
+        assert identity.registration_id is None
+
+    async def test_many_logins_at_once_get_one_account(self, world: Any, providers: Providers) -> None:
+        strangers = await self.registered(world)
+        users = await asyncio.gather(*(providers.enter() for _ in range(8)), return_exceptions=True)
+        assert {each.user_id for each in users if isinstance(each, User)} == {strangers.user_id}
+        assert len(await providers.store.of_user(strangers.user_id)) == 1
+        assert (await providers.kinds(strangers)).count("email_verified") == 1
+
+    async def test_an_identity_that_another_login_voids_meanwhile_is_there_in_the_end(
+        self, world: Any, providers: Providers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        strangers = await self.registered(world)
+        confirm = world.registration.confirm_by_provider
+
+        async def voided_meanwhile(user: User, *args: Any, **values: Any) -> Any:
+            for identity in await providers.store.of_user(user.user_id):
+                await providers.store.remove(user.user_id, identity.identity_id)
+            return await confirm(user, *args, **values)
+
+        monkeypatch.setattr(world.registration, "confirm_by_provider", voided_meanwhile)
+        assert (await providers.enter()).user_id == strangers.user_id
+        assert (await providers.enter()).user_id == strangers.user_id
+        (identity,) = await providers.store.of_user(strangers.user_id)
+        assert identity.registration_id is None
+
+    @pytest.mark.parametrize("cut", ["mark_verified", "establish"])
+    async def test_cut_off_anywhere_the_next_login_goes_on(
+        self, world: Any, providers: Providers, monkeypatch: pytest.MonkeyPatch, cut: str
+    ) -> None:
+        strangers = await self.registered(world)
+
+        async def away(*_: Any, **__: Any) -> Any:
+            raise Unavailable
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.users if cut == "mark_verified" else providers.store, cut, away)
+            with pytest.raises(Unavailable):
+                await providers.enter()
+        assert (await providers.enter()).user_id == strangers.user_id
+        (identity,) = await providers.store.of_user(strangers.user_id)
+        assert identity.registration_id is None
+
+    async def test_an_owner_who_confirms_by_the_link_in_between_voids_what_was_cut_off(
+        self, world: Any, providers: Providers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.registered(world)
+
+        async def away(*_: Any, **__: Any) -> Any:
+            raise Unavailable
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.users, "mark_verified", away)
+            with pytest.raises(Unavailable):
+                await providers.enter()
+        owner = await world.registration.verify_email((await world.links_to(ADA.email))[0], world.client())
+        with pytest.raises(Conflict):
+            await providers.enter()
+        assert await providers.store.of_user(owner.user_id) == []
 
 
 class TestUnconfirmedAddresses:
@@ -198,7 +301,6 @@ class TestUnconfirmedAddresses:
             for email in (ADA.email, "new@example.org"):
                 await world.limits.allows_mail("registration", email)
         providers = Providers(world)
-        await providers.store.ensure_indexes()
         costs = set()
         for subject, email in (("2", ADA.email), ("3", "new@example.org")):
             before = await self.written(world)
@@ -211,7 +313,7 @@ class TestUnconfirmedAddresses:
     ) -> None:
         """Though there is an account to be found by then: it is mailed and counted as if there were none."""
         await world.verified_user(ADA.email)
-        people = [replace(UNSURE, subject=email, email=email) for email in (ADA.email, "new@example.org")]
+        people = [replace(UNSURE, subject=email, email=email) for email in ("ada@example.org", "new@example.org")]
         for each in people:
             await providers.refused(each)
         costs = []
@@ -291,7 +393,6 @@ class TestUnconfirmedAddresses:
         """A new link that is asked for later is for it, and makes the identity whole."""
         world.use_limits(limit_mail="1/hour")
         providers = Providers(world)
-        await providers.store.ensure_indexes()
         await world.limits.allows_mail("registration", ADA.email)
         await providers.refused(UNSURE)
         assert await world.links_to(ADA.email) == []
@@ -303,7 +404,6 @@ class TestUnconfirmedAddresses:
         """Neither has a password, so that this cannot tell the stranger's account from the owner's."""
         world.use_limits(require_verified_email=False)
         providers = Providers(world, require_verified_email=False)
-        await providers.store.ensure_indexes()
         strangers = await providers.enter(UNSURE)
         world.pass_time(milliseconds=1)
         await world.registration.resend(ADA.email, world.client("198.51.100.7"))
@@ -319,14 +419,12 @@ class TestUnconfirmedAddresses:
         """There an address that is known is said to be, and the account may be in use."""
         world.use_limits(require_verified_email=False)
         providers = Providers(world, require_verified_email=False)
-        await providers.store.ensure_indexes()
         user = await providers.enter(UNSURE)
         assert await providers.enter(replace(UNSURE, email="moved@example.org")) == user
 
     async def test_mails_to_one_address_are_few(self, world: Any) -> None:
         world.use_limits(limit_mail="2/hour")
         providers = Providers(world)
-        await providers.store.ensure_indexes()
         await world.verified_user(ADA.email)
         for number in range(5):
             with pytest.raises(EmailNotVerified):
@@ -336,7 +434,6 @@ class TestUnconfirmedAddresses:
     async def test_where_addresses_need_no_confirmation_it_lets_in(self, world: Any) -> None:
         world.use_limits(require_verified_email=False)
         providers = Providers(world, require_verified_email=False)
-        await providers.store.ensure_indexes()
         user = await providers.enter(UNSURE)
         assert user.email_verified_at is None
         with pytest.raises(Conflict):

@@ -2,24 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from auth.errors import RateLimited
-from auth.metrics import Metrics
-from auth.rate_limits import RateLimits
-from auth.settings import LimitSettings
+from auth.core.errors import RateLimited
+from auth.platform.metrics import Metrics
+from auth.platform.rate_limits import CIRCUIT_SECONDS, RateLimits
+from auth.platform.settings.settings import LimitSettings
 
 
 @pytest.fixture
 async def make(services: Any, redis_prefix: str) -> AsyncIterator[Any]:
     made: list[RateLimits] = []
 
-    def limits(url: str = services.redis, **settings: Any) -> RateLimits:
-        values = {"settings": LimitSettings(**settings), "redis_url": url, "namespace": redis_prefix}
-        made.append(RateLimits(metrics=Metrics(), **values))
+    def limits(
+        url: str = services.redis, monotonic: Callable[[], float] = time.monotonic, **settings: Any
+    ) -> RateLimits:
+        values: dict[str, Any] = {
+            "settings": LimitSettings(**settings),
+            "redis_url": url,
+            "namespace": redis_prefix,
+        }
+        made.append(RateLimits(metrics=Metrics(), monotonic=monotonic, **values))
         return made[-1]
 
     yield limits
@@ -57,13 +64,62 @@ async def test_an_ipv6_customer_is_one_identity(make: Any) -> None:
     assert sum([await allowed(limits, f"2001:db8::{n:x}", of=1) for n in range(10)]) == 5
 
 
+async def test_the_networks_of_an_ipv6_address_allow_four_and_sixteen_times_as_much(make: Any) -> None:
+    limits = make()
+    in_56 = [await allowed(limits, f"2001:db8:0:{n:x}::1", "ada") for n in range(16)]
+    assert sum(in_56) == 4 * 5
+    in_48 = [await allowed(limits, f"2001:db8:0:{n:x}00::1", "ada") for n in range(1, 32)]
+    assert sum(in_56 + in_48) == 16 * 5
+    assert await allowed(limits, "2001:db8:1::1", "ada") == 5
+    # Another account is counted apart, also in a network that is used up.
+    assert await allowed(limits, "2001:db8::1", "bob") == 5
+
+
+async def test_neighbours_by_ipv4_are_counted_apart(make: Any) -> None:
+    limits = make()
+    assert [await allowed(limits, f"192.0.2.{n}", of=5) for n in range(1, 20)] == [5] * 19
+
+
+async def test_what_a_right_proof_forgets_is_forgotten_for_every_network_of_the_address(make: Any) -> None:
+    limits = make()
+    for n in range(4):
+        await allowed(limits, f"2001:db8:0:{n:x}::1", "ada")
+    await limits.reset("login", "2001:db8::1", "ada")
+    assert await allowed(limits, "2001:db8::1", "ada") == 5
+
+
+async def test_one_event_is_counted_by_several_limits_in_one_round_trip(make: Any, redis_client: Any) -> None:
+    limits = make(limit_login="2/minute", limit_password_guesses="3/day")
+    both = (("login", ("2001:db8::1", "ada")), ("password_guesses", ("ada",)))
+    first, second, third = [await limits.count_all(*both) for _ in range(3)]
+    assert (first.used_up, first.refusal) == (frozenset(), None)
+    assert (second.used_up, second.refusal) == ({"login"}, None)
+    assert third.refusal is not None
+    # What one refuses, the next does not count.
+    assert (await limits.count_all(both[1])).used_up == {"password_guesses"}
+    with pytest.raises(RateLimited) as refused:
+        await limits.check_all(*both)
+    # As long as the longest of those that are used up.
+    assert (refused.value.retry_after_seconds or 0) > 86_000
+
+
+async def test_who_is_beyond_the_limit_of_an_address_uses_up_nothing_of_the_networks_around_it(
+    make: Any, cuttable_redis: Any
+) -> None:
+    limits = make(cuttable_redis.url)
+    for _ in ("shared", "alone"):
+        assert await allowed(limits, "2001:db8::1", of=100) == 5
+        assert await allowed(limits, "2001:db8:0:1::1") == 5
+        await cuttable_redis.cut()
+
+
 async def test_a_refusal_says_when_to_come_back_and_is_counted(make: Any) -> None:
     limits = make(limit_login="1/2 seconds")
     await limits.hit("login", "ada")
     with pytest.raises(RateLimited) as refused:
         await limits.hit("login", "ada")
     assert 1 <= (refused.value.retry_after_seconds or 0) <= 2
-    assert limits._metrics.rate_limited.labels("login")._value.get() == 1
+    assert limits._refused.labels("login")._value.get() == 1
     await asyncio.sleep(2.1)
     await limits.hit("login", "ada")
 
@@ -89,19 +145,19 @@ async def test_switched_off_nothing_is_limited(make: Any) -> None:
 
 async def test_a_script_that_counts_by_itself_counts_the_same_window(make: Any, redis_client: Any) -> None:
     limits = make(limit_socket_connects="5/10 seconds")
-    key, amount, window = limits.redis_key("socket_connects", "192.0.2.1")
-    assert (amount, window) == (5, 10)
+    [window] = limits.windows("socket_connects", "192.0.2.1")
+    assert (window.amount, window.seconds) == (5, 10)
     await allowed(limits, "192.0.2.1", of=2, name="socket_connects")
-    assert int(await redis_client.get(key)) == 2
-    assert 0 < await redis_client.ttl(key) <= 10
-    await redis_client.incrby(key, 3)
+    assert int(await redis_client.get(window.key)) == 2
+    assert 0 < await redis_client.ttl(window.key) <= 10
+    await redis_client.incrby(window.key, 3)
     assert await allowed(limits, "192.0.2.1", name="socket_connects") == 0
 
 
 async def test_a_key_names_nobody(make: Any) -> None:
-    key, _, _ = make().redis_key("login", "192.0.2.1", "ada@example.org")
-    assert "192.0.2.1" not in key
-    assert "example" not in key
+    [window] = make().windows("login", "192.0.2.1", "ada@example.org")
+    assert "192.0.2.1" not in window.key
+    assert "example" not in window.key
 
 
 @pytest.mark.parametrize("silent", [False, True])
@@ -125,7 +181,7 @@ async def test_asvs_16_5_3_without_redis_the_node_counts_by_itself_at_once(
 async def test_when_redis_is_back_nodes_count_together_again(
     make: Any, cuttable_redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("auth.rate_limits.CIRCUIT_SECONDS", 0.2)
+    monkeypatch.setattr("auth.platform.rate_limits.CIRCUIT_SECONDS", 0.2)
     limits, other = make(cuttable_redis.url), make()
     await cuttable_redis.cut()
     assert await allowed(limits, "ada") == 5
@@ -154,3 +210,20 @@ async def test_a_unix_socket_with_a_password_is_reached(make: Any, tmp_path: Any
     server.close()
     assert b"AUTH" in asked[0]
     assert b"s3cret" in asked[0]
+
+
+async def test_what_a_node_counted_by_itself_holds_while_redis_can_be_read_and_not_written(
+    make: Any, services: Any, redis_client: Any, redis_prefix: str
+) -> None:
+    await redis_client.execute_command(
+        "ACL", "SETUSER", redis_prefix, "on", ">reads", "~*", "+@read", "+@connection"
+    )
+    where = urlsplit(services.redis)
+    now = time.monotonic()
+    limits = make(f"redis://{redis_prefix}:reads@{where.hostname}:{where.port}{where.path}", monotonic=lambda: now)
+    for _ in range(5):
+        await limits.count_all(("login", ("ada",)))
+        now += CIRCUIT_SECONDS
+    with pytest.raises(RateLimited):
+        await limits.check_all(("login", ("ada",)))
+    await redis_client.execute_command("ACL", "DELUSER", redis_prefix)

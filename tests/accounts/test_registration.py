@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from auth.errors import InvalidCredentials, InvalidRequest, InvalidToken, RateLimited, Unavailable
-from auth.mail.templates import readable
-from auth.models import RevocationReason, User
+from auth.core.errors import InvalidCredentials, InvalidRequest, InvalidToken, RateLimited, Unavailable
+from auth.core.models import RevocationReason, User
+from auth.notifications.mail_templates import readable
 from auth.stores.one_time_tokens import Purpose
-from auth.stores.users import UsernameTaken
+from auth.stores.users.store import UsernameTaken
 
 PASSWORD = "correct horse battery staple"
 ADA = "ada@example.org"
@@ -261,7 +261,7 @@ async def test_ending_those_sessions_is_made_up_for_by_a_second_click(
         raise Unavailable
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.sessions, "end_those", unavailable)
+        patch.setattr(world.sessions, "end_matching", unavailable)
         await world.registration.verify_email(token, world.client())
     user = await world.registration.verify_email(token, world.client())
     await world.registration.verify_email(token, world.client())

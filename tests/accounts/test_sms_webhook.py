@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 from support.sms_receiver import SECRET, Receiver, receiving
 
-from auth.clock import utc_now
-from auth.http.outgoing import OutgoingHttp
-from auth.mail.message import Mail
-from auth.mail.senders import MailNotSent, MailRefused
-from auth.mail.webhook import ByChannel, SmsWebhook
+from auth.core.clock import utc_now
+from auth.core.mail import Mail
+from auth.notifications.sms_webhook import ChannelSender, SmsWebhook
+from auth.notifications.smtp import MailNotSent, MailRefused
+from auth.platform.http_client import HttpClient
 
 SMS = Mail("9f86d081", "phone_login", "+31612345678", "Your code", "123456 is your code", "", channel="sms")
 
@@ -21,25 +21,25 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def webs() -> AsyncIterator[OutgoingHttp]:
-    web_client = OutgoingHttp()
+async def webs() -> AsyncIterator[HttpClient]:
+    web_client = HttpClient()
     yield web_client
     await web_client.close()
 
 
-def webhook(receiver: Receiver, webs: OutgoingHttp, secret: bytes = SECRET) -> SmsWebhook:
+def webhook(receiver: Receiver, webs: HttpClient, secret: bytes = SECRET) -> SmsWebhook:
     return SmsWebhook(url=receiver.url, secret=secret, web=webs, clock=utc_now)
 
 
-async def test_the_receiver_can_tell_that_it_is_ours(receiver: Receiver, webs: OutgoingHttp) -> None:
+async def test_the_receiver_can_tell_that_it_is_ours(receiver: Receiver, webs: HttpClient) -> None:
     sms = webhook(receiver, webs)
-    await ByChannel(email=sms, sms=sms).send(SMS)
+    await ChannelSender(email=sms, sms=sms).send(SMS)
     (taken,) = receiver.taken
     assert taken.pop("sentAt").endswith("Z")
     assert taken == {"to": SMS.to, "text": SMS.text, "messageId": SMS.message_id}
 
 
-async def test_another_secret_is_found_out(receiver: Receiver, webs: OutgoingHttp) -> None:
+async def test_another_secret_is_found_out(receiver: Receiver, webs: HttpClient) -> None:
     with pytest.raises(MailRefused):
         await webhook(receiver, webs, b"another secret, as long as the first").send(SMS)
     assert (receiver.forged, receiver.taken) == (1, [])
@@ -51,7 +51,7 @@ async def test_another_secret_is_found_out(receiver: Receiver, webs: OutgoingHtt
      (429, MailNotSent), (500, MailNotSent), (503, MailNotSent)],
 )  # fmt: skip
 async def test_refusals_are_final_and_failures_are_not(
-    receiver: Receiver, webs: OutgoingHttp, status: int, raised: type[Exception]
+    receiver: Receiver, webs: HttpClient, status: int, raised: type[Exception]
 ) -> None:
     receiver.status = status
     with pytest.raises(raised) as refused:
@@ -61,7 +61,7 @@ async def test_refusals_are_final_and_failures_are_not(
     assert "123456" not in str(refused.value)
 
 
-async def test_what_is_repeated_has_the_same_id(receiver: Receiver, webs: OutgoingHttp) -> None:
+async def test_what_is_repeated_has_the_same_id(receiver: Receiver, webs: HttpClient) -> None:
     receiver.status = 503
     for _ in range(2):
         with pytest.raises(MailNotSent):
@@ -69,7 +69,7 @@ async def test_what_is_repeated_has_the_same_id(receiver: Receiver, webs: Outgoi
     assert {each["messageId"] for each in receiver.taken} == {SMS.message_id}
 
 
-async def test_nobody_there_is_no_refusal(webs: OutgoingHttp) -> None:
+async def test_nobody_there_is_no_refusal(webs: HttpClient) -> None:
     nobody = SmsWebhook(url="http://127.0.0.1:9/", secret=SECRET, web=webs, clock=utc_now)
     with pytest.raises(MailNotSent):
         await nobody.send(SMS)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from support.authenticator import code_at
 
-from auth.errors import InvalidCode, RateLimited, SessionRevoked, StepUpRequired
-from auth.models import SYSTEM, FactorAnswer, Principal, RevocationReason, User
-from auth.totp import time_step
+from auth.core.errors import AuthError, InvalidCode, RateLimited, SessionRevoked, StepUpRequired
+from auth.core.models import SYSTEM, FactorAnswer, Principal, RevocationReason, User
+from auth.factors.totp import time_step
 
 ADA = "ada@example.org"
 PASSWORD = "correct horse battery staple"
@@ -171,3 +171,20 @@ async def test_asvs_6_3_1_guesses_are_limited_one_after_the_other_or_at_once(wor
     assert sum(isinstance(result, RateLimited) for result in results) == 10
     with pytest.raises(RateLimited):
         await prove(world, old, BY_PASSWORD)
+
+
+async def test_asvs_6_3_1_a_password_is_guessed_at_a_step_up_no_more_often_in_a_day_than_at_a_login(
+    world: Any,
+) -> None:
+    world.use_limits(limit_password_guesses="4/day")
+    ada = await world.verified_user("ada@example.org")
+    stolen, own = await world.act_as(ada), await world.act_as(ada)
+    codes = []
+    for password in ["wrong horse"] * 5 + [PASSWORD]:
+        with pytest.raises(AuthError) as refused:
+            await prove(world, stolen, FactorAnswer("password", password=password))
+        codes.append(refused.value.code)
+    assert codes == ["invalid_code"] * 4 + ["rate_limited"] * 2
+    # A thief of one session stops neither another nor a login.
+    await prove(world, own, FactorAnswer("password", password=PASSWORD))
+    await world.login()

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from support.authenticator import code_at
 
-from auth.admission import LoggedIn, MfaPending
-from auth.errors import (
+from auth.core.errors import (
     AccountLocked,
     AuthError,
     Conflict,
@@ -20,9 +19,10 @@ from auth.errors import (
     StepUpRequired,
     Unavailable,
 )
-from auth.models import SYSTEM, FactorAnswer, Principal, RevocationReason, TokenDelivery, User
-from auth.sealing import Seal
-from auth.totp import time_step
+from auth.core.models import SYSTEM, FactorAnswer, Principal, RevocationReason, TokenDelivery, User
+from auth.crypto.sealing import Seal
+from auth.factors.totp import time_step
+from auth.login.admission import LoggedIn, MfaPending
 
 ADA = "ada@example.org"
 PASSWORD = "correct horse battery staple"
@@ -120,7 +120,7 @@ class TestSettingUp:
 
         with monkeypatch.context() as patch:
             patch.setattr(world.outbox, "add", unavailable)
-            patch.setattr(world.sessions, "end_those", unavailable)
+            patch.setattr(world.sessions, "end_matching", unavailable)
             code = code_at(setup.secret, time_step(world.now))
             codes = await world.two_factor.enable(principal, code, client=world.client())
         assert len(codes) == 10
@@ -256,9 +256,9 @@ class TestSettingUp:
         await world.two_factor.disable(principal, client=world.client("8.8.8.8"))
         subjects = [mail["subject"] for mail in await world.mails_to(ADA)]
         assert subjects[:3] == [
-            "Two-factor login was turned off",
-            "New recovery codes were made",
-            "Two-factor login was turned on",
+            "Two-step verification was turned off",
+            "New recovery codes were created",
+            "Two-step verification was turned on",
         ]
         assert "8.8.8.8" in (await world.mails_to(ADA))[0]["text"]
         changes = [event for event in await world.audited(phone.user) if event.kind.startswith(("totp", "reco"))]
@@ -336,14 +336,14 @@ class TestLoggingIn:
         await finish(world, await begin(world), recovery(phone.recovery_codes[0]))
         mail = (await world.mails_to(ADA))[0]
         assert mail["subject"] == "A recovery code was used"
-        assert "9 are left" in mail["text"]
+        assert "You have 9 recovery codes left" in mail["text"]
 
     async def test_when_all_are_used_they_are_no_method_any_more(self, world: Any, phone: Phone) -> None:
         world.use_limits(rate_limits=False)
         for code in phone.recovery_codes:
             await finish(world, await begin(world), recovery(code))
             world.pass_time(milliseconds=1)
-        assert "It was the last one" in (await world.mails_to(ADA))[0]["text"]
+        assert "It was your last one" in (await world.mails_to(ADA))[0]["text"]
         assert (await begin(world)).methods == ("totp",)
 
     async def test_asvs_6_6_2_a_login_is_finished_by_its_own_token_alone(self, world: Any, phone: Phone) -> None:
@@ -426,7 +426,7 @@ class TestLoggingIn:
         self, world: Any, phone: Phone
     ) -> None:
         world.use_limits(limit_second_factor="1000/minute")
-        told = "Security alert: somebody passed the first step of a login"
+        told = "Security alert: two-step verification failed"
         for logins in range(1, 8):
             pending = await world.begin_login(ADA, ip="8.8.8.8")
             for tries in range(5):
@@ -517,7 +517,7 @@ class TestTakingItAway:
         away = (world.two_factor.disable(principal, client=world.client()) for _ in range(4))
         await asyncio.gather(*away)
         subjects = [mail["subject"] for mail in await world.mails_to(ADA)]
-        assert subjects.count("Two-factor login was turned off") == 1
+        assert subjects.count("Two-step verification was turned off") == 1
 
     async def test_asvs_6_5_6_new_codes_make_the_old_ones_void(
         self, world: Any, phone: Phone, principal: Principal

@@ -3,15 +3,14 @@
 import asyncio
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from support.approval_world import CODE, World, principal_of
-from support.session_world import LAPTOP, PHONE
+from support.approval_world import CODE, World
+from support.session_world import LAPTOP, PHONE, principal_of
 
-from auth.admission import LoggedIn
-from auth.approvals import draw_numbers
-from auth.errors import (
+from auth.alerts.approvals import draw_numbers
+from auth.core.errors import (
     AccountLocked,
     AuthError,
     Conflict,
@@ -23,7 +22,9 @@ from auth.errors import (
     StepUpRequired,
     Unavailable,
 )
-from auth.models import ApprovalStatus, FactorAnswer, RevocationReason, TokenDelivery
+from auth.core.models import ApprovalStatus, FactorAnswer, RevocationReason, TokenDelivery
+from auth.login.admission import LoggedIn
+from auth.notifications.mail_contents import LoginDenied
 
 APPROVAL = FactorAnswer("approval")
 TOTP = FactorAnswer("totp", code=CODE)
@@ -31,7 +32,7 @@ TOTP = FactorAnswer("totp", code=CODE)
 
 async def refusal(call: object) -> str:
     try:
-        await call  # type: ignore[misc]
+        await call
     except AuthError as error:
         return error.code
     return "ok"
@@ -202,7 +203,7 @@ async def test_waiting_ends_after_its_time_or_when_the_caller_is_gone(world: Wor
     begun = time.monotonic()
     gone = asyncio.get_running_loop()
     state = await world.approvals.wait(
-        pending.mfa_token, seconds=30, on_leave=lambda leave: gone.call_later(0.1, leave) and None
+        pending.mfa_token, seconds=30, on_leave=lambda leave: cast("None", gone.call_later(0.1, leave))
     )
     assert state.status is ApprovalStatus.PENDING
     assert time.monotonic() - begun < 2
@@ -447,8 +448,9 @@ async def test_asvs_6_3_5_a_denied_login_is_told_by_mail_and_kept_in_the_trail(w
     laptop = await world.device(ada)
     asked = await world.ask(await world.begin(ada))
     await world.approvals.deny(laptop, asked.approval_id, client=LAPTOP)
-    [(kind, user_id, about)] = world.mails.sent
-    assert (kind, user_id, about["wrong_number"]) == ("login_denied", ada.user_id, False)
+    [(content, user_id)] = world.mails.sent
+    assert isinstance(content, LoginDenied)
+    assert (user_id, content.wrong_number) == (ada.user_id, False)
     event = (await world.sessions.trail(ada))[-1]
     assert (event.kind, event.session_id) == ("approval_denied", laptop.session_id)
     assert event.details == {"device": "Firefox on Ubuntu", "askedFrom": PHONE.ip}
@@ -491,7 +493,7 @@ class Outage:
 
 
 @pytest.mark.parametrize("by_number", [False, True])
-@pytest.mark.parametrize("what", ["withdraw", "hit", "by_id", "login_denied"])
+@pytest.mark.parametrize("what", ["withdraw", "hit", "by_id", "tell"])
 async def test_a_denial_that_an_outage_interrupted_is_whole_once_it_is_repeated(
     world: World, what: str, by_number: bool
 ) -> None:
@@ -508,15 +510,16 @@ async def test_a_denial_that_an_outage_interrupted_is_whole_once_it_is_repeated(
             answered = await world.approvals.deny(laptop, asked.approval_id, client=LAPTOP)
         return answered.status
 
-    owners = {"withdraw": world.challenges, "hit": world.limits, "by_id": world.users, "login_denied": world.mails}
+    owners = {"withdraw": world.challenges, "hit": world.limits, "by_id": world.users, "tell": world.mails}
     Outage(owners[what], what)
     with pytest.raises(Unavailable):
         await deny()
     assert await deny() is ApprovalStatus.DENIED
     with pytest.raises(InvalidToken):
         await world.admission.finish(pending.mfa_token, TOTP, client=PHONE)
-    [(kind, _, about)] = world.mails.sent
-    assert (kind, about["wrong_number"]) == ("login_denied", by_number)
+    [(content, _)] = world.mails.sent
+    assert isinstance(content, LoginDenied)
+    assert content.wrong_number == by_number
     with pytest.raises(RateLimited):
         await world.approvals.ask((await world.begin(ada)).mfa_token, client=PHONE)
     with pytest.raises(NotFound):

@@ -1,37 +1,49 @@
-"""Real Chromium on real nodes. Two browser contexts are two devices: they share no cookie and no storage."""
+"""Real Chromium on real nodes. Each browser context is a device, with its own cookies and storage."""
 
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import aiohttp
 import pytest
 from playwright.async_api import Browser, ViewportSize, async_playwright
 from support.browsers import DESKTOP, QUIET, Device, chromium_path
 from support.clients import Api
-from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls, drop
+from support.nodes import Installation, Node, ServiceUrls, drop
 from support.providers import NodeOpenIdServer
 
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running Chromium. One for all tests: to start it costs more than most of them do."""
+    """The address of a running Chromium, shared by all tests, since starting it takes longer than most tests."""
     options = tmp_path_factory.mktemp("chromium") / "options.json"
     arguments = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     options.write_text(json.dumps({"executablePath": chromium_path(), "args": arguments}))
-    command = [sys.executable, "-m", "playwright", "launch-server", "--browser", "chromium", "--config", options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "playwright",
+        "launch-server",
+        "--browser",
+        "chromium",
+        "--config",
+        str(options),
+    ]
+    # A new session, so that the server, a child of playwright's command, is terminated with it.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
 
 
 @pytest.fixture
 async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """It, for one test: what is opened in it is closed behind the test."""
+    """A connection to Chromium for one test; closes its pages after the test."""
     async with async_playwright() as playwright:
         running = await playwright.chromium.connect(chromium)
         yield running
@@ -39,11 +51,13 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def device(browser: Browser) -> AsyncIterator[Callable]:
-    """Opens devices. At the end no page may have thrown, or met the Content-Security-Policy."""
+async def device(browser: Browser) -> AsyncIterator[Callable[..., Any]]:
+    """Opens devices. Afterwards asserts that no page raised an error or violated the Content-Security-Policy."""
     opened: list[Device] = []
 
-    async def open_one(name: str, *, viewport: ViewportSize = DESKTOP, dark: bool = False, **options) -> Device:
+    async def open_one(
+        name: str, *, viewport: ViewportSize = DESKTOP, dark: bool = False, **options: Any
+    ) -> Device:
         context = await browser.new_context(
             viewport=viewport, color_scheme="dark" if dark else "light", locale="en-GB", **options
         )
@@ -68,8 +82,8 @@ async def device(browser: Browser) -> AsyncIterator[Callable]:
 
 @pytest.fixture(scope="session")
 def page_node(services: ServiceUrls) -> Iterator[Node]:
-    """A node whose page can be opened, for tests that need no settings of their own."""
-    installation = Installation(services, QUICK_SERVER)
+    """A node that serves its demo page, for tests without special settings."""
+    installation = Installation(services)
     node = installation.start(VIGIL_PUBLIC_URL="")
     yield node
     assert node.stop() == 0
@@ -77,7 +91,7 @@ def page_node(services: ServiceUrls) -> Iterator[Node]:
 
 @pytest.fixture
 def demo(start_node: Callable[..., Node]) -> Callable[..., Node]:
-    """Starts a node whose page can be opened: its public URL is its own. Nodes of a test share an issuer."""
+    """Starts nodes that serve the demo page under their own URL. Nodes of one test share an issuer."""
 
     def start(**settings: str) -> Node:
         return start_node(VIGIL_PUBLIC_URL="", VIGIL_ISSUER="vigil-browser-tests", **settings)
@@ -87,7 +101,7 @@ def demo(start_node: Callable[..., Node]) -> Callable[..., Node]:
 
 @pytest.fixture(scope="module")
 def provider(request: pytest.FixtureRequest) -> Iterator[NodeOpenIdServer]:
-    """A certified OpenID provider; a test may ask for the algorithm of its ID tokens."""
+    """A certified OpenID provider. The fixture's parameter selects the algorithm of its ID tokens."""
     server = NodeOpenIdServer(algorithm=getattr(request, "param", "RS256"))
     yield server
     server.stop()
@@ -95,8 +109,8 @@ def provider(request: pytest.FixtureRequest) -> Iterator[NodeOpenIdServer]:
 
 @pytest.fixture(scope="module")
 def provided(services: ServiceUrls, provider: NodeOpenIdServer) -> Iterator[Node]:
-    """A node that knows the provider, and that the provider knows. Shared: each test is somebody else there."""
-    installation = Installation(services, QUICK_SERVER)
+    """A node that is a client of the provider. Shared: each test uses a different user at the provider."""
+    installation = Installation(services)
     running = installation.start(VIGIL_PUBLIC_URL="", VIGIL_OIDC_NPM_NAME="Harbour", **provider.settings())
     provider.start(running.url)
     yield running
@@ -105,8 +119,8 @@ def provided(services: ServiceUrls, provider: NodeOpenIdServer) -> Iterator[Node
 
 
 @pytest.fixture
-def account(http: aiohttp.ClientSession) -> Callable:
-    """Makes a verified account through the API of a node."""
+def account(http: aiohttp.ClientSession) -> Callable[..., Any]:
+    """Creates verified accounts through a node's API."""
 
     async def make(node: Node, name: str = "Ada") -> str:
         email = f"{name.lower()}-{secrets.token_hex(4)}@example.org"

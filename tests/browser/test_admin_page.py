@@ -1,19 +1,23 @@
 """The administrators' page: find people, give roles, lock, end sessions, read the trail, live for everybody."""
 
 import re
+from typing import Any
 
+import aiohttp
 import pytest
 from playwright.async_api import expect
 from support.administration import grant
 from support.browsers import PHONE
+from support.clients import Api
 from support.nodes import Installation
+from support.secured import secure
 
 
 @pytest.fixture
-def found(installation: Installation, demo, account):
+def found(installation: Installation, demo: Any, account: Any) -> Any:
     """A node, the address of its administrator, and of somebody else."""
 
-    async def make():
+    async def make() -> Any:
         node = demo()
         boss, other = await account(node, "Boss"), await account(node, "Grace")
         grant(installation, boss, "admin")
@@ -22,7 +26,7 @@ def found(installation: Installation, demo, account):
     return make
 
 
-async def test_an_administrator_gives_a_role_that_the_other_page_shows_at_once(found, device) -> None:
+async def test_an_administrator_gives_a_role_that_the_other_page_shows_at_once(found: Any, device: Any) -> None:
     node, boss, other = await found()
     desk, laptop = await device("Desk"), await device("Laptop")
     await desk.login(node, boss)
@@ -37,7 +41,7 @@ async def test_an_administrator_gives_a_role_that_the_other_page_shows_at_once(f
     await desk.by("admin-user").get_by_role("button").click()
     await expect(desk.by("admin-session")).to_have_count(1)
     await desk.by("role-moderator").click()
-    await expect(desk.by("admin-result")).to_contain_text("Is moderator now")
+    await expect(desk.by("admin-result")).to_contain_text("Now moderator")
     await desk.picture("61-admin-person")
 
     await laptop.by("admin").click()
@@ -51,7 +55,7 @@ async def test_an_administrator_gives_a_role_that_the_other_page_shows_at_once(f
     await expect(laptop.by("admin")).to_have_count(0)
 
 
-async def test_a_locked_account_is_out_on_all_its_devices_until_it_is_unlocked(found, device) -> None:
+async def test_a_locked_account_is_out_on_all_its_devices_until_it_is_unlocked(found: Any, device: Any) -> None:
     node, boss, other = await found()
     desk, laptop = await device("Desk", viewport=PHONE, dark=True), await device("Laptop")
     await desk.login(node, boss)
@@ -78,7 +82,7 @@ async def test_a_locked_account_is_out_on_all_its_devices_until_it_is_unlocked(f
     await desk.picture("63-admin-audit-phone")
 
 
-async def test_an_administrator_ends_one_session_of_somebody(found, device) -> None:
+async def test_an_administrator_ends_one_session_of_somebody(found: Any, device: Any) -> None:
     node, boss, other = await found()
     desk, laptop, phone = await device("Desk"), await device("Laptop"), await device("Phone")
     await desk.login(node, boss)
@@ -87,14 +91,33 @@ async def test_an_administrator_ends_one_session_of_somebody(found, device) -> N
     await desk.by("admin").click()
     await desk.by("admin-user").filter(has_text=other).get_by_role("button").click()
     await desk.by("admin-session").filter(has_text="Phone").get_by_test_id("admin-end").click()
-    await expect(desk.by("admin-result")).to_have_text("1 device told, 1 closed")
+    await expect(desk.by("admin-result")).to_have_text("Logged out. The device confirmed it.")
     await expect(phone.by("ended-title")).to_have_text("You were logged out by an administrator")
     await expect(desk.by("admin-session")).to_have_count(1)
     await laptop.say("still here")
     await expect(laptop.by("chat-text").last).to_have_text("still here")
 
 
-async def test_the_audit_log_is_searched_by_what_who_and_when(found, device) -> None:
+async def test_an_administrator_takes_lost_factors_off_and_their_devices_are_logged_out(
+    found: Any, device: Any, http: aiohttp.ClientSession
+) -> None:
+    node, boss, _ = await found()
+    account = await secure(Api(node.url, http))
+    desk = await device("Desk")
+    await desk.login(node, boss)
+    await desk.by("admin").click()
+    await desk.by("admin-user").filter(has_text=account.email).get_by_role("button").click()
+    await desk.by("admin-remove-factors").click()
+    await desk.picture("64-admin-lost-factors")
+    await desk.by("admin-remove-factors-confirm").click()
+    await expect(desk.by("admin-result")).to_contain_text("Removed: authenticator app.")
+    await expect(desk.by("admin-session")).to_have_count(0)
+    await expect(desk.by("admin-remove-factors")).to_have_count(0)
+    assert (await account.login.call("GET", "/me")).code == "session_revoked"
+    assert (await account.api.login(account.email)).data["session"]["amr"] == ["pwd"]
+
+
+async def test_the_audit_log_is_searched_by_what_who_and_when(found: Any, device: Any) -> None:
     node, boss, other = await found()
     desk, laptop = await device("Desk"), await device("Laptop")
     await desk.login(node, boss)
@@ -102,7 +125,7 @@ async def test_the_audit_log_is_searched_by_what_who_and_when(found, device) -> 
     await desk.by("admin").click()
     await desk.by("admin-user").filter(has_text=other).get_by_role("button").click()
     await desk.by("role-moderator").click()
-    await expect(desk.by("admin-result")).to_contain_text("Is moderator now")
+    await expect(desk.by("admin-result")).to_contain_text("Now moderator")
     await desk.by("admin-audit").click()
     await desk.by("trail-kind").fill("Admin user seen")
     await desk.by("trail-show").click()
@@ -123,7 +146,7 @@ async def test_the_audit_log_is_searched_by_what_who_and_when(found, device) -> 
 
 
 @pytest.mark.parametrize("width", [360, 390])
-async def test_the_top_bar_of_an_administrator_fits_a_phone(found, device, width) -> None:
+async def test_the_top_bar_of_an_administrator_fits_a_phone(found: Any, device: Any, width: Any) -> None:
     node, boss, _ = await found()
     phone = await device("Phone", viewport={"width": width, "height": 740})
     await phone.login(node, boss)

@@ -1,6 +1,7 @@
 """Alerts on whatever view is shown, told by what the server saw and not by what the stranger chose."""
 
 import re
+from typing import Any
 
 import pytest
 from playwright.async_api import expect
@@ -11,16 +12,16 @@ WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Fi
 
 
 @pytest.fixture
-def beside_a_stranger(device, account, page_node):
+def beside_a_stranger(device: Any, account: Any, page_node: Any) -> Any:
     """A device that is logged in, and the stranger that logs in after it, with the address of the account."""
 
-    async def make(**options):
+    async def make(**options: Any) -> Any:
         email = await account(page_node)
         own = await device("Laptop", **options)
         await own.login(page_node, email)
         stranger = await device("Desk", user_agent=FIREFOX)
 
-        async def enter():
+        async def enter() -> None:
             await stranger.login(page_node, email)
 
         return own, stranger, enter, email
@@ -29,7 +30,7 @@ def beside_a_stranger(device, account, page_node):
 
 
 @pytest.mark.parametrize("view", ["chat", "account"])
-async def test_an_alert_is_seen_on_every_view_and_in_the_tabs_title(beside_a_stranger, view) -> None:
+async def test_an_alert_is_seen_on_every_view_and_in_the_tabs_title(beside_a_stranger: Any, view: Any) -> None:
     phone, stranger, enter, _ = await beside_a_stranger(viewport=PHONE)
     if view == "account":
         await phone.by("account").click()
@@ -49,7 +50,9 @@ async def test_an_alert_is_seen_on_every_view_and_in_the_tabs_title(beside_a_str
     assert await phone.page.evaluate(focus) == "Account"
 
 
-async def test_alerts_are_told_one_by_one_and_can_be_dismissed(beside_a_stranger, device, page_node) -> None:
+async def test_alerts_are_told_one_by_one_and_can_be_dismissed(
+    beside_a_stranger: Any, device: Any, page_node: Any
+) -> None:
     laptop, _, enter, email = await beside_a_stranger()
     await enter()
     await expect(laptop.by("alert-banner")).to_be_visible()
@@ -69,7 +72,9 @@ async def test_alerts_are_told_one_by_one_and_can_be_dismissed(beside_a_stranger
     assert await laptop.page.evaluate("document.activeElement.tagName") == "MAIN"
 
 
-async def test_the_log_keeps_room_for_an_alert_beside_many_devices(beside_a_stranger, device, page_node) -> None:
+async def test_the_log_keeps_room_for_an_alert_beside_many_devices(
+    beside_a_stranger: Any, device: Any, page_node: Any
+) -> None:
     laptop, _, enter, email = await beside_a_stranger(viewport={"width": 1280, "height": 800})
     for name in ("One", "Two", "Three"):
         await (await device(name)).login(page_node, email)
@@ -81,7 +86,9 @@ async def test_the_log_keeps_room_for_an_alert_beside_many_devices(beside_a_stra
     await laptop.picture("42-five-devices")
 
 
-async def test_a_device_that_is_out_already_cannot_be_disowned_again(beside_a_stranger, device, page_node) -> None:
+async def test_a_device_that_is_out_already_cannot_be_disowned_again(
+    beside_a_stranger: Any, device: Any, page_node: Any
+) -> None:
     laptop, stranger, enter, _ = await beside_a_stranger()
     await enter()
     await expect(laptop.by("not-me")).to_be_visible()
@@ -90,6 +97,6 @@ async def test_a_device_that_is_out_already_cannot_be_disowned_again(beside_a_st
     await expect(laptop.by("not-me")).to_have_count(0)
     await expect(laptop.by("alert-not-me")).to_have_count(0)
     # It was there all the same: that is told until somebody has seen it.
-    await expect(laptop.by("alert-banner")).to_contain_text("It is logged out by now.")
+    await expect(laptop.by("alert-banner")).to_contain_text("Already logged out.")
     await laptop.by("alert-seen").click()
     await expect(laptop.by("alert-banner")).to_have_count(0)

@@ -1,7 +1,9 @@
 """A login let in, or turned away, by a device that is logged in already; and an alert that says it was not me."""
 
 import re
+from typing import Any
 
+import aiohttp
 import pytest
 from playwright.async_api import expect
 from support.authenticator import Authenticator
@@ -11,10 +13,10 @@ from support.mailbox import mailed
 
 
 @pytest.fixture
-def protected(device, account, page_node):
-    """A laptop that is logged in, of an account with two-step login."""
+def protected(device: Any, account: Any, page_node: Any) -> Any:
+    """A laptop that is logged in, of an account with two-step verification."""
 
-    async def make():
+    async def make() -> Any:
         email = await account(page_node)
         laptop = await device("Laptop")
         await laptop.login(page_node, email)
@@ -29,7 +31,7 @@ def protected(device, account, page_node):
     return make
 
 
-async def ask(phone, node, email: str) -> str:
+async def ask(phone: Any, node: Any, email: str) -> str:
     """Log in and ask the other devices; the number that is shown."""
     await phone.open(node)
     await phone.fill_login(email)
@@ -37,7 +39,7 @@ async def ask(phone, node, email: str) -> str:
     return await phone.by("approval-number").inner_text()
 
 
-async def test_the_right_number_lets_the_new_device_in(page_node, device, protected) -> None:
+async def test_the_right_number_lets_the_new_device_in(page_node: Any, device: Any, protected: Any) -> None:
     laptop, email = await protected()
     phone = await device("Phone", viewport=PHONE)
     number = await ask(phone, page_node, email)
@@ -49,7 +51,9 @@ async def test_the_right_number_lets_the_new_device_in(page_node, device, protec
     await expect(laptop.by("approval")).to_have_count(0)
 
 
-async def test_a_wrong_number_turns_it_away_and_closes_every_question(page_node, device, protected) -> None:
+async def test_a_wrong_number_turns_it_away_and_closes_every_question(
+    page_node: Any, device: Any, protected: Any
+) -> None:
     laptop, email = await protected()
     second = await laptop.page.context.new_page()
     await second.goto(page_node.url)
@@ -60,12 +64,12 @@ async def test_a_wrong_number_turns_it_away_and_closes_every_question(page_node,
     choices = await laptop.by("approval-choice").all_inner_texts()
     wrong = next(choice for choice in choices if choice != number)
     await laptop.by("approval-choice").get_by_text(wrong, exact=True).click()
-    await expect(phone.by("notice")).to_contain_text("said no")
+    await expect(phone.by("notice")).to_contain_text("was denied on the other device")
     await expect(second.get_by_test_id("approval")).to_have_count(0)
     await expect(phone.by("login-form")).to_be_visible()
 
 
-async def test_not_me_can_end_every_session(page_node, device, protected) -> None:
+async def test_not_me_can_end_every_session(page_node: Any, device: Any, protected: Any) -> None:
     laptop, email = await protected()
     phone = await device("Phone", viewport=PHONE)
     await ask(phone, page_node, email)
@@ -73,10 +77,12 @@ async def test_not_me_can_end_every_session(page_node, device, protected) -> Non
     await laptop.picture("27-approval-not-me")
     await laptop.by("approval-deny-all").click()
     await expect(laptop.by("ended")).to_be_visible()
-    await expect(phone.by("notice")).to_contain_text("said no")
+    await expect(phone.by("notice")).to_contain_text("was denied on the other device")
 
 
-async def test_what_is_typed_for_the_chat_answers_no_strangers_login(page_node, device, protected) -> None:
+async def test_what_is_typed_for_the_chat_answers_no_strangers_login(
+    page_node: Any, device: Any, protected: Any
+) -> None:
     laptop, email = await protected()
     await laptop.by("account-close").click()
     await laptop.by("chat-input").focus()
@@ -93,10 +99,12 @@ async def test_what_is_typed_for_the_chat_answers_no_strangers_login(page_node, 
     await laptop.page.keyboard.press("Escape")
     await expect(laptop.by("approval")).to_have_count(0)
     await expect(laptop.by("chat-input")).to_be_focused()
-    await expect(laptop.by("security-entry").filter(has_text="put the question away")).to_have_count(1)
+    await expect(laptop.by("security-entry").filter(has_text="dismissed the request")).to_have_count(1)
 
 
-async def test_an_answer_is_told_once_by_who_gave_it_and_by_the_others(page_node, device, protected) -> None:
+async def test_an_answer_is_told_once_by_who_gave_it_and_by_the_others(
+    page_node: Any, device: Any, protected: Any
+) -> None:
     laptop, email = await protected()
     second = await laptop.page.context.new_page()
     await second.goto(page_node.url)
@@ -111,13 +119,15 @@ async def test_an_answer_is_told_once_by_who_gave_it_and_by_the_others(page_node
     await phone.is_live()
     told = laptop.by("security-entry").filter(has_text="new device")
     await expect(told).to_have_count(1)
-    await expect(told).to_contain_text("You let a new device in.")
+    await expect(told).to_contain_text("You approved a new device.")
     elsewhere = second.get_by_test_id("security-entry").filter(has_text="new device")
     await expect(elsewhere).to_have_count(1)
-    await expect(elsewhere).to_contain_text("let in on another of yours")
+    await expect(elsewhere).to_contain_text("approved on another of your devices")
 
 
-async def test_a_proof_for_an_answer_says_so_and_goes_with_the_question(page_node, device, protected) -> None:
+async def test_a_proof_for_an_answer_says_so_and_goes_with_the_question(
+    page_node: Any, device: Any, protected: Any
+) -> None:
     laptop, email = await protected()
     second = await device("Second")
     number = await ask(second, page_node, email)
@@ -127,7 +137,7 @@ async def test_a_proof_for_an_answer_says_so_and_goes_with_the_question(page_nod
     number = await ask(phone, page_node, email)
     # Who was let in by another device gave one factor only: its own yes wants the second first.
     await second.by("approval-choice").get_by_text(number, exact=True).click()
-    await expect(second.by("step-up")).to_contain_text("Letting a new device in wants a proof")
+    await expect(second.by("step-up")).to_contain_text("Confirm it’s you to let this device in")
     await second.picture("44-proof-for-an-approval")
     await laptop.by("approval-choice").get_by_text(number, exact=True).click()
     await phone.is_live()
@@ -135,7 +145,7 @@ async def test_a_proof_for_an_answer_says_so_and_goes_with_the_question(page_nod
     await expect(second.by("approval")).to_have_count(0)
 
 
-async def test_not_me_has_a_way_back_and_the_focus_on_it(page_node, device, protected) -> None:
+async def test_not_me_has_a_way_back_and_the_focus_on_it(page_node: Any, device: Any, protected: Any) -> None:
     laptop, email = await protected()
     phone = await device("Phone", viewport=PHONE)
     await ask(phone, page_node, email)
@@ -146,7 +156,7 @@ async def test_not_me_has_a_way_back_and_the_focus_on_it(page_node, device, prot
     await expect(phone.by("approval-number")).to_be_visible()
 
 
-async def test_an_alert_ends_the_login_that_was_not_mine(page_node, device, account) -> None:
+async def test_an_alert_ends_the_login_that_was_not_mine(page_node: Any, device: Any, account: Any) -> None:
     email = await account(page_node)
     laptop = await device("Laptop")
     stranger = await device("Stranger", user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
@@ -159,7 +169,9 @@ async def test_an_alert_ends_the_login_that_was_not_mine(page_node, device, acco
     await expect(laptop.by("change-password")).to_be_visible()
 
 
-async def test_a_new_device_in_a_new_country_is_one_entry_with_one_button(device, account, demo) -> None:
+async def test_a_new_device_in_a_new_country_is_one_entry_with_one_button(
+    device: Any, account: Any, demo: Any
+) -> None:
     node = demo(VIGIL_TRUSTED_PROXIES="127.0.0.1")
     email = await account(node)
     dutch, french = ({"X-Forwarded-For": address} for address in ("193.0.6.139", "80.67.169.12"))
@@ -180,7 +192,9 @@ async def test_a_new_device_in_a_new_country_is_one_entry_with_one_button(device
     await expect(laptop.by("not-me")).to_have_count(0)
 
 
-async def test_the_mail_of_an_alert_leads_to_a_page_that_asks_first(page_node, device, account, http) -> None:
+async def test_the_mail_of_an_alert_leads_to_a_page_that_asks_first(
+    page_node: Any, device: Any, account: Any, http: aiohttp.ClientSession
+) -> None:
     email = await account(page_node)
     laptop = await device("Laptop")
     stranger = await device("Stranger", user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")

@@ -2,12 +2,13 @@
 
 import re
 import secrets
+from typing import Any
 
 from playwright.async_api import expect
 from support.browsers import PASSWORD, PHONE
 
 
-async def test_a_person_registers_follows_the_mail_and_ends_another_device(page_node, device) -> None:
+async def test_a_person_registers_follows_the_mail_and_ends_another_device(page_node: Any, device: Any) -> None:
     node = page_node
     email = f"ada-{secrets.token_hex(4)}@example.org"
     laptop = await device("Laptop")
@@ -26,6 +27,8 @@ async def test_a_person_registers_follows_the_mail_and_ends_another_device(page_
     await laptop.page.goto(node.url + "/dev/outbox")
     await laptop.picture("03-outbox")
     await laptop.page.get_by_role("link", name=re.compile("verify-email")).first.click()
+    await laptop.picture("04-confirm")
+    await laptop.page.get_by_role("button", name="Confirm address").click()
     await expect(laptop.by("notice")).to_be_visible()
     await laptop.picture("04-verified")
     await laptop.fill_login(email)
@@ -45,7 +48,7 @@ async def test_a_person_registers_follows_the_mail_and_ends_another_device(page_
 
     await laptop.row("Phone").get_by_test_id("device-logout").click()
     await expect(phone.by("ended-title")).to_have_text("You were logged out by Laptop", timeout=1_000)
-    await expect(laptop.by("devices-result")).to_have_text("1 device told, 1 closed")
+    await expect(laptop.by("devices-result")).to_have_text("Logged out. The device confirmed it.")
     await expect(laptop.by("device")).to_have_count(1)
     await phone.picture("07-logged-out")
     await laptop.picture("08-after-logout")
@@ -56,7 +59,7 @@ async def test_a_person_registers_follows_the_mail_and_ends_another_device(page_
     await expect(laptop.by("device")).to_have_count(2)
 
 
-async def test_two_nodes_serve_two_devices_of_one_person(demo, device, account) -> None:
+async def test_two_nodes_serve_two_devices_of_one_person(demo: Any, device: Any, account: Any) -> None:
     first, second = demo(), demo()
     email = await account(first)
     laptop, phone = await device("Laptop"), await device("Phone")
@@ -67,10 +70,10 @@ async def test_two_nodes_serve_two_devices_of_one_person(demo, device, account) 
     await expect(laptop.by("chat-text")).to_have_text(["from the other node"])
     await laptop.row("Phone").get_by_test_id("device-logout").click()
     await expect(phone.by("ended-title")).to_have_text("You were logged out by Laptop", timeout=1_000)
-    await expect(laptop.by("devices-result")).to_have_text("1 device told, 1 closed")
+    await expect(laptop.by("devices-result")).to_have_text("Logged out. The device confirmed it.")
 
 
-async def test_a_killed_node_takes_its_devices_offline_on_the_other(demo, device, account) -> None:
+async def test_a_killed_node_takes_its_devices_offline_on_the_other(demo: Any, device: Any, account: Any) -> None:
     first, second = demo(), demo()
     email = await account(first)
     laptop, phone = await device("Laptop"), await device("Phone")
@@ -82,7 +85,7 @@ async def test_a_killed_node_takes_its_devices_offline_on_the_other(demo, device
     await expect(phone.by("connection-state")).to_have_attribute("data-state", "waiting")
 
 
-async def test_the_socket_outlives_its_tokens_and_no_message_is_lost(demo, device, account) -> None:
+async def test_the_socket_outlives_its_tokens_and_no_message_is_lost(demo: Any, device: Any, account: Any) -> None:
     node = demo(VIGIL_ACCESS_TOKEN_SECONDS="4", VIGIL_EXPIRY_GRACE_SECONDS="5")
     email = await account(node)
     laptop, phone = await device("Laptop"), await device("Phone")
@@ -98,7 +101,7 @@ async def test_the_socket_outlives_its_tokens_and_no_message_is_lost(demo, devic
         assert int(await each.by("reauth-count").get_attribute("data-count") or 0) >= 3
 
 
-async def test_logging_out_all_others_and_everywhere(page_node, device, account) -> None:
+async def test_logging_out_all_others_and_everywhere(page_node: Any, device: Any, account: Any) -> None:
     node = page_node
     email = await account(node)
     laptop, phone, tablet = [await device(name) for name in ("Laptop", "Phone", "Tablet")]
@@ -106,7 +109,7 @@ async def test_logging_out_all_others_and_everywhere(page_node, device, account)
         await each.login(node, email)
     await expect(laptop.by("device")).to_have_count(3)
     await laptop.by("logout-others").click()
-    await expect(laptop.by("devices-result")).to_have_text("2 devices told, 2 closed")
+    await expect(laptop.by("devices-result")).to_have_text("2 devices logged out. 2 connections confirmed it.")
     await expect(phone.by("ended-title")).to_have_text("You were logged out by Laptop")
     await expect(tablet.by("ended-title")).to_have_text("You were logged out by Laptop")
     await phone.by("login-again").click()

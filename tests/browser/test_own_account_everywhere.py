@@ -1,9 +1,11 @@
 """What is known of one's own account: one truth on a page, and the same on every device."""
 
+from typing import Any
+
 from playwright.async_api import expect
 
 
-async def rename(device, name: str) -> None:
+async def rename(device: Any, name: str) -> None:
     await device.by("account").click()
     await device.by("edit-profile").click()
     await device.page.get_by_label("Your name").fill(name)
@@ -12,7 +14,7 @@ async def rename(device, name: str) -> None:
     await device.by("account-close").click()
 
 
-async def test_a_new_name_outlives_a_reconnect(demo, device, account) -> None:
+async def test_a_new_name_outlives_a_reconnect(demo: Any, device: Any, account: Any) -> None:
     node = demo()
     laptop = await device("Laptop")
     await laptop.login(node, await account(node))
@@ -26,7 +28,9 @@ async def test_a_new_name_outlives_a_reconnect(demo, device, account) -> None:
     await expect(laptop.by("user-name")).to_have_text("Countess")
 
 
-async def test_another_device_shows_the_new_name_when_its_account_is_opened(page_node, device, account) -> None:
+async def test_another_device_shows_the_new_name_when_its_account_is_opened(
+    page_node: Any, device: Any, account: Any
+) -> None:
     email = await account(page_node)
     laptop, phone = await device("Laptop"), await device("Phone")
     await laptop.login(page_node, email)

@@ -1,12 +1,16 @@
 """What is kept of somebody, on the account's page: the log, a copy of everything, the end and its undoing."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 from playwright.async_api import expect
 from support.browsers import PHONE
 
 
-async def test_a_person_reads_takes_ends_and_keeps_their_account(page_node, device, account, tmp_path) -> None:
+async def test_a_person_reads_takes_ends_and_keeps_their_account(
+    page_node: Any, device: Any, account: Any, tmp_path: Path
+) -> None:
     email = await account(page_node)
     laptop = await device("Laptop")
     await laptop.login(page_node, email)
@@ -23,22 +27,22 @@ async def test_a_person_reads_takes_ends_and_keeps_their_account(page_node, devi
     await expect(laptop.by("setting-data")).to_contain_text("you can log in and press")
     await laptop.by("delete-confirm").click()
     await expect(laptop.by("ended")).to_have_attribute("data-reason", "account_deleted")
-    await expect(laptop.by("ended-title")).to_have_text("Your account is to be deleted")
+    await expect(laptop.by("ended-title")).to_have_text("Your account will be deleted")
     await expect(laptop.by("ended-reason")).to_contain_text("press “Keep my account”")
     await laptop.picture("34-account-to-be-deleted")
     await laptop.by("login-again").click()
     await laptop.fill_login(email)
     await laptop.is_live()
-    await expect(laptop.by("deletion-banner")).to_contain_text("is to be deleted on")
+    await expect(laptop.by("deletion-banner")).to_contain_text("will be deleted on")
     await laptop.picture("36-deletion-banner")
     await laptop.by("account").click()
-    await expect(laptop.by("data-summary")).to_contain_text("is to be deleted")
+    await expect(laptop.by("data-summary")).to_contain_text("will be deleted")
     await laptop.by("keep-account").click()
     await expect(laptop.by("deletion-banner")).to_have_count(0)
-    await expect(laptop.by("data-summary")).not_to_contain_text("is to be deleted")
+    await expect(laptop.by("data-summary")).not_to_contain_text("will be deleted")
 
 
-async def test_the_account_page_fits_a_phone(page_node, device, account) -> None:
+async def test_the_account_page_fits_a_phone(page_node: Any, device: Any, account: Any) -> None:
     phone = await device("Phone", viewport=PHONE, dark=True)
     await phone.login(page_node, await account(page_node))
     await phone.by("account").click()

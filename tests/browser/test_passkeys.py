@@ -1,5 +1,7 @@
 """Passkeys in Chromium, with an authenticator of its own: made, used to log in, named and removed."""
 
+from typing import Any
+
 from playwright.async_api import expect
 from support.browsers import PHONE, Device
 
@@ -33,9 +35,8 @@ async def add_passkey(one: Device) -> None:
     await one.by("codes-kept").click()
 
 
-async def test_a_passkey_is_added_logs_in_alone_and_is_removed(demo, device, account) -> None:
+async def test_a_passkey_is_added_logs_in_alone_and_is_removed(demo: Any, device: Any, account: Any) -> None:
     node = demo(VIGIL_HOST="localhost")
-    node.url = node.url.replace("127.0.0.1", "localhost")
     email = await account(node)
     phone = await device("Phone", viewport=PHONE)
     await give_authenticator(phone)
@@ -63,9 +64,10 @@ async def test_a_passkey_is_added_logs_in_alone_and_is_removed(demo, device, acc
     await expect(phone.by("passkey")).to_have_count(0)
 
 
-async def test_a_passkey_finishes_a_login_that_began_with_the_password(demo, device, account) -> None:
+async def test_a_passkey_finishes_a_login_that_began_with_the_password(
+    demo: Any, device: Any, account: Any
+) -> None:
     node = demo(VIGIL_HOST="localhost")
-    node.url = node.url.replace("127.0.0.1", "localhost")
     email = await account(node)
     laptop = await device("Laptop")
     await give_authenticator(laptop)
@@ -80,7 +82,7 @@ async def test_a_passkey_finishes_a_login_that_began_with_the_password(demo, dev
     await laptop.is_live()
 
 
-async def test_a_page_at_an_address_says_where_the_passkey_works(demo, device, account) -> None:
+async def test_a_page_at_an_address_says_where_the_passkey_works(demo: Any, device: Any, account: Any) -> None:
     node = demo()
     email = await account(node)
     laptop = await device("Laptop")

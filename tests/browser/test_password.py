@@ -1,7 +1,9 @@
 """Passwords and addresses, as a person changes them: from the account's page, and by mailed links."""
 
 import re
+from typing import Any
 
+import aiohttp
 from playwright.async_api import expect
 from support.browsers import PHONE
 from support.clients import Api
@@ -10,7 +12,9 @@ from support.mailbox import mailed
 NEW_PASSWORD = "a louder harbour at dawn"
 
 
-async def test_a_forgotten_password_is_replaced_by_a_mailed_link(page_node, device, account, http) -> None:
+async def test_a_forgotten_password_is_replaced_by_a_mailed_link(
+    page_node: Any, device: Any, account: Any, http: aiohttp.ClientSession
+) -> None:
     node = page_node
     email = await account(node)
     laptop, phone = await device("Laptop"), await device("Phone", viewport=PHONE)
@@ -20,29 +24,29 @@ async def test_a_forgotten_password_is_replaced_by_a_mailed_link(page_node, devi
     await phone.by("to-forgot").click()
     await phone.page.get_by_label("E-mail address").fill(email)
     await phone.by("submit").click()
-    await expect(phone.by("notice")).to_contain_text("a link is on its way")
+    await expect(phone.by("notice")).to_contain_text("a link was sent")
     token = await mailed(Api(node.url, http), email, re.compile(r"\?reset=(\S+)"))
     await phone.open(node, f"/?reset={token}")
     await phone.page.get_by_label("New password").fill(NEW_PASSWORD)
     await phone.picture("24-reset-phone")
     assert token not in phone.page.url
     await phone.by("submit").click()
-    await expect(phone.by("notice")).to_contain_text("Your password is changed")
+    await expect(phone.by("notice")).to_contain_text("Your password was changed")
     await expect(laptop.by("ended")).to_have_attribute("data-reason", "password_changed")
     await phone.fill_login(email, NEW_PASSWORD)
     await phone.is_live()
 
 
-async def test_a_link_that_was_used_leads_to_a_new_one(page_node, device) -> None:
+async def test_a_link_that_was_used_leads_to_a_new_one(page_node: Any, device: Any) -> None:
     phone = await device("Phone")
     await phone.open(page_node, "/?reset=not-a-token-of-ours")
     await phone.page.get_by_label("New password").fill(NEW_PASSWORD)
     await phone.by("submit").click()
-    await expect(phone.by("notice")).to_contain_text("not good any more")
+    await expect(phone.by("notice")).to_contain_text("has expired or was already used")
     await expect(phone.by("forgot-form")).to_be_visible()
 
 
-async def test_changing_the_password_logs_the_other_devices_out(page_node, device, account) -> None:
+async def test_changing_the_password_logs_the_other_devices_out(page_node: Any, device: Any, account: Any) -> None:
     node = page_node
     email = await account(node)
     laptop, phone = await device("Laptop"), await device("Phone")
@@ -62,7 +66,9 @@ async def test_changing_the_password_logs_the_other_devices_out(page_node, devic
     await laptop.is_live()
 
 
-async def test_the_address_changes_when_both_mailboxes_agree(page_node, device, account, http) -> None:
+async def test_the_address_changes_when_both_mailboxes_agree(
+    page_node: Any, device: Any, account: Any, http: aiohttp.ClientSession
+) -> None:
     node, api = page_node, Api(page_node.url, http)
     email = await account(node)
     other = f"new-{email}"
@@ -72,32 +78,36 @@ async def test_the_address_changes_when_both_mailboxes_agree(page_node, device, 
     await laptop.by("change-email").click()
     await laptop.page.get_by_label("New e-mail address").fill(other)
     await laptop.by("setting-email").get_by_test_id("submit").click()
-    await expect(laptop.by("email-result")).to_contain_text("follow the link in both")
+    await expect(laptop.by("email-result")).to_contain_text("open the link in both")
     token = await mailed(api, email, re.compile(r"\?email=(\S+)"))
     reader = await device("Mailbox")
     await reader.open(node, f"/?email={token}")
     await reader.by("confirm-email").click()
-    await expect(reader.by("notice")).to_contain_text("one of two")
+    await expect(reader.by("notice")).to_contain_text("one to go")
 
     # In the browser that is logged in, the page says it where the person is.
     token = await mailed(api, other, re.compile(r"\?email=(\S+)"))
     await laptop.open(node, f"/?email={token}")
     await laptop.by("confirm-email").click()
-    await expect(laptop.by("account-notice")).to_contain_text(f"Your address is {other}")
+    await expect(laptop.by("account-notice")).to_contain_text(f"Your address is now {other}")
     await expect(laptop.by("email-summary")).to_have_text(other)
     await laptop.by("logout").click()
     await expect(laptop.by("login-form")).to_be_visible()
     await expect(laptop.by("notice")).to_have_count(0)
 
 
-async def test_a_verified_address_is_told_to_whoever_is_logged_in(page_node, device, account) -> None:
+async def test_a_verified_address_is_told_to_whoever_is_logged_in(
+    page_node: Any, device: Any, account: Any
+) -> None:
     laptop = await device("Laptop")
     await laptop.login(page_node, await account(page_node))
     await laptop.open(page_node, "/?verified=1")
     await expect(laptop.by("account-notice")).to_have_text("Your e-mail address is verified.")
 
 
-async def test_a_first_password_for_somebody_who_has_one_says_so(page_node, device, account) -> None:
+async def test_a_first_password_for_somebody_who_has_one_says_so(
+    page_node: Any, device: Any, account: Any
+) -> None:
     laptop = await device("Laptop")
     await laptop.login(page_node, await account(page_node))
     await laptop.by("account").click()
@@ -105,11 +115,11 @@ async def test_a_first_password_for_somebody_who_has_one_says_so(page_node, devi
     await laptop.by("first-password").click()
     await laptop.page.get_by_label("New password").fill(NEW_PASSWORD)
     await laptop.by("setting-password").get_by_test_id("submit").click()
-    await expect(laptop.by("password-result")).to_contain_text("has a password already")
+    await expect(laptop.by("password-result")).to_contain_text("already has a password")
     await expect(laptop.page.get_by_label("Current password")).to_be_visible()
 
 
-async def test_the_name_is_changed_on_the_account_page(page_node, device, account) -> None:
+async def test_the_name_is_changed_on_the_account_page(page_node: Any, device: Any, account: Any) -> None:
     laptop = await device("Laptop")
     await laptop.login(page_node, await account(page_node))
     await laptop.by("account").click()

@@ -3,13 +3,14 @@
 import asyncio
 import re
 import secrets
+from typing import Any
 
 import aiohttp
 from playwright.async_api import expect
 from support.browsers import PHONE
 
 
-async def code_to(node, http: aiohttp.ClientSession, number: str, *, but: str = "") -> str:
+async def code_to(node: Any, http: aiohttp.ClientSession, number: str, *, but: str = "") -> str:
     """The newest code that was sent to a number, other than one that is known."""
     for _ in range(100):
         async with http.get(f"{node.url}/dev/outbox.json") as answer:
@@ -22,7 +23,9 @@ async def code_to(node, http: aiohttp.ClientSession, number: str, *, but: str = 
     raise AssertionError(f"no code to {number}")
 
 
-async def test_a_person_adds_a_number_and_logs_in_by_it(demo, device, account, http) -> None:
+async def test_a_person_adds_a_number_and_logs_in_by_it(
+    demo: Any, device: Any, account: Any, http: aiohttp.ClientSession
+) -> None:
     node = demo(VIGIL_PHONE_LOGIN="on")
     email = await account(node)
     number = f"+3161{secrets.randbelow(10**7):07}"
@@ -48,7 +51,7 @@ async def test_a_person_adds_a_number_and_logs_in_by_it(demo, device, account, h
     await phone.picture("68-phone-login")
     await phone.page.get_by_label("Code").fill("000000" if first != "000000" else "111111")
     await phone.by("submit").click()
-    await expect(phone.by("form-error")).to_contain_text("This code is not right")
+    await expect(phone.by("form-error")).to_contain_text("This code is wrong")
     await phone.by("other-number").click()
     await phone.by("back-to-code").click()
     await phone.page.get_by_label("Code").fill(await code_to(node, http, number, but=first))
@@ -62,7 +65,7 @@ async def test_a_person_adds_a_number_and_logs_in_by_it(demo, device, account, h
     await expect(laptop.by("phone-summary")).to_contain_text("None")
 
 
-async def test_a_page_without_sms_does_not_offer_a_phone(demo, device) -> None:
+async def test_a_page_without_sms_does_not_offer_a_phone(demo: Any, device: Any) -> None:
     laptop = await device("Laptop")
     await laptop.open(demo(VIGIL_PHONE_LOGIN="off"))
     await expect(laptop.by("passkeys-elsewhere")).to_be_visible()

@@ -6,6 +6,7 @@ The page of this machine has two names; a provider knows one of them. Whichever 
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from playwright.async_api import expect
@@ -29,7 +30,7 @@ async def log_in_there(one: Device, node: Node, name: str) -> None:
     await one.is_live()
 
 
-async def test_the_button_leads_to_the_provider_and_back_logged_in(node: Node, device: Callable) -> None:
+async def test_the_button_leads_to_the_provider_and_back_logged_in(node: Node, device: Callable[..., Any]) -> None:
     laptop = await device("Laptop")
     await laptop.open(node)
     await laptop.by("provider-npm").wait_for()
@@ -48,7 +49,7 @@ async def test_the_button_leads_to_the_provider_and_back_logged_in(node: Node, d
 
 
 async def test_it_is_linked_and_unlinked_on_the_account_page(
-    node: Node, device: Callable, account: Callable
+    node: Node, device: Callable[..., Any], account: Callable[..., Any]
 ) -> None:
     laptop, phone = await device("Laptop"), await device("Phone", viewport=PHONE)
     email, name = await account(node), who()
@@ -76,7 +77,7 @@ async def test_it_is_linked_and_unlinked_on_the_account_page(
     await expect(laptop.by("link-npm")).to_be_visible()
 
 
-async def test_the_last_way_in_cannot_be_unlinked(node: Node, device: Callable) -> None:
+async def test_the_last_way_in_cannot_be_unlinked(node: Node, device: Callable[..., Any]) -> None:
     laptop = await device("Laptop")
     await log_in_there(laptop, node, who())
     await laptop.by("account").click()
@@ -85,16 +86,16 @@ async def test_the_last_way_in_cannot_be_unlinked(node: Node, device: Callable) 
     await expect(laptop.by("identity")).to_have_count(1)
 
 
-async def test_who_turns_back_reads_so_on_the_page(node: Node, device: Callable) -> None:
+async def test_who_turns_back_reads_so_on_the_page(node: Node, device: Callable[..., Any]) -> None:
     laptop = await device("Laptop")
     await laptop.open(node)
     await laptop.by("provider-npm").click()
     await laptop.page.get_by_role("link", name="Cancel").click()
-    await expect(laptop.by("notice")).to_contain_text("You turned back")
+    await expect(laptop.by("notice")).to_contain_text("You cancelled")
     assert laptop.page.url == f"{node.url}/"
 
 
-async def test_a_second_factor_is_asked_for_after_the_provider(node: Node, device: Callable) -> None:
+async def test_a_second_factor_is_asked_for_after_the_provider(node: Node, device: Callable[..., Any]) -> None:
     laptop = await device("Laptop")
     await log_in_there(laptop, node, who())
     await laptop.by("account").click()

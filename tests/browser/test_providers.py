@@ -39,7 +39,9 @@ async def go(page: Page, node: Node, query: str = "") -> None:
 
 
 @pytest.mark.parametrize("provider", ["RS256", "PS256", "ES256", "EdDSA"], indirect=True)
-async def test_a_person_logs_in_by_the_provider_and_is_logged_in_here(node: Node, device: Callable) -> None:
+async def test_a_person_logs_in_by_the_provider_and_is_logged_in_here(
+    node: Node, device: Callable[..., Any]
+) -> None:
     page = (await device("Laptop")).page
     name = who()
     await go(page, node, "?returnTo=/docs/api")
@@ -53,7 +55,7 @@ async def test_a_person_logs_in_by_the_provider_and_is_logged_in_here(node: Node
 
 
 async def test_the_second_time_the_provider_asks_nothing_and_it_is_the_same_account(
-    node: Node, device: Callable
+    node: Node, device: Callable[..., Any]
 ) -> None:
     page = (await device("Laptop")).page
     await go(page, node, "?returnTo=/docs/api")
@@ -67,7 +69,9 @@ async def test_the_second_time_the_provider_asks_nothing_and_it_is_the_same_acco
     assert (await call(page, "GET", "/me"))["data"]["user"] == user
 
 
-async def test_going_back_in_the_browser_s_history_takes_no_answer_twice(node: Node, device: Callable) -> None:
+async def test_going_back_in_the_browser_s_history_takes_no_answer_twice(
+    node: Node, device: Callable[..., Any]
+) -> None:
     page = (await device("Laptop")).page
     ended = ends_of(page)
     returned: list[str] = []
@@ -80,7 +84,9 @@ async def test_going_back_in_the_browser_s_history_takes_no_answer_twice(node: N
     assert (await call(page, "GET", "/me"))["success"]
 
 
-async def test_who_turns_back_at_the_provider_ends_here_with_a_reason(node: Node, device: Callable) -> None:
+async def test_who_turns_back_at_the_provider_ends_here_with_a_reason(
+    node: Node, device: Callable[..., Any]
+) -> None:
     page = (await device("Laptop")).page
     ended = ends_of(page)
     await go(page, node)
@@ -92,7 +98,7 @@ async def test_who_turns_back_at_the_provider_ends_here_with_a_reason(node: Node
 
 @pytest.mark.parametrize("issuer", [None, "http://localhost:9"])
 async def test_asvs_10_2_2_an_answer_must_name_the_issuer_of_a_provider_that_says_it_does(
-    node: Node, device: Callable, issuer: str | None
+    node: Node, device: Callable[..., Any], issuer: str | None
 ) -> None:
     """RFC 9207, section 2.4: an answer without `iss`, or with another's, may be an attacker's server's."""
     page = (await device("Laptop")).page
@@ -105,7 +111,7 @@ async def test_asvs_10_2_2_an_answer_must_name_the_issuer_of_a_provider_that_say
 
 
 async def test_it_is_linked_to_the_account_that_asked_for_it(
-    node: Node, device: Callable, account: Callable
+    node: Node, device: Callable[..., Any], account: Callable[..., Any]
 ) -> None:
     page = (await device("Laptop")).page
     email = await account(node)
@@ -122,7 +128,7 @@ async def test_it_is_linked_to_the_account_that_asked_for_it(
     assert (await call(page, "GET", "/me"))["data"]["user"]["email"] == email
 
 
-async def test_an_answer_carried_to_another_browser_is_nobody_s(node: Node, device: Callable) -> None:
+async def test_an_answer_carried_to_another_browser_is_nobody_s(node: Node, device: Callable[..., Any]) -> None:
     mine, theirs = (await device("Laptop")).page, (await device("Phone")).page
     answer = await held_answer(mine, node)
     ended = ends_of(theirs)

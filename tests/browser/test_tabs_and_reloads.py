@@ -1,9 +1,14 @@
 """Several tabs of one device, reloads and bad networks: what the browser module is for."""
 
+from typing import Any
+
 from playwright.async_api import Request, expect
+from support.nodes import Installation
 
 
-async def test_a_reload_keeps_the_login_and_does_not_flicker_on_other_devices(page_node, device, account) -> None:
+async def test_a_reload_keeps_the_login_and_does_not_flicker_on_other_devices(
+    page_node: Any, device: Any, account: Any
+) -> None:
     node = page_node
     email = await account(node)
     laptop, phone = await device("Laptop"), await device("Phone")
@@ -25,7 +30,9 @@ async def test_a_reload_keeps_the_login_and_does_not_flicker_on_other_devices(pa
     await expect(laptop.by("device")).to_have_count(2)
 
 
-async def test_tabs_of_one_device_refresh_once_for_all_and_count_as_one(demo, device, account) -> None:
+async def test_tabs_of_one_device_refresh_once_for_all_and_count_as_one(
+    demo: Any, device: Any, account: Any
+) -> None:
     node = demo(VIGIL_ACCESS_TOKEN_SECONDS="5")
     email = await account(node)
     laptop = await device("Laptop")
@@ -50,7 +57,7 @@ async def test_tabs_of_one_device_refresh_once_for_all_and_count_as_one(demo, de
         await expect(tab.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
 
 
-async def test_logging_out_in_one_tab_ends_the_others(page_node, device, account) -> None:
+async def test_logging_out_in_one_tab_ends_the_others(page_node: Any, device: Any, account: Any) -> None:
     node = page_node
     laptop = await device("Laptop")
     await laptop.login(node, await account(node))
@@ -63,7 +70,48 @@ async def test_logging_out_in_one_tab_ends_the_others(page_node, device, account
     await expect(laptop.by("submit")).to_be_visible()
 
 
-async def test_a_page_that_was_offline_comes_back_and_hears_what_it_missed(page_node, device, account) -> None:
+async def test_asvs_14_3_1_a_logout_leaves_nothing_stored_and_every_tab_says_so_and_logs_in_again(
+    page_node: Any, device: Any, account: Any
+) -> None:
+    node = page_node
+    email = await account(node)
+    laptop = await device("Laptop")
+    await laptop.login(node, email)
+    other = await laptop.page.context.new_page()
+    await other.goto(node.url)
+    await expect(other.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+    await other.evaluate(
+        """async () => {
+            localStorage.setItem("draft", "what I was about to say");
+            sessionStorage.setItem("draft", "and here");
+            await (await caches.open("app")).put("/me", new Response("Ada"));
+            await new Promise((done, failed) => {
+                const opening = indexedDB.open("app");
+                opening.onsuccess = () => { opening.result.close(); done(); };
+                opening.onerror = failed;
+            });
+        }"""
+    )
+    await laptop.by("logout").click()
+    await expect(other.get_by_test_id("ended").or_(other.get_by_test_id("submit"))).to_be_visible()
+    await expect(laptop.by("submit")).to_be_visible()
+    kept = await other.evaluate(
+        """async () => [localStorage.getItem("draft"), await caches.keys(),
+            (await indexedDB.databases()).map(({ name }) => name)]"""
+    )
+    assert kept == [None, [], []]
+    # What tells the device from a stranger's stays, and lets nobody in.
+    cookies = {cookie["name"] for cookie in await laptop.page.context.cookies()}
+    assert cookies == {"__Host-vigil_device"}
+    await laptop.fill_login(email)
+    await laptop.is_live()
+    await other.reload()
+    await expect(other.get_by_test_id("connection-state")).to_have_attribute("data-state", "live")
+
+
+async def test_a_page_that_was_offline_comes_back_and_hears_what_it_missed(
+    page_node: Any, device: Any, account: Any
+) -> None:
     node = page_node
     email = await account(node)
     laptop, phone = await device("Laptop"), await device("Phone")
@@ -77,7 +125,7 @@ async def test_a_page_that_was_offline_comes_back_and_hears_what_it_missed(page_
 
 
 async def test_a_restarted_node_is_found_again_without_a_login(
-    demo, device, account, installation, start_node
+    demo: Any, device: Any, account: Any, installation: Installation, start_node: Any
 ) -> None:
     node = demo()
     laptop = await device("Laptop")
@@ -90,7 +138,7 @@ async def test_a_restarted_node_is_found_again_without_a_login(
     await expect(laptop.by("device")).to_have_count(1)
 
 
-async def test_tokens_are_out_of_a_scripts_reach_and_of_storage(page_node, device, account) -> None:
+async def test_tokens_are_out_of_a_scripts_reach_and_of_storage(page_node: Any, device: Any, account: Any) -> None:
     node = page_node
     laptop = await device("Laptop")
     await laptop.login(node, await account(node))

@@ -1,4 +1,6 @@
-"""Two-step login, as a person sets it up, uses it, and turns it off."""
+"""Two-step verification, as a person sets it up, uses it, and turns it off."""
+
+from typing import Any
 
 from playwright.async_api import expect
 from support.authenticator import Authenticator
@@ -6,7 +8,7 @@ from support.browsers import PHONE, Device
 
 
 async def set_up(one: Device) -> tuple[Authenticator, list[str]]:
-    """Turn two-step login on from the account's page; the app, and the recovery codes that were shown."""
+    """Turn two-step verification on from the account's page; the app, and the recovery codes that were shown."""
     await one.by("account").click()
     await one.by("setup-totp").click()
     await expect(one.by("totp-qr")).to_be_visible()
@@ -20,7 +22,9 @@ async def set_up(one: Device) -> tuple[Authenticator, list[str]]:
     return app, await one.by("recovery-codes").get_by_role("listitem").all_inner_texts()
 
 
-async def test_a_code_of_the_app_finishes_a_login_as_does_a_recovery_code(page_node, device, account) -> None:
+async def test_a_code_of_the_app_finishes_a_login_as_does_a_recovery_code(
+    page_node: Any, device: Any, account: Any
+) -> None:
     node = page_node
     email = await account(node)
     laptop, phone = await device("Laptop"), await device("Phone", viewport=PHONE)
@@ -55,7 +59,9 @@ async def test_a_code_of_the_app_finishes_a_login_as_does_a_recovery_code(page_n
     await expect(phone.by("two-step-summary")).to_contain_text("Off")
 
 
-async def test_the_account_asks_for_a_proof_when_the_login_is_not_enough(page_node, device, account) -> None:
+async def test_the_account_asks_for_a_proof_when_the_login_is_not_enough(
+    page_node: Any, device: Any, account: Any
+) -> None:
     node = page_node
     email = await account(node)
     laptop, phone = await device("Laptop"), await device("Phone", dark=True)
@@ -80,7 +86,7 @@ async def test_the_account_asks_for_a_proof_when_the_login_is_not_enough(page_no
     await expect(phone.by("recovery-codes").get_by_role("listitem")).to_have_count(10)
 
 
-async def test_the_fifth_wrong_code_goes_back_to_the_password(page_node, device, account) -> None:
+async def test_the_fifth_wrong_code_goes_back_to_the_password(page_node: Any, device: Any, account: Any) -> None:
     email = await account(page_node)
     laptop, phone = await device("Laptop"), await device("Phone")
     await laptop.login(page_node, email)

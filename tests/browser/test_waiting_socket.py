@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, Route, WebSocket, WebSocketRoute, expect
@@ -73,8 +74,8 @@ class Wire:
 
 
 @pytest.fixture
-def protected(device: Callable, account: Callable, page_node: Node) -> Callable:
-    """A laptop that is logged in, of an account with two-step login; its address, and its app."""
+def protected(device: Callable[..., Any], account: Callable[..., Any], page_node: Node) -> Callable[..., Any]:
+    """A laptop that is logged in, of an account with two-step verification; its address, and its app."""
 
     async def make() -> tuple[Device, str, Authenticator]:
         email = await account(page_node)
@@ -98,7 +99,7 @@ async def approve(laptop: Device, phone: Device) -> None:
 
 
 async def test_the_page_waits_on_a_socket_and_shows_its_time_running_out(
-    page_node: Node, device: Callable, protected: Callable
+    page_node: Node, device: Callable[..., Any], protected: Callable[..., Any]
 ) -> None:
     _, email, app = await protected()
     phone = await device("Phone", viewport=PHONE)
@@ -119,7 +120,7 @@ async def test_the_page_waits_on_a_socket_and_shows_its_time_running_out(
 
 
 async def test_the_answer_of_another_device_comes_over_the_socket(
-    page_node: Node, device: Callable, protected: Callable
+    page_node: Node, device: Callable[..., Any], protected: Callable[..., Any]
 ) -> None:
     laptop, email, _ = await protected()
     phone = await device("Phone", viewport=PHONE)
@@ -136,7 +137,7 @@ async def test_the_answer_of_another_device_comes_over_the_socket(
 
 
 async def test_where_sockets_are_blocked_http_does_it_all(
-    page_node: Node, device: Callable, protected: Callable
+    page_node: Node, device: Callable[..., Any], protected: Callable[..., Any]
 ) -> None:
     laptop, email, app = await protected()
     phone = await device("Phone", viewport=PHONE)
@@ -171,7 +172,7 @@ async def test_where_sockets_are_blocked_http_does_it_all(
 
 
 async def test_a_node_that_answers_polls_at_once_is_asked_no_more_than_once_a_second(
-    page_node: Node, device: Callable, protected: Callable
+    page_node: Node, device: Callable[..., Any], protected: Callable[..., Any]
 ) -> None:
     _, email, _ = await protected()
     phone = await device("Phone", viewport=PHONE)
@@ -197,7 +198,7 @@ async def test_a_node_that_answers_polls_at_once_is_asked_no_more_than_once_a_se
 
 
 async def test_a_login_with_tokens_in_the_body_goes_live_on_the_socket_that_it_waited_on(
-    page_node: Node, device: Callable, protected: Callable
+    page_node: Node, device: Callable[..., Any], protected: Callable[..., Any]
 ) -> None:
     _, email, app = await protected()
     page = (await device("Application")).page
@@ -213,7 +214,7 @@ async def test_a_login_with_tokens_in_the_body_goes_live_on_the_socket_that_it_w
 
 
 async def test_a_login_that_is_over_says_so_and_begins_again(
-    page_node: Node, device: Callable, protected: Callable
+    page_node: Node, device: Callable[..., Any], protected: Callable[..., Any]
 ) -> None:
     _, email, _ = await protected()
     phone = await device("Phone", viewport=PHONE)

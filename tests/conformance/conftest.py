@@ -1,25 +1,30 @@
-"""The servers that the conformance tests speak to.
+"""The servers under conformance test.
 
-Ours is `tests/conformance_server.py`. The same tests hold for any other: `VIGIL_CONFORMANCE_COMMAND` names a
-program that takes the same options (`--port`, `--ping-interval`, `--ping-timeout`, `--engine-only`), does what
-that file describes and prints `listening on http://…`. So the tests themselves were tested, against the reference
-implementation.
+By default `tests/conformance_server.py`. `VIGIL_CONFORMANCE_COMMAND` can name another program that takes the same
+options (`--port`, `--ping-interval`, `--ping-timeout`, `--engine-only`), behaves as that file describes and prints
+`listening on http://…`. The tests themselves were verified that way against the reference implementation.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import aiohttp
 import pytest
+from aiohttp import web
+from conformance.here import Gate, start_here
 from conformance.servers import Server
 from conformance.wire import Wire
 
-# As the official suites have it, and as production does.
+from auth.platform.metrics import Metrics
+from realtime.engine.emitter import Emitter
+from realtime.engine.sockets import SocketServer
+
+# Ping interval and timeout of the official test suites, and of production.
 QUICK, PATIENT = (0.3, 0.2), (25.0, 20.0)
 
 
 @pytest.fixture(scope="session")
 def start() -> Iterator[Callable[..., str]]:
-    """Starts servers, each once; the URL. Whatever they are sent, nothing is raised through them."""
+    """Starts a server per set of options and returns its URL. Afterwards asserts that none logged a traceback."""
     running: dict[tuple[str, ...], Server] = {}
 
     def start_one(interval: float, timeout: float, *more: str) -> str:
@@ -29,29 +34,45 @@ def start() -> Iterator[Callable[..., str]]:
         return running[options].url
 
     yield start_one
-    said = "".join([server.stop() for server in running.values()])
-    assert "Traceback" not in said, said
+    output = "".join([server.stop() for server in running.values()])
+    assert "Traceback" not in output, output
 
 
 @pytest.fixture
 def engine(start: Callable[..., str], http: aiohttp.ClientSession) -> Wire:
-    """Engine.IO alone, an echo; pings every 0.3 s, 0.2 s to answer."""
+    """An Engine.IO echo server with a ping interval of 0.3 s and a timeout of 0.2 s."""
     return Wire(http, start(*QUICK, "--engine-only"), "/engine.io/", *QUICK)
 
 
 @pytest.fixture
 def patient_engine(start: Callable[..., str], http: aiohttp.ClientSession) -> Wire:
-    """Engine.IO alone, an echo, with the pings of production: what ends a connection here is no ping timeout."""
+    """An Engine.IO echo server with production pings, so that no connection ends by ping timeout."""
     return Wire(http, start(*PATIENT, "--engine-only"), "/engine.io/", *PATIENT)
 
 
 @pytest.fixture
 def quick(start: Callable[..., str], http: aiohttp.ClientSession) -> Wire:
-    """Socket.IO; pings every 0.3 s, 0.2 s to answer."""
+    """A Socket.IO server with a ping interval of 0.3 s and a timeout of 0.2 s."""
     return Wire(http, start(*QUICK), "/socket.io/", *QUICK)
 
 
 @pytest.fixture
 def patient(start: Callable[..., str], http: aiohttp.ClientSession) -> Wire:
-    """Socket.IO with the pings of production: what ends a connection here is no ping timeout."""
+    """A Socket.IO server with production pings, so that no connection ends by ping timeout."""
     return Wire(http, start(*PATIENT), "/socket.io/", *PATIENT)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+async def server(gate: Gate, unused_tcp_port: int) -> AsyncIterator[SocketServer]:
+    """Our server in this process; `gate` accepts all connections."""
+    server, app = SocketServer(gate, Emitter(), metrics=Metrics()), web.Application()
+    server.attach(app)
+    runner = await start_here(app, unused_tcp_port)
+    yield server
+    await server.shutdown()
+    await runner.cleanup()

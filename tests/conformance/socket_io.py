@@ -19,11 +19,11 @@ def packet(kind: int, namespace: str = "/", data: Any = None, number: int | str 
 async def greeted(socket: WebSocket, namespace: str, auth: Any = None) -> str:
     """Connect to a namespace and read the two packets that answer; the socket's id there."""
     await socket.send(packet(0, namespace, auth))
-    answer, greeting = await socket.messages(2)
+    answer, activation = await socket.messages(2)
     assert isinstance(answer, str), answer
     head = packet(0, namespace)
     assert answer.startswith(head), answer
-    assert greeting == packet(2, namespace, ["auth", auth or {}])
+    assert activation == packet(2, namespace, ["auth", auth or {}])
     handshake = json.loads(answer[len(head) :])
     assert list(handshake) == ["sid"]
     assert isinstance(handshake["sid"], str)
@@ -43,9 +43,9 @@ async def post_connect(wire: Wire, namespace: str = "/") -> Polling:
     """A client by long polling, in a namespace."""
     polling = await wire.poll_in()
     assert (await polling.post(packet(0, namespace))).text == "ok"
-    answer, greeting = await polling.messages(2)
+    answer, activation = await polling.messages(2)
     assert answer.startswith(packet(0, namespace) + '{"sid":')
-    assert greeting == packet(2, namespace, ["auth", {}])
+    assert activation == packet(2, namespace, ["auth", {}])
     return polling
 
 

@@ -21,7 +21,8 @@ import pytest
 from conformance.socket_io import packet
 from conformance.wire import Wire
 from support.clients import PASSWORD, Api, Live, Login
-from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls
+from support.nodes import ROOT, Installation, Node, ServiceUrls
+from yarl import URL
 
 Connect = Callable[..., Awaitable[Live]]
 
@@ -37,6 +38,7 @@ defaults
 
 frontend everyone
     bind fd@{listener}
+{denials}
     default_backend nodes
 
 backend nodes
@@ -68,7 +70,7 @@ def haproxy() -> str:
 @pytest.fixture(scope="module")
 def nodes(services: ServiceUrls) -> Iterator[tuple[Node, Node]]:
     """Two nodes that believe the proxy."""
-    installation = Installation(services, QUICK_SERVER)
+    installation = Installation(services)
     trusting = {"VIGIL_TRUSTED_PROXIES": "127.0.0.1"}
     started = (installation.start(**trusting), installation.start(**trusting))
     yield started
@@ -83,7 +85,8 @@ def proxied(nodes: tuple[Node, Node], tmp_path_factory: pytest.TempPathFactory) 
         servers = "\n".join(
             f"    server node{n} {node.url.removeprefix('http://')}" for n, node in enumerate(nodes)
         )
-        file.write_text(CONFIGURATION.format(listener=listener.fileno(), servers=servers))
+        configuration = CONFIGURATION.format(listener=listener.fileno(), servers=servers, denials=denials())
+        file.write_text(configuration)
         process = start(program, file, listener)
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -91,6 +94,14 @@ def proxied(nodes: tuple[Node, Node], tmp_path_factory: pytest.TempPathFactory) 
             process.terminate()
             output, _ = process.communicate(timeout=10)
     assert "[ALERT]" not in output, output
+
+
+def denials() -> str:
+    """What the example of docs/production.md keeps from the outside."""
+    lines = (ROOT / "docs/production.md").read_text().splitlines()
+    found = [line for line in lines if line.strip().startswith("http-request deny")]
+    assert found
+    return "\n".join(found)
 
 
 def start(program: str, file: Path, listener: socket.socket) -> subprocess.Popen[str]:
@@ -123,9 +134,15 @@ def through(proxy: Proxy, http: aiohttp.ClientSession) -> Api:
 
 
 @pytest.fixture
-async def devices(through: Api) -> tuple[Login, Login]:
+async def account(nodes: tuple[Node, Node], http: aiohttp.ClientSession) -> str:
+    """The address of an account. It is confirmed at the node itself: through a proxy there is no outbox."""
+    return await Api(nodes[0].url, http).register()
+
+
+@pytest.fixture
+async def devices(through: Api, account: str) -> tuple[Login, Login]:
     """Two devices of one user."""
-    email = await through.register()
+    email = account
     return await through.login(email), await through.login(email)
 
 
@@ -198,8 +215,27 @@ async def test_a_revocation_on_the_other_node_is_heard_and_ends_the_connection(
     assert (await phone.call("GET", "/me")).code == "session_revoked"
 
 
-async def test_the_nodes_see_the_client_not_the_proxy(proxy: Proxy, through: Api, connect: Connect) -> None:
-    body = {"email": await through.register(), "password": PASSWORD}
+@pytest.mark.parametrize("path", ["/metrics", "/%6detrics", "/metrics?x", "/metrics/", "/METRICS/../metrics"])
+async def test_the_metrics_are_kept_from_the_outside(proxy: Proxy, http: aiohttp.ClientSession, path: str) -> None:
+    async with http.get(URL(proxy.url + path, encoded=True)) as answer:
+        assert answer.status in {403, 404}
+        assert "vigil_" not in await answer.text()
+
+
+@pytest.mark.parametrize("path", ["/dev/outbox", "/dev/outbox.json"])
+async def test_there_is_no_outbox_through_a_proxy(
+    proxy: Proxy, nodes: tuple[Node, Node], http: aiohttp.ClientSession, path: str
+) -> None:
+    async with http.get(proxy.url + path) as answer:
+        assert answer.status == 404
+    async with http.get(nodes[0].url + path) as answer:
+        assert answer.status == 200
+
+
+async def test_the_nodes_see_the_client_not_the_proxy(
+    proxy: Proxy, through: Api, account: str, connect: Connect
+) -> None:
+    body = {"email": account, "password": PASSWORD}
     answer = await through.call("POST", "/login", body, headers={"X-Forwarded-For": "203.0.113.7"})
     live = await connect(proxy.second, answer.data["accessToken"], transports=("polling",))
     listed = await live.ask("sessions-list")

@@ -6,51 +6,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from aiohttp import web
+from conformance.here import Gate
 from support.raw_socket import RawSocket
 
-from auth.http.runner import HttpRunner
-from auth.metrics import Metrics
-from realtime.engine.sockets import Received, SocketServer
-
-
-class Open:
-    """Lets everybody in, and remembers who is here."""
-
-    def __init__(self) -> None:
-        self.here: list[str] = []
-
-    def note(self, request: web.BaseRequest) -> None:
-        """Nothing."""
-
-    async def admit(self, socket_id: str, noted: None, auth: Any) -> None:
-        """Anyone."""
-
-    def admitted(self, socket_id: str) -> None:
-        self.here.append(socket_id)
-
-    def receive(self, socket_id: str, received: Received) -> None:
-        received.answer("heard")
-
-    def left(self, socket_id: str) -> None:
-        self.here.remove(socket_id)
-
-
-@pytest.fixture
-def gate() -> Open:
-    return Open()
-
-
-@pytest.fixture
-async def server(gate: Open, unused_tcp_port: int) -> AsyncIterator[SocketServer]:
-    server, app = SocketServer(gate, metrics=Metrics()), web.Application()
-    server.attach(app)
-    runner = HttpRunner(app, on_upgrade=server.engines.open_at_once, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
-    yield server
-    await server.shutdown()
-    await runner.cleanup()
+from realtime.engine.sockets import SocketServer
 
 
 @pytest.fixture
@@ -74,7 +33,7 @@ async def heard(socket: RawSocket) -> list[Any]:
 
 
 async def test_emit_reaches_a_socket_a_room_several_rooms_and_all(
-    server: SocketServer, gate: Open, three: list[RawSocket]
+    server: SocketServer, gate: Gate, three: list[RawSocket]
 ) -> None:
     first, second, third = gate.here
     await server.enter_room(first, "blue")
@@ -102,7 +61,7 @@ async def told(socket: RawSocket) -> list[str]:
     return texts
 
 
-async def test_rooms_are_entered_left_and_closed(server: SocketServer, gate: Open, three: list[RawSocket]) -> None:
+async def test_rooms_are_entered_left_and_closed(server: SocketServer, gate: Gate, three: list[RawSocket]) -> None:
     first, second, _ = gate.here
     for socket_id in (first, second):
         await server.enter_room(socket_id, "blue")
@@ -119,7 +78,7 @@ async def test_rooms_are_entered_left_and_closed(server: SocketServer, gate: Ope
         await server.enter_room(first, second)
 
 
-async def test_an_ack_reaches_its_callback_once(server: SocketServer, gate: Open, three: list[RawSocket]) -> None:
+async def test_an_ack_reaches_its_callback_once(server: SocketServer, gate: Gate, three: list[RawSocket]) -> None:
     answers: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
     await server.emit("question", to=gate.here[0], callback=lambda *values: answers.put_nowait(values))
     packet = await three[0].wait_for("2", event="question")
@@ -131,7 +90,7 @@ async def test_an_ack_reaches_its_callback_once(server: SocketServer, gate: Open
 
 
 async def test_who_is_disconnected_hears_it_and_is_gone(
-    server: SocketServer, gate: Open, three: list[RawSocket]
+    server: SocketServer, gate: Gate, three: list[RawSocket]
 ) -> None:
     first = gate.here[0]
     await server.enter_room(first, "blue")

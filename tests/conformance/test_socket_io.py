@@ -74,9 +74,9 @@ class TestConnecting:
         """Packet encoding, "Format"."""
         async with quick.connection() as socket:
             await socket.send(text)
-            answer, greeting = await socket.messages(2)
+            answer, activation = await socket.messages(2)
             assert str(answer).startswith('40/custom,{"sid":"')
-            assert greeting == '42/custom,["auth",{}]'
+            assert activation == '42/custom,["auth",{}]'
 
     async def test_a_client_may_be_in_several_namespaces_each_with_an_id_of_its_own(self, patient: Wire) -> None:
         """The text: "A client MAY be connected to multiple namespaces at the same time"."""

@@ -51,6 +51,20 @@ class TestEngineIO:
             await socket.send(frame)
             assert await socket.until_closed(PROMPTLY) == []
 
+    async def test_no_answer_to_a_poll_holds_more_packets_than_any_client_takes_in_one(
+        self, patient_engine: Wire
+    ) -> None:
+        """python-engineio's client gives the connection up at a seventeenth."""
+        polling = await patient_engine.poll_in()
+        said = [f"4{number}" for number in range(200)]
+        assert (await polling.post(*said)).text == "ok"
+        heard: list[str] = []
+        while len(heard) < len(said):
+            packets = (await polling.poll()).packets
+            assert len(packets) <= 16
+            heard += [packet for packet in packets if packet != "2"]
+        assert heard == said
+
     async def test_an_upgrade_without_a_probe_is_none(self, patient_engine: Wire) -> None:
         """Protocol, "Upgrade": the client MUST send the probe."""
         polling = await patient_engine.poll_in()

@@ -9,8 +9,9 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import redis.asyncio
@@ -18,13 +19,14 @@ import redis.exceptions
 from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.errors import OperationFailure
 
-import child_servers
-import embedded
-from embedded import EmbeddedError, EmbeddedServices, Services
+from runtime.embedded import child as child_servers
+from runtime.embedded import services as embedded
+from runtime.embedded.services import EmbeddedError, EmbeddedServices, ServiceUrls
 
-ROOT = Path(embedded.__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
 FOREGROUND = """
-import sys, pathlib, asyncio, uvloop, embedded
+import sys, pathlib, asyncio, uvloop
+from runtime.embedded import services as embedded
 run = {"asyncio": asyncio.run, "uvloop": uvloop.run}[sys.argv[1]]
 raise SystemExit(run(embedded.run_foreground(pathlib.Path(sys.argv[2]))))
 """
@@ -68,7 +70,7 @@ def eventually(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-def start_owner(data_dir: Path, event_loop: str = "asyncio") -> tuple[Owner, Services]:
+def start_owner(data_dir: Path, event_loop: str = "asyncio") -> tuple[Owner, ServiceUrls]:
     """A process of its own that runs the services in the foreground, once they answer."""
     owner = subprocess.Popen(
         [sys.executable, "-c", FOREGROUND, event_loop, str(data_dir)],
@@ -82,7 +84,7 @@ def start_owner(data_dir: Path, event_loop: str = "asyncio") -> tuple[Owner, Ser
     lines = [owner.stdout.readline().strip() for _ in range(2)]
     urls = dict(line.split("=", 1) for line in lines)
     assert list(urls) == ["VIGIL_MONGO_URL", "VIGIL_REDIS_URL"]
-    return owner, Services(urls["VIGIL_MONGO_URL"], urls["VIGIL_REDIS_URL"])
+    return owner, ServiceUrls(urls["VIGIL_MONGO_URL"], urls["VIGIL_REDIS_URL"])
 
 
 def end_owner(owner: Owner, order: signal.Signals) -> tuple[int, str, str]:
@@ -92,21 +94,21 @@ def end_owner(owner: Owner, order: signal.Signals) -> tuple[int, str, str]:
     return owner.returncode, out, err
 
 
-async def note(services: Services, value: str) -> None:
+async def note(services: ServiceUrls, value: str) -> None:
     """Write to both, as durably as Vigil writes sessions and users."""
-    async with AsyncMongoClient(services.mongo_url) as client:
+    async with AsyncMongoClient[Any](services.mongo_url) as client:
         notes = client.vigil.get_collection("notes", write_concern=WriteConcern("majority", j=True))
         await notes.insert_one({"_id": value})
     async with redis.asyncio.Redis.from_url(services.redis_url) as connection:
-        await connection.sadd("notes", value)
+        await cast("Awaitable[int]", connection.sadd("notes", value))
 
 
-async def notes(services: Services) -> tuple[set[str], set[str]]:
+async def notes(services: ServiceUrls) -> tuple[set[str], set[str]]:
     """What both hold."""
-    async with AsyncMongoClient(services.mongo_url) as client:
+    async with AsyncMongoClient[Any](services.mongo_url) as client:
         in_mongo = {document["_id"] async for document in client.vigil.notes.find()}
     async with redis.asyncio.Redis.from_url(services.redis_url, decode_responses=True) as connection:
-        return in_mongo, await connection.smembers("notes")
+        return in_mongo, await cast("Awaitable[set[Any]]", connection.smembers("notes"))
 
 
 def fake_program(folder: Path, name: str, script: str) -> None:
@@ -244,7 +246,7 @@ class TestPrivacy:
                 with pytest.raises(redis.exceptions.AuthenticationError):
                     await connection.get("notes")
             bare = re.sub(r"//.*@(.*)\?.*", r"//\1?directConnection=true", urls.mongo_url)
-            async with AsyncMongoClient(bare) as client:
+            async with AsyncMongoClient[Any](bare) as client:
                 with pytest.raises(OperationFailure, match="requires authentication"):
                     await client.vigil.notes.find_one()
                 with pytest.raises(OperationFailure, match="requires authentication"):
@@ -298,7 +300,7 @@ class TestChoice:
         fake_program(tmp_path / "bin", "redis-server", "echo 'Redis server v=7.0.15 sha=0:0 bits=64'")
         monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
         async with EmbeddedServices(data_dir) as urls, redis.asyncio.Redis.from_url(urls.redis_url) as connection:
-            await connection.hset("hash", "field", "value")
+            await cast("Awaitable[int]", connection.hset("hash", "field", "value"))
             assert await connection.hexpire("hash", 60, "field") == [1]
 
 

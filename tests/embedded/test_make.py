@@ -27,7 +27,7 @@ SERVER = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-import embedded
+from runtime.embedded import services as embedded
 raise SystemExit(asyncio.run(embedded.run_foreground(Path(".data"))))
 """
 

@@ -1,4 +1,4 @@
-"""Services of a module's own, that its tests may break; two nodes on them; whole again after each test."""
+"""Services per module that tests may break, with two nodes; repaired after each test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,7 +15,7 @@ from support.nodes import Installation, Node
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
-    """A MongoDB and a Redis that nobody else uses."""
+    """A MongoDB and a Redis used only by this module."""
     folder: Path = tmp_path_factory.mktemp("stores")
     with Stores(folder) as own:
         yield own
@@ -23,13 +23,13 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
 
 @pytest.fixture(scope="module")
 def own_installation(stores: Stores) -> Installation:
-    """The installation on them."""
+    """The installation on the module's services."""
     return stores.installation()
 
 
 @pytest.fixture(scope="module")
 def pair(own_installation: Installation) -> Iterator[tuple[Node, Node]]:
-    """Two nodes of it. However they were treated, they stop as they should."""
+    """Two nodes of the module's installation. Afterwards asserts that both stop cleanly."""
     with ThreadPoolExecutor(2) as starters:
         nodes = tuple(starters.map(lambda _: own_installation.start(), range(2)))
     yield nodes[0], nodes[1]
@@ -38,7 +38,7 @@ def pair(own_installation: Installation) -> Iterator[tuple[Node, Node]]:
 
 @pytest.fixture
 async def whole(stores: Stores, pair: tuple[Node, Node], http: aiohttp.ClientSession) -> AsyncIterator[Stores]:
-    """The services, to be broken by one test: whole before and behind it."""
+    """The services, to be broken by one test: ready before it, repaired after it."""
     await both_ready(http, *pair)
     yield stores
     await asyncio.to_thread(stores.mend)
@@ -46,5 +46,5 @@ async def whole(stores: Stores, pair: tuple[Node, Node], http: aiohttp.ClientSes
 
 @pytest.fixture
 def on(http: aiohttp.ClientSession) -> Callable[[Node], Api]:
-    """The HTTP API of a node."""
+    """Returns the HTTP API of a node."""
     return lambda node: Api(node.url, http)

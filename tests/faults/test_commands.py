@@ -1,6 +1,8 @@
 """The commands beside `serve`: services in the foreground, the first administrator, mail sent by a worker."""
 
 import asyncio
+import json
+import re
 import signal
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,8 +14,10 @@ import pytest
 from aiosmtpd.smtp import SMTP
 from pymongo import MongoClient
 from support.clients import Api
-from support.commands import Running, bare_environ, run_command
+from support.commands import Ended, Running, bare_environ, run_command
+from support.mailbox import mailed
 from support.nodes import Installation, Node, ServiceUrls, start_node
+from support.secured import secure
 from support.waiting import eventually
 
 On = Callable[[Node], Api]
@@ -26,6 +30,11 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def embedded_environ(data_dir: Path) -> dict[str, str]:
     return bare_environ(VIGIL_DATA_DIR=str(data_dir), VIGIL_PORT="0", VIGIL_PUBLIC_URL="http://127.0.0.1:8000")
+
+
+def events_logged(ended: Ended) -> list[str]:
+    """What is on standard error, which is log and nothing else."""
+    return [json.loads(line)["event"] for line in ended.err.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +54,7 @@ async def test_beside_a_running_server_a_role_is_granted_on_its_services(
     login = await api.login(email)
     done = await asyncio.to_thread(run_command, "grant", email, "admin", environ=environ)
     assert (done.status, done.out) == (0, f"{email} has the roles: admin\n"), done
+    assert "roles_changed" in events_logged(done)
     assert (await login.refresh()).status == 200
     assert (await login.call("GET", "/me")).data["user"]["roles"] == ["admin"]
     nobody = await asyncio.to_thread(run_command, "grant", "nobody@example.org", "admin", environ=environ)
@@ -54,13 +64,29 @@ async def test_beside_a_running_server_a_role_is_granted_on_its_services(
     assert stat.S_IMODE((data_dir / "services.json").stat().st_mode) == 0o600
 
 
+async def test_beside_a_running_server_lost_factors_are_taken_off_and_its_sessions_end(
+    embedded_node: Node, data_dir: Path, on: On
+) -> None:
+    account, environ = await secure(on(embedded_node)), embedded_environ(data_dir)
+    done = await asyncio.to_thread(run_command, "factors", "remove", account.email.upper(), environ=environ)
+    assert (done.status, done.out) == (0, "removed: totp; sessions ended: 1\n"), done
+    events_logged(done)
+    assert (await account.login.call("GET", "/me")).code == "session_revoked"
+    assert (await account.api.login(account.email)).data["session"]["amr"] == ["pwd"]
+    await mailed(account.api, account.email, re.compile("(the operator of this service)"))
+    again = await asyncio.to_thread(run_command, "factors", "remove", account.email, environ=environ)
+    assert (again.status, again.out) == (0, "removed: nothing; sessions ended: 0\n"), again
+    nobody = await asyncio.to_thread(run_command, "factors", "remove", "nobody@example.org", environ=environ)
+    assert (nobody.status, nobody.err) == (1, "there is no account with the address nobody@example.org\n")
+
+
 async def test_beside_a_running_server_its_keys_are_rotated(
     embedded_node: Node, data_dir: Path, http: aiohttp.ClientSession
 ) -> None:
     async with http.get(f"{embedded_node.url}/.well-known/jwks.json") as answer:
         following = (await answer.json())["keys"][1]["kid"]
     done = await asyncio.to_thread(run_command, "keys", "rotate", environ=embedded_environ(data_dir))
-    assert (done.status, done.out) == (0, f"signing with {following}\n"), done
+    assert (done.status, done.out, done.err) == (0, f"signing with {following}\n", ""), done
 
 
 def test_a_second_server_is_refused_and_the_first_one_is_not_disturbed(
@@ -90,7 +116,7 @@ async def test_services_prints_two_lines_and_a_node_works_with_them(tmp_path: Pa
         redis = await asyncio.to_thread(services.line, "VIGIL_REDIS_URL=")
         urls = ServiceUrls(services.line("VIGIL_MONGO_URL="), redis)
         assert len(services.lines) == 2
-        node = await asyncio.to_thread(Installation(urls).start)
+        node = await asyncio.to_thread(Installation(urls, is_as_shipped=True).start)
         login = await on(node).login(await on(node).register())
         assert (await login.call("GET", "/me")).status == 200
         assert await asyncio.to_thread(node.stop) == 0
@@ -124,7 +150,7 @@ async def test_where_the_node_runs_no_jobs_the_worker_sends_the_mail(
     services: ServiceUrls, on: On, mailbox: tuple[Mailbox, str]
 ) -> None:
     box, smtp_url = mailbox
-    installation = Installation(services)
+    installation = Installation(services, is_as_shipped=True)
     settings = {"VIGIL_SMTP_URL": smtp_url, "VIGIL_DEV_OUTBOX": "off", "VIGIL_JOBS": "off"}
     node = await asyncio.to_thread(lambda: installation.start(**settings))
     await on(node).register("ada@example.org", verify=False)
@@ -143,5 +169,5 @@ async def test_where_the_node_runs_no_jobs_the_worker_sends_the_mail(
     finally:
         await asyncio.to_thread(worker.stop)
     assert await asyncio.to_thread(node.stop) == 0
-    with MongoClient(services.mongo) as client:
+    with MongoClient[Any](services.mongo) as client:
         client.drop_database(installation.name)

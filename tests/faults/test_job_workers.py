@@ -49,7 +49,7 @@ def start_worker(installation: Installation) -> Iterator[StartWorker]:
 
 @pytest.fixture
 def database(installation: Installation) -> Iterator[Any]:
-    with MongoClient(installation.services.mongo, tz_aware=True) as client:
+    with MongoClient[Any](installation.services.mongo, tz_aware=True) as client:
         yield client[installation.name]
 
 

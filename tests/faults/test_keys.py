@@ -13,11 +13,11 @@ import pytest
 from pymongo import MongoClient
 from support.clients import Api
 from support.commands import run_command
-from support.nodes import Installation, Node, ServiceUrls
+from support.nodes import SECRET, Installation, Node, ServiceUrls
 from support.waiting import eventually
 
-from auth.clock import utc_now
-from auth.keys import KeyRing
+from auth.core.clock import utc_now
+from auth.crypto.signing_keys import KeyRing
 from auth.stores.mongo import Mongo
 from auth.stores.signing_keys import SigningKeys
 
@@ -29,7 +29,7 @@ On = Callable[[Node], Api]
 def keyed_installation(services: ServiceUrls) -> Iterator[Installation]:
     installation = Installation(services)
     yield installation
-    with MongoClient(services.mongo) as client:
+    with MongoClient[Any](services.mongo) as client:
         client.drop_database(installation.name)
 
 
@@ -118,3 +118,45 @@ async def test_keys_rotate_under_running_nodes_and_no_token_is_lost(
         assert len(now) == 3  # and a new next
     assert (await before.refresh()).data["outcome"] == "rotated"
     assert key_of(before.access_token) == following
+
+
+async def test_asvs_7_4_5_a_reset_ends_every_session_at_once_and_lets_another_secret_in(
+    services: ServiceUrls, on: On, connect: Any
+) -> None:
+    installation = Installation(services)
+    node = await asyncio.to_thread(installation.start)
+    emails = [await on(node).register() for _ in range(3)]
+    logins = [await on(node).login(email) for email in emails for _ in range(2)]
+    live = await connect(node.url, logins[0].access_token)
+    done = await asyncio.to_thread(run_command, "keys", "reset", environ=installation.environ())
+    assert (done.status, done.out.partition(";")[0]) == (0, "ended 6 sessions of 3 accounts"), done
+    told = await live.wait("session-revoked")
+    assert (told["reason"], told["by"]["kind"]) == ("admin", "system")
+    await live.until_gone()
+    for login in logins:
+        assert (await login.refresh()).code == "session_revoked"
+    # The node goes on with the new keys, and a session begun under them is lost with the old secret.
+    later = await on(node).login(emails[0])
+    assert (await later.call("GET", "/me")).status == 200
+    assert await asyncio.to_thread(node.stop) == 0
+
+    another = {"VIGIL_SECRET_KEY": SECRET[::-1]}
+    refused = await asyncio.to_thread(run_command, environ=installation.environ(**another))
+    assert refused.status == 2
+    assert "keys reset" in refused.err
+    done = await asyncio.to_thread(run_command, "keys", "reset", environ=installation.environ(**another))
+    assert (done.status, done.out.partition(";")[0]) == (0, "ended 1 sessions of 1 accounts"), done
+    node = await asyncio.to_thread(lambda: installation.start(**another))
+    assert (await on(node).call("GET", "/me", token=later.access_token)).status == 401
+    body = {"refreshToken": later.refresh_token}
+    assert (
+        await on(node).call("POST", "/refresh", body)
+    ).code == "invalid_token"  # nothing of it is ours any more
+    login = await on(node).login(emails[0])
+    (own,) = (await login.call("GET", "/sessions")).data["sessions"]
+    assert own["sessionId"] == login.session_id
+    assert await asyncio.to_thread(node.stop) == 0
+    with MongoClient[Any](services.mongo) as client:
+        trail = list(client[installation.name]["audit_events"].find({"kind": "keys_reset"}).sort("at", 1))
+        assert [event["details"]["sessions"] for event in trail] == ["6", "1"]
+        client.drop_database(installation.name)

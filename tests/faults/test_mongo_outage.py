@@ -109,10 +109,14 @@ async def test_a_refresh_whose_answer_was_cut_off_is_repeated_and_replayed(
     assert (await on(pair[0]).call("GET", "/me", token=again.data["accessToken"])).status == 200
 
 
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
 async def test_with_both_gone_a_node_still_stops_in_time(
-    stores: Stores, own_installation: Installation, on: On, connect: Connect, http: aiohttp.ClientSession
+    stores: Stores, driver: str, on: On, connect: Connect
 ) -> None:
-    nodes = await asyncio.gather(*(asyncio.to_thread(own_installation.start) for _ in range(2)))
+    installation = Installation(stores.urls, is_as_shipped=True)
+    nodes = await asyncio.gather(
+        *(asyncio.to_thread(installation.start, VIGIL_MONGO_DRIVER=driver) for _ in range(2))
+    )
     logins = [await on(node).login(await on(node).register()) for node in nodes]
     for node, login in zip(nodes, logins, strict=True):
         await connect(node, login.access_token)

@@ -13,10 +13,10 @@ from support.clients import Api, Live, Login
 from support.nodes import Installation, Node
 from support.waiting import Stopwatch, eventually
 
-from auth.clock import utc_now
-from auth.models import Actor, RevocationReason
+from auth.core.clock import utc_now
+from auth.core.models import Actor, RevocationReason
 from auth.stores.mongo import Mongo
-from auth.stores.sessions import Sessions
+from auth.stores.sessions.store import SessionStore
 
 On = Callable[[Node], Api]
 Connect = Callable[..., Awaitable[Live]]
@@ -31,10 +31,13 @@ def start_several(own_installation: Installation) -> Iterator[Callable[[int], li
     started: list[Node] = []
 
     def start(count: int) -> list[Node]:
+        def start_one(_: int) -> Node:
+            node = own_installation.start()
+            started.append(node)
+            return node
+
         with ThreadPoolExecutor(count) as starters:
-            nodes = list(starters.map(lambda _: own_installation.start(), range(count)))
-        started.extend(nodes)
-        return nodes
+            return list(starters.map(start_one, range(count)))
 
     yield start
     for node in started:
@@ -108,7 +111,7 @@ async def test_a_revocation_that_its_node_never_published_is_told_by_another(
     laptop, phone = await on(pair[0]).login(email), await on(pair[0]).login(email)
     seeing, ended = await connect(pair[0], laptop.access_token), await connect(pair[1], phone.access_token)
     mongo = Mongo(stores.mongo.url, own_installation.name, "pymongo")
-    revoked = await Sessions(mongo.database, revoked_kept=timedelta(days=90)).revoke(
+    revoked = await SessionStore(mongo.database, revoked_kept=timedelta(days=90)).revoke(
         phone.session_id,
         user_id=phone.data["user"]["userId"],
         reason=RevocationReason.REVOKED,
@@ -220,7 +223,7 @@ async def test_a_session_that_expires_is_ended_live_as_expired(
         return any(event["change"] == "removed" for event in seeing.all("sessions-changed"))
 
     await eventually(gone, "the other device hears of it", timeout=15, every=1)
-    removed = seeing.all("sessions-changed")[-1]
+    [removed] = [event for event in seeing.all("sessions-changed") if event["change"] == "removed"]
     assert removed["session"]["sessionId"] == phone.session_id
     told = await idle.wait("session-revoked", timeout=5)
     assert (told["reason"], told["by"]) == ("expired", {"kind": "system"})

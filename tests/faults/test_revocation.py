@@ -10,12 +10,10 @@ import aiohttp
 import pytest
 from support.clients import Api, Live, Login, Refused
 from support.nodes import Node
-from support.sockets import Sockets, connection
+from support.sockets import Sockets, connection, delivering
 
-from auth.clock import iso, utc_now
-from auth.metrics import Metrics
-from realtime.connections import Connection, Connections, Frame
-from realtime.push import Push
+from auth.core.clock import iso, utc_now
+from realtime.hub import Connections, Frame
 
 Nodes = tuple[Node, Node]
 Connect = Callable[..., Awaitable[Live]]
@@ -224,19 +222,7 @@ async def test_a_socket_is_closed_whenever_its_own_question_is_answered(by: str,
             while socket.worker is not None:
                 await asyncio.sleep(0)
 
-    async def nothing(_: Connection) -> None:
-        return
-
-    push = Push(
-        connections,
-        sockets,
-        node_id="node",
-        send=report,
-        catch_up=nothing,
-        on_roles=print,
-        metrics=Metrics(),
-        clock=utc_now,
-    )
+    catch_up, _, endings = delivering(sockets, connections, send=report)
     socket.enqueue(question)
     if answered == "before the count is reported":
         answer.set()
@@ -244,8 +230,8 @@ async def test_a_socket_is_closed_whenever_its_own_question_is_answered(by: str,
     session_id = socket.session_id if by == "itself" else "other"
     by_whom = {"kind": "user", "sessionId": session_id}
     payload = {"at": iso(utc_now()), "reason": "revoked", "by": by_whom}
-    await push.take(Frame("user", 2, 0, "session-revoked", "session", None, "node:request", payload))
-    await push.close()
+    await catch_up.take(Frame("user", 2, 0, "session-revoked", "session", None, "node:request", payload))
+    await endings.close()
     answer.set()
     assert sockets.closed == ["socket"]
 
@@ -257,21 +243,8 @@ async def test_a_socket_that_cannot_be_told_is_closed_all_the_same() -> None:
 
     connections, sockets = Connections(), Broken()
     connections.add(connection("socket"))
-
-    async def nothing(*_: Any) -> None:
-        return
-
-    push = Push(
-        connections,
-        sockets,
-        node_id="node",
-        send=nothing,
-        catch_up=nothing,
-        on_roles=print,
-        metrics=Metrics(),
-        clock=utc_now,
-    )
+    catch_up, _, endings = delivering(sockets, connections)
     payload = {"at": iso(utc_now()), "reason": "admin", "by": {"kind": "system"}}
-    await push.take(Frame("user", 2, 0, "session-revoked", "session", None, "", payload))
-    await push.close()
+    await catch_up.take(Frame("user", 2, 0, "session-revoked", "session", None, "", payload))
+    await endings.close()
     assert sockets.closed == ["socket"]

@@ -8,12 +8,12 @@ from support.breakable import Stores
 from support.clients import Api, Live
 from support.nodes import Installation, Node
 
-from auth.clock import utc_now
-from auth.models import Actor, RevocationReason
-from auth.session_endings import ending
-from auth.stores.directory import Directory
+from auth.core.clock import utc_now
+from auth.core.models import Actor, RevocationReason
+from auth.sessions.endings import ending
 from auth.stores.mongo import Mongo
-from auth.stores.users import Users
+from auth.stores.users.directory import Directory
+from auth.stores.users.store import Users
 
 On = Callable[[Node], Api]
 Connect = Callable[..., Awaitable[Live]]

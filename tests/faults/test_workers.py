@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -20,9 +21,9 @@ Connect = Callable[..., Awaitable[Live]]
 
 @pytest.fixture(scope="module")
 def installation_of_workers(services: ServiceUrls) -> Iterator[Installation]:
-    installation = Installation(services)
+    installation = Installation(services, is_as_shipped=True)
     yield installation
-    with MongoClient(services.mongo) as client:
+    with MongoClient[Any](services.mongo) as client:
         client.drop_database(installation.name)
 
 
@@ -45,17 +46,34 @@ def runs(pid: int) -> bool:
     return False
 
 
-async def pids_served(node: Node, count: int = 40) -> set[str]:
-    """Process start times tell which worker answered: each request has a connection of its own."""
-    seen = set()
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
-        for _ in range(count):
-            with contextlib.suppress(aiohttp.ClientError):
-                async with http.get(f"{node.url}/metrics") as answer:
-                    for line in (await answer.text()).splitlines():
-                        if line.startswith("process_start_time_seconds"):
-                            seen.add(line)
-    return seen
+def connections_of(pid: int) -> int:
+    """How many sockets of the system a process has open."""
+    with contextlib.suppress(OSError):
+        return sum(os.readlink(each).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
+    return 0
+
+
+async def pids_served(node: Node, count: int = 40) -> set[int]:
+    """Which workers answer: those that have more connections while we hold many that were answered."""
+    before = {pid: connections_of(pid) for pid in workers_of(node)}
+    held = []
+    for _ in range(count):
+        with contextlib.suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(node))
+            held.append(writer)
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await reader.readline()
+    served = {pid for pid, had in before.items() if connections_of(pid) > had}
+    for writer in held:
+        writer.close()
+    return served
+
+
+async def metrics_of(node: Node) -> dict[str, float]:
+    """The samples of one answer, by name and labels."""
+    async with aiohttp.ClientSession() as http, http.get(f"{node.url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
 def port_of(node: Node) -> int:
@@ -99,6 +117,35 @@ async def test_they_say_once_that_they_listen_and_both_serve_sockets(
     # Long polling would need the same worker each time: it is not offered.
     async with http.get(f"{two_workers.url}/socket.io/?EIO=4&transport=polling") as answer:
         assert answer.status == 400
+
+
+async def test_whichever_worker_is_asked_it_tells_what_all_of_them_counted(
+    two_workers: Node, http: aiohttp.ClientSession, connect: Connect
+) -> None:
+    api = Api(two_workers.url, http)
+    login = await api.login(await api.register())
+    lives = [await connect(two_workers, login.access_token) for _ in range(12)]
+    answers = [await metrics_of(two_workers) for _ in range(8)]
+    assert [answer["vigil_sockets"] for answer in answers] == [12] * 8
+    assert {answer['vigil_logins_total{outcome="success"}'] for answer in answers} == {1}
+    assert {answer['vigil_handshakes_total{outcome="ok"}'] for answer in answers} == {12}
+    memory = sum(
+        int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        for pid in workers_of(two_workers)
+    )
+    assert answers[-1]["process_resident_memory_bytes"] == pytest.approx(memory, rel=0.2)
+    # What a dead worker counted stays; its sockets are gone with it.
+    os.kill(workers_of(two_workers)[0], signal.SIGKILL)
+    kept = [live for live in lives if live.client.connected]
+
+    async def settled() -> bool:
+        with contextlib.suppress(aiohttp.ClientError):
+            now = await metrics_of(two_workers)
+            kept[:] = [live for live in lives if live.client.connected]
+            return now["vigil_sockets"] == len(kept) < 12 and now['vigil_logins_total{outcome="success"}'] == 1
+        return False
+
+    await eventually(settled, "the dead worker's sockets are counted no more", timeout=20)
 
 
 async def test_one_that_is_killed_is_started_again_and_the_other_serves_meanwhile(

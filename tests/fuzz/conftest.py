@@ -1,4 +1,4 @@
-"""A node that is talked to at random, and its log."""
+"""A node that receives random input."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,6 @@ from support.nodes import Node, ServiceUrls, probed_node
 
 @pytest.fixture(scope="module")
 def fuzzed(services: ServiceUrls) -> Iterator[Node]:
-    """A node of its own; whatever was said to it, it stops as it should."""
+    """A separate node. Afterwards asserts that it stops cleanly."""
     with probed_node(services) as node:
         yield node

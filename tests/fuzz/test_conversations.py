@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from support.clients import Api
 from support.fuzz_talk import Step, conversations, last_words, spelt_out, visits
-from support.nodes import Node
+from support.nodes import Node, tracebacks
 from support.processes import open_files, resident_kib
 from support.raw_socket import HANDSHAKE, Polling, RawSocket
 from support.waiting import Stopwatch, eventually
@@ -65,7 +65,7 @@ class Bystander:
         self.times.append(watch.seconds)
         assert self.node.process.poll() is None
         new, self._logged = self.node.log[self._logged :], len(self.node.log)
-        assert "Traceback" not in "\n".join(new)
+        assert tracebacks(new) == []
 
     async def is_alone_again(self) -> None:
         """Everybody else has gone, for the node too."""

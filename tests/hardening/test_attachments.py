@@ -2,7 +2,9 @@
 
 import json
 from contextlib import AsyncExitStack
+from typing import Any
 
+import aiohttp
 import pytest
 from support.processes import resident_kib
 from support.raw_socket import Polling
@@ -24,7 +26,7 @@ def announced(count: int | str, *, name: str = "probe:silent", number: str = "")
 
 @pytest.mark.parametrize("count", [MOST_ATTACHMENTS + 1, 1000, 999_999_999, "9" * 30, 0])
 async def test_more_attachments_than_ten_are_refused_when_they_are_announced(
-    attacked, token, watching, count
+    attacked: Any, token: Any, watching: Any, count: Any
 ) -> None:
     for kind in "56":
         async with Wire.open(attacked.url) as wire:
@@ -33,7 +35,9 @@ async def test_more_attachments_than_ten_are_refused_when_they_are_announced(
             assert await wire.until_closed(timeout=4) is not None
 
 
-async def test_what_is_poured_in_behind_such_an_announcement_is_not_kept(attacked, token, watching) -> None:
+async def test_what_is_poured_in_behind_such_an_announcement_is_not_kept(
+    attacked: Any, token: Any, watching: Any
+) -> None:
     before = resident_kib(attacked)
     async with Wire.open(attacked.url) as wire:
         await wire.connect(token)
@@ -43,7 +47,7 @@ async def test_what_is_poured_in_behind_such_an_announcement_is_not_kept(attacke
 
 
 async def test_ten_attachments_of_a_megabyte_together_are_taken_and_a_byte_more_is_not(
-    attacked, token, watching
+    attacked: Any, token: Any, watching: Any
 ) -> None:
     event = announced(MOST_ATTACHMENTS, number="1")
     room = MOST_BYTES - len(event)
@@ -61,7 +65,7 @@ async def test_ten_attachments_of_a_megabyte_together_are_taken_and_a_byte_more_
 
 
 async def test_an_event_that_waits_for_its_attachment_takes_what_was_sent_and_not_many_times_that(
-    attacked, token, watching
+    attacked: Any, token: Any, watching: Any
 ) -> None:
     lists = ",".join(["[]"] * 300_000)
     before = resident_kib(attacked)
@@ -79,7 +83,9 @@ async def test_an_event_that_waits_for_its_attachment_takes_what_was_sent_and_no
         assert resident_kib(attacked) - before < 3 * WAITING * len(lists) // 1024 + MOST_KEPT_KIB
 
 
-async def test_the_same_holds_for_polling(attacked, http, token, watching) -> None:
+async def test_the_same_holds_for_polling(
+    attacked: Any, http: aiohttp.ClientSession, token: Any, watching: Any
+) -> None:
     for payload in (announced(999_999_999), announced(11), announced(3) + "\x1eb" + "AAAA" * 10 + "\x1e42[]"):
         polling = await Polling.open(attacked.url, http)
         await polling.send(b"40" + json.dumps(token).encode())
@@ -99,7 +105,7 @@ async def pour(wire: Wire, announcement: str) -> None:
             return
 
 
-async def test_the_stock_collects_whatever_it_is_told_will_come(stock) -> None:
+async def test_the_stock_collects_whatever_it_is_told_will_come(stock: Any) -> None:
     before = resident_kib(stock)
     async with Wire.open(stock.url) as wire:
         await wire.connect()

@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+from typing import Any
 
+import aiohttp
 import pytest
 from support.nodes import Node
 from support.raw_socket import Polling
@@ -15,7 +17,7 @@ EXTENSIONS = "Sec-WebSocket-Extensions"
 DEFLATE = "permessage-deflate; client_max_window_bits"
 
 
-async def engine_ids(node: Node, http, count: int) -> list[str]:
+async def engine_ids(node: Node, http: Any, count: int) -> list[str]:
     ids: list[str] = []
     while len(ids) < count:
         opened = await asyncio.gather(*(Polling.open(node.url, http) for _ in range(AT_ONCE)))
@@ -39,7 +41,9 @@ def bits(ids: list[str]) -> float:
     return sum(math.log2(len(set(letters))) for letters in zip(*ids, strict=True))
 
 
-async def test_ids_hold_128_random_bits_or_more_and_never_come_twice(attacked, http, token, watching) -> None:
+async def test_ids_hold_128_random_bits_or_more_and_never_come_twice(
+    attacked: Any, http: aiohttp.ClientSession, token: Any, watching: Any
+) -> None:
     of_engine = await engine_ids(attacked, http, CONNECTIONS)
     of_socket = await socket_ids(attacked, token, CONNECTIONS)
     assert bits(of_engine) >= LEAST_BITS
@@ -48,12 +52,12 @@ async def test_ids_hold_128_random_bits_or_more_and_never_come_twice(attacked, h
     assert len({*of_engine, *of_socket}) == len(of_engine) + len(of_socket)
 
 
-async def test_an_engine_id_is_not_the_socket_id(attacked, token, watching) -> None:
+async def test_an_engine_id_is_not_the_socket_id(attacked: Any, token: Any, watching: Any) -> None:
     async with Wire.open(attacked.url) as wire:
         assert (await wire.connect(token)).data["sid"] != wire.opened["sid"]
 
 
-async def test_the_stock_counts_and_has_fewer(stock, http) -> None:
+async def test_the_stock_counts_and_has_fewer(stock: Any, http: aiohttp.ClientSession) -> None:
     ids = await engine_ids(stock, http, CONNECTIONS)
     assert bits(ids) < LEAST_BITS
     # The last letters are those of a counter.
@@ -61,13 +65,13 @@ async def test_the_stock_counts_and_has_fewer(stock, http) -> None:
 
 
 @pytest.mark.parametrize("offer", ["permessage-deflate", DEFLATE, "x-webkit-deflate-frame"])
-async def test_compression_is_not_agreed_to(attacked, token, watching, offer: str) -> None:
+async def test_compression_is_not_agreed_to(attacked: Any, token: Any, watching: Any, offer: str) -> None:
     async with Wire.open(attacked.url, headers={EXTENSIONS: offer}) as wire:
         assert "sec-websocket-extensions" not in wire.said.lower()
         await wire.connect(token)
         assert (await wire.ask("probe:echo", {"text": "x" * 10_000}))["ok"] is True
 
 
-async def test_the_stock_agrees_to_compression(stock) -> None:
+async def test_the_stock_agrees_to_compression(stock: Any) -> None:
     async with Wire.open(stock.url, headers={EXTENSIONS: DEFLATE}, greeted=False) as wire:
         assert "permessage-deflate" in wire.said

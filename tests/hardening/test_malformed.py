@@ -9,9 +9,10 @@ import json
 from statistics import median
 from typing import Any
 
+import aiohttp
 import pytest
 from support.raw_socket import Polling, RawSocket
-from support.waiting import Stopwatch, eventually
+from support.waiting import Stopwatch
 from support.wire import BINARY, CONTINUATION, TEXT, Wire, frame
 
 DISCONNECT_SECONDS = 1
@@ -71,7 +72,7 @@ async def gone_after(watching: RawSocket, socket_id: str) -> float:
     return watch.seconds
 
 
-async def test_the_disconnect_comes_at_once(attacked, token, watching) -> None:
+async def test_the_disconnect_comes_at_once(attacked: Any, token: Any, watching: Any) -> None:
     times = {}
     broken: dict[str, Any] = {name: frame(TEXT, text.encode()) for name, text in MALFORMED.items()} | BROKEN
     for name, data in broken.items():
@@ -85,7 +86,7 @@ async def test_the_disconnect_comes_at_once(attacked, token, watching) -> None:
     assert median(times.values()) < DISCONNECT_SECONDS, times
 
 
-async def test_by_polling_too(attacked, http, token, watching) -> None:
+async def test_by_polling_too(attacked: Any, http: aiohttp.ClientSession, token: Any, watching: Any) -> None:
     times = {}
     for name, text in MALFORMED.items():
         polling = await Polling.open(attacked.url, http)
@@ -97,7 +98,7 @@ async def test_by_polling_too(attacked, http, token, watching) -> None:
     assert median(times.values()) < DISCONNECT_SECONDS, times
 
 
-async def test_a_client_that_does_not_mask_its_frames_is_refused(attacked, token) -> None:
+async def test_a_client_that_does_not_mask_its_frames_is_refused(attacked: Any, token: Any) -> None:
     """RFC 6455, section 5.1: "The server MUST close the connection upon receiving a frame that is not masked"."""
     async with Wire.open(attacked.url) as wire:
         wire.write(frame(TEXT, b"40" + json.dumps(token).encode(), mask=False))
@@ -105,7 +106,7 @@ async def test_a_client_that_does_not_mask_its_frames_is_refused(attacked, token
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
-async def test_the_peer_is_told_why_and_so_is_the_log(attacked, token, watching, data: str) -> None:
+async def test_the_peer_is_told_why_and_so_is_the_log(attacked: Any, token: Any, watching: Any, data: str) -> None:
     before = len(attacked.log)
     async with Wire.open(attacked.url) as wire:
         await wire.connect(token)
@@ -114,17 +115,13 @@ async def test_the_peer_is_told_why_and_so_is_the_log(attacked, token, watching,
         assert code is not None, "cut off without a word"
         assert code not in {1000, 1005}
         assert code < 3000
-
-    async def logged() -> list[str]:
-        return [line for line in attacked.log[before:] if '"event":"socket_bad_packet"' in line]
-
-    (line,) = await eventually(logged, "the log says so", timeout=4)
+    (line,) = await attacked.logged('"event":"socket_bad_packet"', after=before)
     assert json.loads(line)["level"] == "info"
 
 
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
 async def test_a_frame_that_no_websocket_sends_closes_the_connection(
-    attacked, token, watching, data: bytes
+    attacked: Any, token: Any, watching: Any, data: bytes
 ) -> None:
     for auth in (None, token):
         async with Wire.open(attacked.url) as wire:
@@ -134,7 +131,9 @@ async def test_a_frame_that_no_websocket_sends_closes_the_connection(
             await wire.until_closed(timeout=4)
 
 
-async def test_frames_in_pieces_with_control_frames_between_are_read(attacked, token, watching) -> None:
+async def test_frames_in_pieces_with_control_frames_between_are_read(
+    attacked: Any, token: Any, watching: Any
+) -> None:
     async with Wire.open(attacked.url) as wire:
         await wire.connect(token)
         event = b'427["sessions-list",{}]'
@@ -147,11 +146,11 @@ async def test_frames_in_pieces_with_control_frames_between_are_read(attacked, t
 
 
 @pytest.mark.parametrize("data", ["42[]", "4x", '42["seen",NaN'])
-async def test_the_stock_does_not_close_and_tells_its_log_a_long_story(stock, data: str) -> None:
+async def test_the_stock_does_not_close_and_tells_its_log_a_long_story(stock: Any, data: str) -> None:
     before = len(stock.log)
     async with Wire.open(stock.url) as wire:
         await wire.connect()
         wire.send(data)
         # Served as if nothing had been, and so it stays.
         assert (await wire.ask("seen", {}))["ok"] is True
-    assert "Traceback" in "".join(stock.log[before:])
+    await stock.logged("Traceback", after=before)

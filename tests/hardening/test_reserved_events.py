@@ -1,7 +1,9 @@
 """What the library calls its own events, a client may not send: it reaches no handler and ends the connection."""
 
 import json
+from typing import Any
 
+import aiohttp
 import pytest
 from support.raw_socket import Polling, RawSocket
 from support.wire import Wire
@@ -12,7 +14,7 @@ PLACEHOLDER = {"_placeholder": True, "num": 0}
 
 @pytest.mark.parametrize("name", RESERVED)
 async def test_a_reserved_event_closes_the_socket_and_reaches_no_handler(
-    attacked, token, watching: RawSocket, name: str
+    attacked: Any, token: Any, watching: RawSocket, name: str
 ) -> None:
     forged = [[], [{}], [{"token": "x"}], ["socket-id", {"environ": {}}, {"token": "x"}], [["transport close"]]]
     events = ["42" + json.dumps([name, *arguments]) for arguments in forged]
@@ -35,7 +37,7 @@ async def test_a_reserved_event_closes_the_socket_and_reaches_no_handler(
 
 
 @pytest.mark.parametrize("name", RESERVED)
-async def test_nor_does_one_with_an_attachment(attacked, token, watching, name: str) -> None:
+async def test_nor_does_one_with_an_attachment(attacked: Any, token: Any, watching: Any, name: str) -> None:
     async with RawSocket.open(attacked.url) as raw:
         await raw.connect(token)
         await raw.send("451-" + json.dumps([name, PLACEHOLDER]))
@@ -44,7 +46,9 @@ async def test_nor_does_one_with_an_attachment(attacked, token, watching, name: 
 
 
 @pytest.mark.parametrize("name", RESERVED)
-async def test_nor_does_one_by_polling(attacked, http, token, watching, name: str) -> None:
+async def test_nor_does_one_by_polling(
+    attacked: Any, http: aiohttp.ClientSession, token: Any, watching: Any, name: str
+) -> None:
     polling = await Polling.open(attacked.url, http)
     assert await polling.send(b"40" + json.dumps(token).encode()) == 200
     await polling.until("ready")
@@ -53,7 +57,7 @@ async def test_nor_does_one_by_polling(attacked, http, token, watching, name: st
 
 
 @pytest.mark.parametrize("name", ["Connect", "connect ", "connection", "error", "message", "*", "__proto__"])
-async def test_other_names_are_merely_unknown(attacked, token, watching, name: str) -> None:
+async def test_other_names_are_merely_unknown(attacked: Any, token: Any, watching: Any, name: str) -> None:
     async with RawSocket.open(attacked.url) as raw:
         await raw.connect(token)
         assert (await raw.ask(name, {}))["code"] == "unknown_event"
@@ -73,7 +77,7 @@ async def hooks_of(watching: RawSocket, socket_id: str) -> list[list[str]]:
             return seen
 
 
-async def test_the_stock_lets_a_client_call_its_lifecycle_handlers(stock) -> None:
+async def test_the_stock_lets_a_client_call_its_lifecycle_handlers(stock: Any) -> None:
     async with Wire.open(stock.url) as wire:
         mine = (await wire.connect()).data["sid"]
         before = (await wire.ask("seen", {}))["seen"]

@@ -1,9 +1,12 @@
 """Who has not authenticated: gone in 5 s whatever it does meanwhile, and not let in any number of times."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from support.raw_socket import HANDSHAKE, Polling, RawSocket
 from support.waiting import Stopwatch
@@ -50,7 +53,7 @@ BEHAVIOUR = (
 
 
 @asynccontextmanager
-async def behaving(url: str, behaviour: Any):
+async def behaving(url: str, behaviour: Any) -> AsyncIterator[Any]:
     async with Wire.open(url) as wire:
         acting = asyncio.create_task(behaviour(wire))
         yield wire
@@ -58,7 +61,7 @@ async def behaving(url: str, behaviour: Any):
 
 
 async def test_who_does_not_authenticate_is_gone_in_five_seconds_whatever_it_does(
-    attacked, http, token, watching
+    attacked: Any, http: aiohttp.ClientSession, token: Any, watching: Any
 ) -> None:
     async def lasts(behaviour: Any) -> float:
         watch = Stopwatch()
@@ -85,7 +88,35 @@ async def test_who_does_not_authenticate_is_gone_in_five_seconds_whatever_it_doe
     assert all(AUTHENTICATE_SECONDS - 0.5 <= each <= AUTHENTICATE_SECONDS + LATE_SECONDS for each in times), times
 
 
-async def test_it_is_gone_also_when_it_never_reads_and_never_polls(attacked, http, watching) -> None:
+async def test_it_is_gone_also_when_it_answers_no_close_and_when_it_never_finishes_an_upgrade(
+    attacked: Any, http: aiohttp.ClientSession, watching: Any
+) -> None:
+    """Not only told to go: the connection itself has ended."""
+
+    async def lasts(path: str, watch: Stopwatch) -> float:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(attacked.url).port)
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        said = await reader.read()
+        writer.transport.abort()
+        assert said.startswith(b"HTTP/1.1 101")
+        return watch.seconds
+
+    watch = Stopwatch()
+    polling = await Polling.open(attacked.url, http)
+    async with asyncio.timeout(AUTHENTICATE_SECONDS + LATE_SECONDS):
+        times = await asyncio.gather(
+            lasts(HANDSHAKE + "websocket", watch),
+            lasts(f"{HANDSHAKE}websocket&sid={polling.sid}", watch),
+        )
+    assert all(each >= AUTHENTICATE_SECONDS - 0.5 for each in times), times
+
+
+async def test_it_is_gone_also_when_it_never_reads_and_never_polls(
+    attacked: Any, http: aiohttp.ClientSession, watching: Any
+) -> None:
     polling = await Polling.open(attacked.url, http)
     watch = Stopwatch()
     while await polling.send(b"3") == 200:
@@ -100,11 +131,11 @@ class TestHandshakesOfOneAddress:
     LIMIT = 12
 
     @pytest.fixture
-    def limited(self, start_node):
+    def limited(self, start_node: Any) -> Any:
         return start_node(VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_SOCKET_CONNECTS=f"{self.LIMIT}/minute")
 
     @pytest.mark.parametrize("transport", ["polling", "websocket"])
-    async def test_they_are_bounded(self, limited, http, transport: str) -> None:
+    async def test_they_are_bounded(self, limited: Any, http: aiohttp.ClientSession, transport: str) -> None:
         opened = 0
         for _ in range(5 * self.LIMIT):
             if transport == "polling":
@@ -123,7 +154,9 @@ class TestHandshakesOfOneAddress:
         async with http.get(limited.url + "/health/live") as answer:
             assert answer.status == 200
 
-    async def test_a_connection_that_is_there_is_not_a_handshake(self, limited, http) -> None:
+    async def test_a_connection_that_is_there_is_not_a_handshake(
+        self, limited: Any, http: aiohttp.ClientSession
+    ) -> None:
         polling = await Polling.open(limited.url, http)
         for _ in range(3 * self.LIMIT):
             assert await polling.send(b"3") == 200
@@ -134,7 +167,7 @@ def read_head(head: str) -> tuple[int, dict[str, str]]:
     return int(first.split()[1]), dict(line.split(": ", 1) for line in lines)
 
 
-async def test_the_stock_keeps_strangers_and_lets_in_any_number(stock, http) -> None:
+async def test_the_stock_keeps_strangers_and_lets_in_any_number(stock: Any, http: aiohttp.ClientSession) -> None:
     watch = Stopwatch()
     async with behaving(stock.url, answers_pings_that_nobody_sent) as wire:
         async with asyncio.timeout(60):

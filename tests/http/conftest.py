@@ -1,4 +1,4 @@
-"""For the HTTP tests: requests sent exactly as written, and a browser that keeps our cookies."""
+"""Fixtures of the HTTP tests: unmodified requests, and a browser with a cookie jar."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,12 +10,14 @@ import pytest
 from support.clients import ORIGIN, PASSWORD, Answer, Api
 from support.nodes import Node
 
+from auth.http.cookies import DEVICE_COOKIE
+
 Send = Callable[..., Awaitable[Answer]]
 
 
 @pytest.fixture
 def send(node: Node, http: aiohttp.ClientSession) -> Send:
-    """Sends a request exactly as written."""
+    """Sends requests exactly as given."""
 
     async def request(
         method: str, path: str, data: Any = None, headers: Mapping[str, str] | None = None, *, url: str = ""
@@ -38,11 +40,13 @@ def send(node: Node, http: aiohttp.ClientSession) -> Send:
 
 @dataclass
 class Browser:
-    """One browser profile: sends its cookies and its origin, and the CSRF token as our own page would."""
+    """A browser profile: sends its cookies, origin and CSRF token, as our own page does."""
 
     send: Send
     origin: str | None = ORIGIN
     cookies: dict[str, str] = field(default_factory=dict)
+    # The known-device cookie; separate, since it does not authenticate and survives logout.
+    device: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
 
     async def call(
@@ -55,8 +59,8 @@ class Browser:
         csrf: str | None = "own",
         url: str = "",
     ) -> Answer:
-        """A request as a page's script sends it; `csrf=None` leaves the token out."""
-        sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        """Send a request as a page's script does. `csrf=None` omits the CSRF token."""
+        sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in (self.cookies | self.device).items())}
         if self.origin is not None and method not in {"GET", "HEAD"}:
             sent["Origin"] = self.origin
         if csrf is not None and "csrf" in self.cookies:
@@ -70,21 +74,23 @@ class Browser:
         return answer
 
     async def login(self, email: str, delivery: str, *, url: str = "") -> Answer:
-        """Log in as the page does."""
+        """Log in as the page does; return the response."""
         body = {"email": email, "password": PASSWORD, "delivery": delivery}
         answer = await self.call("POST", "/login", body, url=url)
         assert answer.status == 200, answer.body
         return answer
 
     def twin(self) -> "Browser":
-        """Another tab as it is now: the same cookies, kept apart."""
-        return Browser(self.send, self.origin, dict(self.cookies), dict(self.attributes))
+        """Return a copy with independent cookies, as a second tab with stale state."""
+        return Browser(self.send, self.origin, dict(self.cookies), dict(self.device), dict(self.attributes))
 
     def _keep(self, answer: Answer) -> None:
         for line in answer.headers.getall("Set-Cookie", []):
             for name, morsel in SimpleCookie(line).items():
                 self.attributes[name] = morsel
-                if morsel["max-age"] == "0":
+                if name == DEVICE_COOKIE:
+                    self.device[name] = morsel.value
+                elif morsel["max-age"] == "0":
                     self.cookies.pop(name, None)
                 else:
                     self.cookies[name] = morsel.value
@@ -98,5 +104,5 @@ def browser(send: Send) -> Browser:
 
 @pytest.fixture
 async def email(api: Api) -> str:
-    """The address of a new, confirmed account."""
+    """The address of a new, verified account."""
     return await api.register()

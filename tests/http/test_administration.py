@@ -1,6 +1,7 @@
 """Administration over HTTP: who may, what is found, what is done, and that all of it is written down."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -10,13 +11,15 @@ import aiohttp
 import pytest
 from support.administration import first_administrator
 from support.clients import PASSWORD, Api, Live, Login
+from support.mailbox import mailed
 from support.nodes import Installation, Node
+from support.secured import secure
 
-from auth.clock import iso, utc_now
+from auth.core.clock import iso, utc_now
 
 NO_SESSION = "0" * 32
 # Every act, and whether a moderator may.
-ACTS = [
+ACTS: list[tuple[str, str, Any, bool]] = [
     ("GET", "/admin/users", None, True),
     ("GET", "/admin/users/{user}", None, True),
     ("DELETE", "/admin/users/{user}/sessions", None, True),
@@ -24,6 +27,7 @@ ACTS = [
     ("PUT", "/admin/users/{user}/roles", {"roles": []}, False),
     ("POST", "/admin/users/{user}/lock", {}, False),
     ("POST", "/admin/users/{user}/unlock", {}, False),
+    ("DELETE", "/admin/users/{user}/factors", None, False),
     ("GET", "/admin/audit", None, False),
     ("GET", "/admin/overview", None, False),
 ]
@@ -376,6 +380,69 @@ async def test_who_reads_the_trail_stands_in_it(admin: Login, user: Login) -> No
     assert (read["details"], read["sessionId"]) == ({"user": id_of(user)}, admin.session_id)
 
 
+READS = {
+    "/admin/users?query=Ada%20L&role=moderator&locked=false&limit=3": (
+        "admin_users_searched",
+        {"query": "Ada L", "role": "moderator", "locked": "False"},
+    ),
+    "/admin/users": ("admin_users_searched", {}),
+    "/admin/users/{user}": ("admin_user_seen", {"user": "{user}"}),
+    "/admin/audit?userId={user}&kind=login&since=2026-01-01T00:00:00Z": (
+        "admin_audit_read",
+        {"user": "{user}", "kind": "login", "since": "2026-01-01T00:00:00.000Z"},
+    ),
+    "/admin/overview": ("admin_overview_read", {}),
+}
+
+
+async def test_whatever_is_read_is_written_down_with_what_was_asked_for_and_from_which_session(
+    admin: Login, user: Login
+) -> None:
+    about = id_of(user)
+    for path, (kind, details) in READS.items():
+        assert (await admin.call("GET", path.format(user=about))).status == 200
+        written = (await trail(admin, userId=id_of(admin), kind=kind))[0]
+        expected = {name: value.format(user=about) for name, value in details.items()}
+        assert (written["details"], written["sessionId"]) == (expected, admin.session_id), path
+
+
+async def test_a_later_page_is_a_reading_of_its_own(admin: Login, user: Login) -> None:
+    first = (await admin.call("GET", "/admin/users?limit=1")).data
+    await admin.call("GET", f"/admin/users?limit=1&before={first['next']}")
+    pages = await trail(admin, userId=id_of(admin), kind="admin_users_searched")
+    assert [event["details"].get("before") for event in pages[:2]] == [first["next"], None]
+
+
+async def test_a_moderators_reading_is_written_down_too(admin: Login, user: Login) -> None:
+    await give(admin, user, "moderator")
+    assert (await user.call("GET", f"/admin/users/{id_of(admin)}")).status == 200
+    [seen] = await trail(admin, userId=id_of(user), kind="admin_user_seen")
+    assert (seen["details"], seen["sessionId"]) == ({"user": id_of(admin)}, user.session_id)
+
+
+async def test_a_users_own_log_shows_nothing_of_where_an_administrator_sits(
+    admin: Login, user: Login, http: aiohttp.ClientSession
+) -> None:
+    desk = {
+        "User-Agent": "Mozilla/5.0 (X11; Linux) AdminDesk/7.1",
+        "Authorization": f"Bearer {admin.access_token}",
+    }
+    about, other = id_of(user), await user.api.login(user.data["user"]["email"])
+    root = f"{admin.api.url}/api/auth/admin"
+    for path in (f"/users/{about}", "/users?query=user", f"/audit?userId={about}"):
+        async with http.get(root + path, headers=desk) as answer:
+            assert answer.status == 200
+    async with http.delete(f"{root}/users/{about}/sessions/{other.session_id}", headers=desk) as answer:
+        assert answer.status == 200
+    own = (await user.call("GET", "/me/security-log")).data["events"]
+    kinds = {event["kind"] for event in own}
+    assert "session_revoked" in kinds
+    assert not [kind for kind in kinds if kind.startswith("admin_")]
+    assert "AdminDesk" not in str(await trail(admin, userId=about))
+    [ended] = [event for event in own if event["kind"] == "session_revoked"]
+    assert (ended["ip"], ended["device"]) == (None, None)
+
+
 # At a glance -----------------------------------------------------------------------------------------------
 
 
@@ -406,3 +473,35 @@ async def test_two_administrators_at_once_leave_one_state(admin: Login, user: Lo
     await user.refresh()
     allowed = (await user.call("GET", "/admin/users")).status == 200
     assert allowed is bool(now)
+
+
+# Lost factors ----------------------------------------------------------------------------------------------
+
+
+async def test_an_admin_takes_the_factors_off_somebody_who_has_lost_them(
+    admin: Login, http: aiohttp.ClientSession, node: Node
+) -> None:
+    account = await secure(Api(node.url, http))
+    path = f"/admin/users/{id_of(account.login)}"
+    answer = await admin.call("DELETE", f"{path}/factors")
+    assert (answer.data["removed"], answer.data["kept"], answer.data["revoked"]) == (["totp"], [], 1)
+    assert (await account.login.call("GET", "/me")).code == "session_revoked"
+    assert (await account.api.call("POST", "/login", {"email": account.email, "password": PASSWORD})).status == 200
+    assert (await admin.call("GET", path)).data["factors"] == []
+    told = await mailed(account.api, account.email, re.compile(r"(an administrator) removed"))
+    assert told == "an administrator"
+    (act,) = [
+        event
+        for event in await trail(admin, kind="admin_factors_removed")
+        if event["details"]["user"] == id_of(account.login)
+    ]
+    assert (act["sessionId"], act["details"]["removed"]) == (admin.session_id, "totp")
+    (fact,) = await trail(admin, userId=id_of(account.login), kind="factors_removed")
+    assert (fact["details"]["by"], fact["sessionId"], fact["ip"]) == ("admin", None, None)
+    again = await admin.call("DELETE", f"{path}/factors")
+    assert (again.status, again.data["removed"], again.data["revoked"]) == (200, [], 0)
+
+
+async def test_nobody_s_factors_are_not_found(admin: Login) -> None:
+    missing = await admin.call("DELETE", f"/admin/users/{'0' * 32}/factors")
+    assert (missing.status, missing.code) == (404, "not_found")

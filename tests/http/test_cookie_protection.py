@@ -1,10 +1,13 @@
 """Acting by cookie: the CSRF token, the Origin policy, and transparent refresh."""
 
 import asyncio
+import secrets
 from typing import Any
 
+import aiohttp
 import pytest
-from support.clients import ORIGIN, Api
+from multidict import CIMultiDict
+from support.clients import ORIGIN, PASSWORD, Api
 
 from auth.http.cookies import ACCESS_COOKIE, REFRESH_COOKIE, REFRESH_ONLY_COOKIE
 
@@ -99,6 +102,67 @@ async def test_the_csrf_token_is_also_in_a_header_for_pages_that_cannot_read_our
     answer = await browser.login(email, "cookies")
     assert answer.headers["X-CSRF-Token"] == browser.cookies["csrf"]
     assert "X-CSRF-Token" in answer.headers["Access-Control-Expose-Headers"]
+
+
+# What is no cookie of ours, however a parser could take it for one.
+
+
+@pytest.mark.parametrize("header", ["theme=x {0}", "\u2000{0}", "theme=x\t{0}", "{0}; {0}x", 'a="x {0}"'])
+async def test_a_token_in_what_a_sibling_host_can_set_is_not_believed(
+    logged_in: Any, send: Any, header: str
+) -> None:
+    def planted(*names: str) -> dict[str, str]:
+        cookies = [header.format(f"{name}={logged_in.cookies[name]}") for name in names]
+        return {"Cookie": "; ".join(cookies), "Origin": ORIGIN, "X-CSRF-Token": logged_in.cookies["csrf"]}
+
+    both = planted(ACCESS_COOKIE, REFRESH_COOKIE)
+    assert (await send("GET", "/api/auth/me", None, both)).code == "missing_token"
+    assert (await send("POST", "/api/auth/refresh", None, both)).code == "missing_token"
+    # None of it ended the session, as a login in its place would.
+    body = {"email": f"{secrets.token_hex(6)}@example.org", "password": "wrong", "delivery": "cookies"}
+    await send("POST", "/api/auth/login", aiohttp.JsonPayload(body), {**both, "Content-Type": "application/json"})
+    assert (await logged_in.call("GET", "/me")).status == 200
+
+
+async def test_a_cookie_that_comes_twice_is_removed_in_both_forms_before_it_is_set(
+    browser: Any, email: str
+) -> None:
+    """Of one site and of another's pages: where `VIGIL_COOKIE_SAME_SITE` was changed, browsers keep both."""
+    twice = {"Cookie": f"{ACCESS_COOKIE}=a; {ACCESS_COOKIE}=b; {REFRESH_COOKIE}=c"}
+    body = {"email": email, "password": PASSWORD, "delivery": "cookies"}
+    answer = await browser.call("POST", "/login", body, headers=twice)
+    lines = answer.headers.getall("Set-Cookie")
+    access = [line for line in lines if line.startswith(f"{ACCESS_COOKIE}=")]
+    assert [("Max-Age=0" in line, "Partitioned" in line) for line in access] == [
+        (True, True), (True, False), (False, False),
+    ]  # fmt: skip
+    assert len([line for line in lines if line.startswith(f"{REFRESH_COOKIE}=")]) == 1
+
+
+@pytest.mark.parametrize("delivery", ["cookie", "cookies"])
+async def test_the_csrf_token_can_be_asked_for_where_the_cookie_cannot_be_read(
+    browser: Any, email: str, delivery: str
+) -> None:
+    login = await browser.login(email, delivery)
+    asked = await browser.call("GET", "/csrf", headers={"Origin": ORIGIN})
+    assert asked.data == {"csrfToken": login.headers["X-CSRF-Token"]}
+    assert asked.headers["Access-Control-Allow-Origin"] == ORIGIN
+    foreign = await browser.call("GET", "/csrf", headers={"Origin": "https://evil.example"})
+    assert (foreign.status, foreign.code) == (403, "origin_not_allowed")
+
+
+@pytest.mark.parametrize("token", [None, "nonsense", "rt1." + "A" * 96])
+async def test_without_a_refresh_cookie_of_ours_there_is_no_csrf_token(browser: Any, token: str | None) -> None:
+    if token is not None:
+        browser.cookies[REFRESH_COOKIE] = token
+    assert (await browser.call("GET", "/csrf")).data == {"csrfToken": None}
+
+
+async def test_two_lines_of_cookies_are_read_as_one(logged_in: Any, send: Any) -> None:
+    own = f"{ACCESS_COOKIE}={logged_in.cookies[ACCESS_COOKIE]}"
+    assert (
+        await send("GET", "/api/auth/me", None, CIMultiDict([("Cookie", "a=b"), ("Cookie", own)]))
+    ).status == 200
 
 
 # Transparent refresh.

@@ -1,5 +1,6 @@
 """Login by GitHub over HTTP: a real node, and a server that answers as GitHub does."""
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -10,6 +11,9 @@ from pymongo import MongoClient
 from support.fake_github import Account, FakeGitHub, address
 from support.nodes import Installation, Node, ServiceUrls
 from support.providers import path_of, query_of, with_query
+
+from auth.http.cookies import REGISTRATION_COOKIE
+from auth.platform.http_client import MAX_BYTES
 
 
 @pytest.fixture
@@ -118,7 +122,8 @@ async def test_without_a_confirmed_primary_address_there_is_no_account(
     assert github.signed_in is not None
     github.signed_in.emails = emails
     assert await visitor.log_in() == "/?login=email_not_verified"
-    assert visitor.browser.cookies == {}
+    # As where a link is mailed: the cookie tells nobody whether one was.
+    assert set(visitor.browser.cookies) == {REGISTRATION_COOKIE}
 
 
 async def test_who_turns_back_is_told_so(visitor: Visitor, github: FakeGitHub) -> None:
@@ -162,13 +167,13 @@ NONSENSE = [
     (429, "{}", "unavailable"),
     (200, "<html>", "provider_failed"),
     (200, "[" * 100_000, "provider_failed"),
-    (404, '{"message": "Not Found"}', "provider_failed"),
     (302, "", "provider_failed"),
     (200, '{"error": {"$ne": 1}}', "provider_failed"),
     (200, '{"error": "incorrect_client_credentials"}', "provider_failed"),
-    (200, " " * 300_000 + "{}", "unavailable"),
+    (200, " " * MAX_BYTES + "{}", "unavailable"),
 ]
 NO_OBJECT = [
+    (404, '{"message": "Not Found"}', "provider_failed"),
     (200, "null", "provider_failed"),
     (200, '{"access_token": "a b\\r\\nX: y", "id": "1"}', "provider_failed"),
     (200, '{"access_token": 7, "id": true}', "provider_failed"),
@@ -194,13 +199,68 @@ async def test_an_answer_that_makes_no_sense_lets_nobody_in(
     assert await visitor.log_in() == "/"
 
 
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_github_app_that_may_not_see_addresses_lets_in_whom_it_knows(
+    visitor: Visitor, github: FakeGitHub, node: Node, status: int
+) -> None:
+    assert await visitor.log_in() == "/"
+    known = await visitor.user()
+    github.broken["emails"] = (status, '{"message": "Resource not accessible by integration"}', {})
+    assert await visitor.log_in() == "/"
+    assert await visitor.user() == known
+    assert await node.logged("provider_shows_no_address", str(status))
+    # Who is new has no address by which an account could be made.
+    github.signed_in = Account(secrets.randbelow(10**9) + 10**9, "grace")
+    assert await visitor.log_in() == "/?login=email_not_verified"
+
+
+async def test_an_authorization_code_of_any_length_that_providers_send_is_traded(
+    visitor: Visitor, github: FakeGitHub
+) -> None:
+    back = await visitor.agree(await visitor.leave())
+    code = query_of(back)["code"]
+    long = secrets.token_hex(3000)
+    github.codes[long] = github.codes.pop(code)
+    assert await visitor.come_back(with_query(back, code=long)) == "/"
+
+
+async def test_a_visit_ends_on_the_page_of_an_application_that_has_one_of_its_own(
+    browser: Any, http: Any, github: FakeGitHub, start_node: Callable[..., Node]
+) -> None:
+    page = "http://localhost:5173/account"
+    visitor = Visitor(browser, http, start_node(VIGIL_APP_URL=page, **github.settings()))
+
+    async def end(query: str = "", **changes: str) -> str:
+        left = await browser.call("GET", f"/oauth/github/start{query}", url=visitor.node.url)
+        back = with_query(await visitor.agree(str(left.headers["Location"])), **changes)
+        came = await browser.call("GET", path_of(back), url=visitor.node.url)
+        return str(came.headers["Location"])
+
+    assert await end() == page
+    assert await end("?returnTo=/rooms%3Fx=1") == "http://localhost:5173/rooms?x=1"
+    assert await end(error="server_error") == f"{page}?login=provider_failed"
+    async with http.get(f"{visitor.node.url}/") as shown:
+        assert "form-action 'self' http://localhost:5173;" in shown.headers["Content-Security-Policy"]
+
+
+async def test_an_answer_without_a_code_is_refused_with_its_reason_in_the_log(
+    visitor: Visitor, node: Node
+) -> None:
+    back = await visitor.agree(await visitor.leave())
+    assert await visitor.come_back(with_query(back, code="")) == "/?login=provider_failed"
+    assert await visitor.come_back(back) == "/?login=invalid_token"
+    await node.logged("callback: no cookie of a visit")
+    reasons = [json.loads(line).get("reason") for line in node.log if '"event":"provider_' in line]
+    assert reasons == ["callback: no code", "callback: no cookie of a visit"]
+
+
 async def test_asvs_10_1_1_github_s_tokens_are_neither_kept_nor_handed_on(
     visitor: Visitor, github: FakeGitHub, services: ServiceUrls, installation: Installation
 ) -> None:
     end = await visitor.log_in()
     (token,) = github.tokens
     assert token not in end + str(visitor.browser.cookies)
-    with MongoClient(services.mongo) as client:
+    with MongoClient[Any](services.mongo) as client:
         database = client[installation.name]
         kept = [str(document) for name in database.list_collection_names() for document in database[name].find()]
     assert any("identity" in text or "github" in text for text in kept)

@@ -17,11 +17,11 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
-from auth.errors import InvalidToken, ProviderFailed, Unavailable
-from auth.http.outgoing import MAX_BYTES, OutgoingHttp
-from auth.oauth.flow import proofs_of
-from auth.oauth.openid import OpenIdProvider
-from auth.oauth.settings import ProviderConfig
+from auth.core.errors import InvalidToken, ProviderFailed, Unavailable
+from auth.login.providers.authorization_request import proofs_of
+from auth.login.providers.openid import OpenIdProvider
+from auth.platform.http_client import MAX_BYTES, HttpClient
+from auth.platform.settings.providers import ProviderConfig
 
 PROOFS = proofs_of("secret")
 REDIRECT = "http://127.0.0.1:8000/api/auth/oauth/own/callback"
@@ -88,8 +88,8 @@ async def own() -> AsyncIterator[OwnProvider]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[OutgoingHttp]:
-    outgoing = OutgoingHttp()
+async def client() -> AsyncIterator[HttpClient]:
+    outgoing = HttpClient()
     yield outgoing
     await outgoing.close()
 
@@ -110,7 +110,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def provider(own: OwnProvider, client: OutgoingHttp, clock: Clock) -> OpenIdProvider:
+def provider(own: OwnProvider, client: HttpClient, clock: Clock) -> OpenIdProvider:
     config = ProviderConfig("own", "Own", "openid", own.url, "vigil", SecretStr("client-secret"), "VIGIL_X")
     return OpenIdProvider(config, web=client, clock=clock)
 
@@ -245,7 +245,7 @@ class TestMisbehaviour:
     async def test_asvs_16_5_2_an_answer_that_does_not_come_is_waited_for_seconds(
         self, own: OwnProvider, provider: OpenIdProvider, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("auth.http.outgoing.SECONDS", 0.3)
+        monkeypatch.setattr("auth.platform.http_client.SECONDS", 0.3)
 
         async def sleep(request: web.Request) -> web.StreamResponse:
             await asyncio.sleep(30)
@@ -276,6 +276,12 @@ class TestMisbehaviour:
             await identify(provider)
 
 
+async def test_large_answers_that_providers_do_send_are_read(own: OwnProvider, client: HttpClient) -> None:
+    own.replaced["/a"] = lambda request: answer("x" * 900_000, 200, **{"Content-Security-Policy": "x" * 16_000})
+    reply = await client.get(f"{own.url}/a", headers={})
+    assert (reply.status, len(reply.body)) == (200, 900_002)
+
+
 async def test_a_code_that_is_over_is_no_fault_of_the_provider(own: OwnProvider, provider: OpenIdProvider) -> None:
     own.replaced["/token"] = lambda request: answer({"error": "invalid_grant"}, 400)
     with pytest.raises(InvalidToken):
@@ -283,7 +289,7 @@ async def test_a_code_that_is_over_is_no_fault_of_the_provider(own: OwnProvider,
 
 
 async def test_without_a_server_there_is_an_outage_and_no_secret_in_the_log(
-    client: OutgoingHttp, capfd: pytest.CaptureFixture[str]
+    client: HttpClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for url in ("http://127.0.0.1:9/?code=sesame", "http://no-such-host.invalid/sesame", "http://[::1", "x"):
         with pytest.raises(Unavailable):
@@ -292,14 +298,14 @@ async def test_without_a_server_there_is_an_outage_and_no_secret_in_the_log(
     assert "sesame" not in said.out + said.err
 
 
-async def test_cookies_of_a_provider_are_not_kept(own: OwnProvider, client: OutgoingHttp) -> None:
-    own.replaced["/a"] = lambda request: answer({}, **{"Set-Cookie": "tracked=yes"})
+async def test_cookies_of_a_provider_are_not_kept(own: OwnProvider, client: HttpClient) -> None:
+    own.replaced["/a"] = lambda request: answer({}, 200, **{"Set-Cookie": "tracked=yes"})
     for _ in range(2):
         await client.get(f"{own.url}/a", headers={})
     assert all("Cookie" not in sent for _, sent in own.asked)
 
 
-async def answer(body: Any, status: int = 200, **headers: str) -> web.Response:
+async def answer(body: Any, /, status: int = 200, **headers: Any) -> web.Response:
     return web.json_response(body, status=status, headers=headers)
 
 

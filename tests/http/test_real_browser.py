@@ -10,9 +10,12 @@ from playwright.async_api import Page, async_playwright
 from pymongo import MongoClient
 from support.browsers import QUIET, chromium_path
 from support.clients import PASSWORD, Api
-from support.nodes import QUICK_SERVER, Installation, ServiceUrls
+from support.nodes import Installation, ServiceUrls
 
-from auth.http.cookies import ACCESS_COOKIE, REFRESH_COOKIE, REFRESH_ONLY_COOKIE
+from auth.http.cookies import ACCESS_COOKIE, DEVICE_COOKIE, REFRESH_COOKIE, REFRESH_ONLY_COOKIE
+
+# Names under one domain, whose cookies its hosts share.
+SIBLINGS = "--host-resolver-rules=MAP *.vigil.test 127.0.0.1"
 
 FETCH = """
 async ([method, path, body, token]) => {
@@ -28,7 +31,7 @@ async ([method, path, body, token]) => {
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    arguments = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    arguments = [*QUIET, SIBLINGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=chromium_path(), args=arguments)
         yield await chromium.new_page()
@@ -38,11 +41,11 @@ async def page() -> AsyncIterator[Page]:
 @pytest.fixture(scope="module")
 def home(services: ServiceUrls) -> Iterator[str]:
     """A node whose public URL is where it listens: what a browser sees and what it allows are one origin."""
-    installation = Installation(services, QUICK_SERVER)
+    installation = Installation(services)
     node = installation.start(VIGIL_PUBLIC_URL="")
     yield node.url
     node.stop()
-    with MongoClient(services.mongo) as client:
+    with MongoClient[Any](services.mongo) as client:
         client.drop_database(installation.name)
 
 
@@ -57,8 +60,11 @@ async def test_chromium_keeps_and_sends_our_cookies(home: str, http: Any, page: 
     token = login["data"].get("accessToken")
     kept = {cookie["name"]: cookie for cookie in await page.context.cookies()}
     expected = {ACCESS_COOKIE, REFRESH_COOKIE} if delivery == "cookies" else {REFRESH_ONLY_COOKIE}
-    assert set(kept) == expected | {"csrf"}
-    assert all(cookie["secure"] and cookie["sameSite"] == "Strict" for cookie in kept.values())
+    assert set(kept) == expected | {"csrf", DEVICE_COOKIE}
+    # Lax: it comes back from a provider, too.
+    assert kept[DEVICE_COOKIE]["sameSite"] == "Lax"
+    assert all(kept[name]["sameSite"] == "Strict" for name in expected | {"csrf"})
+    assert all(cookie["secure"] for cookie in kept.values())
     assert "__Host-" not in await page.evaluate("document.cookie")
 
     assert (await page.evaluate(FETCH, ["GET", "/me", None, token]))[0] == 200
@@ -69,7 +75,36 @@ async def test_chromium_keeps_and_sends_our_cookies(home: str, http: Any, page: 
         assert (await page.evaluate(FETCH, ["PATCH", "/me", {"name": "Grace"}, None]))[0] == 200
         assert ACCESS_COOKIE in {cookie["name"] for cookie in await page.context.cookies()}
     assert (await page.evaluate(FETCH, ["POST", "/logout", None, None]))[0] == 200
-    assert await page.context.cookies() == []
+    assert {cookie["name"] for cookie in await page.context.cookies()} == {DEVICE_COOKIE}
+
+
+@pytest.mark.parametrize("planted", ["theme=x {0}", "\u2000{0}", "theme=x\u3000{0}"])
+async def test_asvs_3_3_3_what_chromium_lets_a_sibling_host_set_is_not_taken_for_our_cookie(
+    home: str, http: Any, page: Page, planted: str
+) -> None:
+    login = await Api(home, http).login(await Api(home, http).register())
+    cookie = planted.format(f"{ACCESS_COOKIE}={login.access_token}")
+    port = home.rpartition(":")[2]
+    await page.goto(f"http://sibling.vigil.test:{port}/docs/api")
+    await page.evaluate("(cookie) => { document.cookie = `${cookie}; Domain=vigil.test; Path=/`; }", cookie)
+    await page.goto(f"http://auth.vigil.test:{port}/docs/api")
+    async with page.expect_request("**/api/auth/me") as asked:
+        status, answer = await page.evaluate(FETCH, ["GET", "/me", None, None])
+    sent = (await (await asked.value).all_headers())["cookie"]
+    assert f"{ACCESS_COOKIE}={login.access_token}" in sent
+    assert (status, answer["code"]) == (401, "missing_token")
+
+
+async def test_chromium_gets_the_first_subprotocol_that_it_offers(home: str, page: Page) -> None:
+    await page.goto(home + "/docs/api")
+    chosen = await page.evaluate(
+        """() => new Promise((resolve) => {
+            const socket = new WebSocket("/socket.io/?EIO=4&transport=websocket", ["chat.v1", "chat.v0"]);
+            socket.onopen = () => resolve(socket.protocol);
+            socket.onerror = () => resolve("failed");
+        })"""
+    )
+    assert chosen == "chat.v1"
 
 
 @pytest.mark.parametrize("path", ["/docs/api", "/docs/events", "/dev/outbox", "/"])
@@ -116,4 +151,7 @@ async def test_the_outbox_page_follows_new_mail(home: str, http: Any, page: Page
     await page.get_by_text(f"To {email}").wait_for(timeout=15_000)
     link = page.locator("article a").first
     await link.click()
+    # Another browser than the one that registered: it asks for the password chosen there.
+    await page.get_by_label("Password", exact=True).fill(PASSWORD)
+    await page.get_by_role("button", name="Confirm address").click()
     await page.wait_for_url("**/?verified=1")

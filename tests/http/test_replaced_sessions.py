@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from support.clients import ORIGIN, PASSWORD, Api
+from support.login_methods import WAYS
 from support.secured import secure
-from support.ways_in import WAYS
 
 from auth.http.cookies import ACCESS_COOKIE, REFRESH_COOKIE, REFRESH_ONLY_COOKIE
 

@@ -16,21 +16,22 @@ from support.administration import first_administrator
 from support.clients import Api
 from support.nodes import Installation, Node
 
-from auth.http import openapi
-from auth.http.account_routes import AccountRoutes
-from auth.http.admin_routes import AdminRoutes
-from auth.http.alert_routes import AlertRoutes
-from auth.http.approval_routes import ApprovalRoutes
-from auth.http.credential_routes import CredentialRoutes
-from auth.http.own_data_routes import OwnDataRoutes
-from auth.http.passkey_routes import PasskeyRoutes
-from auth.http.phone_routes import PhoneRoutes
-from auth.http.provider_routes import ProviderRoutes
+from auth.http.pages import openapi
+from auth.http.routes.accounts import AccountRoutes
+from auth.http.routes.admin import AdminRoutes
+from auth.http.routes.alerts import AlertRoutes
+from auth.http.routes.approvals import ApprovalRoutes
+from auth.http.routes.config import ConfigRoutes
+from auth.http.routes.export_and_deletion import ExportAndDeletionRoutes
+from auth.http.routes.factors import TwoFactorRoutes
+from auth.http.routes.passkeys import PasskeyRoutes
+from auth.http.routes.passwords_and_email import CredentialRoutes
+from auth.http.routes.phones import PhoneRoutes
+from auth.http.routes.providers import ProviderRoutes
+from auth.http.routes.second_step import SecondFactorRoutes
+from auth.http.routes.sessions import SessionRoutes
+from auth.http.routes.tokens import TokenRoutes
 from auth.http.routing import endpoints_of
-from auth.http.second_factor_routes import SecondFactorRoutes
-from auth.http.session_routes import SessionRoutes
-from auth.http.token_routes import TokenRoutes
-from auth.http.two_factor_routes import TwoFactorRoutes
 
 load_all_checks()
 
@@ -38,7 +39,7 @@ ABSENT: Any = None
 # In the order in which auth/http/app.py adds them.
 ROUTES = (
     AccountRoutes(ABSENT, ABSENT),
-    OwnDataRoutes(ABSENT, ABSENT),
+    ExportAndDeletionRoutes(ABSENT, ABSENT),
     CredentialRoutes(ABSENT, ABSENT, ABSENT),
     TokenRoutes(ABSENT, ABSENT, ABSENT),
     SecondFactorRoutes(ABSENT, ABSENT, ABSENT),
@@ -48,18 +49,28 @@ ROUTES = (
     PhoneRoutes(ABSENT, ABSENT, ABSENT, enabled=True),
     SessionRoutes(ABSENT),
     ApprovalRoutes(ABSENT),
-    AlertRoutes(ABSENT),
-    AdminRoutes(ABSENT, ABSENT, ABSENT, ABSENT),
+    AlertRoutes(ABSENT, ABSENT),
+    AdminRoutes(ABSENT, ABSENT, ABSENT, ABSENT, ABSENT),
+    ConfigRoutes(ABSENT, phone_login=True),
 )
 DOCUMENT = openapi.build([row for routes in ROUTES for row, _ in endpoints_of(routes)])
 OPERATIONS = [(method, path, item[method]) for path, item in DOCUMENT["paths"].items() for method in item]
 
-# The mailed link answers every token with a page, and who comes back from a provider ends on one.
-PAGES = {"/api/auth/verify-email", "/api/auth/oauth/{provider}/callback"}
+# A mailed link and its button answer every token with a page, and who comes back from a provider ends on one.
+PAGES = {
+    ("get", "/api/auth/verify-email"),
+    ("post", "/api/auth/verify-email/form"),
+    ("get", "/api/auth/factors/undo"),
+    ("post", "/api/auth/factors/undo/form"),
+    ("post", "/api/auth/password/reset/form"),
+    ("post", "/api/auth/email/confirm/form"),
+    ("post", "/api/auth/alerts/not-me/form"),
+    ("get", "/api/auth/oauth/{provider}/callback"),
+}
 CASES = [(method, path, GenerationMode.POSITIVE) for method, path, _ in OPERATIONS] + [
     (method, path, GenerationMode.NEGATIVE)
     for method, path, operation in OPERATIONS
-    if ("requestBody" in operation or "parameters" in operation) and not (method == "get" and path in PAGES)
+    if ("requestBody" in operation or "parameters" in operation) and (method, path) not in PAGES
 ]
 
 # What no schema can say: which passwords are too common, what an address or a
@@ -78,6 +89,14 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/webauthn/register/verify",
     "/api/auth/webauthn/passkeys/{passkeyId}",
     "/api/auth/phone/verify-otp",
+    "/api/auth/verify-email",
+    "/api/auth/verify-email/form",
+    # Which links were mailed.
+    "/api/auth/factors/undo",
+    "/api/auth/factors/undo/form",
+    "/api/auth/password/reset/form",
+    "/api/auth/email/confirm/form",
+    "/api/auth/alerts/not-me/form",
     # Which cursors were handed out, and which roles there are.
     "/api/auth/me/security-log",
     "/api/auth/admin/users",

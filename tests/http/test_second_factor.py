@@ -81,7 +81,7 @@ async def test_without_a_setup_there_is_nothing_to_turn_on(api: Api, email: str)
 
 async def age(services: Any, node: Any, login: Login) -> None:
     """Make a login an hour old, as the store knows it."""
-    with MongoClient(services.mongo, tz_aware=True) as client:
+    with MongoClient[Any](services.mongo, tz_aware=True) as client:
         for name in client.list_database_names():
             found = client[name]["sessions"].find_one({"_id": login.session_id})
             if found is not None:

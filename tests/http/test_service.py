@@ -3,13 +3,16 @@
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+import aiohttp
 import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from prometheus_client.parser import text_string_to_metric_families
 from support.clients import Api
 from support.nodes import Node
 
@@ -35,6 +38,27 @@ async def test_the_key_set_may_be_cached_for_a_short_while(api: Api, send: Any) 
     assert all(set(key) == {"kty", "crv", "use", "alg", "kid", "x"} for key in answer.body["keys"])
 
 
+async def test_the_public_configuration_needs_no_login_and_may_be_cached(send: Any) -> None:
+    answer = await send("GET", "/api/auth/config")
+    assert answer.headers["Cache-Control"] == "public, max-age=60"
+    assert answer.data == {
+        "password": {"minLength": 8, "maxLength": 128},
+        "maxLengths": {"email": 254, "name": 100, "deviceName": 64},
+        "codes": {"totpDigits": 6, "smsDigits": 6, "recoveryCodes": 10},
+        "tries": {"secondFactor": 5, "smsCode": 5},
+        "lifetimes": {
+            "verificationLinkMs": 86_400_000,
+            "passwordResetLinkMs": 900_000,
+            "emailChangeLinkMs": 3_600_000,
+            "secondFactorMs": 300_000,
+            "smsCodeMs": 300_000,
+            "stepUpMs": 600_000,
+            "accountDeletionMs": 1_209_600_000,
+        },
+        "loginMethods": {"phone": True, "providers": []},
+    }
+
+
 async def test_metrics_count_answers_by_route(send: Any, email: str) -> None:
     await send("GET", "/api/auth/nothing-of-the-kind")
     await send("PROPFIND", "/api/auth/me")
@@ -48,6 +72,31 @@ async def test_metrics_count_answers_by_route(send: Any, email: str) -> None:
     assert "nothing-of-the-kind" not in answer.body
     assert "PROPFIND" not in answer.body
     assert email not in answer.body
+
+
+# What can go wrong, and a first value for the rate of what goes well.
+FROM_THE_FIRST_SCRAPE = {
+    "vigil_jobs": [("send_mail", "sent"), ("send_mail", "failed"), ("notice", "failed"), ("audit", "failed")],
+    "vigil_logins": [("success",), ("mfa_required",), ("invalid_credentials",), ("unavailable",)],
+    "vigil_refreshes": [("rotated",), ("replayed",), ("concurrent",), ("refresh_reused",), ("unavailable",)],
+    "vigil_risks": [("new_device",), ("impossible_travel",), ("refresh_elsewhere",)],
+    "vigil_approvals": [("asked",), ("approved",), ("denied",)],
+    "vigil_approval_pushes": [("acknowledged",), ("unacknowledged",)],
+    "vigil_rate_limited": [("login",), ("sms_total",), ("connections",)],
+    "vigil_handshakes": [("ok",), ("mfa_required",), ("internal_error",), ("token_expired",)],
+}
+
+
+async def test_a_node_shows_what_it_has_not_counted_yet_from_its_first_scrape(
+    start_node: Callable[..., Node], http: aiohttp.ClientSession
+) -> None:
+    fresh = await asyncio.to_thread(start_node)
+    async with http.get(f"{fresh.url}/metrics") as answer:
+        families = {family.name: family for family in text_string_to_metric_families(await answer.text())}
+    for name, expected in FROM_THE_FIRST_SCRAPE.items():
+        samples = [sample for sample in families[name].samples if sample.name == f"{name}_total"]
+        assert {sample.value for sample in samples} == {0}
+        assert {tuple(sample.labels.values()) for sample in samples} >= set(cast("Any", expected)), name
 
 
 async def test_the_documents_are_served_and_valid(send: Any) -> None:
@@ -106,6 +155,22 @@ async def test_security_headers_are_on_every_answer(send: Any, path: str, policy
     assert "aiohttp" not in headers["Server"]
 
 
+@pytest.mark.parametrize(
+    ("path", "sent", "status"),
+    [
+        ("/socket.io/?EIO=4&transport=polling", {}, 200),
+        ("/socket.io/?EIO=4&transport=polling&sid=none", {}, 400),
+        ("/socket.io/?EIO=4&transport=websocket", {"Connection": "Upgrade", "Upgrade": "websocket"}, 400),
+        ("/health/live", {"Expect": "more"}, 417),
+    ],
+)
+async def test_no_answer_says_which_server_it_is_in_which_version(
+    send: Any, path: str, sent: dict[str, str], status: int
+) -> None:
+    answer = await send("GET", path, None, sent)
+    assert (answer.status, answer.headers["Server"]) == (status, "vigil")
+
+
 async def test_behind_https_browsers_are_told_to_stay_there(start_node: Any, send: Any) -> None:
     node = start_node(VIGIL_PUBLIC_URL="https://auth.example.org")
     headers = (await send("GET", "/", url=node.url)).headers
@@ -160,7 +225,7 @@ async def test_nothing_else_is_served(node: Node, path: str) -> None:
 
 async def test_a_request_is_one_log_line_with_its_id_and_without_its_query(node: Node, send: Any) -> None:
     await send("GET", "/api/auth/verify-email?token=hush-hush", None, {"X-Request-Id": "find-this-one"})
-    lines = await logged(node, "find-this-one")
+    lines = await node.logged("find-this-one")
     (line,) = [json.loads(line) for line in lines]
     assert line["event"] == "request"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/api/auth/verify-email", 303)
@@ -172,11 +237,11 @@ async def test_the_log_says_who_asked_once_that_is_known(node: Node, api: Api, e
     login = await api.login(email)
     headers = {"Authorization": f"Bearer {login.access_token}", "X-Request-Id": "whose-line"}
     await send("GET", "/api/auth/me", None, headers)
-    (line,) = [json.loads(line) for line in await logged(node, "whose-line")]
+    (line,) = [json.loads(line) for line in await node.logged("whose-line")]
     assert line["session_id"] == login.session_id
     assert line["user_id"] == login.data["user"]["userId"]
     await send("GET", "/api/auth/me", None, {"X-Request-Id": "nobodys-line"})
-    (line,) = [json.loads(line) for line in await logged(node, "nobodys-line")]
+    (line,) = [json.loads(line) for line in await node.logged("nobodys-line")]
     assert "user_id" not in line
 
 
@@ -189,12 +254,3 @@ async def test_forwarded_addresses_are_believed_only_from_trusted_proxies(start_
         body = {"email": email, "password": "a quiet harbour at dusk"}
         login = await api.call("POST", "/login", body, headers=forwarded)
         assert login.data["session"]["ip"] == expected
-
-
-async def logged(node: Node, text: str) -> list[str]:
-    for _ in range(50):
-        found = [line for line in node.log if text in line]
-        if found:
-            return found
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{text} is not in the log")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 from pymongo import MongoClient
@@ -10,7 +11,7 @@ from support.administration import first_administrator
 from support.clients import PASSWORD, Api, Live, Login
 from support.nodes import Installation, Node, ServiceUrls
 
-from auth.clock import utc_now
+from auth.core.clock import utc_now
 
 
 async def test_asvs_7_1_2_the_oldest_device_ends_and_is_told(
@@ -59,7 +60,8 @@ async def test_somebody_is_always_left_who_can_give_roles(
     email = await asyncio.to_thread(first_administrator, installation, node.url)
     ada = await api.login(email)
     mine = f"/admin/users/{ada.data['user']['userId']}"
-    for method, path, body in (("PUT", f"{mine}/roles", {"roles": []}), ("POST", f"{mine}/lock", {})):
+    acts: list[tuple[str, str, Any]] = [("PUT", f"{mine}/roles", {"roles": []}), ("POST", f"{mine}/lock", {})]
+    for method, path, body in acts:
         answer = await ada.call(method, path, body)
         assert (answer.status, answer.code) == (409, "conflict")
     assert (await ada.call("GET", "/admin/overview")).status == 200
@@ -89,12 +91,17 @@ async def test_asvs_7_5_3_who_proved_themselves_too_long_ago_has_to_do_it_again(
     api = Api(node.url, http)
     email = await asyncio.to_thread(first_administrator, installation, node.url)
     ada, user = await api.login(email), await api.login(await api.register())
-    with MongoClient(services.mongo) as client:
+    with MongoClient[Any](services.mongo) as client:
         client[installation.name]["sessions"].update_one(
             {"_id": ada.session_id}, {"$set": {"loggedInAt": utc_now() - timedelta(minutes=11)}}
         )
     path = f"/admin/users/{user.data['user']['userId']}"
-    acts = (("PUT", f"{path}/roles", {"roles": []}), ("POST", f"{path}/lock", {}), ("POST", f"{path}/unlock", {}))
+    acts: tuple[tuple[str, str, Any], ...] = (
+        ("PUT", f"{path}/roles", {"roles": []}),
+        ("POST", f"{path}/lock", {}),
+        ("POST", f"{path}/unlock", {}),
+        ("DELETE", f"{path}/factors", None),
+    )
     for method, act, body in acts:
         answer = await ada.call(method, act, body)
         assert (answer.status, answer.code) == (401, "step_up_required")

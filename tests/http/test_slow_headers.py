@@ -1,9 +1,11 @@
 """Peers that send a request as slowly as they can (slowloris): each is closed in time, and nobody else waits."""
 
 import asyncio
+import errno
 import os
 import resource
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,6 +13,7 @@ from statistics import quantiles
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from support.clients import Api
 from support.nodes import Node
@@ -48,6 +51,13 @@ SLOW = {
         "POST /api/auth/login HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + FORM
     ),
 }
+# What came behind an upgrade that is declined; nothing follows it.
+DECLINED = "GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+STILL = {
+    "a body behind a declined upgrade": f"{DECLINED}POST /api/auth/login HTTP/1.1\r\n{FORM}",
+    "headers behind a declined upgrade": f"{DECLINED}POST /api/auth/login HTTP/1.1\r\nHost: loc",
+    "a body behind two": f"{DECLINED}{DECLINED}POST /api/auth/login HTTP/1.1\r\n{FORM}",
+}
 
 
 class Dribble(asyncio.Protocol):
@@ -73,7 +83,7 @@ class Dribble(asyncio.Protocol):
 
     def more(self) -> None:
         """The next byte."""
-        if self._head and not self._transport.is_closing():
+        if self._head and self._head not in STILL.values() and not self._transport.is_closing():
             self._transport.write(b"1")
 
     def hang_up(self) -> None:
@@ -94,6 +104,8 @@ async def dribbling(node: Node, heads: list[str]) -> AsyncIterator[list[Dribble]
             for peer in peers:
                 peer.more()
 
+    assert parts.hostname is not None
+    assert parts.port is not None
     for start in range(0, len(peers), BATCH):
         batch = peers[start : start + BATCH]
         opening = [loop.create_connection(lambda peer=peer: peer, parts.hostname, parts.port) for peer in batch]
@@ -122,10 +134,10 @@ def open_files(node: Node) -> int:
     return len(os.listdir(f"/proc/{node.process.pid}/fd"))
 
 
-async def test_whatever_is_sent_too_slowly_is_cut_off_in_time(node: Node, http) -> None:
+async def test_whatever_is_sent_too_slowly_is_cut_off_in_time(node: Node, http: aiohttp.ClientSession) -> None:
     before = len(node.log)
     polling = await Polling.open(node.url, http)
-    slow = SLOW | {"a packet": f"POST {polling.url.removeprefix(node.url)} HTTP/1.1\r\n{FORM}4"}
+    slow = SLOW | STILL | {"a packet": f"POST {polling.url.removeprefix(node.url)} HTTP/1.1\r\n{FORM}4"}
     async with dribbling(node, list(slow.values())) as peers:
         ends = await asyncio.gather(*(asyncio.wait_for(peer.closed, 3 * REQUEST_SECONDS) for peer in peers))
     for what, seconds, peer in zip(slow, ends, peers, strict=True):
@@ -135,7 +147,47 @@ async def test_whatever_is_sent_too_slowly_is_cut_off_in_time(node: Node, http) 
     assert "Traceback" not in "\n".join(node.log[before:])
 
 
-async def test_a_peer_that_hangs_up_in_the_middle_of_its_body_is_no_failure_of_ours(node: Node, http) -> None:
+# Answers of some megabytes, for a peer that takes little at a time.
+ASKED = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 60
+
+
+async def ask_without_reading(node: Node) -> socket.socket:
+    """A connection on which more answers are due than the kernels keep, none of them read."""
+    parts = urlsplit(node.url)
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(peer, (parts.hostname, parts.port))
+    await loop.sock_sendall(peer, ASKED)
+    return peer
+
+
+async def test_answers_that_nobody_reads_are_dropped_and_those_read_slowly_are_not(node: Node) -> None:
+    before = len(node.log)
+    idle, slow = await ask_without_reading(node), await ask_without_reading(node)
+
+    async def is_dropped() -> bool:
+        return idle.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+
+    async def take_little() -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            assert await loop.sock_recv(slow, 4096), "the slow reader was dropped"
+            await asyncio.sleep(0.05)
+
+    reading = asyncio.create_task(take_little())
+    await eventually(is_dropped, "the unread connection is dropped", timeout=60)
+    assert not reading.done()
+    reading.cancel()
+    idle.close()
+    slow.close()
+    assert "Traceback" not in "\n".join(node.log[before:])
+
+
+async def test_a_peer_that_hangs_up_in_the_middle_of_its_body_is_no_failure_of_ours(
+    node: Node, http: aiohttp.ClientSession
+) -> None:
     before = len(node.log)
     async with dribbling(node, [SLOW["a body"], SLOW["a body in chunks"]]) as peers:
         await asyncio.sleep(0.5)
@@ -179,9 +231,9 @@ async def test_a_connection_that_takes_its_time_between_requests_is_not(node: No
 
 
 async def test_1500_slow_connections_are_closed_and_others_are_served_meanwhile(
-    many_files, start_node, http
+    many_files: Any, start_node: Any, http: aiohttp.ClientSession
 ) -> None:
-    node = start_node()
+    node = start_node(VIGIL_CONNECTIONS_PER_ADDRESS="0")
     api = Api(node.url, http)
     login = await api.login(await api.register())
     assert (await login.call("GET", "/me")).status == 200

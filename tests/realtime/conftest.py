@@ -1,4 +1,4 @@
-"""More nodes for the live socket's tests, each pair started once and only when it is needed."""
+"""Node pairs for the live socket's tests, each started once on first use."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +8,9 @@ from typing import Any
 import aiohttp
 import pytest
 from support.clients import ORIGIN, PASSWORD, Api, Login, new_login
-from support.nodes import PROBE, QUICK_SERVER, Installation, Node, ServiceUrls, drop
+from support.nodes import PROBE, Installation, Node, ServiceUrls, drop
 
-# A token's life and the grace on the brief nodes, in seconds.
+# Token lifetime and grace period of the brief nodes, in seconds.
 BRIEF_LIFE = 4
 BRIEF_GRACE = 2
 
@@ -29,31 +29,31 @@ def _pair(installation: Installation, **settings: str) -> Iterator[Pair]:
 
 @pytest.fixture(scope="session")
 def probe_installation(services: ServiceUrls) -> Installation:
-    """What the probe nodes share."""
-    return Installation(services, QUICK_SERVER)
+    """The installation of the probe nodes."""
+    return Installation(services)
 
 
 @pytest.fixture(scope="session")
 def probe_nodes(probe_installation: Installation) -> Iterator[Pair]:
-    """Two nodes that run the application `apps/probe.py`."""
+    """Two nodes with the application `apps/probe.py`."""
     with _pair(probe_installation, VIGIL_APPLICATION=PROBE) as nodes:
         yield nodes
 
 
 @pytest.fixture(scope="session")
 def brief_nodes(services: ServiceUrls) -> Iterator[Pair]:
-    """Two nodes whose access tokens live for seconds."""
+    """Two nodes with access tokens that live for `BRIEF_LIFE` seconds."""
     settings = {
         "VIGIL_ACCESS_TOKEN_SECONDS": str(BRIEF_LIFE),
         "VIGIL_EXPIRY_GRACE_SECONDS": str(BRIEF_GRACE),
     }
-    with _pair(Installation(services, QUICK_SERVER), **settings) as nodes:
+    with _pair(Installation(services), **settings) as nodes:
         yield nodes
 
 
 @pytest.fixture
 def log_in(http: aiohttp.ClientSession) -> LogIn:
-    """Logs a device in on a node, with a new account unless an address is given."""
+    """Logs in a device on a node, with a new account unless an address is given."""
 
     async def log_in(
         where: Node, email: str | None = None, *, user_agent: str | None = None, **more: Any
@@ -71,5 +71,5 @@ def log_in(http: aiohttp.ClientSession) -> LogIn:
 
 @pytest.fixture(scope="session")
 def standing(node: Node) -> Login:
-    """A device that stays logged in, for tests to which it is all one who asks, and that end no session."""
+    """A device that stays logged in, for tests that need any session and end none."""
     return new_login(node.url)

@@ -27,28 +27,36 @@ async def until_seen(live: Live, session_id: str, hook: str) -> None:
 class TestEvents:
     """`probe:…` events are served for a live principal, and their answers are acks."""
 
-    async def test_a_handler_answers_with_its_ack(self, probe_nodes, connect, log_in) -> None:
+    async def test_a_handler_answers_with_its_ack(self, probe_nodes: Any, connect: Any, log_in: Any) -> None:
         login = await log_in(probe_nodes[0])
         live = await connect(probe_nodes[1], login.access_token)
         data = {"text": "é 🎉", "n": 1.5, "list": [None, True, {"a": {}}]}
         assert await live.ask("probe:echo", data) == {"ok": True, "data": data}
         assert await live.ask("probe:silent") == {"ok": True}
 
-    async def test_an_event_of_no_handler_is_unknown(self, probe_nodes, connect, log_in) -> None:
+    async def test_an_event_of_no_handler_is_unknown(self, probe_nodes: Any, connect: Any, log_in: Any) -> None:
         live = await connect(probe_nodes[0], (await log_in(probe_nodes[0])).access_token)
         for event in ("probe:nothing", "probe", "echo", "chat:join", "probe:", ":echo", "PROBE:echo", ""):
             ack = await live.ask(event)
             assert (ack["ok"], ack["code"]) == (False, "unknown_event"), event
 
-    async def test_a_refusal_is_an_ack_with_its_code_and_words(self, probe_nodes, connect, log_in) -> None:
+    async def test_a_refusal_is_an_ack_with_its_code_and_words(
+        self, probe_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         live = await connect(probe_nodes[0], (await log_in(probe_nodes[0])).access_token)
         assert await live.ask("probe:refuse") == {"ok": False, "code": "forbidden", "message": "Not before noon."}
 
-    async def test_a_failure_gives_nothing_away(self, probe_nodes, connect, log_in) -> None:
+    async def test_a_failure_gives_nothing_away(self, probe_nodes: Any, connect: Any, log_in: Any) -> None:
         node = probe_nodes[0]
         live = await connect(node, (await log_in(node)).access_token)
         ack = await live.ask("probe:fail")
-        assert ack == {"ok": False, "code": "internal_error", "message": "Something went wrong on our side."}
+        assert ack == {
+            "ok": False,
+            "code": "internal_error",
+            "message": "Something went wrong on our side.",
+            "retryable": True,
+            "retryAfterMs": 2000,
+        }
 
         async def logged() -> bool:
             return "12-34-56" in node.text()
@@ -56,19 +64,32 @@ class TestEvents:
         await eventually(logged, "the operator can read why", timeout=5)
         assert (await live.ask("probe:echo", {}))["ok"] is True
 
-    async def test_an_answer_that_is_no_json_is_an_internal_error_too(self, probe_nodes, connect, log_in) -> None:
+    async def test_an_answer_that_is_no_json_is_an_internal_error_too(
+        self, probe_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         live = await connect(probe_nodes[0], (await log_in(probe_nodes[0])).access_token)
         asked = [asyncio.create_task(live.ask(event)) for event in ("probe:no-json", "probe:silent")]
         wrong, right = await asyncio.gather(*asked)
         assert (wrong["ok"], wrong["code"]) == (False, "internal_error")
         assert right == {"ok": True}
 
-    async def test_an_event_without_an_ack_is_served_as_well(self, probe_nodes, connect, log_in) -> None:
+    async def test_a_handler_that_is_cancelled_answers_and_costs_nothing_behind_it(
+        self, probe_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
+        live = await connect(probe_nodes[0], (await log_in(probe_nodes[0])).access_token)
+        events = ("probe:wait-for-what-is-cancelled", "probe:silent", "probe:silent")
+        cancelled, *behind = await asyncio.gather(*(live.ask(event) for event in events))
+        assert (cancelled["ok"], cancelled["code"]) == (False, "internal_error")
+        assert behind == [{"ok": True}] * 2
+
+    async def test_an_event_without_an_ack_is_served_as_well(
+        self, probe_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         live = await connect(probe_nodes[0], (await log_in(probe_nodes[0])).access_token, also=PROBE_EVENTS)
         await live.client.emit("probe:whisper", {"n": 7})
         assert (await live.wait("probe:whispered")) == {"n": 7}
 
-    async def test_deep_nesting_is_refused_before_a_handler_walks_it(self, probe_nodes, log_in) -> None:
+    async def test_deep_nesting_is_refused_before_a_handler_walks_it(self, probe_nodes: Any, log_in: Any) -> None:
         login = await log_in(probe_nodes[0])
         async with RawSocket.open(probe_nodes[0].url) as raw:
             await raw.connect({"token": login.access_token})
@@ -80,7 +101,7 @@ class TestEvents:
             shallow = {"a": [[[[[{"b": 1}]]]]]}
             assert (await raw.ask("probe:echo", shallow)) == {"ok": True, "data": shallow}
 
-    async def test_who_a_socket_is_is_known_where_it_is(self, probe_nodes, connect, log_in) -> None:
+    async def test_who_a_socket_is_is_known_where_it_is(self, probe_nodes: Any, connect: Any, log_in: Any) -> None:
         first, second = probe_nodes
         login = await log_in(first)
         here, there = await connect(first, login.access_token), await connect(second, login.access_token)
@@ -95,7 +116,9 @@ class TestEvents:
 class TestRooms:
     """Rooms are the application's own and span the nodes."""
 
-    async def test_a_room_spans_the_nodes_until_it_is_left(self, probe_nodes, connect, log_in) -> None:
+    async def test_a_room_spans_the_nodes_until_it_is_left(
+        self, probe_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         first, second = probe_nodes
         login = await log_in(first)
         here = await connect(first, login.access_token, also=PROBE_EVENTS)
@@ -117,7 +140,7 @@ class TestRooms:
         assert [said["n"] for said in there.all("probe:said")] == [1, 3]
         assert outside.all("probe:said") == []
 
-    async def test_a_room_cannot_be_another_socket(self, probe_nodes, connect, log_in) -> None:
+    async def test_a_room_cannot_be_another_socket(self, probe_nodes: Any, connect: Any, log_in: Any) -> None:
         """A socket's own id is a room to Socket.IO: no room name of an application reaches it."""
         first, second = probe_nodes
         login = await log_in(first)
@@ -128,7 +151,9 @@ class TestRooms:
         await other.wait("probe:whispered")
         assert live.all("probe:whispered") == []
 
-    async def test_a_session_that_is_ended_hears_no_room_any_more(self, probe_nodes, connect, log_in) -> None:
+    async def test_a_session_that_is_ended_hears_no_room_any_more(
+        self, probe_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         """Not even while it is given a second to acknowledge, nor by a handler that was under way."""
         first, second = probe_nodes
         laptop = await log_in(first)
@@ -152,7 +177,7 @@ class TestHooks:
     """What the application is told of sockets and sessions."""
 
     async def test_a_socket_is_told_of_after_its_ready_and_when_it_is_gone(
-        self, probe_nodes, connect, log_in
+        self, probe_nodes: Any, connect: Any, log_in: Any
     ) -> None:
         first, second = probe_nodes
         login = await log_in(first)
@@ -162,12 +187,13 @@ class TestHooks:
         socket_id = live.ready["socketId"]
         other = await connect(second, login.access_token)
         await live.close()
-        await until_seen(other, login.session_id, "disconnected")
-        seen = [each for each in await seen_on(other, login.session_id) if each[1] == socket_id]
-        assert seen == [("connected", socket_id), ("disconnected", socket_id)]
+        # One of its hooks fails the first time.
+        await until_seen(other, login.session_id, "disconnected at last here")
+        seen = [hook for hook, of in await seen_on(other, login.session_id) if of == socket_id]
+        assert seen == ["connected", "disconnected", "disconnected at last here"]
 
     async def test_that_it_is_gone_is_told_after_the_handler_that_was_at_work_for_it(
-        self, probe_nodes, connect, log_in
+        self, probe_nodes: Any, connect: Any, log_in: Any
     ) -> None:
         first, second = probe_nodes
         login = await log_in(first)
@@ -177,22 +203,29 @@ class TestHooks:
         await live.close()
         await until_seen(other, login.session_id, "disconnected")
         gone = live.ready["socketId"]
-        mine = [hook for hook, socket_id in await seen_on(other, login.session_id) if socket_id == gone]
+        seen = await seen_on(other, login.session_id)
+        mine = [hook for hook, socket_id in seen if socket_id == gone and "at last" not in hook]
         assert mine in (["connected", "entered", "disconnected"], ["connected", "disconnected"])
         # A socket that is gone is in no room, whatever a late handler wanted.
-        assert "Traceback" not in "\n".join(line for line in second.log if gone in line)
+        assert "Traceback" not in "\n".join(
+            line for line in second.log if gone in line and "fails the first time" not in line
+        )
 
-    async def test_a_refused_socket_is_never_told_of(self, probe_nodes, connect, log_in) -> None:
+    async def test_a_refused_socket_is_never_told_of(self, probe_nodes: Any, connect: Any, log_in: Any) -> None:
         first, _ = probe_nodes
         login = await log_in(first)
         watching = await connect(first, (await log_in(first)).access_token)
         await login.call("POST", "/logout", {})
         with pytest.raises(Exception, match="session_revoked"):
             await connect(first, login.access_token)
-        assert [hook for hook, _ in await seen_on(watching, login.session_id)] == ["started", "ended"]
+        seen = [hook for hook, _ in await seen_on(watching, login.session_id)]
+        assert seen[:2] == ["started", "ended"]
+        assert "connected" not in seen
 
     @pytest.mark.parametrize("how", ["logout", "revoked", "logout_all"])
-    async def test_sessions_are_told_of_when_they_begin_and_end(self, probe_nodes, connect, log_in, how) -> None:
+    async def test_sessions_are_told_of_when_they_begin_and_end(
+        self, probe_nodes: Any, connect: Any, log_in: Any, how: Any
+    ) -> None:
         first, second = probe_nodes
         laptop = await log_in(first)
         phone = await log_in(second, laptop.data["user"]["email"])
@@ -209,11 +242,14 @@ class TestHooks:
             await laptop.call("DELETE", f"/sessions/{phone.session_id}")
         else:
             await laptop.call("POST", "/logout-all", {})
-        async with asyncio.timeout(10):
-            while await told() != ["ended", "started"]:
+        # On either node one of the hooks fails the first time, and one each time: the others are told once.
+        async with asyncio.timeout(30):
+            while await told() != ["ended", "ended at last", "started"]:
                 await asyncio.sleep(0.05)
 
-    async def test_a_session_that_expires_is_told_of_as_ended(self, start_node, connect, log_in) -> None:
+    async def test_a_session_that_expires_is_told_of_as_ended(
+        self, start_node: Any, connect: Any, log_in: Any
+    ) -> None:
         node = start_node(VIGIL_APPLICATION=PROBE, VIGIL_REFRESH_TOKEN_SECONDS="3")
         login = await log_in(node)
         live = await connect(node, login.access_token)
@@ -225,7 +261,7 @@ class TestHooks:
         await until_seen(watching, login.session_id, "ended")
 
 
-async def test_a_node_without_an_application_serves_the_rest(start_node, connect, log_in) -> None:
+async def test_a_node_without_an_application_serves_the_rest(start_node: Any, connect: Any, log_in: Any) -> None:
     node = start_node(VIGIL_APPLICATION="")
     live = await connect(node, (await log_in(node)).access_token)
     assert (await live.ask("chat:join"))["code"] == "unknown_event"

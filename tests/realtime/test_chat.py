@@ -1,9 +1,11 @@
 """The demo's chat room, across two nodes: the application that the client modules are built against."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from support.clients import Live
+from support.nodes import Node
 from support.raw_socket import RawSocket
 
 CHAT_EVENTS = ("chat:message", "chat:members")
@@ -14,7 +16,9 @@ def texts(live: Live, mark: str) -> list[str]:
     return [m["text"] for m in live.all("chat:message") if m["text"].startswith(mark)]
 
 
-async def test_messages_reach_everybody_on_both_nodes_in_order(shared_nodes, connect, log_in) -> None:
+async def test_messages_reach_everybody_on_both_nodes_in_order(
+    shared_nodes: Any, connect: Any, log_in: Any
+) -> None:
     first, second = shared_nodes
     ada, ben = await log_in(first), await log_in(second)
     lives = [
@@ -35,7 +39,9 @@ async def test_messages_reach_everybody_on_both_nodes_in_order(shared_nodes, con
         assert (message["userId"], message["name"]) == (ada.data["user"]["userId"], "Ada")
 
 
-async def test_messages_sent_without_waiting_keep_their_order_too(shared_nodes, connect, log_in) -> None:
+async def test_messages_sent_without_waiting_keep_their_order_too(
+    shared_nodes: Any, connect: Any, log_in: Any
+) -> None:
     first, second = shared_nodes
     login = await log_in(first)
     hearing = await connect(second, login.access_token, also=CHAT_EVENTS)
@@ -53,7 +59,7 @@ async def test_messages_sent_without_waiting_keep_their_order_too(shared_nodes, 
     assert texts(hearing, mark) == [f"{mark} {number}" for number in range(60)]
 
 
-async def test_who_joins_learns_who_is_here_and_what_was_said(node, connect, log_in) -> None:
+async def test_who_joins_learns_who_is_here_and_what_was_said(node: Node, connect: Any, log_in: Any) -> None:
     ada, ben = await log_in(node), await log_in(node)
     first = await connect(node, ada.access_token, also=CHAT_EVENTS)
     await first.ask("chat:join")
@@ -62,6 +68,7 @@ async def test_who_joins_learns_who_is_here_and_what_was_said(node, connect, log
     ack = await second.ask("chat:join")
     ids = {ada.data["user"]["userId"], ben.data["user"]["userId"]}
     assert ids <= {member["userId"] for member in ack["members"]}
+    assert ack["maxTextLength"] == 2000
     assert f"{ada.session_id} before you came" in [message["text"] for message in ack["recent"]]
     await first.wait("chat:members", lambda event: ids <= {member["userId"] for member in event["members"]})
     first.heard.clear()
@@ -70,7 +77,7 @@ async def test_who_joins_learns_who_is_here_and_what_was_said(node, connect, log
     await first.wait("chat:members", lambda event: gone not in {member["userId"] for member in event["members"]})
 
 
-async def test_who_leaves_while_joining_is_not_left_in_the_room(node, connect, log_in) -> None:
+async def test_who_leaves_while_joining_is_not_left_in_the_room(node: Node, connect: Any, log_in: Any) -> None:
     watching = await connect(node, (await log_in(node)).access_token, also=CHAT_EVENTS)
     await watching.ask("chat:join")
     leavers = [await log_in(node) for _ in range(3)]
@@ -88,7 +95,7 @@ async def test_who_leaves_while_joining_is_not_left_in_the_room(node, connect, l
     assert "Traceback" not in node.text()
 
 
-async def test_nobody_speaks_before_joining(node, connect, standing) -> None:
+async def test_nobody_speaks_before_joining(node: Node, connect: Any, standing: Any) -> None:
     live = await connect(node, standing.access_token)
     ack = await live.ask("chat:send", {"text": "hello"})
     assert (ack["ok"], ack["code"]) == (False, "invalid_request")
@@ -97,13 +104,13 @@ async def test_nobody_speaks_before_joining(node, connect, standing) -> None:
 @pytest.mark.parametrize(
     "data", [{}, {"text": ""}, {"text": "  "}, {"text": 7}, {"text": ["x"]}, {"text": "x" * 2001}]
 )
-async def test_what_is_no_text_is_refused(node, connect, standing, data) -> None:
+async def test_what_is_no_text_is_refused(node: Node, connect: Any, standing: Any, data: Any) -> None:
     live = await connect(node, standing.access_token, also=CHAT_EVENTS)
     await live.ask("chat:join")
     ack = await live.ask("chat:send", data)
     assert (ack["ok"], ack["code"]) == (False, "invalid_request")
 
 
-async def test_an_unknown_chat_event_is_unknown(node, connect, standing) -> None:
+async def test_an_unknown_chat_event_is_unknown(node: Node, connect: Any, standing: Any) -> None:
     live = await connect(node, standing.access_token)
     assert (await live.ask("chat:shout", {"text": "x"}))["code"] == "unknown_event"

@@ -5,8 +5,10 @@ import json
 import re
 from typing import Any
 
+import aiohttp
 import pytest
 from support.clients import ORIGIN, Api, Refused
+from support.nodes import Node
 from support.raw_socket import Polling, RawSocket
 
 ACCESS_COOKIE = "__Host-vigil_access"
@@ -18,26 +20,28 @@ async def refusal(connect: Any, *where: Any, **options: Any) -> Any:
     return refused.value.data
 
 
-async def test_without_a_token_nobody_is_let_in(node, connect) -> None:
+async def test_without_a_token_nobody_is_let_in(node: Node, connect: Any) -> None:
     assert await refusal(connect, node, None) == {"code": "missing_token", "retryable": False}
 
 
 @pytest.mark.parametrize("token", ["", "x", "rt1.x", "a.b.c", "." * 3, "x" * 5000, "ey" + "J" * 3000, "é.é.é"])
-async def test_what_is_no_token_of_ours_is_refused(node, connect, token: str) -> None:
+async def test_what_is_no_token_of_ours_is_refused(node: Node, connect: Any, token: str) -> None:
     assert await refusal(connect, node, token) == {"code": "invalid_token", "retryable": False}
 
 
-async def test_a_refresh_token_opens_no_socket(node, connect, standing) -> None:
+async def test_a_refresh_token_opens_no_socket(node: Node, connect: Any, standing: Any) -> None:
     assert (await refusal(connect, node, standing.refresh_token))["code"] == "invalid_token"
 
 
-async def test_a_token_with_a_changed_signature_is_refused(node, connect, standing) -> None:
+async def test_a_token_with_a_changed_signature_is_refused(node: Node, connect: Any, standing: Any) -> None:
     token = standing.access_token
     forged = token[:-8] + ("A" * 8 if token[-8:] != "A" * 8 else "B" * 8)
     assert (await refusal(connect, node, forged))["code"] == "invalid_token"
 
 
-async def test_a_revoked_sessions_token_is_refused_on_every_node_at_once(shared_nodes, connect, log_in) -> None:
+async def test_a_revoked_sessions_token_is_refused_on_every_node_at_once(
+    shared_nodes: Any, connect: Any, log_in: Any
+) -> None:
     first, second = shared_nodes
     login = await log_in(first)
     assert (await login.call("POST", "/logout", {})).status == 200
@@ -45,7 +49,9 @@ async def test_a_revoked_sessions_token_is_refused_on_every_node_at_once(shared_
         assert await refusal(connect, where, login.access_token) == {"code": "session_revoked", "retryable": False}
 
 
-async def test_a_token_signed_on_one_node_opens_a_socket_on_the_other(shared_nodes, connect, log_in) -> None:
+async def test_a_token_signed_on_one_node_opens_a_socket_on_the_other(
+    shared_nodes: Any, connect: Any, log_in: Any
+) -> None:
     first, second = shared_nodes
     login = await log_in(first)
     live = await connect(second, login.access_token)
@@ -62,22 +68,17 @@ async def test_a_token_signed_on_one_node_opens_a_socket_on_the_other(shared_nod
         {"token": ["x"]},
         {"token": {"x": 1}},
         {"token": True},
-        {"token": "x", "extra": 1},
-        {"Token": "x"},
         {"token": "a\u0000b"},
-        {"token": "x", "__proto__": {"admin": True}},
-        {"token": "x", "lastEventId": "17"},
+        {"token": "x", "lastEventId": "one"},
         {"token": "x", "lastEventId": 1.5},
-        {"token": "x", "lastEventId": 17.0},
         {"token": "x", "lastEventId": -1},
         {"token": "x", "lastEventId": True},
         {"token": "x", "lastEventId": [17]},
         {"token": "x", "lastEventId": 2**53},
         {"token": "x", "lastEventId": 10**30},
-        {"token": "x", "last_event_id": 17},
     ],
 )
-async def test_a_handshake_of_wrong_form_is_refused_as_invalid(node, auth: Any) -> None:
+async def test_a_handshake_of_wrong_form_is_refused_as_invalid(node: Node, auth: Any) -> None:
     async with RawSocket.open(node.url) as raw:
         answer = await raw.connect(auth)
     assert (answer.kind, answer.data["data"]) == ("4", {"code": "invalid_request", "retryable": False})
@@ -85,7 +86,7 @@ async def test_a_handshake_of_wrong_form_is_refused_as_invalid(node, auth: Any) 
     assert "pydantic" not in str(answer.data)
 
 
-async def test_a_refused_peer_may_try_again_on_its_connection(node, standing) -> None:
+async def test_a_refused_peer_may_try_again_on_its_connection(node: Node, standing: Any) -> None:
     async with RawSocket.open(node.url) as raw:
         assert (await raw.connect({"token": "x"})).kind == "4"
         assert (await raw.connect()).data["data"]["code"] == "missing_token"
@@ -93,7 +94,17 @@ async def test_a_refused_peer_may_try_again_on_its_connection(node, standing) ->
         assert (await raw.ask("sessions-list", {}))["ok"] is True
 
 
-async def test_null_stands_for_an_absent_field(node, standing) -> None:
+@pytest.mark.parametrize("cursor", ["1", 1.0, "1.0"])
+async def test_a_map_of_texts_and_keys_of_a_librarys_own_are_no_hindrance(
+    node: Node, standing: Any, cursor: Any
+) -> None:
+    """socket.io-client-java sends texts; the JavaScript client adds `pid` and `offset` by itself."""
+    async with RawSocket.open(node.url) as raw:
+        own = {"pid": "an-id", "offset": "1-0", "__proto__": {"admin": True}}
+        assert (await raw.connect({"token": standing.access_token, "lastEventId": cursor, **own})).kind == "0"
+
+
+async def test_null_stands_for_an_absent_field(node: Node, standing: Any) -> None:
     async with RawSocket.open(node.url) as raw:
         assert (await raw.connect({"token": standing.access_token, "lastEventId": None})).kind == "0"
     async with RawSocket.open(node.url) as raw:
@@ -108,7 +119,7 @@ class TestByCookie:
         await api.login(await api.register(), delivery="cookies")
         return f"{ACCESS_COOKIE}={api.cookies[ACCESS_COOKIE]}"
 
-    async def test_from_an_allowed_origin_it_is_enough(self, shared_nodes, cookie: str) -> None:
+    async def test_from_an_allowed_origin_it_is_enough(self, shared_nodes: Any, cookie: str) -> None:
         for where in shared_nodes:
             async with RawSocket.open(where.url, headers={"Cookie": cookie, "Origin": ORIGIN}) as raw:
                 assert (await raw.connect()).kind == "0"
@@ -127,21 +138,21 @@ class TestByCookie:
             "",
         ],
     )
-    async def test_from_elsewhere_it_is_not(self, node, cookie: str, origin: str | None) -> None:
+    async def test_from_elsewhere_it_is_not(self, node: Node, cookie: str, origin: str | None) -> None:
         headers = {"Cookie": cookie} | ({} if origin is None else {"Origin": origin})
         async with RawSocket.open(node.url, headers=headers) as raw:
             answer = await raw.connect()
         assert (answer.kind, answer.data["data"]) == ("4", {"code": "origin_not_allowed", "retryable": False})
 
-    async def test_a_token_in_the_handshake_comes_before_the_cookie(self, node, cookie: str) -> None:
+    async def test_a_token_in_the_handshake_comes_before_the_cookie(self, node: Node, cookie: str) -> None:
         async with RawSocket.open(node.url, headers={"Cookie": cookie, "Origin": ORIGIN}) as raw:
             assert (await raw.connect({"token": "x"})).data["data"]["code"] == "invalid_token"
 
-    async def test_a_cookie_that_is_no_token_is_refused(self, node) -> None:
+    async def test_a_cookie_that_is_no_token_is_refused(self, node: Node) -> None:
         async with RawSocket.open(node.url, headers={"Cookie": f"{ACCESS_COOKIE}=x", "Origin": ORIGIN}) as raw:
             assert (await raw.connect()).data["data"]["code"] == "invalid_token"
 
-    async def test_an_empty_cookie_is_none(self, node) -> None:
+    async def test_an_empty_cookie_is_none(self, node: Node) -> None:
         async with RawSocket.open(node.url, headers={"Cookie": f"{ACCESS_COOKIE}=", "Origin": ORIGIN}) as raw:
             assert (await raw.connect()).data["data"]["code"] == "missing_token"
 
@@ -149,25 +160,55 @@ class TestByCookie:
 class TestOrigin:
     """Where an origin is named it must be an allowed one, whatever else is presented."""
 
-    async def test_a_foreign_page_is_refused_even_with_a_good_token(self, node, connect, standing) -> None:
+    async def test_a_foreign_page_is_refused_even_with_a_good_token(
+        self, node: Node, connect: Any, standing: Any
+    ) -> None:
         refused = await refusal(connect, node, standing.access_token, headers={"Origin": "https://evil.example"})
         assert refused == {"code": "origin_not_allowed", "retryable": False}
 
-    async def test_our_own_page_is_let_in_by_token(self, node, connect, standing) -> None:
+    async def test_our_own_page_is_let_in_by_token(self, node: Node, connect: Any, standing: Any) -> None:
         live = await connect(node, standing.access_token, headers={"Origin": ORIGIN})
         assert live.ready["sessionId"] == standing.session_id
 
-    async def test_polling_answers_allow_no_other_page_to_read_them(self, node, http) -> None:
+    async def test_polling_answers_allow_no_other_page_to_read_them(
+        self, node: Node, http: aiohttp.ClientSession
+    ) -> None:
         headers = {"Origin": "https://evil.example"}
         async with http.get(node.url + "/socket.io/?EIO=4&transport=polling", headers=headers) as answer:
             assert "Access-Control-Allow-Origin" not in answer.headers
+            assert answer.headers["Vary"] == "Origin"
+
+    @pytest.mark.parametrize(
+        ("method", "query", "status"),
+        [
+            ("GET", "EIO=4&transport=polling", 200),
+            ("GET", "EIO=3&transport=polling", 400),
+            ("GET", "EIO=4&transport=polling&sid=gone", 400),
+            ("POST", "EIO=4&transport=polling&sid=gone", 400),
+            ("OPTIONS", "EIO=4&transport=polling", 204),
+        ],
+    )
+    async def test_an_allowed_page_may_read_every_answer_to_a_poll(
+        self, node: Node, http: aiohttp.ClientSession, method: Any, query: Any, status: Any
+    ) -> None:
+        headers = {"Origin": ORIGIN.upper(), "Access-Control-Request-Headers": "content-type,x-own"}
+        async with http.request(method, f"{node.url}/socket.io/?{query}", headers=headers) as answer:
+            assert answer.status == status
+            assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN.upper()
+            assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+            assert answer.headers["Vary"] == "Origin"
+            if method == "OPTIONS":
+                assert answer.headers["Access-Control-Allow-Headers"] == "content-type,x-own"
+                assert answer.headers["Access-Control-Allow-Methods"] == "GET, POST"
 
 
 class TestTransports:
     """Both transports, and the way from one to the other."""
 
     @pytest.mark.parametrize("transports", [("websocket",), ("polling",), ("polling", "websocket")])
-    async def test_each_transport_serves_alike(self, shared_nodes, connect, log_in, transports) -> None:
+    async def test_each_transport_serves_alike(
+        self, shared_nodes: Any, connect: Any, log_in: Any, transports: Any
+    ) -> None:
         first, second = shared_nodes
         login = await log_in(first)
         live = await connect(second, login.access_token, transports=transports)
@@ -183,7 +224,9 @@ class TestTransports:
         assert (await live.wait("session-revoked"))["by"] == {"kind": "user", "sessionId": other.session_id}
         await live.until_gone()
 
-    async def test_a_polling_peer_still_gets_the_last_words(self, node, log_in, http) -> None:
+    async def test_a_polling_peer_still_gets_the_last_words(
+        self, node: Node, log_in: Any, http: aiohttp.ClientSession
+    ) -> None:
         """The ack of ending oneself is queued when the connection closes, while no poll may be waiting."""
         login = await log_in(node)
         polling = await Polling.open(node.url, http)
@@ -200,12 +243,12 @@ class TestTransports:
         assert '431[{"ok":true,"delivery":{' in last
         assert last.endswith("41\x1e1")
 
-    async def test_a_polling_handshake_is_refused_with_the_same_words(self, node, connect) -> None:
+    async def test_a_polling_handshake_is_refused_with_the_same_words(self, node: Node, connect: Any) -> None:
         refused = await refusal(connect, node, "x", transports=("polling",))
         assert refused == {"code": "invalid_token", "retryable": False}
 
 
-async def test_the_ready_event_is_complete(node, connect, log_in) -> None:
+async def test_the_ready_event_is_complete(node: Node, connect: Any, log_in: Any) -> None:
     login = await log_in(node)
     live = await connect(node, login.access_token)
     assert live.ready.keys() == {
@@ -224,7 +267,7 @@ async def test_the_ready_event_is_complete(node, connect, log_in) -> None:
     assert live.ready["serverTime"].endswith("Z")
 
 
-async def test_a_socket_confirms_its_generation(node, connect, log_in) -> None:
+async def test_a_socket_confirms_its_generation(node: Node, connect: Any, log_in: Any) -> None:
     """After the socket proved receipt, a replayed refresh token is a race or a theft, not a lost answer."""
     login = await log_in(node)
     old = login.refresh_token

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from support.clients import Login
-from support.nodes import Node
+from support.nodes import Node, tracebacks
 from support.raw_socket import HANDSHAKE, Polling, RawSocket
 
 # Of the protocol itself ("Sending and receiving data"); no client can send an event of such a name.
@@ -21,7 +21,7 @@ PLACEHOLDER = '{"_placeholder":true,"num":0}'
 DEEP = "[" * 2000 + "]" * 2000
 
 # Frames after which there is nothing to be made of the connection: it is closed.
-CLOSING: dict[str, list[str | bytes]] = {
+CLOSING: dict[str, Any] = {
     "an empty frame": [""],
     "an empty binary frame": [b""],
     "binary that nobody announced": [b"\x00\x01\x02"],
@@ -119,7 +119,7 @@ def no_surprise(shared_nodes: tuple[Node, Node]) -> Iterator[None]:
     yield
     for node, seen in zip(shared_nodes, before, strict=True):
         assert node.process.poll() is None
-        assert "Traceback" not in "\n".join(node.log[seen:])
+        assert tracebacks(node.log[seen:]) == []
 
 
 @pytest.fixture
@@ -137,7 +137,9 @@ async def still_serves(node: Node, standing: Login) -> None:
 
 
 @pytest.mark.parametrize("frames", CLOSING.values(), ids=CLOSING.keys())
-async def test_what_makes_no_sense_closes_its_own_connection(raw: RawSocket, node, standing, frames) -> None:
+async def test_what_makes_no_sense_closes_its_own_connection(
+    raw: RawSocket, node: Node, standing: Any, frames: Any
+) -> None:
     for frame in frames:
         await raw.send(frame)
     await raw.until_closed(timeout=4)
@@ -145,14 +147,14 @@ async def test_what_makes_no_sense_closes_its_own_connection(raw: RawSocket, nod
 
 
 @pytest.mark.parametrize("frames", IGNORED.values(), ids=IGNORED.keys())
-async def test_what_means_nothing_is_passed_over(raw: RawSocket, frames) -> None:
+async def test_what_means_nothing_is_passed_over(raw: RawSocket, frames: Any) -> None:
     for frame in frames:
         await raw.send(frame)
     assert (await raw.ask("sessions-list", {}))["ok"] is True
 
 
 @pytest.mark.parametrize("frames", (CLOSING | IGNORED).values(), ids=(CLOSING | IGNORED).keys())
-async def test_the_same_before_the_handshake_is_not_served_either(node, standing, frames) -> None:
+async def test_the_same_before_the_handshake_is_not_served_either(node: Node, standing: Any, frames: Any) -> None:
     async with RawSocket.open(node.url) as stranger:
         for frame in frames:
             await stranger.send(frame)
@@ -163,7 +165,7 @@ async def test_the_same_before_the_handshake_is_not_served_either(node, standing
     await still_serves(node, standing)
 
 
-async def test_text_that_is_no_utf8_closes_the_connection(raw: RawSocket, node, standing) -> None:
+async def test_text_that_is_no_utf8_closes_the_connection(raw: RawSocket, node: Node, standing: Any) -> None:
     await raw.ws._writer.send_frame(b'42["\xff\xfe"]', aiohttp.WSMsgType.TEXT)
     await raw.until_closed(timeout=4)
     await still_serves(node, standing)
@@ -171,7 +173,8 @@ async def test_text_that_is_no_utf8_closes_the_connection(raw: RawSocket, node, 
 
 @pytest.mark.parametrize("name", STRANGE)
 async def test_strange_names_reach_no_handler(raw: RawSocket, name: str) -> None:
-    for arguments in ([], [{}], [{"token": "x"}]):
+    cases: list[list[Any]] = [[], [{}], [{"token": "x"}]]
+    for arguments in cases:
         ack = await raw.ask(name, *arguments)
         assert (ack["ok"], ack["code"]) == (False, "unknown_event")
     # With forged arguments, as the library would pass them on.
@@ -189,7 +192,8 @@ async def test_a_payload_that_is_no_object_is_refused(raw: RawSocket, event: str
 
 
 async def test_several_arguments_are_refused(raw: RawSocket) -> None:
-    for arguments in ([{}, {}], [{}, None], [{}] * 50):
+    cases: list[list[Any]] = [[{}, {}], [{}, None], [{}] * 50]
+    for arguments in cases:
         assert (await raw.ask("sessions-list", *arguments))["code"] == "invalid_request"
 
 
@@ -229,7 +233,7 @@ async def test_a_binary_payload_is_not_taken_for_text(raw: RawSocket) -> None:
 
 
 async def test_an_announced_attachment_that_never_comes_holds_up_only_its_sender(
-    raw: RawSocket, node, standing
+    raw: RawSocket, node: Node, standing: Any
 ) -> None:
     await raw.send(f'451-1["chat:send",{PLACEHOLDER}]')
     await still_serves(node, standing)
@@ -240,20 +244,20 @@ async def test_an_announced_attachment_that_never_comes_holds_up_only_its_sender
 
 
 @pytest.mark.parametrize("early", ['421["sessions-list",{}]', "431[]", "41"])
-async def test_who_talks_before_the_handshake_is_not_served(node, early: str) -> None:
+async def test_who_talks_before_the_handshake_is_not_served(node: Node, early: str) -> None:
     async with RawSocket.open(node.url) as stranger:
         await stranger.send(early)
         await stranger.until_closed(timeout=4)
         assert stranger.heard == []
 
 
-async def test_after_a_goodbye_the_connection_may_shake_hands_again(raw: RawSocket, standing) -> None:
+async def test_after_a_goodbye_the_connection_may_shake_hands_again(raw: RawSocket, standing: Any) -> None:
     await raw.send("41")
     assert (await raw.connect({"token": standing.access_token})).kind == "0"
     assert (await raw.ask("sessions-list", {}))["ok"] is True
 
 
-async def test_a_handshake_to_another_namespace_is_refused(node, standing) -> None:
+async def test_a_handshake_to_another_namespace_is_refused(node: Node, standing: Any) -> None:
     token = json.dumps({"token": standing.access_token})
     async with RawSocket.open(node.url) as stranger:
         for namespace in ("/admin", "/..", "/chat?token=x", "//", "/%00"):
@@ -272,7 +276,7 @@ class TestSize:
     """A payload may have 64 KiB, counted in bytes and wherever they stand."""
 
     @pytest.fixture
-    async def probing(self, probe_nodes, log_in) -> AsyncIterator[RawSocket]:
+    async def probing(self, probe_nodes: Any, log_in: Any) -> AsyncIterator[RawSocket]:
         login = await log_in(probe_nodes[0])
         async with RawSocket.open(probe_nodes[0].url) as raw:
             await raw.connect({"token": login.access_token})
@@ -312,21 +316,27 @@ class TestOverHttp:
         [b"", b"x", b"4x", b"\xff\xfe", b"b", b"bAAAA", b"47", b'42["x"', b"4" + b"9" * 500, b"3\x1e" * 16 + b"3",
          b"9", b"1\x1e9", b"40\x1e40\x1e40", b"1\x1e40{}", b'40{"token":7}', b'd=42["x"]', b"d", b"d=", b"\x1e"],
     )  # fmt: skip
-    async def test_a_malformed_post_ends_at_most_its_own_connection(self, node, http, standing, payload) -> None:
+    async def test_a_malformed_post_ends_at_most_its_own_connection(
+        self, node: Node, http: aiohttp.ClientSession, standing: Any, payload: Any
+    ) -> None:
         polling = await Polling.open(node.url, http)
         assert await polling.send(payload) in {200, 400}
         # Whatever became of the connection, it can be asked on without harm.
         assert await polling.send(b"40") in {200, 400}
         await still_serves(node, standing)
 
-    async def test_a_closed_connection_can_be_talked_to_without_harm(self, node, http) -> None:
+    async def test_a_closed_connection_can_be_talked_to_without_harm(
+        self, node: Node, http: aiohttp.ClientSession
+    ) -> None:
         polling = await Polling.open(node.url, http)
         assert await polling.send(b"1") == 200
         for _ in range(3):
             assert await polling.send(b"40{}") == 400
             assert (await polling.poll())[0] == 400
 
-    async def test_a_post_that_is_too_large_is_refused(self, node, http, standing) -> None:
+    async def test_a_post_that_is_too_large_is_refused(
+        self, node: Node, http: aiohttp.ClientSession, standing: Any
+    ) -> None:
         polling = await Polling.open(node.url, http)
         assert await polling.send(io.BytesIO(b"4" + b"x" * 1_100_000)) in {400, 413}
         await still_serves(node, standing)
@@ -355,18 +365,48 @@ class TestOverHttp:
             ),
         ],
     )
-    async def test_a_request_that_is_no_handshake_is_refused(self, node, http, standing, query, headers) -> None:
+    async def test_a_request_that_is_no_handshake_is_refused(
+        self, node: Node, http: aiohttp.ClientSession, standing: Any, query: Any, headers: Any
+    ) -> None:
         url = f"{node.url}/socket.io/?{query}"
         async with http.get(url, headers=headers) as answer:
             assert answer.status == 400
         await still_serves(node, standing)
 
-    async def test_methods_that_mean_nothing_here_are_refused(self, node, http) -> None:
+    @pytest.mark.parametrize("version", ["8", "14", "x", ""])
+    async def test_a_websocket_of_another_version_is_told_the_right_one(
+        self, node: Node, http: aiohttp.ClientSession, version: Any
+    ) -> None:
+        polling = await Polling.open(node.url, http)
+        ways = (HANDSHAKE + "websocket", f"{HANDSHAKE}websocket&sid={polling.sid}")
+        asked = {
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": version,
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as client:
+            # The first opens the connection, the others come over one that is served already, or over another.
+            for way in (ways[0], *ways):
+                async with client.get(node.url + way, headers=asked) as answer:
+                    assert (answer.status, (await answer.json())["code"]) == (400, 3)
+                    assert answer.headers["Sec-WebSocket-Version"] == "13"
+            async with client.get(
+                node.url + ways[0], headers=asked | {"Sec-WebSocket-Version": "13", "Upgrade": "h2c"}
+            ) as no:
+                assert no.status == 400
+                assert "Sec-WebSocket-Version" not in no.headers
+
+    async def test_methods_that_mean_nothing_here_are_refused(
+        self, node: Node, http: aiohttp.ClientSession
+    ) -> None:
         for method in ("PUT", "DELETE", "PATCH", "HEAD"):
             async with http.request(method, node.url + HANDSHAKE + "polling") as answer:
                 assert answer.status == 400
 
-    async def test_a_second_upgrade_of_one_connection_is_refused(self, node, http, standing) -> None:
+    async def test_a_second_upgrade_of_one_connection_is_refused(
+        self, node: Node, http: aiohttp.ClientSession, standing: Any
+    ) -> None:
         polling = await Polling.open(node.url, http)
         url = f"{node.url}{HANDSHAKE}websocket&sid={polling.sid}"
         async with http.ws_connect(url) as first:
@@ -381,7 +421,9 @@ class TestOverHttp:
             assert (await first.receive_str(timeout=10)).startswith("40")
 
 
-async def test_who_does_not_authenticate_is_gone_in_about_five_seconds(node, http, standing) -> None:
+async def test_who_does_not_authenticate_is_gone_in_about_five_seconds(
+    node: Node, http: aiohttp.ClientSession, standing: Any
+) -> None:
     clock = asyncio.get_running_loop().time
 
     async def lasts(*frames: str) -> float:

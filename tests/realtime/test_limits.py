@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import aiohttp
 import pytest
 from support.clients import Refused
 from support.raw_socket import RawSocket
@@ -16,11 +17,11 @@ class TestRates:
     """With limits on, as they are by default."""
 
     @pytest.fixture
-    def limited(self, start_node):
+    def limited(self, start_node: Any) -> Any:
         return start_node(VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_SOCKET_CONNECTS="12/minute")
 
     async def test_a_socket_may_send_a_hundred_events_a_minute_and_an_address_connect_so_often(
-        self, limited, connect, log_in
+        self, limited: Any, connect: Any, log_in: Any
     ) -> None:
         login = await log_in(limited)
         async with RawSocket.open(limited.url) as raw, RawSocket.open(limited.url) as other:
@@ -61,7 +62,7 @@ class TestRates:
 
 
 async def test_a_peer_that_does_not_read_is_dropped_and_the_others_hear_everything(
-    probe_nodes, connect, log_in, http
+    probe_nodes: Any, connect: Any, log_in: Any, http: aiohttp.ClientSession
 ) -> None:
     first, second = probe_nodes
     login = await log_in(first)

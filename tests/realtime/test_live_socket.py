@@ -1,11 +1,14 @@
 """The live socket as a chat client meets it, on one node and across two."""
 
 import asyncio
+from typing import Any
 
+import aiohttp
 from support.clients import Api
+from support.nodes import Node
 
 
-async def test_a_socket_is_greeted_first_with_who_it_is(api: Api, node, connect) -> None:
+async def test_a_socket_is_greeted_first_with_who_it_is(api: Api, node: Node, connect: Any) -> None:
     login = await api.login(await api.register())
     live = await connect(node, login.access_token)
     assert live.heard[0][0] == "ready"
@@ -19,7 +22,7 @@ async def test_a_socket_is_greeted_first_with_who_it_is(api: Api, node, connect)
 
 
 async def test_a_device_sees_another_log_in_come_online_and_be_ended(
-    api: Api, shared_nodes, connect, http
+    api: Api, shared_nodes: Any, connect: Any, http: aiohttp.ClientSession
 ) -> None:
     first, second = shared_nodes
     email = await api.register()
@@ -46,7 +49,7 @@ async def test_a_device_sees_another_log_in_come_online_and_be_ended(
     assert (await phone.call("GET", "/me")).code == "session_revoked"
 
 
-async def test_reauthenticating_keeps_the_socket(api: Api, node, connect) -> None:
+async def test_reauthenticating_keeps_the_socket(api: Api, node: Node, connect: Any) -> None:
     login = await api.login(await api.register())
     live = await connect(node, login.access_token)
     await login.refresh()

@@ -198,7 +198,9 @@ async def test_a_denial_can_end_every_session_and_the_one_that_denies_hears_of_i
     assert (await home.live.wait("session-revoked"))["reason"] == "logout_all"
     await home.live.until_gone()
     outbox = (await phone.api.call("GET", "/dev/outbox.json")).body["messages"]
-    assert "A login to your account was denied" in [mail["subject"] for mail in outbox if mail["to"] == home.email]
+    assert "Vigil: A login to your account was denied" in [
+        mail["subject"] for mail in outbox if mail["to"] == home.email
+    ]
 
 
 async def test_a_device_that_comes_back_in_time_hears_of_the_request_and_of_its_answer(

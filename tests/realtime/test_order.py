@@ -1,12 +1,13 @@
 """Events of one socket are served one after the other; what the server needs to hear is heard meanwhile."""
 
 import asyncio
+from typing import Any
 
 from support.clients import Live
 from support.raw_socket import RawSocket
 
 
-async def test_a_slow_event_is_answered_before_the_quick_ones_behind_it(probe_nodes, log_in) -> None:
+async def test_a_slow_event_is_answered_before_the_quick_ones_behind_it(probe_nodes: Any, log_in: Any) -> None:
     login = await log_in(probe_nodes[0])
     async with RawSocket.open(probe_nodes[1].url) as raw:
         await raw.connect({"token": login.access_token})
@@ -23,7 +24,9 @@ async def test_a_slow_event_is_answered_before_the_quick_ones_behind_it(probe_no
     assert [ack.data[0]["n"] for ack in acks[:10]] == list(range(10))
 
 
-async def test_one_sockets_slow_event_holds_up_no_other_socket(probe_nodes, connect, log_in) -> None:
+async def test_one_sockets_slow_event_holds_up_no_other_socket(
+    probe_nodes: Any, connect: Any, log_in: Any
+) -> None:
     login = await log_in(probe_nodes[0])
     slow = await connect(probe_nodes[0], login.access_token)
     quick = await connect(probe_nodes[0], login.access_token)
@@ -34,7 +37,9 @@ async def test_one_sockets_slow_event_holds_up_no_other_socket(probe_nodes, conn
     assert (await asking)["ok"] is True
 
 
-async def test_a_slow_event_does_not_keep_an_acknowledgement_from_being_read(probe_nodes, connect, log_in) -> None:
+async def test_a_slow_event_does_not_keep_an_acknowledgement_from_being_read(
+    probe_nodes: Any, connect: Any, log_in: Any
+) -> None:
     """The device is told, says that it heard and is gone, long before its handler is done."""
     first, second = probe_nodes
     laptop = await log_in(first)
@@ -47,7 +52,9 @@ async def test_a_slow_event_does_not_keep_an_acknowledgement_from_being_read(pro
     await busy.until_gone(timeout=3)
 
 
-async def test_what_still_waits_when_a_session_ends_is_not_served(probe_nodes, connect, log_in) -> None:
+async def test_what_still_waits_when_a_session_ends_is_not_served(
+    probe_nodes: Any, connect: Any, log_in: Any
+) -> None:
     first, second = probe_nodes
     laptop = await log_in(first)
     phone = await log_in(first, laptop.data["user"]["email"])
@@ -65,7 +72,7 @@ async def test_what_still_waits_when_a_session_ends_is_not_served(probe_nodes, c
         await asking
 
 
-async def test_too_many_events_waiting_are_told_to_come_again(probe_nodes, connect, log_in) -> None:
+async def test_too_many_events_waiting_are_told_to_come_again(probe_nodes: Any, connect: Any, log_in: Any) -> None:
     """No limit on the rate is set here: it is the queue of one socket that is full."""
     live: Live = await connect(probe_nodes[0], (await log_in(probe_nodes[0])).access_token)
     asked = [asyncio.create_task(live.ask("probe:slow", {"seconds": 0.3, "n": 0}))]

@@ -20,7 +20,7 @@ def told_of(live: Live, login: Login) -> list[bool]:
 
 
 @pytest.fixture
-def two_devices(shared_nodes, connect, log_in) -> Callable[[], Any]:
+def two_devices(shared_nodes: Any, connect: Any, log_in: Any) -> Callable[[], Any]:
     """A laptop with a socket on the first node, that sees; and a phone without one."""
 
     async def make() -> tuple[Live, Login]:
@@ -31,7 +31,9 @@ def two_devices(shared_nodes, connect, log_in) -> Callable[[], Any]:
     return make
 
 
-async def test_presence_follows_a_devices_first_and_last_socket(shared_nodes, connect, two_devices) -> None:
+async def test_presence_follows_a_devices_first_and_last_socket(
+    shared_nodes: Any, connect: Any, two_devices: Any
+) -> None:
     """Four stories, told at once because each takes the time that a return is waited for."""
     await asyncio.gather(
         a_device_comes_and_goes(shared_nodes, connect, *(await two_devices())),
@@ -41,7 +43,7 @@ async def test_presence_follows_a_devices_first_and_last_socket(shared_nodes, co
     )
 
 
-async def a_device_comes_and_goes(nodes, connect, seeing: Live, phone: Login) -> None:
+async def a_device_comes_and_goes(nodes: Any, connect: Any, seeing: Live, phone: Login) -> None:
     live = await connect(nodes[1], phone.access_token)
     online = await seeing.wait("device-status", of(phone, online=True))
     assert online.keys() == {"eventId", "sessionId", "online", "sockets", "lastSeenAt"}
@@ -63,7 +65,7 @@ async def a_device_comes_and_goes(nodes, connect, seeing: Live, phone: Login) ->
     assert told_of(seeing, phone) == [True, False, True]
 
 
-async def several_tabs_count_as_one(nodes, connect, seeing: Live, phone: Login) -> None:
+async def several_tabs_count_as_one(nodes: Any, connect: Any, seeing: Live, phone: Login) -> None:
     tabs = [await connect(nodes[number % 2], phone.access_token) for number in range(3)]
     await seeing.wait("device-status", of(phone, online=True))
     await tabs[0].close()
@@ -76,7 +78,7 @@ async def several_tabs_count_as_one(nodes, connect, seeing: Live, phone: Login) 
     assert told_of(seeing, phone) == [True, False]
 
 
-async def a_reload_does_not_flicker(nodes, connect, seeing: Live, phone: Login) -> None:
+async def a_reload_does_not_flicker(nodes: Any, connect: Any, seeing: Live, phone: Login) -> None:
     """Back within two seconds, on the same node or the other: nobody is told of anything."""
     live = await connect(nodes[1], phone.access_token)
     await seeing.wait("device-status", of(phone, online=True))
@@ -90,7 +92,7 @@ async def a_reload_does_not_flicker(nodes, connect, seeing: Live, phone: Login) 
     assert listed[phone.session_id] is True
 
 
-async def a_revoked_device_goes_offline(nodes, connect, seeing: Live, phone: Login) -> None:
+async def a_revoked_device_goes_offline(nodes: Any, connect: Any, seeing: Live, phone: Login) -> None:
     live = await connect(nodes[1], phone.access_token)
     await seeing.wait("device-status", of(phone, online=True))
     assert (await seeing.ask("session-revoke", {"sessionId": phone.session_id}))["delivery"]["closed"] == 1
@@ -99,7 +101,7 @@ async def a_revoked_device_goes_offline(nodes, connect, seeing: Live, phone: Log
     assert told_of(seeing, phone) == [True, False]
 
 
-async def test_a_refused_handshake_makes_nobody_online(shared_nodes, two_devices, connect) -> None:
+async def test_a_refused_handshake_makes_nobody_online(shared_nodes: Any, two_devices: Any, connect: Any) -> None:
     seeing, phone = await two_devices()
     assert (await phone.call("POST", "/logout", {})).status == 200
     with pytest.raises(Exception, match="session_revoked"):
@@ -108,7 +110,9 @@ async def test_a_refused_handshake_makes_nobody_online(shared_nodes, two_devices
     assert told_of(seeing, phone) == []
 
 
-async def test_a_stranger_is_told_of_nothing(shared_nodes, connect, log_in, two_devices) -> None:
+async def test_a_stranger_is_told_of_nothing(
+    shared_nodes: Any, connect: Any, log_in: Any, two_devices: Any
+) -> None:
     first, _ = shared_nodes
     stranger = await connect(first, (await log_in(first)).access_token)
     seeing, phone = await two_devices()

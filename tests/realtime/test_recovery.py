@@ -10,7 +10,7 @@ def events_of(live: Live) -> list[tuple[str, int]]:
     return [(name, data["eventId"]) for name, data in live.heard if "eventId" in data]
 
 
-def last_of(live: Live) -> int:
+def last_of(live: Live) -> Any:
     """What a client keeps: the greatest id that it was told."""
     return max([live.ready["lastEventId"], *(event_id for _, event_id in events_of(live))])
 
@@ -20,7 +20,9 @@ async def quiet(live: Live, marker: str) -> None:
     await live.wait("sessions-changed", lambda e: (e["change"], e["session"]["sessionId"]) == ("removed", marker))
 
 
-async def test_what_was_missed_follows_in_order_and_nothing_twice(shared_nodes, connect, log_in) -> None:
+async def test_what_was_missed_follows_in_order_and_nothing_twice(
+    shared_nodes: Any, connect: Any, log_in: Any
+) -> None:
     first, second = shared_nodes
     laptop = await log_in(first)
     email = laptop.data["user"]["email"]
@@ -54,7 +56,7 @@ async def test_what_was_missed_follows_in_order_and_nothing_twice(shared_nodes, 
 
 
 async def test_events_that_come_in_during_the_return_are_neither_lost_nor_doubled(
-    shared_nodes, connect, log_in
+    shared_nodes: Any, connect: Any, log_in: Any
 ) -> None:
     first, second = shared_nodes
     laptop = await log_in(first)
@@ -80,7 +82,7 @@ async def test_events_that_come_in_during_the_return_are_neither_lost_nor_double
         assert events_of(back) == [each for each in events_of(witness) if each[1] > cursor]
 
 
-async def test_with_nothing_missed_it_is_recovered_at_once(shared_nodes, connect, log_in) -> None:
+async def test_with_nothing_missed_it_is_recovered_at_once(shared_nodes: Any, connect: Any, log_in: Any) -> None:
     first, second = shared_nodes
     login = await log_in(first)
     live = await connect(first, login.access_token)
@@ -91,7 +93,9 @@ async def test_with_nothing_missed_it_is_recovered_at_once(shared_nodes, connect
     assert [name for name, _ in back.heard] == ["ready"]
 
 
-async def test_an_id_that_was_never_given_out_is_not_recovered(shared_nodes, connect, log_in) -> None:
+async def test_an_id_that_was_never_given_out_is_not_recovered(
+    shared_nodes: Any, connect: Any, log_in: Any
+) -> None:
     first, second = shared_nodes
     login = await log_in(first)
     live = await connect(first, login.access_token)
@@ -105,7 +109,7 @@ async def test_an_id_that_was_never_given_out_is_not_recovered(shared_nodes, con
 
 
 async def test_a_log_that_no_longer_reaches_back_is_not_recovered(
-    shared_nodes, connect, log_in, redis_client
+    shared_nodes: Any, connect: Any, log_in: Any, redis_client: Any
 ) -> None:
     first, second = shared_nodes
     login = await log_in(first)
@@ -125,7 +129,7 @@ async def test_a_log_that_no_longer_reaches_back_is_not_recovered(
         assert back.ready["lastEventId"] == last_of(live)
 
 
-async def test_another_users_events_are_never_in_ones_log(shared_nodes, connect, log_in) -> None:
+async def test_another_users_events_are_never_in_ones_log(shared_nodes: Any, connect: Any, log_in: Any) -> None:
     first, second = shared_nodes
     login, stranger = await log_in(first), await log_in(second)
     live = await connect(first, login.access_token)

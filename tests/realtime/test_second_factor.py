@@ -38,7 +38,9 @@ async def wait_raw(raw: RawSocket, token: str) -> Any:
 class TestWaiting:
     """Between the first factor and the second."""
 
-    async def test_it_is_told_what_is_asked_of_it_and_for_how_long(self, node, connect, secured) -> None:
+    async def test_it_is_told_what_is_asked_of_it_and_for_how_long(
+        self, node: Node, connect: Any, secured: Any
+    ) -> None:
         live = await connect(node, None, mfa_token=await secured.begin())
         assert [name for name, _ in live.heard] == ["mfa-required"]
         asked = live.all("mfa-required")[0]
@@ -48,12 +50,14 @@ class TestWaiting:
         "event",
         ["sessions-list", "session-revoke", "reauthenticate", "refresh", "step-up", "chat:join", "x", "ready"],
     )
-    async def test_nothing_else_is_served(self, node, connect, secured, event: str) -> None:
+    async def test_nothing_else_is_served(self, node: Node, connect: Any, secured: Any, event: str) -> None:
         live = await connect(node, None, mfa_token=await secured.begin())
         ack = await live.ask(event, {"token": "x"})
         assert (ack["ok"], ack["code"]) == (False, "mfa_required")
 
-    async def test_it_makes_no_device_online_and_hears_nothing_of_its_user(self, node, connect, secured) -> None:
+    async def test_it_makes_no_device_online_and_hears_nothing_of_its_user(
+        self, node: Node, connect: Any, secured: Any
+    ) -> None:
         other = await connect(node, secured.login.access_token)
         waiting = await connect(node, None, mfa_token=await secured.begin())
         await Api(node.url, secured.api.http).call(
@@ -69,32 +73,32 @@ class TestWaiting:
     @pytest.mark.parametrize(
         "token", ["", "x", "x" * 5000, "eyJhbGciOiJub25lIn0.e30.", "rt1." + "A" * 96, "é\u0000"]
     )
-    async def test_a_token_that_is_none_is_refused(self, node, connect, token: str) -> None:
+    async def test_a_token_that_is_none_is_refused(self, node: Node, connect: Any, token: str) -> None:
         with pytest.raises(Refused) as refused:
             await connect(node, None, mfa_token=token)
         expected = "invalid_request" if not token or "\0" in token else "invalid_token"
         assert refused.value.data == {"code": expected, "retryable": False}
 
-    async def test_it_is_no_access_token_and_an_access_token_is_none_of_it(self, node, connect, secured) -> None:
+    async def test_it_is_no_access_token_and_an_access_token_is_none_of_it(
+        self, node: Node, connect: Any, secured: Any
+    ) -> None:
         for token, mfa_token in ((await secured.begin(), None), (None, secured.login.access_token)):
             with pytest.raises(Refused) as refused:
                 await connect(node, token, mfa_token=mfa_token)
             assert refused.value.data["code"] == "invalid_token"
 
-    @pytest.mark.parametrize(
-        "more", [{"token": "x"}, {"lastEventId": 3}, {"methods": ["totp"]}, {"mfaToken": 5}, {"mfaToken": ["x"]}]
-    )
-    async def test_the_token_stands_alone(self, node, more: Any) -> None:
+    @pytest.mark.parametrize("more", [{"token": "x"}, {"lastEventId": 3}, {"mfaToken": 5}, {"mfaToken": ["x"]}])
+    async def test_the_token_stands_alone(self, node: Node, more: Any) -> None:
         async with RawSocket.open(node.url) as raw:
             answer = await raw.connect({"mfaToken": "x"} | more)
         assert (answer.kind, answer.data["data"]["code"]) == ("4", "invalid_request")
 
-    async def test_a_foreign_page_is_refused(self, node, connect, secured) -> None:
+    async def test_a_foreign_page_is_refused(self, node: Node, connect: Any, secured: Any) -> None:
         with pytest.raises(Refused) as refused:
             await connect(node, None, mfa_token=await secured.begin(), headers={"Origin": "https://evil.example"})
         assert refused.value.data["code"] == "origin_not_allowed"
 
-    async def test_a_login_has_five_sockets_and_no_more(self, node, connect, secured) -> None:
+    async def test_a_login_has_five_sockets_and_no_more(self, node: Node, connect: Any, secured: Any) -> None:
         token = await secured.begin()
         opened = [await connect(node, None, mfa_token=token) for _ in range(5)]
         with pytest.raises(Refused) as refused:
@@ -104,7 +108,9 @@ class TestWaiting:
         await asyncio.sleep(0.1)
         await connect(node, None, mfa_token=token)
 
-    async def test_handshakes_are_counted_like_others(self, start_node, http, connect) -> None:
+    async def test_handshakes_are_counted_like_others(
+        self, start_node: Any, http: aiohttp.ClientSession, connect: Any
+    ) -> None:
         node = start_node(
             VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_SOCKET_CONNECTS="3/minute", VIGIL_LIMIT_SECOND_FACTOR="100/minute"
         )
@@ -117,7 +123,9 @@ class TestWaiting:
         assert refused.value.data["code"] == "rate_limited"
         assert refused.value.data["retryAfterMs"] > 0
 
-    async def test_a_node_that_stops_sends_it_elsewhere(self, start_node, http, connect) -> None:
+    async def test_a_node_that_stops_sends_it_elsewhere(
+        self, start_node: Any, http: aiohttp.ClientSession, connect: Any
+    ) -> None:
         first, second = start_node(), start_node()
         secured = await secure(Api(first.url, http))
         token = await secured.begin()
@@ -136,7 +144,7 @@ class TestFinishing:
 
     @pytest.mark.parametrize("transports", [("websocket",), ("polling",), ("polling", "websocket")])
     async def test_the_code_brings_the_tokens_and_the_same_socket_is_live(
-        self, shared_nodes, connect, secured, transports
+        self, shared_nodes: Any, connect: Any, secured: Any, transports: Any
     ) -> None:
         first, second = shared_nodes
         other = await connect(first, secured.login.access_token)
@@ -162,7 +170,7 @@ class TestFinishing:
         assert (await token.call("GET", "/me")).status == 200
         assert (await token.refresh()).data["outcome"] == "rotated"
 
-    async def test_it_is_ended_like_any_other(self, shared_nodes, connect, secured) -> None:
+    async def test_it_is_ended_like_any_other(self, shared_nodes: Any, connect: Any, secured: Any) -> None:
         live = await connect(shared_nodes[1], None, mfa_token=await secured.begin())
         ack = await live.ask("mfa-verify", secured.recovery(0))
         ready = await live.wait("ready")
@@ -172,7 +180,9 @@ class TestFinishing:
         await live.until_gone()
         assert (await Login(secured.api, dict(ack)).call("GET", "/me")).code == "session_revoked"
 
-    async def test_its_token_expires_and_is_renewed_like_any_other(self, brief_nodes, http, connect) -> None:
+    async def test_its_token_expires_and_is_renewed_like_any_other(
+        self, brief_nodes: Any, http: aiohttp.ClientSession, connect: Any
+    ) -> None:
         secured = await secure(Api(brief_nodes[0].url, http))
         live = await connect(brief_nodes[0], None, mfa_token=await secured.begin())
         ack = await live.ask("mfa-verify", secured.recovery(0))
@@ -180,7 +190,9 @@ class TestFinishing:
         renewed = await live.ask("refresh", {"refreshToken": ack["refreshToken"]})
         assert (renewed["ok"], renewed["outcome"]) == (True, "rotated")
 
-    async def test_what_it_sends_before_the_answer_is_served_behind_it_in_order(self, node, secured) -> None:
+    async def test_what_it_sends_before_the_answer_is_served_behind_it_in_order(
+        self, node: Node, secured: Any
+    ) -> None:
         async with RawSocket.open(node.url) as raw:
             await wait_raw(raw, await secured.begin())
             early = await raw.emit("sessions-list", {})
@@ -196,7 +208,9 @@ class TestFinishing:
             order = [f"ack {packet.id}" if packet.kind == "3" else packet.event for packet in raw.heard]
             assert order.index(f"ack {verify}") < order.index("ready") < order.index(f"ack {late[0]}")
 
-    async def test_answers_at_once_on_two_nodes_begin_one_session(self, shared_nodes, connect, secured) -> None:
+    async def test_answers_at_once_on_two_nodes_begin_one_session(
+        self, shared_nodes: Any, connect: Any, secured: Any
+    ) -> None:
         token = await secured.begin()
         lives = [await connect(shared_nodes[each % 2], None, mfa_token=token) for each in range(4)]
         acks = await asyncio.gather(
@@ -212,7 +226,7 @@ class TestFinishing:
                 await live.until_gone()
         assert len(await secured.sessions()) == 2
 
-    async def test_two_answers_on_one_socket_are_taken_one_after_the_other(self, node, secured) -> None:
+    async def test_two_answers_on_one_socket_are_taken_one_after_the_other(self, node: Node, secured: Any) -> None:
         async with RawSocket.open(node.url) as raw:
             await wait_raw(raw, await secured.begin())
             numbers = [await raw.emit("mfa-verify", secured.recovery(number)) for number in (0, 1)]
@@ -223,7 +237,7 @@ class TestFinishing:
         assert factors["recoveryCodes"] == {"left": 9}
 
     async def test_finished_over_http_meanwhile_there_is_nothing_left_to_finish(
-        self, node, connect, secured
+        self, node: Node, connect: Any, secured: Any
     ) -> None:
         token = await secured.begin()
         live = await connect(node, None, mfa_token=token)
@@ -235,7 +249,9 @@ class TestFinishing:
         await live.until_gone()
 
     @pytest.mark.parametrize("delivery", ["cookie", "cookies"])
-    async def test_a_login_by_cookie_is_finished_over_http(self, node, connect, secured, delivery: str) -> None:
+    async def test_a_login_by_cookie_is_finished_over_http(
+        self, node: Node, connect: Any, secured: Any, delivery: str
+    ) -> None:
         token = await secured.begin(delivery=delivery)
         live = await connect(node, None, mfa_token=token)
         assert (await live.ask("mfa-verify", secured.recovery(0)))["code"] == "forbidden"
@@ -244,7 +260,7 @@ class TestFinishing:
         assert answer.status == 200
         assert "refreshToken" not in answer.data
 
-    async def test_an_answer_that_nobody_waits_for_is_not_taken(self, node, secured) -> None:
+    async def test_an_answer_that_nobody_waits_for_is_not_taken(self, node: Node, secured: Any) -> None:
         """Its tokens would reach nobody."""
         token = await secured.begin()
         async with RawSocket.open(node.url) as raw:
@@ -255,31 +271,33 @@ class TestFinishing:
         assert len(await secured.sessions()) == 2
 
     async def test_of_one_that_goes_before_it_is_answered_no_session_is_left_that_nobody_can_use(
-        self, node, secured
+        self, node: Node, secured: Any
     ) -> None:
         for number in range(4):
             async with RawSocket.open(node.url) as raw:
                 await wait_raw(raw, await secured.begin())
                 await raw.emit("mfa-verify", secured.recovery(number))
-                raw.ws._response.connection.transport.abort()
+                raw.abort()
         await asyncio.sleep(1)
         assert await secured.sessions() == [secured.login.session_id]
 
     @pytest.mark.parametrize("delay", [0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03])
-    async def test_one_that_goes_in_the_middle_is_not_online(self, node, secured, delay: float) -> None:
+    async def test_one_that_goes_in_the_middle_is_not_online(self, node: Node, secured: Any, delay: float) -> None:
         """Whenever it goes: while the login is finished, while the socket becomes live, or after."""
         async with RawSocket.open(node.url) as raw:
             await wait_raw(raw, await secured.begin())
             await raw.emit("mfa-verify", secured.recovery(0))
             await asyncio.sleep(delay)
-            raw.ws._response.connection.transport.abort()
+            raw.abort()
         async with asyncio.timeout(10):
             # Two seconds are a page's to come back; only then is it said to be gone.
             await asyncio.sleep(2.5)
             while any(each["online"] for each in await listed(secured)):
                 await asyncio.sleep(0.2)
 
-    async def test_a_polling_peer_is_told_it_is_live(self, node, http, secured) -> None:
+    async def test_a_polling_peer_is_told_it_is_live(
+        self, node: Node, http: aiohttp.ClientSession, secured: Any
+    ) -> None:
         polling = await Polling.open(node.url, http)
         await polling.send("40" + json.dumps({"mfaToken": await secured.begin()}))
         await polling.until("mfa-required")
@@ -297,7 +315,7 @@ async def listed(secured: Secured) -> list[Any]:
 class TestFailing:
     """Wrong answers, and time."""
 
-    async def test_asvs_6_6_3_five_wrong_answers_close_it(self, node, connect, secured) -> None:
+    async def test_asvs_6_6_3_five_wrong_answers_close_it(self, node: Node, connect: Any, secured: Any) -> None:
         live = await connect(node, None, mfa_token=await secured.begin())
         for _ in range(5):
             ack = await live.ask("mfa-verify", {"code": "000000"})
@@ -305,7 +323,9 @@ class TestFailing:
         assert await live.wait("mfa-closed") == {"code": "too_many_tries"}
         await live.until_gone()
 
-    async def test_wrong_answers_count_wherever_they_were_given(self, node, connect, secured) -> None:
+    async def test_wrong_answers_count_wherever_they_were_given(
+        self, node: Node, connect: Any, secured: Any
+    ) -> None:
         token = await secured.begin()
         lives = [await connect(node, None, mfa_token=token) for _ in range(2)]
         for number in range(4):
@@ -321,7 +341,9 @@ class TestFailing:
         with pytest.raises(Refused):
             await connect(node, None, mfa_token=token)
 
-    async def test_after_a_wrong_answer_the_right_one_is_taken(self, node, connect, secured) -> None:
+    async def test_after_a_wrong_answer_the_right_one_is_taken(
+        self, node: Node, connect: Any, secured: Any
+    ) -> None:
         live = await connect(node, None, mfa_token=await secured.begin())
         for wrong in ({"code": "000000"}, {"method": "passkey", "credential": {}}, {"method": "approval"}):
             assert (await live.ask("mfa-verify", wrong))["code"] == "invalid_code"
@@ -345,21 +367,25 @@ class TestFailing:
             {"credential": {"a": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}},
         ],
     )
-    async def test_what_is_no_answer_costs_no_try(self, node, connect, secured, payload: Any) -> None:
+    async def test_what_is_no_answer_costs_no_try(
+        self, node: Node, connect: Any, secured: Any, payload: Any
+    ) -> None:
         live = await connect(node, None, mfa_token=await secured.begin())
         for _ in range(6):
             assert (await live.ask("mfa-verify", payload))["code"] == "invalid_request"
         assert (await live.ask("mfa-verify", secured.recovery(0)))["ok"] is True
 
     @pytest.mark.timeout(90)
-    async def test_asvs_6_5_5_after_a_minute_it_is_closed(self, node, connect, secured) -> None:
+    async def test_asvs_6_5_5_after_a_minute_it_is_closed(self, node: Node, connect: Any, secured: Any) -> None:
         live = await connect(node, None, mfa_token=await secured.begin())
         begun = time.monotonic()
         assert await live.wait("mfa-closed", timeout=63) == {"code": "timeout"}
         assert 58 < time.monotonic() - begun < 62
         await live.until_gone()
 
-    async def test_a_burst_is_held_to_the_limit_on_events(self, start_node, http) -> None:
+    async def test_a_burst_is_held_to_the_limit_on_events(
+        self, start_node: Any, http: aiohttp.ClientSession
+    ) -> None:
         node = start_node(
             VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_SOCKET_EVENTS="5/minute", VIGIL_LIMIT_SECOND_FACTOR="100/minute"
         )
@@ -370,7 +396,7 @@ class TestFailing:
         assert [answer["code"] for answer in answers] == ["mfa_required"] * 5 + ["rate_limited"]
 
     async def test_an_account_locked_meanwhile_is_not_let_in(
-        self, node, connect, secured, services: ServiceUrls
+        self, node: Node, connect: Any, secured: Any, services: ServiceUrls
     ) -> None:
         live = await connect(node, None, mfa_token=await secured.begin())
         change(services, secured, {"lockedAt": secured.login.data["user"]["createdAt"]})
@@ -378,14 +404,16 @@ class TestFailing:
         assert (ack["ok"], ack["code"]) == (False, "account_locked")
         assert [name for name, _ in live.heard] == ["mfa-required"]
 
-    async def test_a_password_changed_meanwhile_closes_it(self, node, connect, secured, services) -> None:
+    async def test_a_password_changed_meanwhile_closes_it(
+        self, node: Node, connect: Any, secured: Any, services: ServiceUrls
+    ) -> None:
         live = await connect(node, None, mfa_token=await secured.begin())
         change(services, secured, {"passwordHash": "another", "credentialsVersion": 7})
         assert (await live.ask("mfa-verify", secured.recovery(0)))["code"] == "invalid_token"
         assert await live.wait("mfa-closed") == {"code": "invalid_token"}
         await live.until_gone()
 
-    async def test_its_token_is_never_in_the_log(self, node, connect, secured) -> None:
+    async def test_its_token_is_never_in_the_log(self, node: Node, connect: Any, secured: Any) -> None:
         token = await secured.begin()
         live = await connect(node, None, mfa_token=token)
         await live.ask("mfa-verify", {"code": "000000"})
@@ -397,7 +425,7 @@ class TestFailing:
 
 def change(services: ServiceUrls, secured: Secured, fields: dict[str, Any]) -> None:
     """Change a user as another part of the service would."""
-    with MongoClient(services.mongo) as client:
+    with MongoClient[Any](services.mongo) as client:
         for name in client.list_database_names():
             client[name]["users"].update_one({"email": secured.email}, {"$set": fields})
 
@@ -405,14 +433,16 @@ def change(services: ServiceUrls, secured: Secured, fields: dict[str, Any]) -> N
 class TestStepUp:
     """`step-up` on a live socket."""
 
-    async def test_the_password_will_do_where_there_is_no_second_factor(self, node, connect, log_in) -> None:
+    async def test_the_password_will_do_where_there_is_no_second_factor(
+        self, node: Node, connect: Any, log_in: Any
+    ) -> None:
         login = await log_in(node)
         live = await connect(node, login.access_token)
         ack = await live.ask("step-up", {"method": "password", "password": PASSWORD})
         assert set(ack) == {"ok", "assuredUntil"}
         assert ack["ok"] is True
 
-    async def test_where_there_is_one_it_is_asked_for(self, node, connect, secured) -> None:
+    async def test_where_there_is_one_it_is_asked_for(self, node: Node, connect: Any, secured: Any) -> None:
         live = await connect(node, secured.login.access_token)
         ack = await live.ask("step-up", {"method": "password", "password": PASSWORD})
         assert (ack["ok"], ack["code"]) == (False, "invalid_code")
@@ -423,11 +453,13 @@ class TestStepUp:
         "payload",
         [{}, {"method": "approval"}, {"method": "password", "password": ""}, {"method": "totp", "x": 1}, []],
     )
-    async def test_a_proof_of_wrong_form_is_refused(self, node, connect, standing, payload: Any) -> None:
+    async def test_a_proof_of_wrong_form_is_refused(
+        self, node: Node, connect: Any, standing: Any, payload: Any
+    ) -> None:
         live = await connect(node, standing.access_token)
         assert (await live.ask("step-up", payload))["code"] == "invalid_request"
 
-    async def test_guesses_are_limited(self, start_node, http, connect) -> None:
+    async def test_guesses_are_limited(self, start_node: Any, http: aiohttp.ClientSession, connect: Any) -> None:
         node = start_node(VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_SECOND_FACTOR="3/5 minutes")
         api = Api(node.url, http)
         login = await api.login(await api.register())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.clients import Live
+from support.nodes import Node
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 IPHONE = (
@@ -34,7 +35,9 @@ def by_id(sessions: list[Any]) -> dict[str, Any]:
 class TestListing:
     """`sessions-list` says what GET /sessions says."""
 
-    async def test_it_equals_the_list_over_http_with_online_states(self, shared_nodes, connect, log_in) -> None:
+    async def test_it_equals_the_list_over_http_with_online_states(
+        self, shared_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         first, second = shared_nodes
         laptop = await log_in(first, user_agent=FIREFOX)
         phone = await log_in(second, laptop.data["user"]["email"], user_agent=IPHONE)
@@ -51,7 +54,7 @@ class TestListing:
         current = [s["sessionId"] for s in (await other.ask("sessions-list"))["sessions"] if s["isCurrent"]]
         assert current == [phone.session_id]
 
-    async def test_it_holds_no_token_and_no_hash(self, node, connect, log_in) -> None:
+    async def test_it_holds_no_token_and_no_hash(self, node: Node, connect: Any, log_in: Any) -> None:
         login = await log_in(node)
         live = await connect(node, login.access_token)
         (session,) = (await live.ask("sessions-list"))["sessions"]
@@ -69,7 +72,7 @@ class TestListing:
             "amr",
         }
 
-    async def test_a_payload_with_anything_in_it_is_refused(self, node, connect, standing) -> None:
+    async def test_a_payload_with_anything_in_it_is_refused(self, node: Node, connect: Any, standing: Any) -> None:
         live = await connect(node, standing.access_token)
         ack = await live.ask("sessions-list", {"userId": "someone"})
         assert (ack["ok"], ack["code"]) == (False, "invalid_request")
@@ -79,7 +82,7 @@ class TestEndingOne:
     """`session-revoke`."""
 
     async def test_every_socket_of_that_session_goes_and_is_counted_over_all_nodes(
-        self, shared_nodes, connect, log_in
+        self, shared_nodes: Any, connect: Any, log_in: Any
     ) -> None:
         first, second = shared_nodes
         laptop = await log_in(first)
@@ -98,7 +101,7 @@ class TestEndingOne:
         assert (await live.ask("sessions-list"))["ok"] is True
         assert (await phone.call("GET", "/me")).code == "session_revoked"
 
-    async def test_a_device_without_a_socket_is_ended_as_well(self, node, connect, log_in) -> None:
+    async def test_a_device_without_a_socket_is_ended_as_well(self, node: Node, connect: Any, log_in: Any) -> None:
         laptop = await log_in(node)
         phone = await log_in(node, laptop.data["user"]["email"])
         live = await connect(node, laptop.access_token)
@@ -106,7 +109,9 @@ class TestEndingOne:
         assert ack["delivery"] == {"sockets": 0, "notified": 0, "acknowledged": 0, "closed": 0, "pending": 0}
         assert (await phone.call("GET", "/me")).code == "session_revoked"
 
-    async def test_ones_own_is_answered_before_the_socket_goes(self, shared_nodes, connect, log_in) -> None:
+    async def test_ones_own_is_answered_before_the_socket_goes(
+        self, shared_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         first, second = shared_nodes
         login = await log_in(first)
         live, tab = await connect(first, login.access_token), await connect(second, login.access_token)
@@ -118,7 +123,9 @@ class TestEndingOne:
         by = {"kind": "user", "sessionId": login.session_id}
         await asyncio.gather(*(revoked_with(each, reason="revoked", by=by) for each in (live, tab)))
 
-    async def test_someone_elses_and_nobodys_are_not_found(self, shared_nodes, connect, log_in) -> None:
+    async def test_someone_elses_and_nobodys_are_not_found(
+        self, shared_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         first, second = shared_nodes
         login, stranger = await log_in(first), await log_in(first)
         live, theirs = await connect(second, login.access_token), await connect(first, stranger.access_token)
@@ -131,7 +138,7 @@ class TestEndingOne:
         assert (await theirs.ask("sessions-list"))["ok"] is True
         assert theirs.all("session-revoked") == []
 
-    async def test_one_that_was_ended_already_is_not_found(self, node, connect, log_in) -> None:
+    async def test_one_that_was_ended_already_is_not_found(self, node: Node, connect: Any, log_in: Any) -> None:
         laptop = await log_in(node)
         phone = await log_in(node, laptop.data["user"]["email"])
         live = await connect(node, laptop.access_token)
@@ -143,7 +150,7 @@ class TestEndingOne:
         [{}, {"sessionId": 1}, {"sessionId": None}, {"sessionId": ["x"]}, {"sessionId": {"$ne": None}},
          {"sessionId": ""}, {"sessionId": "a\0b"}, {"sessionId": "x", "all": True}, {"session_id": "x"}],
     )  # fmt: skip
-    async def test_a_wrong_payload_is_refused(self, node, connect, standing, payload: Any) -> None:
+    async def test_a_wrong_payload_is_refused(self, node: Node, connect: Any, standing: Any, payload: Any) -> None:
         live = await connect(node, standing.access_token)
         ack = await live.ask("session-revoke", payload)
         assert (ack["ok"], ack["code"]) == (False, "invalid_request")
@@ -153,7 +160,7 @@ class TestEndingOne:
 class TestEndingTheOthers:
     """`sessions-revoke-others` keeps the session it was asked from, with all its tabs."""
 
-    async def test_both_tabs_of_the_asking_device_stay(self, shared_nodes, connect, log_in) -> None:
+    async def test_both_tabs_of_the_asking_device_stay(self, shared_nodes: Any, connect: Any, log_in: Any) -> None:
         first, second = shared_nodes
         laptop = await log_in(first)
         email = laptop.data["user"]["email"]
@@ -176,7 +183,7 @@ class TestEndingTheOthers:
                 await tab.wait("sessions-changed", removal_of(gone.session_id))
         assert (await absent.call("GET", "/me")).code == "session_revoked"
 
-    async def test_with_no_others_nothing_happens(self, node, connect, log_in) -> None:
+    async def test_with_no_others_nothing_happens(self, node: Node, connect: Any, log_in: Any) -> None:
         live = await connect(node, (await log_in(node)).access_token)
         ack = await live.ask("sessions-revoke-others")
         assert (ack["ok"], ack["revoked"], ack["delivery"]["sockets"]) == (True, 0, 0)
@@ -194,7 +201,9 @@ class TestEndedFromElsewhere:
             ("DELETE", "/sessions/{}", "revoked"),
         ],
     )
-    async def test_over_http(self, shared_nodes, connect, log_in, method, path, reason) -> None:
+    async def test_over_http(
+        self, shared_nodes: Any, connect: Any, log_in: Any, method: Any, path: Any, reason: Any
+    ) -> None:
         first, second = shared_nodes
         laptop = await log_in(first)
         phone = await log_in(first, laptop.data["user"]["email"])
@@ -209,7 +218,9 @@ class TestEndedFromElsewhere:
 class TestAcknowledging:
     """The device is told, and given a second to say that it heard."""
 
-    async def test_one_that_never_does_is_closed_after_a_second(self, shared_nodes, connect, log_in) -> None:
+    async def test_one_that_never_does_is_closed_after_a_second(
+        self, shared_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         first, second = shared_nodes
         laptop = await log_in(first)
         phone = await log_in(first, laptop.data["user"]["email"])
@@ -229,7 +240,7 @@ class TestAcknowledging:
         await deaf.until_gone()
         assert clock() - asked > 0.9
 
-    async def test_one_that_does_is_closed_at_once(self, shared_nodes, connect, log_in) -> None:
+    async def test_one_that_does_is_closed_at_once(self, shared_nodes: Any, connect: Any, log_in: Any) -> None:
         first, second = shared_nodes
         laptop = await log_in(first)
         phone = await log_in(first, laptop.data["user"]["email"])
@@ -246,7 +257,9 @@ class TestAcknowledging:
 class TestChanges:
     """`sessions-changed` comes to every device, numbered without a gap."""
 
-    async def test_versions_have_no_gap_and_mark_the_recipients_own(self, shared_nodes, connect, log_in) -> None:
+    async def test_versions_have_no_gap_and_mark_the_recipients_own(
+        self, shared_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         first, second = shared_nodes
         laptop = await log_in(first)
         email = laptop.data["user"]["email"]
@@ -273,7 +286,9 @@ class TestChanges:
         assert [e["version"] for e in heard] == [e["version"] for e in told[1:]]
         assert (await seeing.ask("sessions-list"))["version"] == told[-1]["version"]
 
-    async def test_a_device_hears_of_its_own_end_as_its_own(self, shared_nodes, connect, log_in) -> None:
+    async def test_a_device_hears_of_its_own_end_as_its_own(
+        self, shared_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         """The event of the removal follows the end, which only other devices live to hear."""
         first, second = shared_nodes
         laptop = await log_in(first)
@@ -285,7 +300,9 @@ class TestChanges:
         await other.until_gone()
         assert [e for e in other.all("sessions-changed") if e["change"] == "removed"] == []
 
-    async def test_event_ids_grow_strictly_whatever_the_event(self, shared_nodes, connect, log_in) -> None:
+    async def test_event_ids_grow_strictly_whatever_the_event(
+        self, shared_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
         first, second = shared_nodes
         laptop = await log_in(first)
         email = laptop.data["user"]["email"]
@@ -313,7 +330,7 @@ class TestAlerts:
     """`security-alert`."""
 
     async def test_a_login_from_a_device_of_another_kind_is_told_to_the_others(
-        self, shared_nodes, connect, log_in
+        self, shared_nodes: Any, connect: Any, log_in: Any
     ) -> None:
         first, second = shared_nodes
         laptop = await log_in(first, user_agent=FIREFOX)
@@ -326,7 +343,9 @@ class TestAlerts:
         assert alert["session"]["isCurrent"] is False
         assert alert["session"]["device"]["kind"] == "phone"
 
-    async def test_a_device_known_already_and_the_first_one_cause_none(self, node, connect, log_in) -> None:
+    async def test_a_device_known_already_and_the_first_one_cause_none(
+        self, node: Node, connect: Any, log_in: Any
+    ) -> None:
         laptop = await log_in(node, user_agent=FIREFOX)
         live = await connect(node, laptop.access_token)
         again = await log_in(node, laptop.data["user"]["email"], user_agent=FIREFOX)

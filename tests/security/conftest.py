@@ -1,4 +1,4 @@
-"""What the tests of the security requirements share: a forger who knows everything but the signing key."""
+"""Helpers of the security requirements' tests: forging tokens without the signing key."""
 
 import base64
 import json
@@ -10,12 +10,12 @@ Claims = dict[str, Any]
 
 
 def claims_of(token: str) -> Claims:
-    """What a token says, believed without a look at its signature."""
+    """Return a token's claims without verifying its signature."""
     return dict(jwt.decode(token, options={"verify_signature": False}))
 
 
 def forge(header: dict[str, Any], claims: Claims, signature: bytes = b"") -> str:
-    """A token of any header and claims."""
+    """Build a token with the given header, claims and signature."""
 
     def part(value: bytes) -> str:
         return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

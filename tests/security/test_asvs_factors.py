@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pymongo import MongoClient
 from support.authenticator import STEP, Authenticator, code_at
 from support.clients import PASSWORD, Answer, Api, Login
+from support.login_methods import new_number
 from support.mailbox import mailed
 from support.passkeys import SoftPasskey
 from support.secured import secure
-from support.ways_in import new_number
 
 ORIGIN = "http://localhost:8000"
 OTHER_PASSWORD = "a kettle on a cold stove"
@@ -48,7 +48,7 @@ async def test_asvs_6_3_7_every_change_of_how_somebody_gets_in_is_told_by_mail(a
     async def told(subject: str) -> None:
         for _ in range(100):
             messages = (await api.call("GET", "/dev/outbox.json")).body["messages"]
-            if (email, subject) in {(each["to"], each["subject"]) for each in messages}:
+            if (email, f"Vigil: {subject}") in {(each["to"], each["subject"]) for each in messages}:
                 return
             await asyncio.sleep(0.05)
         raise AssertionError(f"nobody was told: {subject}")
@@ -60,15 +60,15 @@ async def test_asvs_6_3_7_every_change_of_how_somebody_gets_in_is_told_by_mail(a
     await told("A phone number was added")
     app = Authenticator((await login.call("POST", "/2fa/setup", {})).data["secret"])
     assert (await login.call("POST", "/2fa/enable", {"code": await app.code()})).status == 200
-    await told("Two-factor login was turned on")
+    await told("Two-step verification was turned on")
     assert (await add_passkey(login, SoftPasskey(ORIGIN))).status == 200
     await told("A passkey was added")
     assert (await login.call("POST", "/2fa/recovery-codes", {})).status == 200
-    await told("New recovery codes were made")
+    await told("New recovery codes were created")
     assert (await login.call("POST", "/2fa/disable", {})).status == 200
-    await told("Two-factor login was turned off")
+    await told("Two-step verification was turned off")
     assert (await login.call("POST", "/email/change", {"email": f"new-{email}"})).status == 202
-    await told("Your account is to move to another address")
+    await told("Request to change your e-mail address")
 
 
 async def test_asvs_6_5_5_a_code_of_an_app_is_good_in_its_step_and_in_the_one_on_either_side(
@@ -76,7 +76,7 @@ async def test_asvs_6_5_5_a_code_of_an_app_is_good_in_its_step_and_in_the_one_on
 ) -> None:
     """Ninety seconds, not thirty: docs/security.md says why."""
     account = await secure(api)
-    with MongoClient(services.mongo) as client:
+    with MongoClient[Any](services.mongo) as client:
         # As if no code of the app had been used yet.
         client[shared_installation.name]["factor_secrets"].update_one(
             {"_id": account.login.data["user"]["userId"]}, {"$set": {"totp.lastStep": 0}}
@@ -161,7 +161,7 @@ def grow_old(services: Any, shared_installation: Any) -> Any:
 
     def age(login: Login) -> None:
         then = datetime.now(UTC) - timedelta(minutes=11)
-        with MongoClient(services.mongo) as client:
+        with MongoClient[Any](services.mongo) as client:
             client[shared_installation.name]["sessions"].update_one(
                 {"_id": login.session_id}, {"$set": {"loggedInAt": then}, "$unset": {"assuredAt": ""}}
             )

@@ -8,6 +8,8 @@ import pytest
 from support.clients import PASSWORD, Answer, Api
 from support.mailbox import mailed
 
+from auth.http.cookies import ALL_COOKIES
+
 RESET = re.compile(r"\?reset=([A-Za-z0-9_-]+)")
 CODE = re.compile(r"^(\d{6}) is your code")
 NUMBER = "+31613572469"
@@ -42,6 +44,34 @@ async def test_asvs_6_3_1_passwords_are_guessed_no_further_than_the_limit(limite
     assert int(refused.headers["Retry-After"]) > 1
     # The guesser has not locked out the owner, who is somewhere else.
     assert (await from_elsewhere(api, "/login", right)).status == 200
+
+
+async def test_asvs_6_3_1_many_addresses_guess_no_further_and_stop_no_device_that_was_here_before(
+    limited: Any,
+) -> None:
+    """120 addresses of one /48, and as many of other networks: each guess is the first of its address."""
+    api = limited(VIGIL_LIMIT_PASSWORD_GUESSES="40/day")
+    email = await api.register()
+    owner = await api.login(email)
+    assert (await owner.call("POST", "/logout")).status == 200
+    nobody = f"nobody-{email}"
+    known, unknown = [], []
+    for number in range(60):
+        address = f"2001:db8:{number // 2:x}:{number:x}::1"
+        wrong = {"password": f"guess number {number}"}
+        # Without the cookies of the owner's browser.
+        stranger = Api(api.url, api.http)
+        known.append((await from_elsewhere(stranger, "/login", {"email": email} | wrong, address)).code)
+        unknown.append((await from_elsewhere(stranger, "/login", {"email": nobody} | wrong, address)).code)
+    assert known == ["invalid_credentials"] * 40 + ["rate_limited"] * 20
+    assert unknown == known
+    right = {"email": email, "password": PASSWORD}
+    assert (await from_elsewhere(Api(api.url, api.http), "/login", right)).code == "rate_limited"
+    # The owner's own device logs in, from wherever it is, with the cookie of a login that has ended.
+    assert set(api.cookies).isdisjoint(ALL_COOKIES)
+    assert (await from_elsewhere(api, "/login", right, "2001:db8:1::1")).status == 200
+    told = await mailed(api, email, re.compile("(many wrong passwords)"))
+    assert told
 
 
 async def test_asvs_6_3_1_nor_is_one_password_tried_on_many_accounts(limited: Any) -> None:
@@ -89,6 +119,31 @@ async def test_asvs_6_3_1_codes_by_sms_are_asked_for_and_tried_within_limits(lim
     assert codes == ["invalid_code"] * 3 + ["rate_limited"]
     others = [await api.call("POST", "/phone/send-otp", {"phoneNumber": f"+3161357247{n}"}) for n in range(2)]
     assert [answer.status for answer in others] == [202, 429]
+
+
+async def test_asvs_6_6_3_a_stranger_closes_no_number_to_its_owner(limited: Any) -> None:
+    """By wrong codes for requests of his own, by newer requests, and by codes without a request."""
+    api = limited(VIGIL_LIMIT_SMS_GUESSES="4/day", VIGIL_LIMIT_SMS_VERIFY="100/hour")
+    owner = await api.login(await api.register())
+    asked = await owner.call("POST", "/phone/send-otp", {"phoneNumber": NUMBER})
+    confirm = {"phoneNumber": NUMBER, "requestId": asked.data["requestId"]}
+    added = await owner.call("POST", "/phone/verify-otp", confirm | {"otp": await mailed(api, NUMBER, CODE)})
+    assert added.status == 200, added.body
+
+    phone, stranger = Api(api.url, api.http), Api(api.url, api.http)
+    mine = await from_elsewhere(phone, "/phone/send-otp", {"phoneNumber": NUMBER}, "198.51.100.7")
+    code = await mailed(api, NUMBER, CODE)
+    refusals = set()
+    for number in range(3):
+        address = f"203.0.113.{number}"
+        his = await from_elsewhere(stranger, "/phone/send-otp", {"phoneNumber": NUMBER}, address)
+        for request in ({"requestId": his.data["requestId"]}, {}):
+            for _ in range(3):
+                guess = {"phoneNumber": NUMBER, "otp": "000000"} | request
+                refusals.add((await from_elsewhere(stranger, "/phone/verify-otp", guess, address)).code)
+    assert refusals == {"invalid_code", "rate_limited"}
+    right = {"phoneNumber": NUMBER, "otp": code, "requestId": mine.data["requestId"]}
+    assert (await from_elsewhere(phone, "/phone/verify-otp", right, "198.51.100.7")).status == 200
 
 
 def told(answer: Answer) -> tuple[int, Any, set[str]]:

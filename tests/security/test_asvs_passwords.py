@@ -10,7 +10,7 @@ from support.clients import ORIGIN, PASSWORD, Answer, Api, Login, Refused
 from support.mailbox import mailed
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from auth.passwords import MIN_CHARACTERS
+from auth.crypto.passwords import MIN_CHARACTERS
 
 # Whatever a browser could be led to, in a text: with a query or a fragment.
 URL = re.compile(r"[^\s\"'<>]*[/:][^\s\"'<>]*[?#][^\s\"'<>]*")

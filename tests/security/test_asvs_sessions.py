@@ -8,6 +8,8 @@ import pytest
 from security.conftest import claims_of
 from support.clients import Api, Refused
 
+from auth.http.cookies import ALL_COOKIES, DEVICE_COOKIE
+
 
 async def test_asvs_7_2_1_a_session_is_judged_by_the_server_alone(api: Api, connect: Any) -> None:
     email = await api.register()
@@ -109,3 +111,31 @@ async def test_asvs_7_5_2_a_user_sees_every_session_and_ends_any_of_them(api: Ap
     assert (await tablet.call("GET", "/me")).code == "session_revoked"
     assert (await laptop.call("POST", "/logout-all")).data["revoked"] == 1
     assert (await laptop.call("GET", "/me")).code == "session_revoked"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/logout"), ("POST", "/logout-all"), ("DELETE", "/sessions/{own}"), ("DELETE", "/me")],
+)
+async def test_asvs_14_3_1_an_answer_that_ends_its_own_login_has_the_browser_drop_what_it_keeps(
+    api: Api, method: str, path: str
+) -> None:
+    login = await api.login(await api.register(), delivery="cookies")
+    answer = await api.call(method, path.format(own=login.session_id))
+    assert answer.status == 200, answer.body
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert set(api.cookies).isdisjoint(ALL_COOKIES)
+    assert DEVICE_COOKIE in api.cookies
+
+
+async def test_asvs_14_3_1_and_no_other_answer_has(api: Api) -> None:
+    email = await api.register()
+    login, other = await api.login(email), await api.login(email)
+    answers = [
+        await login.call("DELETE", f"/sessions/{other.session_id}"),
+        await login.call("POST", "/sessions/revoke-others"),
+        await login.call("GET", "/me"),
+        await api.call("POST", "/logout", token="nonsense"),
+        await login.call("POST", "/2fa/disable", {}),
+    ]
+    assert ["Clear-Site-Data" in answer.headers for answer in answers] == [False] * 5

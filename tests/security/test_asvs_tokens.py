@@ -16,7 +16,8 @@ from support.clients import Api, Login, Refused
 from support.forgeries import FORGERIES, certificate, stranger
 from support.forging import Forging
 from support.forging import forging as node_for_forgers
-from support.nodes import ServiceUrls
+from support.nodes import Installation, Node, ServiceUrls, drop
+from support.waiting import eventually
 
 # In which a public key is at hand for whoever takes it for the secret of a MAC: the classic confusion of keys.
 PUBLIC_KEY_FORMS = ("raw", "PEM", "DER", "JWK", "JWKS", "x in base64url")
@@ -182,11 +183,21 @@ async def test_asvs_9_2_4_a_token_names_whom_it_is_for(start_node: Any, http: An
     assert claims_of((await login.refresh()).data["accessToken"])["aud"] == "chat"
 
 
+@pytest.fixture(scope="module")
+def hasty(services: ServiceUrls) -> Iterator[Node]:
+    """A node without the ten seconds for tabs that race."""
+    installation = Installation(services)
+    node = installation.start(VIGIL_REUSE_LEEWAY_SECONDS="0")
+    yield node
+    assert node.stop() == 0
+    drop(services, installation.name)
+
+
 async def test_asvs_10_4_5_a_token_used_again_after_its_successor_was_ends_what_came_of_it(
-    start_node: Any, http: Any, connect: Any
+    hasty: Node, http: Any, connect: Any
 ) -> None:
-    """Its successor was, for its access token was. The ten seconds for tabs that race are left out here."""
-    api = Api(start_node(VIGIL_REUSE_LEEWAY_SECONDS="0").url, http)
+    """Its successor was, for its access token was."""
+    api = Api(hasty.url, http)
     login = await api.login(await api.register())
     used = login.refresh_token
     assert (await login.refresh()).data["outcome"] == "rotated"
@@ -195,6 +206,52 @@ async def test_asvs_10_4_5_a_token_used_again_after_its_successor_was_ends_what_
     assert (answer.status, answer.code) == (401, "refresh_reused")
     assert (await live.wait("session-revoked"))["reason"] == "refresh_reused"
     assert (await api.call("POST", "/refresh", {"refreshToken": login.refresh_token})).code == "session_revoked"
+
+
+async def test_asvs_10_4_5_also_when_its_successor_was_taken_on_a_socket(
+    hasty: Node, http: Any, connect: Any
+) -> None:
+    """A thief who stays on the socket: that his client answers pings shows that he has the pair."""
+    api = Api(hasty.url, http)
+    login = await api.login(await api.register())
+    thief = await connect(api.url, login.access_token)
+    assert (await thief.ask("refresh", {"refreshToken": login.refresh_token}))["outcome"] == "rotated"
+
+    async def is_found_out() -> bool:
+        answer = await api.call("POST", "/refresh", {"refreshToken": login.refresh_token})
+        return answer.status == 401 and answer.code == "refresh_reused"
+
+    await eventually(is_found_out, "the owner's token shows the theft", timeout=5)
+    assert (await thief.wait("session-revoked"))["reason"] == "refresh_reused"
+    await thief.until_gone()
+
+
+async def test_asvs_10_4_5_also_by_transparent_refresh_whatever_becomes_of_its_cookies(
+    hasty: Node, http: Any
+) -> None:
+    """A thief who drops each cookie that he is sent: ten moments, and here each request is one."""
+    api, thief = Api(hasty.url, http), Api(hasty.url, http)
+    await api.login(await api.register(), delivery="cookies")
+    refresh_cookie = {name: value for name, value in api.cookies.items() if name.endswith("_refresh")}
+
+    async def status() -> int:
+        thief.cookies = dict(refresh_cookie)
+        return (await thief.call("GET", "/me")).status
+
+    assert [await status() for _ in range(13)] == [200] * 11 + [401, 401]
+    assert (await api.call("GET", "/me")).code == "session_revoked"
+
+
+async def test_asvs_10_4_5_nor_does_a_cookie_outlive_the_use_of_its_successor(hasty: Node, http: Any) -> None:
+    api, thief = Api(hasty.url, http), Api(hasty.url, http)
+    await api.login(await api.register(), delivery="cookies")
+    thief.cookies = {name: value for name, value in api.cookies.items() if name.endswith("_refresh")}
+    stolen = dict(thief.cookies)
+    api.cookies = {name: value for name, value in api.cookies.items() if not name.endswith("_access")}
+    assert [(await api.call("GET", "/me")).status for _ in range(2)] == [200, 200], "rotated, and its access used"
+    thief.cookies = stolen
+    assert (await thief.call("GET", "/me")).code == "refresh_reused"
+    assert (await api.call("GET", "/me")).code == "session_revoked"
 
 
 async def test_asvs_10_4_5_until_then_it_gets_the_same_successor_and_no_second_one(api: Api) -> None:

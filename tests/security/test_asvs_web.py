@@ -2,9 +2,12 @@
 
 from http.cookies import SimpleCookie
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from support.clients import ORIGIN, PASSWORD, Api, Refused
+
+from auth.http.cookies import DEVICE_COOKIE
 
 DELIVERIES = ("cookie", "cookies")
 # The contract's readable token: no secret by itself, worth something beside an HttpOnly cookie alone.
@@ -21,7 +24,7 @@ async def cookies_of(api: Api, delivery: str) -> dict[str, Any]:
     jar: SimpleCookie = SimpleCookie()
     for line in answer.headers.getall("Set-Cookie"):
         jar.load(line)
-    assert len(jar) == {"cookie": 2, "cookies": 3}[delivery]
+    assert len(jar) == {"cookie": 3, "cookies": 4}[delivery]
     return dict(jar)
 
 
@@ -51,8 +54,8 @@ async def test_asvs_3_3_1_and_so_is_that_of_a_visit_to_a_provider(start_node: An
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
 async def test_asvs_3_3_2_no_other_site_sends_our_cookies(api: Api, delivery: str) -> None:
-    for cookie in (await cookies_of(api, delivery)).values():
-        assert cookie["samesite"] == "Strict"
+    for name, cookie in (await cookies_of(api, delivery)).items():
+        assert cookie["samesite"] == ("Strict" if name != DEVICE_COOKIE else "Lax")
 
 
 async def test_asvs_3_3_2_but_that_of_a_visit_which_comes_back_from_the_provider(
@@ -66,6 +69,61 @@ async def test_asvs_3_3_3_what_carries_a_token_belongs_to_one_host(api: Api, del
     for name, cookie in (await cookies_of(api, delivery)).items():
         assert name.startswith("__Host-") or name == READABLE
         assert (cookie["path"], cookie["domain"]) == ("/", "")
+
+
+# What a browser sends of a cookie that a sibling host may set, whose name is none of ours but which a lenient
+# parser takes for one; and ours beside another of the name, of which nobody knows which is whose.
+PLANTED = (
+    "theme=x {name}={value}",
+    "theme=x\t{name}={value}",
+    "\u2000{name}={value}",
+    "{name}={value}; {name}=other",
+    "{name}=other; {name}={value}",
+    "theme={name}={value}",
+)
+
+
+async def answer_to_handshake(api: Api, headers: dict[str, str]) -> str:
+    """The first packet in answer to a handshake by cookie, sent as it is: a client would read cookies."""
+    url = f"{api.url}/socket.io/?EIO=4&transport=websocket"
+    async with api.http.ws_connect(url, headers=headers) as socket:
+        assert (await socket.receive_str()).startswith("0{")
+        await socket.send_str("40{}")
+        return await socket.receive_str()
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+async def test_asvs_3_3_1_and_3_3_3_no_cookie_is_believed_that_a_sibling_host_can_set(
+    api: Api, planted: str
+) -> None:
+    cookies = {name: cookie.value for name, cookie in (await cookies_of(api, "cookies")).items()}
+    tokens = {name: value for name, value in cookies.items() if name != READABLE}
+    stranger = Api(api.url, api.http)
+
+    def headers(form: str) -> dict[str, str]:
+        stranger.cookies.clear()
+        sent = "; ".join(form.format(name=name, value=value) for name, value in tokens.items())
+        return {"Cookie": sent, "Origin": ORIGIN, "X-CSRF-Token": cookies[READABLE]}
+
+    assert (await stranger.call("GET", "/me", headers=headers(planted))).code == "missing_token"
+    assert (await stranger.call("POST", "/refresh", headers=headers(planted))).code == "missing_token"
+    assert '"missing_token"' in await answer_to_handshake(api, headers(planted))
+    # As they were set they are good: nothing of that has ended the session.
+    assert (await stranger.call("GET", "/me", headers=headers("theme=x; {name}={value}"))).status == 200
+    assert (await answer_to_handshake(api, headers("{name}={value}"))).startswith('40{"sid"')
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+async def test_asvs_3_3_1_and_3_3_3_nor_is_a_visit_s(start_node: Any, http: Any, planted: str) -> None:
+    api = Api(start_node(**GITHUB).url, http)
+    begun = await api.call("GET", "/oauth/github/start")
+    [visit] = SimpleCookie(begun.headers["Set-Cookie"]).values()
+    state = parse_qs(urlsplit(begun.headers["Location"]).query)["state"][0]
+    back = f"/oauth/github/callback?{urlencode({'state': state, 'error': 'access_denied'})}"
+    for form, code in ((planted, "invalid_token"), ("theme=x; {name}={value}", "access_denied")):
+        api.cookies.clear()
+        sent = {"Cookie": form.format(name=visit.key, value=visit.value)}
+        assert (await api.call("GET", back, headers=sent)).headers["Location"] == f"/?login={code}"
 
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
@@ -146,13 +204,14 @@ async def test_asvs_4_4_1_a_service_on_https_takes_its_sockets_from_https_pages_
     start_node: Any, http: Any, connect: Any
 ) -> None:
     """TLS ends at the proxy in front; what is ours is to send nobody to `ws:` and to listen to no such page."""
-    node = start_node(VIGIL_PUBLIC_URL="https://chat.example.org")
+    # A public node shows nobody the mail that confirms an address.
+    node = start_node(VIGIL_PUBLIC_URL="https://chat.example.org", VIGIL_REQUIRE_VERIFIED_EMAIL="off")
     async with http.get(f"{node.url}/") as page:
         assert "wss://chat.example.org" in page.headers["Content-Security-Policy"]
         assert "ws://" not in page.headers["Content-Security-Policy"]
         assert "max-age=31536000" in page.headers["Strict-Transport-Security"]
     api = Api(node.url, http)
-    token = (await api.login(await api.register())).access_token
+    token = (await api.login(await api.register(verify=False))).access_token
     with pytest.raises(Refused) as refused:
         await connect(node, token, headers={"Origin": "http://chat.example.org"})
     assert refused.value.data["code"] == "origin_not_allowed"

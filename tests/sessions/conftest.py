@@ -1,21 +1,10 @@
-"""The world around the session operations, and one user in it."""
-
-from collections.abc import AsyncIterator
+"""The session operations with test doubles, and one user."""
 
 import pytest
-from support.nodes import ServiceUrls
 from support.session_world import World, make_user, make_world
 
-from auth.models import User
+from auth.core.models import User
 from auth.stores.mongo import Mongo
-
-
-@pytest.fixture
-async def mongo(services: ServiceUrls, database_name: str) -> AsyncIterator[Mongo]:
-    """The default driver only: that both do the same is tests/stores' business."""
-    connection = Mongo(services.mongo, database_name, "motor")
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

@@ -4,19 +4,14 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from support.session_world import LAPTOP, PHONE, Time, World, make_user
+from support.session_world import LAPTOP, PHONE, Time, World, make_user, principal_of
 
-from auth.errors import InvalidToken, NotFound
-from auth.models import Actor, Client, Principal, RevocationReason, Session, User
-from auth.risk import RAPID_REFRESHES
+from auth.core.errors import InvalidToken, NotFound
+from auth.core.models import Actor, Client, RevocationReason, Session, User
+from auth.sessions.risk import RAPID_REFRESHES
 
 DUTCH = "145.97.0.1"
 PERUVIAN = "200.48.225.130"
-
-
-def principal_of(session: Session) -> Principal:
-    at = session.logged_in_at
-    return Principal(session.user_id, session.session_id, 0, (), session.amr, at, at, at)
 
 
 def risks(world: World, kind: str) -> float:
@@ -31,9 +26,9 @@ async def alarming(world: World, user: User) -> tuple[Session, str]:
     """A login on a second device, and the token of its mail."""
     await world.log_in(user)
     phone = await world.log_in(user, PHONE)
-    session_id, news, token = world.mails.logins[-1]
-    assert (session_id, news) == (phone.session.session_id, ("new_device",))
-    return phone.session, token
+    mail = world.mails.logins[-1]
+    assert (mail.at, mail.device, mail.news) == (phone.session.logged_in_at, phone.session.device, ("new_device",))
+    return phone.session, mail.token
 
 
 async def test_asvs_6_3_5_a_login_from_an_unknown_device_is_told_live_and_by_mail(world: World, ada: User) -> None:
@@ -50,7 +45,7 @@ async def test_asvs_6_3_5_so_is_one_from_an_unknown_country(world: World, ada: U
     world.time.go(days=2)
     await world.log_in(ada, replace(LAPTOP, ip=PERUVIAN))
     assert [alert.kind for alert in world.facts.alerts] == ["new_country"]
-    assert [news for _, news, _ in world.mails.logins] == [("new_country",)]
+    assert [mail.news for mail in world.mails.logins] == [("new_country",)]
     assert risks(world, "impossible_travel") == 0
 
 
@@ -115,7 +110,9 @@ async def test_and_when_a_session_moves(world: World, ada: User) -> None:
     started = await world.log_in(ada, replace(LAPTOP, ip=DUTCH))
     world.time.go(minutes=20)
     await world.sessions.refresh(started.tokens.refresh_token, client=replace(LAPTOP, ip=PERUVIAN))
-    assert [event.kind for event in await world.trail(ada)] == ["impossible_travel"]
+    assert {event.kind for event in await world.trail(ada)} == {"impossible_travel", "refresh_elsewhere"}
+    assert [alert.kind for alert in world.facts.alerts] == ["refresh_elsewhere"]
+    assert len(world.mails.elsewhere) == 1
 
 
 async def test_a_session_that_is_refreshed_by_a_program_is_flagged_once_a_minute(world: World, ada: User) -> None:

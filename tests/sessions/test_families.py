@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from support.nodes import ServiceUrls
-from support.rotation_model import Answer, HonestClients, OwnerAndThief, Pair, Use
-from support.session_world import LAPTOP, World, make_user, make_world
+from support.rotation_model import Answer, HonestClients, OwnerAndShadow, OwnerAndThief, Pair, Use
+from support.session_world import LAPTOP, PHONE, World, make_user, make_world
 
-from auth.errors import AuthError, SessionRevoked, TokenExpired
-from auth.models import IssuedTokens
-from auth.rotation import Verdict
+from auth.core.errors import AuthError, SessionRevoked, TokenExpired
+from auth.core.models import IssuedTokens
+from auth.sessions.rotation import Verdict
 from auth.stores.mongo import Mongo
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -25,7 +25,7 @@ class StoredFamily:
 
     def __init__(self, run: Run, mongo: Mongo) -> None:
         self._run = run
-        self._world: World = run(make_world(mongo, indexes=False))
+        self._world: World = run(make_world(mongo))
         self._session_id = ""
 
     def now(self) -> datetime:
@@ -39,10 +39,11 @@ class StoredFamily:
         self._session_id = started.session.session_id
         return Pair(0, started.tokens)
 
-    async def _refresh(self, pair: Pair) -> Answer:
+    async def _refresh(self, pair: Pair, *, elsewhere: bool = False) -> Answer:
         tokens: IssuedTokens = pair.tokens
+        client = PHONE if elsewhere else LAPTOP
         try:
-            refreshed = await self._world.sessions.refresh(tokens.refresh_token, client=LAPTOP)
+            refreshed = await self._world.sessions.refresh(tokens.refresh_token, client=client)
         except AuthError as refusal:
             return Verdict(refusal.code), None
         principal = await self._world.sessions.verify(refreshed.tokens.access_token)
@@ -51,8 +52,8 @@ class StoredFamily:
     async def _together(self, pair: Pair, count: int) -> Sequence[Answer]:
         return await asyncio.gather(*(self._refresh(pair) for _ in range(count)))
 
-    def refresh(self, pair: Pair) -> Answer:
-        answer: Answer = self._run(self._refresh(pair))
+    def refresh(self, pair: Pair, *, elsewhere: bool = False) -> Answer:
+        answer: Answer = self._run(self._refresh(pair, elsewhere=elsewhere))
         return answer
 
     def refresh_together(self, pair: Pair, count: int) -> Sequence[Answer]:
@@ -78,6 +79,9 @@ class StoredFamily:
     def is_revoked(self) -> bool:
         return self._run(self._world.store.get(self._session_id)).revoked_at is not None
 
+    def alarms(self) -> int:
+        return len(self._world.facts.alerts)
+
     def close(self) -> None:
         pass
 
@@ -92,11 +96,11 @@ def new_family(services: ServiceUrls, database_name: str) -> Iterator[Callable[[
         runner.run(mongo.close())
 
 
-@pytest.mark.parametrize("clients", [HonestClients, OwnerAndThief])
+@pytest.mark.parametrize("clients", [HonestClients, OwnerAndThief, OwnerAndShadow])
 def test_families_on_the_real_store(clients: type, new_family: Callable[[], StoredFamily]) -> None:
     """Real races: the tabs' requests run at once, and MongoDB decides which of them comes first."""
 
-    class OnTheStore(clients):  # type: ignore[misc]
+    class OnTheStore(clients):
         make_family = staticmethod(new_family)
 
     run_state_machine_as_test(

@@ -1,14 +1,16 @@
 """The session operations while MongoDB is away: nobody is logged out, and what can wait waits."""
 
+from typing import Any
+
 import pytest
 from support.session_world import LAPTOP, World
 
-from auth.errors import Unavailable
-from auth.models import User
+from auth.core.errors import Unavailable
+from auth.core.models import User
 
 
 @pytest.fixture
-def mongo_down(world: World, monkeypatch: pytest.MonkeyPatch):
+def mongo_down(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes every call of the session store fail as in an outage, until told otherwise."""
 
     class Outage:
@@ -26,7 +28,7 @@ def mongo_down(world: World, monkeypatch: pytest.MonkeyPatch):
 
 
 async def test_a_refresh_is_unavailable_and_may_be_repeated_with_the_same_token(
-    world: World, ada: User, mongo_down
+    world: World, ada: User, mongo_down: Any
 ) -> None:
     started = await world.log_in(ada)
     mongo_down.begin()
@@ -39,7 +41,7 @@ async def test_a_refresh_is_unavailable_and_may_be_repeated_with_the_same_token(
     assert refreshed.outcome.value == "rotated"
 
 
-async def test_an_answer_lost_in_the_outage_is_replayed_after_it(world: World, ada: User, mongo_down) -> None:
+async def test_an_answer_lost_in_the_outage_is_replayed_after_it(world: World, ada: User, mongo_down: Any) -> None:
     started = await world.log_in(ada)
     await world.sessions.refresh(started.tokens.refresh_token, client=LAPTOP)
     mongo_down.begin()
@@ -50,7 +52,9 @@ async def test_an_answer_lost_in_the_outage_is_replayed_after_it(world: World, a
     assert refreshed.outcome.value == "replayed"
 
 
-async def test_an_access_token_works_on_and_the_next_use_confirms(world: World, ada: User, mongo_down) -> None:
+async def test_an_access_token_works_on_and_the_next_use_confirms(
+    world: World, ada: User, mongo_down: Any
+) -> None:
     started = await world.log_in(ada)
     mongo_down.begin()
     principal = await world.sessions.authenticate(started.tokens.access_token)
@@ -61,7 +65,9 @@ async def test_an_access_token_works_on_and_the_next_use_confirms(world: World, 
     assert (await world.stored(started.session)).confirmed
 
 
-async def test_asvs_16_5_3_with_redis_away_too_a_token_is_not_judged(world: World, ada: User, mongo_down) -> None:
+async def test_asvs_16_5_3_with_redis_away_too_a_token_is_not_judged(
+    world: World, ada: User, mongo_down: Any
+) -> None:
     started = await world.log_in(ada)
     world.deny_list.answers = False
     mongo_down.begin()
@@ -69,7 +75,7 @@ async def test_asvs_16_5_3_with_redis_away_too_a_token_is_not_judged(world: Worl
         await world.sessions.authenticate(started.tokens.access_token)
 
 
-async def test_nothing_is_said_to_have_ended_that_was_not(world: World, ada: User, mongo_down) -> None:
+async def test_nothing_is_said_to_have_ended_that_was_not(world: World, ada: User, mongo_down: Any) -> None:
     started = await world.log_in(ada)
     me = await world.sessions.verify(started.tokens.access_token)
     mongo_down.begin()

@@ -10,24 +10,27 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 from support.nodes import ServiceUrls
-from support.session_world import LAPTOP, PHONE, World, make_user
+from support.session_world import LAPTOP, PHONE, World, make_user, principal_of, stand_in_services
 
+from auth.accounts.password_change import PasswordChange
+from auth.accounts.password_reset import PasswordReset
 from auth.audit import AuditLog
-from auth.errors import SessionRevoked, Unavailable
-from auth.models import SYSTEM, Principal, RevocationReason, Session, User
-from auth.password_change import PasswordChange
-from auth.password_reset import PasswordReset
-from auth.passwords import Passwords
-from auth.rate_limits import RateLimits
-from auth.second_factors import SecondFactors
-from auth.session_endings import CLAIM, SessionEndings, ending
-from auth.session_terms import StartedSession
-from auth.settings import LimitSettings
-from auth.step_up import StepUp
+from auth.clients.known_devices import KnownDevices
+from auth.core.errors import SessionRevoked, Unavailable
+from auth.core.models import SYSTEM, RevocationReason, User
+from auth.crypto.passwords import Passwords
+from auth.factors.password_guesses import PasswordGuesses
+from auth.factors.registry import SecondFactors
+from auth.factors.step_up import StepUp
+from auth.notifications.mail_contents import MailContent, PasswordChanged, ResetPassword
+from auth.platform.rate_limits import RateLimits
+from auth.platform.settings.settings import LimitSettings
+from auth.services import Services
+from auth.sessions.endings import CLAIM, SessionEndings, ending
+from auth.sessions.types import StartedSession
 from auth.stores.one_time_tokens import OneTimeTokens
-from auth.stores.session_endings import SETTLED
-from auth.stores.session_endings import SessionEndings as EndingStore
-from auth.stores.users import Users
+from auth.stores.users.pending_revocations import SETTLED, PendingRevocationStore
+from auth.stores.users.store import Users
 
 OLD, NEW = "an old oak by the ford", "a new barn on the hill"
 # The least that Argon2 takes: these tests are not about its strength.
@@ -37,21 +40,23 @@ QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 class CutOff:
     """Sessions that are out of reach from here on, as for a node that is killed."""
 
-    async def end_those(self, *_: Any, **__: Any) -> Any:
+    async def end_matching(self, *_: Any, **__: Any) -> Any:
         raise Unavailable
 
 
 @dataclass
-class Letters:
+class FakeMailer:
     """Takes the mails, and keeps the token of the last link."""
 
     token: str = ""
     changed: list[str] = field(default_factory=list)
 
-    async def reset_password(self, _: User, *, token: str, **__: Any) -> None:
-        self.token = token
+    async def send(self, _: User, content: MailContent) -> None:
+        assert isinstance(content, ResetPassword)
+        self.token = content.token
 
-    async def password_changed(self, user: User, **_: Any) -> None:
+    async def tell(self, user: User, content: MailContent) -> None:
+        assert isinstance(content, PasswordChanged)
         self.changed.append(user.user_id)
 
 
@@ -64,15 +69,22 @@ class Account:
     users: Users
     laptop: StartedSession
     phone: StartedSession
-    store: EndingStore
+    store: PendingRevocationStore
     endings: SessionEndings
     step_up: StepUp
-    limits: RateLimits
+    services: Services
+    guesses: PasswordGuesses
     passwords: Passwords
-    letters: Letters = field(default_factory=Letters)
+    mailer: FakeMailer
 
     async def change(self, ender: Any, *, keep_sessions: bool = False) -> None:
-        operation = PasswordChange(step_up=self.step_up, notice=self.letters, **self._common(ender))
+        operation = PasswordChange(
+            self.services,
+            passwords=self.passwords,
+            endings=self._endings(ender),
+            step_up=self.step_up,
+            guesses=self.guesses,
+        )
         await operation.change(
             principal_of(self.laptop.session),
             current_password=OLD,
@@ -83,19 +95,14 @@ class Account:
 
     async def reset(self, ender: Any) -> None:
         tokens = OneTimeTokens(self.world.mongo.database)
-        operation = PasswordReset(tokens=tokens, mailer=self.letters, **self._common(ender))
+        operation = PasswordReset(
+            self.services, tokens=tokens, passwords=self.passwords, endings=self._endings(ender)
+        )
         await operation.ask(self.user.email, client=LAPTOP)
-        await operation.reset(self.letters.token, password=NEW, keep_sessions=False, client=LAPTOP)
+        await operation.reset(self.mailer.token, password=NEW, keep_sessions=False, client=LAPTOP)
 
-    def _common(self, ender: Any) -> dict[str, Any]:
-        return {
-            "users": self.users,
-            "passwords": self.passwords,
-            "endings": SessionEndings(store=self.store, sessions=ender, clock=self.world.time),
-            "limits": self.limits,
-            "audit": AuditLog(store=self.world.audit_events, keep=timedelta(days=90), metrics=self.world.metrics),
-            "clock": self.world.time,
-        }
+    def _endings(self, ender: Any) -> SessionEndings:
+        return SessionEndings(self.services, store=self.store, sessions=ender)
 
     async def is_live(self, started: StartedSession) -> bool:
         return (await self.world.stored(started.session)).is_live(self.world.time.now)
@@ -105,15 +112,9 @@ class Account:
         return await self.endings.finish_due()
 
 
-def principal_of(session: Session) -> Principal:
-    at = session.logged_in_at
-    return Principal(session.user_id, session.session_id, 0, (), session.amr, at, at, at)
-
-
 @pytest.fixture
 async def ada(world: World, services: ServiceUrls) -> AsyncIterator[Account]:
     users, passwords = Users(world.mongo.database), Passwords(workers=2, hasher=QUICK)
-    await users.ensure_indexes()
     limits = RateLimits(
         settings=LimitSettings(rate_limits=False),
         redis_url=services.redis,
@@ -126,20 +127,28 @@ async def ada(world: World, services: ServiceUrls) -> AsyncIterator[Account]:
         user.user_id, after=0, new_hash=await passwords.hash(OLD), ends=None, now=world.time.now
     )
     assert changed is not None
-    step_up = StepUp(
+    mailer = FakeMailer()
+    shared = stand_in_services(
         users=users,
-        sessions=world.store,
-        second_factors=SecondFactors([]),
-        passwords=passwords,
+        audit=AuditLog(store=world.audit_events, keep=timedelta(days=90), metrics=world.metrics, clock=world.time),
         limits=limits,
-        audit=AuditLog(store=world.audit_events, keep=timedelta(days=90), metrics=world.metrics),
+        mailer=mailer,
+        metrics=world.metrics,
         clock=world.time,
+    )
+    guesses = PasswordGuesses(
+        shared, devices=KnownDevices(b"", world.time), tokens=OneTimeTokens(world.mongo.database)
+    )
+    step_up = StepUp(
+        shared, sessions=world.store, second_factors=SecondFactors([]), passwords=passwords, guesses=guesses
     )
     laptop, phone = await world.log_in(changed, LAPTOP), await world.log_in(changed, PHONE)
     world.time.go(seconds=1)
-    store = EndingStore(world.mongo.database)
-    endings = SessionEndings(store=store, sessions=world.sessions, clock=world.time)
-    yield Account(world, changed, users, laptop, phone, store, endings, step_up, limits, passwords)
+    store = PendingRevocationStore(world.mongo.database)
+    endings = SessionEndings(shared, store=store, sessions=world.sessions)
+    yield Account(
+        world, changed, users, laptop, phone, store, endings, step_up, shared, guesses, passwords, mailer
+    )
     await limits.close()
     passwords.close()
 

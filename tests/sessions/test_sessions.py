@@ -5,19 +5,20 @@ import secrets
 from base64 import urlsafe_b64decode
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import bson
 import pytest
 from support.session_world import FIREFOX, IDLE_LIFE, LAPTOP, PHONE, WHOLE_LIFE, World, make_user, make_world
 
-from auth.errors import InvalidToken, NotFound, RefreshReused, SessionExpired, SessionRevoked, TokenExpired
-from auth.events import SecurityAlert, SessionCreated, SessionEnded, SessionUpdated
-from auth.models import SYSTEM, Actor, Client, Delivery, Device, RevocationReason, TokenDelivery, User
-from auth.recent import Recent
-from auth.rotation import Verdict
-from auth.session_terms import StartedSession
+from auth.core.errors import InvalidToken, NotFound, RefreshReused, SessionExpired, SessionRevoked, TokenExpired
+from auth.core.events import SecurityAlert, SessionCreated, SessionEnded, SessionUpdated
+from auth.core.lru_cache import LruCache
+from auth.core.models import SYSTEM, Actor, Client, Delivery, Device, RevocationReason, TokenDelivery, User
+from auth.crypto.tokens import RefreshToken
+from auth.sessions.rotation import Verdict
+from auth.sessions.types import StartedSession
 from auth.stores.mongo import Mongo
-from auth.tokens import RefreshToken
 
 
 async def refresh(world: World, token: str, client: Client = LAPTOP) -> tuple[str, str]:
@@ -575,7 +576,7 @@ async def test_no_refresh_in_flight_brings_a_revoked_session_back(world: World, 
 
 
 def test_a_node_remembers_only_so_many() -> None:
-    recent = Recent(3)
+    recent: LruCache[Any, Any] = LruCache(3)
     for number in range(5):
         recent.put(str(number), number)
     assert [recent.get(str(number)) for number in range(5)] == [None, None, 2, 3, 4]

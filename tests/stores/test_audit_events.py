@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from auth.clock import utc_now
+from auth.core.clock import utc_now
 from auth.stores.audit_events import AuditEvent, AuditEvents
 from auth.stores.mongo import Mongo
 
-# MongoDB's TTL index reads the real clock: tests of a fixed date would lose their documents to it one day.
+# The TTL index uses the real clock: documents with a fixed date would be removed one day.
 NOW = utc_now()
 
 

@@ -1,4 +1,4 @@
-"""Challenges on the real store: single use, few tries, whatever races."""
+"""Challenges in MongoDB: single use and few tries, under concurrency."""
 
 import asyncio
 from datetime import timedelta
@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from auth.clock import utc_now
+from auth.core.clock import utc_now
 from auth.stores.challenges import ChallengePurpose, Challenges
 from auth.stores.mongo import Mongo
 
-# MongoDB's TTL index reads the real clock, and a long run is at the end of it: what is short-lived lies a day
-# ahead.
+# The TTL index uses the real clock: a day ahead, so that short-lived documents survive a long test run.
 NOW = utc_now() + timedelta(days=1)
 PURPOSE = ChallengePurpose.SECOND_FACTOR
 
@@ -29,7 +28,7 @@ async def begin(challenges: Challenges, **values: Any) -> str:
     return await challenges.issue(PURPOSE, **asked | values)
 
 
-async def test_a_challenge_is_found_by_its_secret_which_is_not_kept(challenges: Challenges, mongo: Mongo) -> None:
+async def test_a_challenge_is_found_by_its_secret_not_stored(challenges: Challenges, mongo: Mongo) -> None:
     secret = await begin(challenges)
     found = await challenges.find(secret, PURPOSE, now=NOW)
     assert found is not None
@@ -38,14 +37,14 @@ async def test_a_challenge_is_found_by_its_secret_which_is_not_kept(challenges: 
 
 
 @pytest.mark.parametrize("secret", ["", "guess", "x" * 100_000, "\ud800"])
-async def test_what_is_no_secret_of_ours_finds_nothing(challenges: Challenges, secret: str) -> None:
+async def test_an_unknown_secret_finds_nothing(challenges: Challenges, secret: str) -> None:
     await begin(challenges)
     assert await challenges.find(secret, PURPOSE, now=NOW) is None
     assert await challenges.take_try(secret, PURPOSE, now=NOW) is None
     assert await challenges.consume(secret, PURPOSE, now=NOW) is None
 
 
-async def test_after_its_time_it_is_over(challenges: Challenges) -> None:
+async def test_an_expired_challenge_is_not_found(challenges: Challenges) -> None:
     secret = await begin(challenges)
     late = NOW + timedelta(minutes=5)
     assert await challenges.find(secret, PURPOSE, now=late) is None
@@ -53,20 +52,20 @@ async def test_after_its_time_it_is_over(challenges: Challenges) -> None:
     assert await challenges.consume(secret, PURPOSE, now=late) is None
 
 
-async def test_of_many_guesses_at_once_only_its_tries_are_let_through(challenges: Challenges) -> None:
+async def test_concurrent_guesses_cannot_exceed_the_number_of_tries(challenges: Challenges) -> None:
     secret = await begin(challenges)
     taken = await asyncio.gather(*(challenges.take_try(secret, PURPOSE, now=NOW) for _ in range(40)))
     assert sorted(each.tries_left for each in taken if each is not None) == [0, 1, 2, 3, 4]
 
 
-async def test_of_many_that_meet_it_one_gets_it(challenges: Challenges) -> None:
+async def test_only_one_of_many_concurrent_callers_consumes_it(challenges: Challenges) -> None:
     secret = await begin(challenges)
     ended = await asyncio.gather(*(challenges.consume(secret, PURPOSE, now=NOW) for _ in range(20)))
     assert sum(each is not None for each in ended) == 1
     assert await challenges.take_try(secret, PURPOSE, now=NOW) is None
 
 
-async def test_one_that_is_withdrawn_by_its_id_is_over_for_whoever_has_its_secret(challenges: Challenges) -> None:
+async def test_the_secret_of_a_withdrawn_challenge_is_useless(challenges: Challenges) -> None:
     secret, other = await begin(challenges), await begin(challenges)
     found = await challenges.find(secret, PURPOSE, now=NOW)
     assert found is not None

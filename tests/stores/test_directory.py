@@ -1,4 +1,4 @@
-"""Accounts as administrators deal with them: found by prefix, given roles, locked."""
+"""Accounts for administrators: search by prefix, roles, locks."""
 
 import asyncio
 import secrets
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from auth.clock import utc_now
-from auth.models import SYSTEM, RevocationReason, SessionsToEnd, User
-from auth.stores.directory import Directory
+from auth.core.clock import utc_now
+from auth.core.models import SYSTEM, RevocationReason, SessionsToEnd, User
 from auth.stores.mongo import Mongo
-from auth.stores.session_endings import SETTLED
-from auth.stores.users import Users
+from auth.stores.users.directory import Directory
+from auth.stores.users.pending_revocations import SETTLED
+from auth.stores.users.store import Users
 
 NOW = utc_now()
 ENDS = SessionsToEnd("lock", NOW, RevocationReason.ADMIN, SYSTEM)
@@ -46,7 +46,7 @@ async def found(directory: Directory, prefix: str = "", **filters: Any) -> list[
     return list((await directory.search(prefix=prefix, **values | filters)).rows)
 
 
-async def test_a_prefix_is_letters_and_never_an_expression(users: Users, directory: Directory) -> None:
+async def test_a_prefix_is_literal_text_and_never_a_regular_expression(users: Users, directory: Directory) -> None:
     dotted = await make(users, "a.b@example.org")
     plus = await make(users, "a+b@example.org")
     await make(users, "axb@example.org")
@@ -66,7 +66,7 @@ async def test_names_and_usernames_are_found_in_any_case_as_they_are_now(
     assert await found(directory, "ada") == await found(directory, "count") == []
 
 
-async def test_accounts_of_one_moment_are_paged_once_each(users: Users, directory: Directory) -> None:
+async def test_accounts_with_the_same_time_are_paged_once_each(users: Users, directory: Directory) -> None:
     made = {(await make(users)).user_id for _ in range(7)}
     seen, before = [], None
     while True:
@@ -78,8 +78,8 @@ async def test_accounts_of_one_moment_are_paged_once_each(users: Users, director
     assert seen == sorted(made, reverse=True)
 
 
-async def test_searches_walk_indexes(mongo: Mongo, directory: Directory) -> None:
-    """A list over a million accounts must not read a million."""
+async def test_searches_use_indexes(mongo: Mongo, directory: Directory) -> None:
+    """A search among a million accounts must not scan them."""
     collection = mongo.database["users"]
     begins = {"$gte": "ada", "$lt": "ada\U0010ffff", "$type": "string"}
     queries: list[dict[str, Any]] = [
@@ -93,9 +93,7 @@ async def test_searches_walk_indexes(mongo: Mongo, directory: Directory) -> None
         assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"]), query
 
 
-async def test_of_changes_at_once_each_sees_the_one_before_or_is_refused(
-    users: Users, directory: Directory
-) -> None:
+async def test_a_concurrent_role_change_is_refused(users: Users, directory: Directory) -> None:
     user = await make(users)
     outcomes = await asyncio.gather(
         *(directory.set_roles(user.user_id, [role], after=0, now=NOW) for role in ("a", "b", "c", "d"))
@@ -117,7 +115,7 @@ async def test_an_account_from_before_roles_had_versions_can_be_changed(
     )
 
 
-async def test_a_change_that_nobody_put_in_force_is_claimed_by_one(users: Users, directory: Directory) -> None:
+async def test_an_unapplied_role_change_is_claimed_by_one_caller(users: Users, directory: Directory) -> None:
     user = await make(users, "Ada@example.org")
     await directory.set_roles(user.user_id, ["admin"], after=0, now=NOW)
     assert await directory.claim_roles(now=NOW, until=NOW) is None
@@ -125,7 +123,7 @@ async def test_a_change_that_nobody_put_in_force_is_claimed_by_one(users: Users,
     claims = await asyncio.gather(*(directory.claim_roles(now=due, until=later) for _ in range(8)))
     [claimed] = [claim for claim in claims if claim]
     assert (claimed.roles, claimed.roles_version) == (("admin",), 1)
-    # Its claimer died as well, and an administrator changed them again in between.
+    # The claimer died too, and an administrator changed the roles again meanwhile.
     await directory.grant_role("ada@example.org", "moderator", now=later)
     await directory.roles_in_force(user.user_id, 1)
     again = await directory.claim_roles(now=later + SETTLED, until=later)
@@ -145,7 +143,7 @@ async def test_a_role_is_granted_once(users: Users, directory: Directory) -> Non
     assert await directory.grant_role("no address", "admin", now=NOW) is None
 
 
-async def test_a_lock_keeps_its_first_moment(users: Users, directory: Directory) -> None:
+async def test_locking_again_keeps_the_first_time(users: Users, directory: Directory) -> None:
     user = await make(users)
     for now in (NOW, NOW + timedelta(hours=1)):
         locked = await directory.lock(user.user_id, ends=ENDS, now=now)
@@ -157,7 +155,7 @@ async def test_a_lock_keeps_its_first_moment(users: Users, directory: Directory)
     assert await directory.lock("nobody", ends=ENDS, now=NOW) is await directory.unlock("nobody") is None
 
 
-async def test_an_administrator_who_is_locked_is_none(users: Users, directory: Directory) -> None:
+async def test_a_locked_administrator_does_not_count(users: Users, directory: Directory) -> None:
     assert not await directory.has_administrator()
     admin = await make(users, roles=("moderator", "admin"))
     assert await directory.has_administrator()

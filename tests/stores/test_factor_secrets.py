@@ -1,4 +1,4 @@
-"""Secrets of second factors on the real store: each code once, whatever races, through either driver."""
+"""Second factor secrets in MongoDB: each code is accepted once, under concurrency, on either driver."""
 
 import asyncio
 import secrets
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auth.clock import utc_now
+from auth.core.clock import utc_now
 from auth.stores.factor_secrets import FactorSecrets
 from auth.stores.mongo import Mongo
 
@@ -27,7 +27,7 @@ async def store(mongo: Mongo) -> FactorSecrets:
 
 @pytest.fixture
 async def two_nodes(services: Any, database_name: str, store: FactorSecrets) -> AsyncIterator[list[FactorSecrets]]:
-    """The same collection as two nodes see it, one through each driver."""
+    """The same collection accessed by two nodes, one on each driver."""
     both = [Mongo(services.mongo, database_name, driver) for driver in ("motor", "pymongo")]
     yield [FactorSecrets(each.database) for each in both]
     for each in both:
@@ -39,7 +39,7 @@ async def enable(store: FactorSecrets, *, sealed: bytes = SEALED, step: int = 10
     assert await store.enable_totp("ada", sealed_secret=sealed, used_step=step, code_digests=CODES, now=NOW)
 
 
-async def test_somebody_who_set_nothing_up_has_nothing(store: FactorSecrets) -> None:
+async def test_a_user_without_factors_has_none(store: FactorSecrets) -> None:
     kept = await store.of_user("ada")
     assert (kept.totp, kept.codes_left) == (None, None)
     assert not await store.use_step("ada", sealed_secret=SEALED, step=1)
@@ -48,20 +48,20 @@ async def test_somebody_who_set_nothing_up_has_nothing(store: FactorSecrets) -> 
     await store.forget_codes("ada")
 
 
-async def test_a_secret_that_waits_is_not_in_force(store: FactorSecrets) -> None:
+async def test_a_pending_secret_is_not_enabled(store: FactorSecrets) -> None:
     await store.begin_totp("ada", sealed_secret=SEALED, expires_at=LATER)
     assert await store.waiting_totp("ada", now=NOW) == SEALED
     assert (await store.of_user("ada")).totp is None
     assert not await store.use_step("ada", sealed_secret=SEALED, step=1)
 
 
-async def test_it_waits_no_longer_than_its_time(store: FactorSecrets) -> None:
+async def test_a_pending_secret_expires(store: FactorSecrets) -> None:
     await store.begin_totp("ada", sealed_secret=SEALED, expires_at=LATER)
     assert await store.waiting_totp("ada", now=LATER) is None
     assert not await store.enable_totp("ada", sealed_secret=SEALED, used_step=1, code_digests=CODES, now=LATER)
 
 
-async def test_what_was_begun_and_never_finished_goes_by_itself(store: FactorSecrets, mongo: Mongo) -> None:
+async def test_an_unfinished_setup_is_removed(store: FactorSecrets, mongo: Mongo) -> None:
     await store.begin_totp("ada", sealed_secret=SEALED, expires_at=LATER)
     assert (await mongo.database["factor_secrets"].find_one({"_id": "ada"}))["removeAt"] == LATER
     await enable(store)
@@ -70,19 +70,19 @@ async def test_what_was_begun_and_never_finished_goes_by_itself(store: FactorSec
     assert "removeAt" not in await mongo.database["factor_secrets"].find_one({"_id": "ada"})
 
 
-async def test_the_index_that_removes_is_there(store: FactorSecrets, mongo: Mongo) -> None:
+async def test_the_ttl_index_exists(store: FactorSecrets, mongo: Mongo) -> None:
     indexes = await mongo.database["factor_secrets"].index_information()
     assert indexes["removal"]["expireAfterSeconds"] == 60
 
 
-async def test_a_secret_begun_later_takes_the_place_of_the_first(store: FactorSecrets) -> None:
+async def test_a_later_secret_replaces_the_pending_one(store: FactorSecrets) -> None:
     await store.begin_totp("ada", sealed_secret=SEALED, expires_at=LATER)
     await store.begin_totp("ada", sealed_secret=b"another", expires_at=LATER)
     assert not await store.enable_totp("ada", sealed_secret=SEALED, used_step=1, code_digests=CODES, now=NOW)
     assert await store.enable_totp("ada", sealed_secret=b"another", used_step=1, code_digests=CODES, now=NOW)
 
 
-async def test_begun_many_times_at_once_one_waits(two_nodes: list[FactorSecrets]) -> None:
+async def test_after_concurrent_setups_one_secret_is_pending(two_nodes: list[FactorSecrets]) -> None:
     begun = [b"%d" % number for number in range(20)]
     await asyncio.gather(
         *(two_nodes[i % 2].begin_totp("ada", sealed_secret=each, expires_at=LATER) for i, each in enumerate(begun))
@@ -90,8 +90,8 @@ async def test_begun_many_times_at_once_one_waits(two_nodes: list[FactorSecrets]
     assert await two_nodes[0].waiting_totp("ada", now=NOW) in begun
 
 
-async def test_enabled_many_times_at_once_it_is_enabled_once(two_nodes: list[FactorSecrets]) -> None:
-    """Or the ten codes that one caller was shown would be void already."""
+async def test_concurrent_calls_enable_a_secret_once(two_nodes: list[FactorSecrets]) -> None:
+    """Otherwise the ten codes shown to one caller would be void already."""
     await two_nodes[0].begin_totp("ada", sealed_secret=SEALED, expires_at=LATER)
     sets = [[secrets.token_bytes(32)] for _ in range(20)]
     done = await asyncio.gather(
@@ -120,13 +120,13 @@ async def test_asvs_6_5_1_the_code_that_enabled_it_is_used_up(store: FactorSecre
     assert await store.use_step("ada", sealed_secret=SEALED, step=101)
 
 
-async def test_no_step_before_the_last_is_taken(store: FactorSecrets) -> None:
+async def test_an_earlier_step_is_not_accepted(store: FactorSecrets) -> None:
     await enable(store, step=100)
     assert await store.use_step("ada", sealed_secret=SEALED, step=102)
     assert not await store.use_step("ada", sealed_secret=SEALED, step=101)
 
 
-async def test_a_secret_that_was_replaced_takes_no_code(store: FactorSecrets) -> None:
+async def test_codes_of_a_replaced_secret_are_rejected(store: FactorSecrets) -> None:
     await enable(store)
     await enable(store, sealed=b"another")
     assert not await store.use_step("ada", sealed_secret=SEALED, step=500)
@@ -141,7 +141,7 @@ async def test_asvs_6_5_1_of_fifty_that_bring_one_recovery_code_one_is_let_in(
     assert [each for each in left if each is not None] == [9]
 
 
-async def test_all_ten_are_used_up_at_once_and_each_knows_how_many_are_left(
+async def test_ten_concurrent_codes_each_report_how_many_are_left(
     two_nodes: list[FactorSecrets],
 ) -> None:
     await enable(two_nodes[0])
@@ -150,7 +150,7 @@ async def test_all_ten_are_used_up_at_once_and_each_knows_how_many_are_left(
     assert (await two_nodes[0].of_user("ada")).codes_left == 0
 
 
-async def test_another_users_code_is_none(store: FactorSecrets) -> None:
+async def test_another_users_code_is_rejected(store: FactorSecrets) -> None:
     await enable(store)
     assert await store.use_code("bob", CODES[0]) is None
 
@@ -174,6 +174,6 @@ async def test_without_the_app_the_codes_stay_until_they_are_forgotten(store: Fa
     assert (await store.of_user("ada")).codes_left is None
 
 
-async def test_nothing_secret_is_shown_where_it_is_printed(store: FactorSecrets) -> None:
+async def test_the_repr_contains_no_secret(store: FactorSecrets) -> None:
     await enable(store)
     assert "sealed" not in repr(await store.of_user("ada"))

@@ -1,4 +1,4 @@
-"""Identities on the real store: whose they are, whatever races."""
+"""Identities in MongoDB: ownership under concurrency."""
 
 import asyncio
 import secrets
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auth.clock import utc_now
+from auth.core.clock import utc_now
 from auth.stores.identities import Identities, Identity, ProviderTaken
 from auth.stores.mongo import Mongo
 
@@ -41,7 +41,7 @@ async def test_asvs_6_8_1_one_subject_at_two_providers_is_two_people(identities:
     assert other.user_id == "bob"
 
 
-async def test_of_many_that_claim_one_identity_one_gives_it_away(identities: Identities) -> None:
+async def test_only_one_of_many_concurrent_claims_is_stored(identities: Identities) -> None:
     claimed = await asyncio.gather(*(identities.claim(identity(f"user {n}")) for n in range(20)))
     assert len({each.user_id for each in claimed}) == 1
     assert len({each.identity_id for each in claimed}) == 1
@@ -58,7 +58,7 @@ async def test_an_account_has_one_identity_of_a_provider(identities: Identities)
     assert len(await identities.of_user("bob")) == 1
 
 
-async def test_those_of_a_user_come_in_the_order_in_which_they_were_linked(identities: Identities) -> None:
+async def test_a_users_identities_are_listed_in_the_order_of_linking(identities: Identities) -> None:
     for number in (3, 1, 2):
         linked = NOW.replace(microsecond=number * 1000)
         await identities.claim(identity(issuer=f"https://{number}.example", linked_at=linked))
@@ -66,23 +66,11 @@ async def test_those_of_a_user_come_in_the_order_in_which_they_were_linked(ident
     assert await identities.of_user("bob") == []
 
 
-async def test_of_many_that_take_one_off_one_gets_it(identities: Identities) -> None:
+async def test_only_one_of_many_concurrent_callers_removes_it(identities: Identities) -> None:
     one = await identities.claim(identity())
     assert await identities.remove("bob", one.identity_id) is None
     taken = await asyncio.gather(*(identities.remove("ada", one.identity_id) for _ in range(10)))
     assert [each for each in taken if each is not None] == [one]
-
-
-async def test_what_was_taken_off_can_be_put_back_unless_it_is_somebody_s(identities: Identities) -> None:
-    one = await identities.claim(identity())
-    await identities.remove("ada", one.identity_id)
-    await identities.put_back(one)
-    assert await identities.of_user("ada") == [one]
-    await identities.remove("ada", one.identity_id)
-    theirs = await identities.claim(identity("bob"))
-    await identities.put_back(one)
-    assert await identities.find(one.issuer, one.subject) == theirs
-    assert await identities.of_user("ada") == []
 
 
 async def test_a_use_is_noted_and_a_registration_confirmed(identities: Identities) -> None:
@@ -94,20 +82,22 @@ async def test_a_use_is_noted_and_a_registration_confirmed(identities: Identitie
     assert await identities.find(one.issuer, one.subject) == expected
 
 
-async def test_bound_to_many_registrations_at_once_it_is_bound_to_one(identities: Identities) -> None:
+async def test_concurrent_registrations_bind_it_once(identities: Identities) -> None:
     one = await identities.claim(identity())
     bound = set(await asyncio.gather(*(identities.bind(one, f"r{n}") for n in range(10))))
-    assert bound == {(await identities.find(one.issuer, one.subject)).registration_id}
+    found = await identities.find(one.issuer, one.subject)
+    assert found is not None
+    assert bound == {found.registration_id}
 
 
-async def test_it_is_not_bound_once_it_is_somebody_else_s(identities: Identities) -> None:
+async def test_an_identity_of_another_user_is_not_bound(identities: Identities) -> None:
     one = await identities.claim(identity())
     await identities.move(one, identity("bob"))
     await identities.bind(one, "r")
     assert (await identities.of_user("bob"))[0].registration_id is None
 
 
-async def test_of_many_that_move_one_identity_one_gets_it(identities: Identities) -> None:
+async def test_only_one_of_many_concurrent_callers_moves_it(identities: Identities) -> None:
     one = await identities.claim(identity(registration_id="r"))
     takers = [identity(f"user {n}", label=f"label {n}") for n in range(10)]
     moved = await asyncio.gather(*(identities.move(one, taker) for taker in takers))
@@ -116,7 +106,9 @@ async def test_of_many_that_move_one_identity_one_gets_it(identities: Identities
     assert await identities.find(one.issuer, one.subject) == expected
 
 
-async def test_it_moves_to_no_account_that_has_another_of_its_provider(identities: Identities) -> None:
+async def test_it_does_not_move_to_an_account_linked_to_its_provider(
+    identities: Identities,
+) -> None:
     one = await identities.claim(identity())
     await identities.claim(identity("bob", subject="2"))
     with pytest.raises(ProviderTaken):

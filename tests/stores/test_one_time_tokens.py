@@ -1,4 +1,4 @@
-"""Tokens of mailed links: kept as hashes, bound to their purpose, used up once."""
+"""Tokens of mailed links: stored as hashes, bound to a purpose, used once."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from auth.clock import utc_now
+from auth.core.clock import utc_now
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens, Purpose
 
-# MongoDB's TTL index reads the real clock: tests of a fixed date would lose their documents to it one day.
+# The TTL index uses the real clock: documents with a fixed date would be removed one day.
 NOW = utc_now()
 
 
@@ -41,7 +41,7 @@ async def test_a_token_carries_what_it_was_issued_with(tokens: OneTimeTokens) ->
     assert "'a'" not in repr(token)
 
 
-async def test_the_database_holds_nothing_that_could_be_sent(tokens: OneTimeTokens, mongo: Mongo) -> None:
+async def test_the_database_does_not_contain_the_secret(tokens: OneTimeTokens, mongo: Mongo) -> None:
     secrets = [await issue(tokens) for _ in range(3)]
     assert len(set(secrets)) == 3
     assert {len(secret) for secret in secrets} == {43}
@@ -49,13 +49,13 @@ async def test_the_database_holds_nothing_that_could_be_sent(tokens: OneTimeToke
     assert not any(secret in stored for secret in secrets)
 
 
-async def test_of_many_uses_at_once_one_is_fresh(tokens: OneTimeTokens) -> None:
+async def test_only_one_of_many_concurrent_uses_is_fresh(tokens: OneTimeTokens) -> None:
     secret = await issue(tokens)
     uses = [tokens.consume(secret, Purpose.VERIFY_EMAIL, now=NOW) for _ in range(20)]
     assert sorted(use.fresh for use in await asyncio.gather(*uses) if use) == [False] * 19 + [True]
 
 
-async def test_a_token_is_worth_nothing_late_or_for_another_purpose(tokens: OneTimeTokens) -> None:
+async def test_a_token_is_invalid_when_expired_or_for_another_purpose(tokens: OneTimeTokens) -> None:
     secret = await issue(tokens)
     assert await tokens.consume(secret, Purpose.NOTHING, now=NOW) is None
     assert await tokens.consume(secret, Purpose.VERIFY_EMAIL, now=NOW + timedelta(hours=1)) is None
@@ -64,7 +64,7 @@ async def test_a_token_is_worth_nothing_late_or_for_another_purpose(tokens: OneT
 
 
 @pytest.mark.parametrize("secret", ["", "x", "A" * 43, "A" * 100_000, "\x00" * 43, "é" * 43, "\ud800" * 43])
-async def test_anything_else_is_no_token(tokens: OneTimeTokens, secret: str) -> None:
+async def test_any_other_text_is_not_a_token(tokens: OneTimeTokens, secret: str) -> None:
     assert await tokens.consume(secret, Purpose.VERIFY_EMAIL, now=NOW) is None
 
 

@@ -1,24 +1,24 @@
-"""Mails in MongoDB: claimed by one at a time, erased once sent, shown in development."""
+"""Mails in MongoDB: claimed by one node at a time, erased once sent, shown in development."""
 
 import asyncio
 from datetime import datetime, timedelta
 
 import pytest
 
-from auth.clock import iso, utc_now
-from auth.mail.message import Mail
+from auth.core.clock import iso, utc_now
+from auth.core.mail import Mail
 from auth.stores import outbox as module
 from auth.stores.mongo import Mongo
-from auth.stores.outbox import Outbox
+from auth.stores.outbox import OutboxStore
 
-# MongoDB's TTL index reads the real clock: tests of a fixed date would lose their documents to it one day.
+# The TTL index uses the real clock: documents with a fixed date would be removed one day.
 NOW = utc_now()
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-async def outbox(mongo: Mongo) -> Outbox:
-    store = Outbox(mongo.database, keep_content=True)
+async def outbox(mongo: Mongo) -> OutboxStore:
+    store = OutboxStore(mongo.database, keep_content=True)
     await store.ensure_indexes()
     return store
 
@@ -27,12 +27,12 @@ def a_mail(number: int = 0) -> Mail:
     return Mail(f"{number:032x}", "kind", "ada@example.org", f"Subject {number}", "text", "<p>html</p>")
 
 
-async def add(outbox: Outbox, number: int = 0, now: datetime = NOW) -> str:
+async def add(outbox: OutboxStore, number: int = 0, now: datetime = NOW) -> str:
     await outbox.add(a_mail(number), user_id="ada", now=now, due_at=now + MINUTE, give_up_at=now + 60 * MINUTE)
     return a_mail(number).message_id
 
 
-async def test_of_many_claims_at_once_one_holds_and_only_for_its_time(outbox: Outbox) -> None:
+async def test_only_one_of_many_concurrent_claims_succeeds_until_it_expires(outbox: OutboxStore) -> None:
     message_id = await add(outbox)
     claims = await asyncio.gather(*(outbox.claim(message_id, now=NOW, until=NOW + MINUTE) for _ in range(20)))
     [claim] = [claim for claim in claims if claim]
@@ -43,7 +43,7 @@ async def test_of_many_claims_at_once_one_holds_and_only_for_its_time(outbox: Ou
     assert again.attempt == 2
 
 
-async def test_a_claim_given_back_is_free_at_once_and_due_later(outbox: Outbox) -> None:
+async def test_a_released_claim_is_free_immediately_and_due_later(outbox: OutboxStore) -> None:
     message_id = await add(outbox)
     await outbox.claim(message_id, now=NOW, until=NOW + MINUTE)
     await outbox.defer(message_id, now=NOW, due_at=NOW + 5 * MINUTE)
@@ -52,7 +52,7 @@ async def test_a_claim_given_back_is_free_at_once_and_due_later(outbox: Outbox) 
     assert await outbox.claim(message_id, now=NOW, until=NOW + MINUTE) is not None
 
 
-async def test_a_due_mail_is_taken_on_by_one_and_a_claim_made_meanwhile_holds(outbox: Outbox) -> None:
+async def test_a_due_mail_is_postponed_once_and_a_concurrent_claim_holds(outbox: OutboxStore) -> None:
     message_id = await add(outbox)
     taken = await asyncio.gather(
         *(outbox.postpone(message_id, now=NOW + MINUTE, due_at=NOW + 2 * MINUTE) for _ in range(20))
@@ -64,7 +64,7 @@ async def test_a_due_mail_is_taken_on_by_one_and_a_claim_made_meanwhile_holds(ou
     assert await outbox.claim(message_id, now=NOW + 2 * MINUTE, until=NOW + 4 * MINUTE) is None
 
 
-async def test_mails_are_due_in_order_until_they_are_sent_or_failed(outbox: Outbox) -> None:
+async def test_mails_are_due_in_order_until_they_are_sent_or_failed(outbox: OutboxStore) -> None:
     ids = [await add(outbox, number, NOW + number * MINUTE) for number in range(4)]
     assert await outbox.due(now=NOW + 3 * MINUTE) == ids[:3]
     assert await outbox.due(now=NOW + 3 * MINUTE, limit=1) == ids[:1]
@@ -76,7 +76,7 @@ async def test_mails_are_due_in_order_until_they_are_sent_or_failed(outbox: Outb
         assert await outbox.claim(message_id, now=NOW + 10 * MINUTE, until=NOW + 11 * MINUTE) is None
 
 
-async def test_a_sent_mail_does_not_become_failed(outbox: Outbox) -> None:
+async def test_a_sent_mail_does_not_become_failed(outbox: OutboxStore) -> None:
     message_id = await add(outbox)
     await outbox.mark_sent(message_id, now=NOW)
     await outbox.mark_failed(message_id, now=NOW)
@@ -85,7 +85,7 @@ async def test_a_sent_mail_does_not_become_failed(outbox: Outbox) -> None:
     assert len(await outbox.newest()) == 1
 
 
-async def test_mails_whose_time_is_over_are_given_up_unless_being_sent(outbox: Outbox) -> None:
+async def test_overdue_mails_are_given_up_unless_claimed(outbox: OutboxStore) -> None:
     await add(outbox, 1)
     sending = await add(outbox, 2)
     await outbox.claim(sending, now=NOW + 59 * MINUTE, until=NOW + 61 * MINUTE)
@@ -93,7 +93,7 @@ async def test_mails_whose_time_is_over_are_given_up_unless_being_sent(outbox: O
     assert await outbox.pending() == 1
 
 
-async def test_the_development_outbox_shows_mails_newest_first(outbox: Outbox) -> None:
+async def test_the_development_outbox_shows_mails_newest_first(outbox: OutboxStore) -> None:
     for number in range(3):
         await add(outbox, number, NOW + number * MINUTE)
     await outbox.mark_sent(a_mail(0).message_id, now=NOW + 9 * MINUTE)
@@ -111,8 +111,8 @@ async def test_the_development_outbox_shows_mails_newest_first(outbox: Outbox) -
     ]
 
 
-async def test_the_development_outbox_does_not_grow_without_end(
-    outbox: Outbox, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+async def test_the_development_outbox_is_bounded(
+    outbox: OutboxStore, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SHOWN", 3)
     for number in range(8):
@@ -122,8 +122,8 @@ async def test_the_development_outbox_does_not_grow_without_end(
     assert await mongo.database["mails"].count_documents({}) == 3
 
 
-async def test_elsewhere_a_mail_is_shown_to_nobody_and_erased_when_sent(mongo: Mongo) -> None:
-    outbox = Outbox(mongo.database, keep_content=False)
+async def test_without_the_outbox_a_mail_is_hidden_and_erased_when_sent(mongo: Mongo) -> None:
+    outbox = OutboxStore(mongo.database, keep_content=False)
     message_id = await add(outbox)
     assert await outbox.newest() == []
     await outbox.mark_sent(message_id, now=NOW)

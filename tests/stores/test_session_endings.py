@@ -1,4 +1,4 @@
-"""What an account's document says of the sessions that are to end with a change of it."""
+"""Pending revocations in an account's document."""
 
 import asyncio
 from datetime import timedelta
@@ -8,12 +8,12 @@ import pytest
 from support.plans import watched_plans
 from support.session_world import make_user
 
-from auth.clock import utc_now
-from auth.models import Actor, RevocationReason, SessionsToEnd, User
-from auth.stores.directory import Directory
+from auth.core.clock import utc_now
+from auth.core.models import Actor, RevocationReason, SessionsToEnd, User
 from auth.stores.mongo import Mongo
-from auth.stores.session_endings import SETTLED, DueEnding, SessionEndings
-from auth.stores.users import Users
+from auth.stores.users.directory import Directory
+from auth.stores.users.pending_revocations import SETTLED, PendingRevocation, PendingRevocationStore
+from auth.stores.users.store import Users
 
 NOW = utc_now()
 DUE = NOW + SETTLED
@@ -31,8 +31,8 @@ def an_ending(ending_id: str = "one", **changes: Any) -> SessionsToEnd:
 
 
 @pytest.fixture
-async def endings(mongo: Mongo) -> SessionEndings:
-    made = SessionEndings(mongo.database)
+async def endings(mongo: Mongo) -> PendingRevocationStore:
+    made = PendingRevocationStore(mongo.database)
     await made.ensure_indexes()
     return made
 
@@ -57,8 +57,8 @@ async def pending(users: Users, user: User) -> SessionsToEnd | None:
     return found.sessions_to_end
 
 
-async def test_it_comes_back_as_it_was_begun_and_counts_as_new_credentials(
-    endings: SessionEndings, users: Users, user: User
+async def test_it_round_trips_and_counts_as_new_credentials(
+    endings: PendingRevocationStore, users: Users, user: User
 ) -> None:
     for version in (1, 2):
         await endings.begin(user.user_id, an_ending())
@@ -69,16 +69,16 @@ async def test_it_comes_back_as_it_was_begun_and_counts_as_new_credentials(
     assert await pending(users, user) is None
 
 
-async def test_nobody_claims_it_before_it_is_due_and_then_one_does(endings: SessionEndings, user: User) -> None:
+async def test_it_is_claimed_once_and_only_when_due(endings: PendingRevocationStore, user: User) -> None:
     await endings.begin(user.user_id, an_ending())
     assert await endings.claim(now=DUE - timedelta(milliseconds=1), until=LATER) is None
     claims = await asyncio.gather(*(endings.claim(now=DUE, until=LATER) for _ in range(8)))
-    assert [claim for claim in claims if claim] == [DueEnding(user.user_id, an_ending())]
-    assert await endings.claim(now=LATER, until=LATER) == DueEnding(user.user_id, an_ending())
+    assert [claim for claim in claims if claim] == [PendingRevocation(user.user_id, an_ending())]
+    assert await endings.claim(now=LATER, until=LATER) == PendingRevocation(user.user_id, an_ending())
 
 
-async def test_a_later_one_stays_when_an_earlier_one_is_done(
-    endings: SessionEndings, users: Users, user: User
+async def test_completing_an_earlier_one_keeps_a_later_one(
+    endings: PendingRevocationStore, users: Users, user: User
 ) -> None:
     await endings.begin(user.user_id, an_ending("one"))
     await endings.begin(user.user_id, an_ending("two"))
@@ -86,10 +86,10 @@ async def test_a_later_one_stays_when_an_earlier_one_is_done(
     assert await pending(users, user) == an_ending("two")
 
 
-async def test_a_later_one_keeps_no_session_that_an_earlier_one_was_to_end(
-    endings: SessionEndings, users: Users, user: User
+async def test_a_later_one_includes_the_sessions_of_an_earlier_one(
+    endings: PendingRevocationStore, users: Users, user: User
 ) -> None:
-    """Two changes on two devices, the node of the first dead: each device was to go for the other."""
+    """Two changes from two devices, each ending the other device, with the first node dead."""
     await endings.begin(user.user_id, an_ending("one", keep="laptop"))
     await endings.begin(user.user_id, an_ending("two", keep="phone"))
     assert await pending(users, user) == an_ending("two", keep=None)
@@ -97,9 +97,7 @@ async def test_a_later_one_keeps_no_session_that_an_earlier_one_was_to_end(
     assert await pending(users, user) == an_ending("three", keep=None)
 
 
-async def test_a_lock_and_a_deletion_bring_theirs_in_the_same_update(
-    mongo: Mongo, users: Users, user: User
-) -> None:
+async def test_a_lock_and_a_deletion_add_theirs_in_the_same_update(mongo: Mongo, users: Users, user: User) -> None:
     locks = an_ending("lock", reason=RevocationReason.ADMIN, by=Actor("admin", "elsewhere"), keep=None)
     locked = await Directory(mongo.database).lock(user.user_id, ends=locks, now=NOW)
     assert locked is not None
@@ -109,7 +107,7 @@ async def test_a_lock_and_a_deletion_bring_theirs_in_the_same_update(
     assert await pending(users, user) == deletes
 
 
-async def test_the_search_walks_an_index(mongo: Mongo, endings: SessionEndings, user: User) -> None:
+async def test_the_claim_uses_an_index(mongo: Mongo, endings: PendingRevocationStore, user: User) -> None:
     await endings.begin(user.user_id, an_ending())
     async with watched_plans(mongo) as plans:
         assert await endings.claim(now=DUE, until=LATER) is not None

@@ -1,4 +1,4 @@
-"""The collection `sessions`: every method is one atomic act, on either driver."""
+"""The collection `sessions`, on either driver: every method is one atomic operation."""
 
 import asyncio
 import secrets
@@ -11,17 +11,17 @@ import pytest
 from support.session_store import REVOKED_KEPT, document, revoke, revoke_all, rotate
 from support.session_world import IDLE_LIFE, LAPTOP, PHONE, WHOLE_LIFE, Time, make_session
 
-from auth.errors import Unavailable
-from auth.models import Device, Location, Session, Sighting
+from auth.core.errors import Unavailable
+from auth.core.models import ClientKind, Device, Location, Session, Sighting
 from auth.stores.mongo import Mongo
-from auth.stores.rotations import STAMPS_KEPT, Rotated
-from auth.stores.session_documents import EXPIRED_KEPT
-from auth.stores.sessions import MAX_LISTED, Sessions
+from auth.stores.sessions.documents import EXPIRED_KEPT
+from auth.stores.sessions.rotations import STAMPS_KEPT, Rotated
+from auth.stores.sessions.store import MAX_LISTED, SessionStore
 
-# Kept as given --------------------------------------------------------------------------------------------
+# Round trip -----------------------------------------------------------------------------------------------
 
 
-async def test_a_session_comes_back_as_it_went_in(store: Sessions, time: Time) -> None:
+async def test_a_session_round_trips(store: SessionStore, time: Time) -> None:
     made = make_session(
         time.now,
         generation=2**32 - 1,
@@ -37,13 +37,13 @@ async def test_a_session_comes_back_as_it_went_in(store: Sessions, time: Time) -
     assert await store.get("nobody's") is None
 
 
-async def test_making_the_indexes_again_or_at_once_is_no_error(mongo: Mongo) -> None:
-    store = Sessions(mongo.database, revoked_kept=REVOKED_KEPT)
+async def test_creating_the_indexes_again_or_concurrently_is_not_an_error(mongo: Mongo) -> None:
+    store = SessionStore(mongo.database, revoked_kept=REVOKED_KEPT)
     await asyncio.gather(*(store.ensure_indexes() for _ in range(5)))
     await store.ensure_indexes()
 
 
-async def test_nothing_of_a_session_document_makes_a_token(mongo: Mongo, store: Sessions, time: Time) -> None:
+async def test_a_session_document_cannot_forge_a_token(mongo: Mongo, store: SessionStore, time: Time) -> None:
     nonce = secrets.token_bytes(16)
     made = make_session(time.now)
     await store.create(made)
@@ -56,8 +56,55 @@ async def test_nothing_of_a_session_document_makes_a_token(mongo: Mongo, store: 
 # Rotation -------------------------------------------------------------------------------------------------
 
 
-async def test_a_rotation_moves_one_generation_on_and_says_what_was_before(
-    store: Sessions, session: Session, time: Time
+async def test_a_rotation_keeps_the_known_client_and_resets_the_replay_count(
+    store: SessionStore, session: Session, time: Time
+) -> None:
+    chrome, curl = ClientKind("Chrome", "Windows"), ClientKind("curl")
+    kinds = []
+    for generation, kind in enumerate((chrome, None, curl)):
+        current = await store.get(session.session_id)
+        assert current is not None
+        assert await store.count_replay(current, now=time.now)
+        rotated = await rotate(store, replace(session, generation=generation), time, kind=kind)
+        assert rotated is not None
+        kinds.append((rotated.before.rotated_by, rotated.after.rotated_by))
+        assert (rotated.after.replays, rotated.after.replayed_at) == (0, None)
+    assert kinds == [(None, chrome), (chrome, chrome), (chrome, curl)]
+
+
+async def test_a_replay_is_counted_once_and_only_if_the_session_is_unchanged(
+    store: SessionStore, session: Session, time: Time
+) -> None:
+    counted = await asyncio.gather(*(store.count_replay(session, now=time.now) for _ in range(6)))
+    assert sorted(counted) == [False] * 5 + [True]
+    read = await store.get(session.session_id)
+    assert read is not None
+    assert (read.replays, read.replayed_at) == (1, time.now)
+    await store.confirm(session.session_id, 0, now=time.now)
+    assert not await store.count_replay(read, now=time.now), "in use since"
+    await revoke(store, session, time)
+    assert not await store.count_replay(replace(read, confirmed=True), now=time.now)
+
+
+async def test_a_pair_of_clients_is_alerted_once_a_day_and_at_most_sixteen_pairs(
+    store: SessionStore, mongo: Mongo, session: Session, time: Time
+) -> None:
+    async def told(*pairs: str) -> int:
+        return sum(
+            await asyncio.gather(*(store.note_told(session.session_id, pair, now=time.now) for pair in pairs))
+        )
+
+    assert await told(*["a"] * 6) == 1
+    time.go(hours=23)
+    assert await told("a", "b") == 1
+    time.go(hours=1)
+    assert await told("a", "b") == 1
+    assert await told(*map(str, range(40))) == 14, "the last sixteen are all of today then"
+    assert len((await document(mongo, session))["told"]) == 16
+
+
+async def test_a_rotation_returns_the_session_before_and_after(
+    store: SessionStore, session: Session, time: Time
 ) -> None:
     await store.confirm(session.session_id, 0, now=time.now)
     now = time.go(minutes=5)
@@ -76,7 +123,9 @@ async def test_a_rotation_moves_one_generation_on_and_says_what_was_before(
     assert await store.get(session.session_id) == moved
 
 
-async def test_of_fifty_callers_with_one_token_one_rotates(store: Sessions, session: Session, time: Time) -> None:
+async def test_only_one_of_fifty_callers_with_one_token_rotates(
+    store: SessionStore, session: Session, time: Time
+) -> None:
     outcomes = await asyncio.gather(*(rotate(store, session, time) for _ in range(50)))
     assert sum(outcome is not None for outcome in outcomes) == 1
     after = await store.get(session.session_id)
@@ -84,9 +133,7 @@ async def test_of_fifty_callers_with_one_token_one_rotates(store: Sessions, sess
     assert after.generation == 1
 
 
-async def test_in_a_storm_of_refreshes_each_waits_its_turn_and_none_is_turned_away(
-    store: Sessions, time: Time
-) -> None:
+async def test_in_a_burst_of_refreshes_all_are_queued_and_none_fails(store: SessionStore, time: Time) -> None:
     sessions = [make_session(time.now, session_id=secrets.token_hex(16)) for _ in range(800)]
     for start in range(0, len(sessions), 50):
         await asyncio.gather(*map(store.create, sessions[start : start + 50]))
@@ -94,11 +141,9 @@ async def test_in_a_storm_of_refreshes_each_waits_its_turn_and_none_is_turned_aw
     assert rotated == [Rotated(session, replace(session, generation=1)) for session in sessions]
 
 
-async def test_of_rotations_that_travel_together_each_hears_of_its_own(
-    store: Sessions, mongo: Mongo, time: Time
-) -> None:
-    """Two stores are two nodes. What is asked in one turn goes in one command."""
-    other = Sessions(mongo.database, revoked_kept=REVOKED_KEPT)
+async def test_each_rotation_of_a_batch_gets_its_own_result(store: SessionStore, mongo: Mongo, time: Time) -> None:
+    """Two stores act as two nodes. Rotations of one turn are sent in one command."""
+    other = SessionStore(mongo.database, revoked_kept=REVOKED_KEPT)
     stale, revoked, expired, *good = [make_session(time.now) for _ in range(9)]
     await asyncio.gather(*map(store.create, (stale, revoked, expired, *good)))
     await rotate(store, stale, time)
@@ -118,10 +163,10 @@ async def test_of_rotations_that_travel_together_each_hears_of_its_own(
         assert (won.after.session_id, won.after.generation, won.after.ip) == (session.session_id, 1, PHONE.ip)
 
 
-async def test_revocations_that_race_with_rotations_in_a_crowd_are_never_undone(
-    store: Sessions, mongo: Mongo, time: Time
+async def test_concurrent_batched_rotations_never_undo_a_revocation(
+    store: SessionStore, mongo: Mongo, time: Time
 ) -> None:
-    other = Sessions(mongo.database, revoked_kept=REVOKED_KEPT)
+    other = SessionStore(mongo.database, revoked_kept=REVOKED_KEPT)
     sessions = [make_session(time.now) for _ in range(120)]
     for start in range(0, len(sessions), 40):
         await asyncio.gather(*map(store.create, sessions[start : start + 40]))
@@ -134,12 +179,12 @@ async def test_revocations_that_race_with_rotations_in_a_crowd_are_never_undone(
         after = await store.get(session.session_id)
         assert after is not None
         assert after.revoked_at is not None
-        # A rotation that was done just before the end may have been told of the end instead.
+        # A rotation applied just before the revocation may report the revocation instead.
         assert len(won) <= after.generation <= 1
 
 
-async def test_no_more_stamps_are_kept_than_are_needed(
-    mongo: Mongo, store: Sessions, session: Session, time: Time
+async def test_the_number_of_stamps_is_bounded(
+    mongo: Mongo, store: SessionStore, session: Session, time: Time
 ) -> None:
     for generation in range(STAMPS_KEPT + 4):
         assert await rotate(store, replace(session, generation=generation), time) is not None
@@ -156,15 +201,15 @@ async def test_no_more_stamps_are_kept_than_are_needed(
         {"nonce_hash": b""},
     ],
 )
-async def test_another_generation_or_nonce_rotates_nothing(
-    store: Sessions, session: Session, time: Time, changes: dict[str, Any]
+async def test_another_generation_or_nonce_does_not_rotate(
+    store: SessionStore, session: Session, time: Time, changes: dict[str, Any]
 ) -> None:
     assert await rotate(store, session, time, **changes) is None
     assert await store.get(session.session_id) == session
 
 
 async def test_a_revoked_session_is_not_written_again(
-    mongo: Mongo, store: Sessions, session: Session, time: Time
+    mongo: Mongo, store: SessionStore, session: Session, time: Time
 ) -> None:
     await revoke(store, session, time)
     kept = await document(mongo, session)
@@ -172,7 +217,7 @@ async def test_a_revoked_session_is_not_written_again(
     assert await document(mongo, session) == kept
 
 
-async def test_an_expired_session_does_not_rotate(store: Sessions, session: Session, time: Time) -> None:
+async def test_an_expired_session_does_not_rotate(store: SessionStore, session: Session, time: Time) -> None:
     time.now = session.expires_at - timedelta(milliseconds=1)
     slid = await rotate(store, session, time)
     assert slid is not None
@@ -182,8 +227,8 @@ async def test_an_expired_session_does_not_rotate(store: Sessions, session: Sess
     assert await rotate(store, second, time) is None
 
 
-async def test_the_end_slides_with_use_but_never_past_the_end_of_all(
-    mongo: Mongo, store: Sessions, session: Session, time: Time
+async def test_the_expiry_is_extended_by_use_up_to_the_maximum_lifetime(
+    mongo: Mongo, store: SessionStore, session: Session, time: Time
 ) -> None:
     current: Session | None = session
     for _ in range(8):
@@ -201,17 +246,15 @@ async def test_the_end_slides_with_use_but_never_past_the_end_of_all(
 
 
 @pytest.mark.parametrize("odd", ["$endsAt", "$$REMOVE", "$$ROOT", "a.b", ""])
-async def test_an_address_is_stored_as_text_whatever_it_looks_like(
-    store: Sessions, session: Session, time: Time, odd: str
-) -> None:
-    """The rotation is an aggregation pipeline, in which an unquoted `$…` would be an expression."""
+async def test_an_address_is_stored_literally(store: SessionStore, session: Session, time: Time, odd: str) -> None:
+    """The rotation is an aggregation pipeline, in which a bare `$…` would be an expression."""
     await rotate(store, session, time, client=replace(LAPTOP, ip=odd), location=Location(odd, odd))
     after = await store.get(session.session_id)
     assert after is not None
     assert (after.ip, after.location) == (odd, Location(odd, odd))
 
 
-async def test_a_rotation_and_a_revocation_at_once_leave_it_revoked(store: Sessions, time: Time) -> None:
+async def test_a_concurrent_rotation_and_revocation_leave_it_revoked(store: SessionStore, time: Time) -> None:
     for _ in range(20):
         made = make_session(time.now)
         await store.create(made)
@@ -224,11 +267,11 @@ async def test_a_rotation_and_a_revocation_at_once_leave_it_revoked(store: Sessi
         assert await rotate(store, after, time) is None
 
 
-# Confirmation and last sight ------------------------------------------------------------------------------
+# Confirmation and last seen -------------------------------------------------------------------------------
 
 
-async def test_a_confirmation_is_of_the_generation_that_was_used(
-    store: Sessions, session: Session, time: Time
+async def test_a_confirmation_applies_to_the_generation_that_was_used(
+    store: SessionStore, session: Session, time: Time
 ) -> None:
     await store.confirm(session.session_id, 1, now=time.now)
     assert await store.get(session.session_id) == session
@@ -242,8 +285,8 @@ async def test_a_confirmation_is_of_the_generation_that_was_used(
     assert not after.confirmed
 
 
-async def test_confirmations_at_once_concern_each_its_own_session(store: Sessions, time: Time) -> None:
-    """They travel in one update; what is no more of the generation that was used, or revoked, stays as it is."""
+async def test_concurrent_confirmations_apply_to_their_own_sessions(store: SessionStore, time: Time) -> None:
+    """They share one update; sessions of another generation, and revoked ones, are not changed."""
     good, rotated, revoked, unasked = made = [make_session(time.now) for _ in range(4)]
     for each in made:
         await store.create(each)
@@ -265,7 +308,7 @@ async def test_confirmations_at_once_concern_each_its_own_session(store: Session
 
 
 async def test_a_revoked_session_is_neither_confirmed_nor_seen(
-    store: Sessions, session: Session, time: Time
+    store: SessionStore, session: Session, time: Time
 ) -> None:
     ended = await revoke(store, session, time)
     now = time.go(minutes=1)
@@ -274,7 +317,7 @@ async def test_a_revoked_session_is_neither_confirmed_nor_seen(
     assert await store.get(session.session_id) == ended
 
 
-async def test_last_sight_never_goes_back(store: Sessions, session: Session, time: Time) -> None:
+async def test_last_seen_never_decreases(store: SessionStore, session: Session, time: Time) -> None:
     later = time.now + timedelta(minutes=2)
     await store.touch(session.session_id, now=later)
     await store.touch(session.session_id, now=time.now)
@@ -286,7 +329,7 @@ async def test_last_sight_never_goes_back(store: Sessions, session: Session, tim
 # Lists ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_list_has_the_live_ones_last_seen_first(store: Sessions, time: Time) -> None:
+async def test_a_list_contains_live_sessions_last_seen_first(store: SessionStore, time: Time) -> None:
     made = [make_session(time.now, user_id="ada") for _ in range(4)]
     expired = make_session(time.now, user_id="ada", expires_at=time.now)
     other = make_session(time.now)
@@ -299,7 +342,7 @@ async def test_a_list_has_the_live_ones_last_seen_first(store: Sessions, time: T
     assert [each.session_id for each in listed] == [made[n].session_id for n in (1, 3, 0)]
 
 
-async def test_a_list_is_cut_at_two_hundred(store: Sessions, time: Time) -> None:
+async def test_a_list_is_cut_at_two_hundred(store: SessionStore, time: Time) -> None:
     made = [
         make_session(time.now, user_id="ada", last_seen_at=time.now - timedelta(seconds=n))
         for n in range(MAX_LISTED + 5)
@@ -310,10 +353,8 @@ async def test_a_list_is_cut_at_two_hundred(store: Sessions, time: Time) -> None
 
 
 @pytest.mark.parametrize("most", [3, MAX_LISTED + 5])
-async def test_lists_asked_for_together_are_those_that_each_would_get_alone(
-    store: Sessions, time: Time, most: int
-) -> None:
-    """Also where somebody has so many that one query would not bring all of everybody's."""
+async def test_batched_lists_equal_separate_lists(store: SessionStore, time: Time, most: int) -> None:
+    """Also if the combined result exceeds the limit of one query."""
     counts = {"ada": most, "bob": most, "cleo": most, "dora": 1, "emil": 0}
     made = [
         make_session(time.now, user_id=user_id, last_seen_at=time.now - timedelta(seconds=n))
@@ -326,14 +367,14 @@ async def test_lists_asked_for_together_are_those_that_each_would_get_alone(
     asked = [(user_id, now) for user_id in counts for now in (time.now, later)]
     together = await asyncio.gather(*(store.live_of_user(user_id, now=now) for user_id, now in asked))
     alone = [await store.live_of_user(user_id, now=now) for user_id, now in asked]
-    # Two of one moment may come in either order.
+    # Sessions with the same time may come in either order.
     for one, other in zip(together, alone, strict=True):
         assert {each.session_id for each in one} == {each.session_id for each in other}
         assert [each.last_seen_at for each in one] == [each.last_seen_at for each in other]
     assert [len(listed) for listed in together[-4:]] == [2, 1, 0, 0]
 
 
-async def test_live_among(store: Sessions, session: Session, time: Time) -> None:
+async def test_live_among(store: SessionStore, session: Session, time: Time) -> None:
     ended, expired = make_session(time.now), make_session(time.now, expires_at=time.now)
     for each in (ended, expired):
         await store.create(each)
@@ -343,8 +384,8 @@ async def test_live_among(store: Sessions, session: Session, time: Time) -> None
     assert await store.live_among([], now=time.now) == set()
 
 
-async def test_what_other_kept_sessions_tell_of_a_user_is_read_last_seen_first(
-    store: Sessions, session: Session, time: Time
+async def test_sightings_of_other_sessions_are_read_last_seen_first(
+    store: SessionStore, session: Session, time: Time
 ) -> None:
     assert await store.sightings(session) == []
     seen = Location("Utrecht", "NL", 52.1, 5.1)
@@ -362,11 +403,11 @@ async def test_what_other_kept_sessions_tell_of_a_user_is_read_last_seen_first(
     assert await store.sightings(stranger) == []
 
 
-# Asked by index, and without MongoDB ----------------------------------------------------------------------
+# Indexes --------------------------------------------------------------------------------------------------
 
 
-async def test_every_question_is_answered_by_an_index(mongo: Mongo, store: Sessions, session: Session) -> None:
-    """With a million sessions a scan would stop the login of everybody."""
+async def test_every_query_uses_an_index(mongo: Mongo, store: SessionStore, session: Session) -> None:
+    """With a million sessions a scan would block all logins."""
     now = session.logged_in_at
     questions: list[tuple[dict[str, Any], list[tuple[str, int]]]] = [
         ({"userId": "x", "revokedAt": None, "expiresAt": {"$gt": now}}, [("lastSeenAt", -1)]),
@@ -387,13 +428,13 @@ async def test_every_question_is_answered_by_an_index(mongo: Mongo, store: Sessi
         assert "'stage': 'SORT'" not in plan, query
 
 
-# An outage -------------------------------------------------------------------------------------------------
+# Outage ----------------------------------------------------------------------------------------------------
 
 
-async def test_without_mongodb_every_method_says_unavailable(time: Time) -> None:
-    """A port where nobody listens. Motor only: PyMongo's own client leaves a socket open when it is closed."""
+async def test_without_mongodb_every_method_raises_unavailable(time: Time) -> None:
+    """Nothing listens on the port. Motor only: PyMongo's client leaks a socket if closed while connecting."""
     mongo = Mongo("mongodb://127.0.0.1:1/", "nothing", "motor")
-    store, one = Sessions(mongo.database, revoked_kept=REVOKED_KEPT), make_session(time.now)
+    store, one = SessionStore(mongo.database, revoked_kept=REVOKED_KEPT), make_session(time.now)
     calls = {
         "ensure_indexes": store.ensure_indexes(),
         "create": store.create(one),
@@ -411,9 +452,12 @@ async def test_without_mongodb_every_method_says_unavailable(time: Time) -> None
         "mark_unpublished": store.mark_unpublished(one.session_id, ["created"], now=time.now),
         "claim_unpublished": store.claim_unpublished(before=time.now, now=time.now),
         "revoked_since": store.revoked_since(time.now),
+        "users_with_live": anext(store.users_with_live(now=time.now)),
+        "count_replay": store.count_replay(one, now=time.now),
+        "note_told": store.note_told(one.session_id, "pair", now=time.now),
         "assure": store.assure(one.session_id, amr=["otp"], now=time.now),
     }
-    assert calls.keys() == {name for name in vars(Sessions) if not name.startswith("_")}
+    assert calls.keys() == {name for name in vars(SessionStore) if not name.startswith("_")}
     outcomes = await asyncio.gather(*calls.values(), return_exceptions=True)
     assert {name: type(outcome) for name, outcome in zip(calls, outcomes, strict=True)} == dict.fromkeys(
         calls, Unavailable

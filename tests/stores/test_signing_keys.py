@@ -1,4 +1,4 @@
-"""The collection `signing_keys`, on either driver. What the ring makes of it: tests/unit/test_keys.py."""
+"""The collection `signing_keys`, on either driver. For the key ring see tests/unit/test_signing_keys.py."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from support.session_world import Time
 
-from auth.errors import Unavailable
-from auth.keys import SigningKey
-from auth.settings import SettingsError
+from auth.core.errors import Unavailable
+from auth.crypto.signing_keys import SigningKey
+from auth.platform.settings.settings import SettingsError
 from auth.stores.mongo import Mongo
 from auth.stores.signing_keys import SigningKeys
 
@@ -25,7 +25,7 @@ def key(sequence: int, now: datetime, *, name: str = "a", active: bool = False) 
     return SigningKey(f"{sequence}-{name}", sequence, b"\0public", b"\xffsealed", now, now if active else None)
 
 
-async def test_keys_come_back_as_they_went_in_oldest_first(store: SigningKeys) -> None:
+async def test_keys_round_trip_oldest_first(store: SigningKeys) -> None:
     now = Time().now
     made = [key(2, now), key(1, now, active=True), key(10, now)]
     for each in made:
@@ -33,7 +33,7 @@ async def test_keys_come_back_as_they_went_in_oldest_first(store: SigningKeys) -
     assert await store.all() == sorted(made, key=lambda each: each.sequence)
 
 
-async def test_of_racing_nodes_one_adds_a_number(store: SigningKeys) -> None:
+async def test_only_one_of_racing_nodes_adds_a_number(store: SigningKeys) -> None:
     now = Time().now
     added = await asyncio.gather(*(store.add(key(1, now, name=str(node))) for node in range(20)))
     assert sum(added) == 1
@@ -46,7 +46,7 @@ async def test_an_id_is_not_added_twice(store: SigningKeys) -> None:
     assert not await store.add(key(1, now))
 
 
-async def test_a_key_is_activated_once_and_sends_off_the_older_ones(store: SigningKeys, mongo: Mongo) -> None:
+async def test_a_key_is_activated_once_and_retires_the_older_ones(store: SigningKeys, mongo: Mongo) -> None:
     time = Time()
     for sequence, active in ((1, True), (2, False), (3, False)):
         await store.add(key(sequence, time.now, active=active))
@@ -70,7 +70,7 @@ async def test_an_active_or_unknown_key_is_not_activated(store: SigningKeys) -> 
     assert (await store.all())[0].activated_at != time.now
 
 
-async def test_a_key_already_on_its_way_out_leaves_no_later(store: SigningKeys, mongo: Mongo) -> None:
+async def test_a_retired_key_is_not_kept_longer(store: SigningKeys, mongo: Mongo) -> None:
     time = Time()
     for sequence in (1, 2, 3):
         await store.add(key(sequence, time.now, active=sequence == 1))
@@ -81,7 +81,7 @@ async def test_a_key_already_on_its_way_out_leaves_no_later(store: SigningKeys, 
     assert leaving == {1: first, 2: second, 3: None}
 
 
-async def test_mongodb_removes_a_key_when_its_time_has_come(store: SigningKeys) -> None:
+async def test_mongodb_removes_a_retired_key(store: SigningKeys) -> None:
     time = Time()
     for sequence in (1, 2):
         await store.add(key(sequence, time.now, active=sequence == 1))
@@ -92,7 +92,7 @@ async def test_mongodb_removes_a_key_when_its_time_has_come(store: SigningKeys) 
     assert [each.key_id for each in await store.all()] == ["2-a"]
 
 
-async def test_without_mongodb_every_method_says_unavailable() -> None:
+async def test_without_mongodb_every_method_raises_unavailable() -> None:
     mongo = Mongo("mongodb://127.0.0.1:1/", "nothing", "motor")
     store, now = SigningKeys(mongo.database), Time().now
     outcomes = await asyncio.gather(
@@ -111,7 +111,7 @@ async def test_without_mongodb_every_method_says_unavailable() -> None:
     "url",
     ["mongodb://a:sesame:c@host/", "mongodb://host:port/", "mongodb://", "mongodb://%zz@host/", "nonsense://host"],
 )
-async def test_a_url_that_cannot_be_used_is_one_line_that_shows_no_password(driver: Any, url: str) -> None:
+async def test_an_unusable_url_gives_one_line_without_the_password(driver: Any, url: str) -> None:
     with pytest.raises(SettingsError, match=r"^VIGIL_MONGO_URL is wrong") as wrong:
         Mongo(url, "vigil", driver)
     assert "sesame" not in str(wrong.value)

@@ -1,4 +1,4 @@
-"""The accounts in MongoDB: what is unique, and what happens at most once."""
+"""Accounts in MongoDB: uniqueness, and changes that happen at most once."""
 
 import asyncio
 import secrets
@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from support.plans import watched_plans
 
-from auth.clock import utc_now
-from auth.models import SYSTEM, RevocationReason, SessionsToEnd, User
+from auth.core.clock import utc_now
+from auth.core.models import SYSTEM, RevocationReason, SessionsToEnd, User
 from auth.stores.mongo import Mongo
-from auth.stores.session_endings import SessionEndings
-from auth.stores.users import EmailTaken, UsernameTaken, Users
+from auth.stores.users.login_methods import AccountLoginMethods
+from auth.stores.users.pending_revocations import PendingRevocationStore
+from auth.stores.users.store import EmailTaken, UsernameTaken, Users
 
-# MongoDB's TTL index reads the real clock: tests of a fixed date would lose their documents to it one day.
+# The TTL index uses the real clock: documents with a fixed date would be removed one day.
 NOW = utc_now()
 LATER = NOW.replace(hour=10)
 ENDS = SessionsToEnd("change", NOW, RevocationReason.PASSWORD_CHANGED, SYSTEM)
@@ -55,7 +56,7 @@ def verification(user: User, **changes: Any) -> dict[str, Any]:
     return values | changes
 
 
-async def test_users_asked_for_together_are_each_their_own(users: Users) -> None:
+async def test_batched_reads_return_the_right_users(users: Users) -> None:
     made = [a_user(email=f"{n}@example.org") for n in range(5)]
     for user in made:
         await users.create(user)
@@ -63,7 +64,7 @@ async def test_users_asked_for_together_are_each_their_own(users: Users) -> None
     assert await asyncio.gather(*map(users.by_id, asked)) == [*made, made[0], None]
 
 
-async def test_a_user_comes_back_as_it_was_stored(users: Users) -> None:
+async def test_a_user_round_trips(users: Users) -> None:
     user = a_user(username="Ada", roles=("admin",))
     await users.create(user)
     assert await users.by_id(user.user_id) == user
@@ -72,7 +73,7 @@ async def test_a_user_comes_back_as_it_was_stored(users: Users) -> None:
     assert await users.by_email("nobody@example.org") is None
 
 
-async def test_an_address_and_a_username_are_one_accounts_in_any_case(users: Users) -> None:
+async def test_addresses_and_usernames_are_unique_ignoring_case(users: Users) -> None:
     await users.create(a_user(username="Ada"))
     with pytest.raises(EmailTaken):
         await users.create(a_user(email="ADA@example.org"))
@@ -87,13 +88,13 @@ async def test_any_number_of_accounts_have_no_username(users: Users) -> None:
         await users.create(a_user(email=f"{number}@example.org"))
 
 
-async def test_of_many_creations_at_once_one_succeeds(users: Users) -> None:
+async def test_only_one_of_many_concurrent_creations_succeeds(users: Users) -> None:
     results = await asyncio.gather(*(users.create(a_user()) for _ in range(20)), return_exceptions=True)
     assert results.count(None) == 1
     assert sum(isinstance(result, EmailTaken) for result in results) == 19
 
 
-async def test_of_many_verifications_at_once_one_is_new(users: Users) -> None:
+async def test_only_one_of_many_concurrent_verifications_is_new(users: Users) -> None:
     user = a_user()
     await users.create(user)
     calls = [users.mark_verified(user.user_id, **verification(user, registration_id=f"r{n}")) for n in range(10)]
@@ -101,7 +102,7 @@ async def test_of_many_verifications_at_once_one_is_new(users: Users) -> None:
     assert [(result.newly, result.user.sessions_to_end) for result in results] == [(True, None)]
 
 
-async def test_the_same_registration_again_is_told_and_changes_nothing(users: Users) -> None:
+async def test_repeating_a_registration_changes_nothing(users: Users) -> None:
     user = a_user()
     await users.create(user)
     first = await users.mark_verified(user.user_id, **verification(user))
@@ -113,9 +114,7 @@ async def test_the_same_registration_again_is_told_and_changes_nothing(users: Us
     assert again.user == replace(user, email_verified_at=LATER, password_hash="new")
 
 
-async def test_another_password_brings_its_names_and_ends_sessions_until_that_is_done(
-    users: Users, mongo: Mongo
-) -> None:
+async def test_another_password_sets_its_names_and_ends_sessions(users: Users, mongo: Mongo) -> None:
     user = a_user(username="mallory")
     await users.create(user)
     others = verification(user, password_hash="other", name="Ada L.", username="ada")
@@ -124,14 +123,14 @@ async def test_another_password_brings_its_names_and_ends_sessions_until_that_is
         assert result is not None
         assert (result.newly, result.user.sessions_to_end) == (newly, ENDS)
         assert (result.user.password_hash, result.user.name, result.user.username) == ("other", "Ada L.", "ada")
-    await SessionEndings(mongo.database).done(user.user_id, ENDS)
+    await PendingRevocationStore(mongo.database).done(user.user_id, ENDS)
     result = await users.mark_verified(user.user_id, **others)
     assert result is not None
     assert result.user.sessions_to_end is None
     assert not await users.has_username("mallory")
 
 
-async def test_anew_nothing_of_what_is_there_stays_though_neither_has_a_password(users: Users) -> None:
+async def test_anew_replaces_everything_even_without_passwords(users: Users) -> None:
     user = a_user(username="mallory", password_hash=None)
     await users.create(user)
     values = verification(user, anew=True, name=None, username=None)
@@ -140,13 +139,19 @@ async def test_anew_nothing_of_what_is_there_stays_though_neither_has_a_password
     assert (result.newly, result.user.sessions_to_end, result.user.username) == (True, ENDS, None)
 
 
-async def test_a_strangers_wish_to_be_deleted_goes_when_the_owner_comes(users: Users) -> None:
+async def test_a_strangers_scheduled_deletion_is_cancelled_by_the_owner(users: Users) -> None:
     by_link, by_reset = a_user(), a_user(email="other@example.org")
     for user in (by_link, by_reset):
         await users.create(user)
         await users.schedule_deletion(user.user_id, at=NOW, ends=ENDS)
     await users.mark_verified(by_link.user_id, **verification(by_link, password_hash="owners"))
-    reset = {"after": 0, "new_hash": "owners", "ends": ENDS, "now": LATER, "verifies": "other@example.org"}
+    reset: dict[str, Any] = {
+        "after": 0,
+        "new_hash": "owners",
+        "ends": ENDS,
+        "now": LATER,
+        "verifies": "other@example.org",
+    }
     await users.replace_password(by_reset.user_id, **reset)
     for user in (by_link, by_reset):
         found = await users.by_id(user.user_id)
@@ -154,7 +159,7 @@ async def test_a_strangers_wish_to_be_deleted_goes_when_the_owner_comes(users: U
         assert (found.email_verified_at, found.deletion_at) == (LATER, None)
 
 
-async def test_the_owners_own_wish_to_be_deleted_outlives_a_reset(users: Users) -> None:
+async def test_the_owners_scheduled_deletion_survives_a_reset(users: Users) -> None:
     user = a_user(email_verified_at=NOW)
     await users.create(user)
     await users.schedule_deletion(user.user_id, at=LATER, ends=ENDS)
@@ -187,7 +192,7 @@ async def test_a_profile_changed_before_the_verification_stays(users: Users) -> 
     assert (result.user.name, result.user.username) == ("Countess", "countess")
 
 
-async def test_an_address_that_is_not_the_accounts_any_more_is_not_verified(users: Users) -> None:
+async def test_a_former_address_is_not_verified(users: Users) -> None:
     user = a_user()
     await users.create(user)
     assert await users.mark_verified(user.user_id, **verification(user, key="old@example.org")) is None
@@ -204,14 +209,14 @@ async def test_a_password_changed_meanwhile_is_not_overwritten(users: Users) -> 
     assert stored.password_hash == "new"
 
 
-async def test_registering_again_changes_nothing_that_is_read(users: Users) -> None:
+async def test_registering_again_does_not_change_the_user(users: Users) -> None:
     user = a_user()
     await users.create(user)
     await users.note_registration(user.user_id, now=LATER)
     assert await users.by_id(user.user_id) == user
 
 
-async def test_a_profile_changes_as_a_whole_or_not_at_all(users: Users) -> None:
+async def test_a_profile_change_is_atomic(users: Users) -> None:
     await users.create(a_user(email="first@example.org", username="first"))
     user = a_user()
     await users.create(user)
@@ -235,7 +240,7 @@ async def test_logins_may_be_approved_until_that_is_turned_off(users: Users) -> 
 
 
 async def test_every_account_is_found_by_an_index(mongo: Mongo, users: Users) -> None:
-    """Anybody may ask for a number's owner, and the sweep asks each minute: a scan would read every account."""
+    """Anyone may look up a number's owner, and a sweep runs every minute: a scan would read all accounts."""
     user = a_user(username="Ada")
     await users.create(user)
     number = "+31612345678"
@@ -250,3 +255,19 @@ async def test_every_account_is_found_by_an_index(mongo: Mongo, users: Users) ->
         assert await users.claim_deletion(now=NOW - timedelta(days=1), until=NOW) is None
     assert len(plans) >= 7
     assert [plan for plan in plans if "COLLSCAN" in plan] == []
+
+
+async def test_only_one_of_concurrent_login_method_changes_succeeds(users: Users, mongo: Mongo) -> None:
+    ways, user = AccountLoginMethods(mongo.database), a_user()
+    await users.create(user)
+    await users.bind_phone(user.user_id, "+31612345678", now=NOW)
+    decisions = [ways.claim_method(user.user_id, f"passkey:{n}", after=0) for n in range(5)]
+    decisions.append(ways.remove_phone(user.user_id, "+31612345678", after=0))
+    held = [after for after in await asyncio.gather(*decisions) if after is not None]
+    assert [after.login_methods_version for after in held] == [1]
+    [after] = held
+    assert (after.phone_number is None) is not bool(after.methods_to_remove)
+    again = await ways.claim_method(user.user_id, "passkey:last", after=1)
+    assert again is not None
+    await ways.forget_method(user.user_id, "passkey:last")
+    assert await users.by_id(user.user_id) == replace(after, login_methods_version=2)

@@ -1,4 +1,4 @@
-"""The first administrator of an installation, as its operator makes them: by the command."""
+"""Creates an installation's first administrator with the operator's command."""
 
 from support.clients import new_login
 from support.commands import run_command
@@ -12,7 +12,7 @@ def grant(installation: Installation, email: str, role: str) -> None:
 
 
 def first_administrator(installation: Installation, url: str) -> str:
-    """The address of a new account that is an admin."""
+    """Create an admin account; return its address."""
     email = str(new_login(url).data["user"]["email"])
     grant(installation, email, "admin")
     return email

@@ -1,4 +1,4 @@
-"""Logins that wait for another device, on real stores, with a second factor that the test knows the code of."""
+"""Login approvals on real stores, with a second factor whose code is fixed."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -6,18 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from auth.admission import Admission, LoggedIn, MfaPending
-from auth.approvals import Approvals
-from auth.errors import InvalidCode, Unavailable
-from auth.models import MULTI_FACTOR, Approval, Client, FactorAnswer, Principal, Session, TokenDelivery, User
-from auth.rate_limits import RateLimits
-from auth.second_factors import Occasion
-from auth.step_up import StepUp
-from auth.stores.approvals import Approvals as ApprovalStore
+from auth.alerts.approvals import Approvals
+from auth.core.errors import InvalidCode, Unavailable
+from auth.core.models import MULTI_FACTOR, Approval, Client, FactorAnswer, Principal, TokenDelivery, User
+from auth.factors.registry import Occasion
+from auth.factors.step_up import StepUp
+from auth.login.admission import Admission, LoggedIn, MfaPending
+from auth.notifications.mail_contents import MailContent
+from auth.platform.rate_limits import RateLimits
+from auth.stores.approvals import ApprovalStore
 from auth.stores.challenges import Challenges
-from auth.stores.users import Users
-from realtime.approvals import Listener
-from support.session_world import LAPTOP, PHONE, make_user
+from auth.stores.users.store import Users
+from realtime.delivery.approvals import Listener
+from support.session_world import LAPTOP, PHONE, make_user, principal_of
 from support.session_world import World as SessionWorld
 
 CODE = "123456"
@@ -25,7 +26,7 @@ CODE = "123456"
 
 @dataclass
 class CodeFactor:
-    """A second factor of users who have one, with a code that never changes."""
+    """A second factor with a fixed code, set up for the users in `owners`."""
 
     owners: set[str] = field(default_factory=set)
     method: str = "totp"
@@ -43,8 +44,8 @@ class CodeFactor:
 
 
 @dataclass
-class LineInSight:
-    """An `ApprovalLine` that remembers; `cut`: nobody can be told."""
+class RecordingLine:
+    """An `ApprovalLine` that records calls. `cut`: `ask` raises `Unavailable`; `deaf`: answers get lost."""
 
     asked: list[Approval] = field(default_factory=list)
     told: list[Approval] = field(default_factory=list)
@@ -69,28 +70,22 @@ class LineInSight:
 
 
 @dataclass
-class MailsInSight:
-    """Remembers what was mailed, and to whom."""
+class RecordingMailer:
+    """A mailer that records mails and their recipients."""
 
-    sent: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    sent: list[tuple[MailContent, str]] = field(default_factory=list)
 
-    async def login_denied(self, user: User, **about: Any) -> None:
-        self.sent.append(("login_denied", user.user_id, about))
-
-    async def approval_changed(self, user: User, **about: Any) -> None:
-        self.sent.append(("approval_changed", user.user_id, about))
-
-    async def second_factor_failed(self, user: User, **about: Any) -> None:
-        self.sent.append(("second_factor_failed", user.user_id, about))
+    async def tell(self, user: User, content: MailContent) -> None:
+        self.sent.append((content, user.user_id))
 
     @property
     def kinds(self) -> list[str]:
-        return [kind for kind, _, _ in self.sent]
+        return [content.kind for content, _ in self.sent]
 
 
 @dataclass
 class World:
-    """Everything that a login approval touches."""
+    """The operations, stores and test doubles of login approvals."""
 
     sessions: SessionWorld
     users: Users
@@ -100,8 +95,8 @@ class World:
     admission: Admission
     step_up: StepUp
     approvals: Approvals
-    line: LineInSight
-    mails: MailsInSight
+    line: RecordingLine
+    mails: RecordingMailer
     limits: RateLimits
 
     @property
@@ -116,7 +111,7 @@ class World:
         return user
 
     async def device(self, user: User, *, amr: tuple[str, ...] = ("pwd", "otp", MULTI_FACTOR)) -> Principal:
-        """A device of the user's that is logged in and online."""
+        """Log in a device of the user and mark it online; return its principal."""
         started = await self.sessions.sessions.start(
             user, amr=amr, device_name=None, delivery=TokenDelivery.BODY, client=LAPTOP
         )
@@ -124,7 +119,7 @@ class World:
         return principal_of(started.session)
 
     async def begin(self, user: User, client: Client = PHONE) -> MfaPending:
-        """A login on a new device, its password proved."""
+        """Begin a login on a new device, with the password verified."""
         found = await self.users.by_id(user.user_id)
         assert found is not None
         pending = await self.admission.admit(
@@ -134,7 +129,7 @@ class World:
         return pending
 
     async def ask(self, pending: MfaPending, client: Client = PHONE) -> Approval:
-        """Ask about it; what the devices were shown."""
+        """Request approval; return what the devices were sent."""
         await self.approvals.ask(pending.mfa_token, client=client)
         return self.line.asked[-1]
 
@@ -142,10 +137,5 @@ class World:
         return await self.admission.finish(pending.mfa_token, FactorAnswer("approval"), client=PHONE)
 
     async def trail(self, user: User) -> list[str]:
-        """The kinds of the user's audit events, oldest first."""
+        """Return the kinds of the user's audit events, oldest first."""
         return [event.kind for event in await self.sessions.trail(user)]
-
-
-def principal_of(session: Session) -> Principal:
-    at = session.logged_in_at
-    return Principal(session.user_id, session.session_id, 0, (), session.amr, at, at, at)

@@ -1,4 +1,4 @@
-"""An authenticator app, as a phone runs it: by RFC 6238 alone, and none of the server's code."""
+"""An authenticator app, implemented from RFC 6238 without the server's code."""
 
 import asyncio
 import base64
@@ -10,7 +10,7 @@ STEP = 30
 
 
 def code_at(secret: str, step: int) -> str:
-    """The code of a time step: RFC 4226, section 5.3, on the secret in base32."""
+    """Return the code of a time step (RFC 4226, section 5.3) for a base32 secret."""
     digest = hmac.digest(base64.b32decode(secret), step.to_bytes(8, "big"), hashlib.sha1)
     offset = digest[-1] & 0xF
     number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFF_FFFF
@@ -18,9 +18,9 @@ def code_at(secret: str, step: int) -> str:
 
 
 class Authenticator:
-    """Gives codes that a server takes one after the other, without waiting for the clock between them.
+    """Generates codes that a server accepts in sequence, mostly without waiting for the next time step.
 
-    A server that allows for a step of drift takes three in a row at any moment: the last, this one, the next.
+    A server that allows one step of drift accepts three codes in a row: the previous, the current and the next.
     """
 
     def __init__(self, secret: str) -> None:
@@ -28,10 +28,10 @@ class Authenticator:
         self._next = int(time.time()) // STEP - 1
 
     async def code(self) -> str:
-        """A code that was not given yet, and that is good for some seconds."""
+        """Return an unused code that stays valid for some seconds."""
         while True:
             now = time.time()
-            # Not one that goes out of date on its way.
+            # Skip a code that could expire before it is used.
             earliest = int(now) // STEP - (1 if now % STEP < STEP - 5 else 0)
             self._next = max(self._next, earliest)
             if self._next <= int(now) // STEP + 1:

@@ -1,9 +1,10 @@
-"""MongoDB and Redis of a test's own, to be killed, frozen, emptied and restarted; and a way to them to be cut."""
+"""A MongoDB and a Redis that tests can kill, freeze, empty and restart, and proxies that can block traffic."""
 
 import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -13,14 +14,14 @@ from urllib.parse import urlsplit
 import redis
 from pymongo import MongoClient
 
-from embedded import EmbeddedServices
+from runtime.embedded.services import EmbeddedServices
 from support.nodes import Installation, ServiceUrls
 
 T = TypeVar("T")
 
 
 class Background:
-    """An event loop in a thread of its own: what runs on it outlives the loop of a single test."""
+    """An event loop in a separate thread, which outlives the loop of a single test."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -37,7 +38,7 @@ class Background:
 
 
 class Breakable:
-    """One service in a process of its own. It comes back at the same address, with the data it had."""
+    """One service in a separate process. It restarts at the same address with its data."""
 
     def __init__(self, background: Background, folder: Path, kind: Literal["mongo", "redis"]) -> None:
         self._background = background
@@ -74,13 +75,13 @@ class Breakable:
         os.kill(self.pid, signal.SIGCONT)
 
     def empty(self) -> None:
-        """Take the data of a service that does not run."""
+        """Delete the data of a stopped Redis."""
         for file in (self._folder / self._kind).rglob("appendonly*/*"):
             file.unlink()
 
 
 class Stores:
-    """A MongoDB and a Redis that only this test module knows."""
+    """A MongoDB and a Redis for one test module."""
 
     def __init__(self, folder: Path) -> None:
         self._background = Background()
@@ -108,14 +109,14 @@ class Stores:
         return Installation(self.urls)
 
     def way_to(self, url: str) -> "Way":
-        """A way to the service at `url` that one node takes, and that can be cut for this node alone."""
+        """Create a proxy to the service at `url`, so that a single node can be cut off from it."""
         way = Way(url)
         self._background.run(way.open())
         self._ways.append(way)
         return way
 
     def mend(self) -> None:
-        """Whatever a test broke runs again."""
+        """Restore everything that a test broke."""
         for service in (self.mongo, self.redis):
             try:
                 service.thaw()
@@ -133,7 +134,10 @@ class Stores:
 
 
 class Way:
-    """A TCP proxy. `hold` lets nothing pass and closes nothing, as a network does that loses every packet."""
+    """A TCP proxy. `hold` blocks all traffic without closing connections, like a network that loses every packet.
+
+    `lag` delays the service's answers by an increasing time.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -145,6 +149,8 @@ class Way:
         self._open = threading.Event()
         self._open.set()
         self._held_words: tuple[bytes, ...] = ()
+        self._lag_from = 0.0
+        self._lag_growth = 0.0
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server
         self.url = ""
@@ -165,12 +171,17 @@ class Way:
         self._open.clear()
 
     def hold_back(self, *words: bytes) -> None:
-        """Hold up what a client sends from the first chunk on that has one of `words` in it."""
+        """Block a client's input from the first chunk that contains one of `words`."""
         self.held.clear()
         self._held_words = words
 
+    def lag(self, *, growth: float) -> None:
+        """Delay what Redis sends by `growth` more seconds with each second."""
+        self._lag_from, self._lag_growth = time.monotonic(), growth
+
     def let_through(self) -> None:
         self._held_words = ()
+        self._lag_growth = 0.0
         self._open.set()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -186,8 +197,23 @@ class Way:
             self._writers -= {writer, back}
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asks: bool) -> None:
+        chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(1000)
+
+        async def read() -> None:
+            chunk = b"something"
+            while chunk:
+                try:
+                    chunk = await reader.read(65536)
+                except OSError:
+                    chunk = b""
+                await chunks.put((time.monotonic(), chunk))
+
+        reading = asyncio.create_task(read())
         try:
-            while chunk := await reader.read(65536):
+            while (arrival := await chunks.get())[1]:
+                read_at, chunk = arrival
+                while not asks and time.monotonic() < read_at + (read_at - self._lag_from) * self._lag_growth:
+                    await asyncio.sleep(0.005)
                 while not self._open.is_set() or (asks and self._is_held(chunk)):
                     await asyncio.sleep(0.005)
                 writer.write(chunk)
@@ -195,6 +221,7 @@ class Way:
         except OSError:
             pass
         finally:
+            reading.cancel()
             writer.close()
 
     def _is_held(self, chunk: bytes) -> bool:

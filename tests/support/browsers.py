@@ -1,4 +1,4 @@
-"""A device as a browser test sees it: one Chromium profile with the demo page in it."""
+"""Devices of the browser tests: Chromium profiles with the demo page."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ PASSWORD = "a quiet harbour at dusk"
 DESKTOP = ViewportSize(width=1280, height=860)
 PHONE = ViewportSize(width=390, height=844)
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# A browser that phones home fails many look-ups at once on a machine without a way out.
+# Without internet access, Chromium's background requests would cause many failing DNS look-ups.
 QUIET = (
     "--disable-gpu",
     "--disable-background-networking",
@@ -27,7 +27,7 @@ expect.set_options(timeout=10_000)
 
 
 def chromium_path() -> str:
-    """The browser that set-up found."""
+    """Return the path of Chromium, as found by scripts/setup or on PATH."""
     named = os.environ.get("VIGIL_TEST_CHROMIUM")
     found = named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     assert found, "no Chromium: `make test` finds or installs one"
@@ -36,7 +36,7 @@ def chromium_path() -> str:
 
 @dataclass
 class Device:
-    """One browser profile with the demo page in it."""
+    """One browser profile with the demo page."""
 
     page: Page
     name: str
@@ -64,7 +64,7 @@ class Device:
         await expect(self.by("connection-state")).to_have_attribute("data-state", "live")
 
     def row(self, other: str) -> Locator:
-        """The row of a device, by its name, in the list of devices."""
+        """Locate a device in the list of devices by its name."""
         return self.by("device").filter(has=self.page.get_by_test_id("device-name").get_by_text(other, exact=True))
 
     async def say(self, text: str) -> None:
@@ -78,6 +78,6 @@ class Device:
         return await self.by("socket-id").inner_text()
 
     async def picture(self, name: str) -> None:
-        """Keep a screenshot as an artefact of the run."""
+        """Save a screenshot as an artefact of the run."""
         ARTEFACTS.mkdir(exist_ok=True)
         await self.page.screenshot(path=ARTEFACTS / f"{name}.png")

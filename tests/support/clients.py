@@ -1,4 +1,4 @@
-"""Clients as a chat user's programs are: HTTP, and a live socket that writes down what it hears."""
+"""Test clients: an HTTP API client, and a live socket that records its events."""
 
 import asyncio
 import re
@@ -12,6 +12,8 @@ import aiohttp
 import socketio
 from socketio.exceptions import ConnectionError as SocketConnectionError
 
+# Default timeout for expected events; generous, since the machine may be busy.
+WAIT_SECONDS = 30.0
 PASSWORD = "a quiet harbour at dusk"
 ORIGIN = "http://127.0.0.1:8000"
 LINK = re.compile(r"verify-email\?token=([A-Za-z0-9_.%-]+)")
@@ -35,7 +37,7 @@ EVENTS = (
 
 @dataclass
 class Answer:
-    """One HTTP answer."""
+    """An HTTP response."""
 
     status: int
     body: Any
@@ -53,7 +55,7 @@ class Answer:
 
 
 class Api:
-    """Speaks the HTTP API of one node. Keeps cookies by hand: they are Secure, and tests speak plain HTTP."""
+    """Client of one node's HTTP API. Handles cookies itself: they are Secure, and tests use plain HTTP."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
         self.url = url
@@ -89,7 +91,7 @@ class Api:
             return Answer(answer.status, await answer.json() if is_json else await answer.text(), answer.headers)
 
     async def register(self, email: str | None = None, *, verify: bool = True) -> str:
-        """A new account; its address."""
+        """Register an account, verified by default; return its address."""
         email = email or f"user-{secrets.token_hex(6)}@example.org"
         answer = await self.call("POST", "/register", {"email": email, "password": PASSWORD, "name": "Ada"})
         assert answer.status == 202, answer.body
@@ -99,7 +101,7 @@ class Api:
         return email
 
     async def mailed_token(self, email: str) -> str:
-        """The token of the newest verification mail to `email`."""
+        """Return the token of the newest verification mail to `email`."""
         for _ in range(100):
             outbox = await self.call("GET", "/dev/outbox.json")
             for message in outbox.body["messages"]:
@@ -120,7 +122,7 @@ class Api:
 
 @dataclass
 class Login:
-    """One device that has logged in."""
+    """A logged-in device."""
 
     api: Api
     data: dict[str, Any]
@@ -141,7 +143,7 @@ class Login:
         return await self.api.call(method, path, body, token=self.data.get("accessToken"))
 
     async def refresh(self) -> Answer:
-        """Take the next pair and keep it."""
+        """Refresh and keep the new token pair."""
         answer = await self.api.call("POST", "/refresh", {"refreshToken": self.refresh_token})
         if answer.status == 200:
             self.data |= answer.data
@@ -149,7 +151,7 @@ class Login:
 
 
 class Refused(Exception):
-    """The handshake was refused with `data`."""
+    """The handshake was rejected with `data`."""
 
     def __init__(self, data: Any) -> None:
         super().__init__(str(data))
@@ -158,7 +160,7 @@ class Refused(Exception):
 
 @dataclass
 class Live:
-    """A live socket. `heard` is everything, in order."""
+    """A live socket. `heard`: all received events, in order."""
 
     client: socketio.AsyncClient
     heard: list[tuple[str, Any]] = field(default_factory=list)
@@ -196,7 +198,7 @@ class Live:
             auth["lastEventId"] = last_event_id
         try:
             await client.connect(
-                url, auth=auth, headers=headers or {}, transports=list(transports), wait_timeout=5
+                url, auth=auth, headers=headers or {}, transports=list(transports), wait_timeout=WAIT_SECONDS
             )
         except SocketConnectionError:
             await client.shutdown()
@@ -221,8 +223,10 @@ class Live:
     def all(self, event: str) -> list[Any]:
         return [data for name, data in self.heard if name == event]
 
-    async def wait(self, event: str, where: Callable[[Any], bool] = lambda _: True, *, timeout: float = 5) -> Any:
-        """The first `event` that is so, heard already or within `timeout` seconds."""
+    async def wait(
+        self, event: str, where: Callable[[Any], bool] = lambda _: True, *, timeout: float = WAIT_SECONDS
+    ) -> Any:
+        """Return the first `event` that matches `where`, already received or within `timeout` seconds."""
 
         def found() -> list[Any]:
             return [data for data in self.all(event) if where(data)]
@@ -239,17 +243,17 @@ class Live:
     def ready(self) -> Any:
         return self.all("ready")[0]
 
-    async def ask(self, event: str, payload: Any = None, *, timeout: float = 5) -> Any:
+    async def ask(self, event: str, payload: Any = None, *, timeout: float = WAIT_SECONDS) -> Any:
         """Emit and wait for the ack."""
         return await self.client.call(event, {} if payload is None else payload, timeout=timeout)
 
-    async def until_gone(self, timeout: float = 5) -> None:
+    async def until_gone(self, timeout: float = WAIT_SECONDS) -> None:
         try:
             async with asyncio.timeout(timeout):
                 await self.gone.wait()
         except TimeoutError:
             socket_id = self.client.get_sid()
-            raise AssertionError(f"{socket_id} still there after {timeout} s; heard {self.heard}") from None
+            raise AssertionError(f"{socket_id} still open after {timeout} s; heard {self.heard}") from None
 
     async def close(self) -> None:
         await self.client.disconnect()
@@ -257,7 +261,7 @@ class Live:
 
 
 def new_login(url: str) -> Login:
-    """A device of a new account, for fixtures that outlive a test's event loop."""
+    """Create and log in an account, for fixtures that outlive a test's event loop."""
 
     async def make() -> Login:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:

@@ -1,13 +1,16 @@
-"""`server.py` as a command: what it prints and how it ends."""
+"""Runs commands of `server.py` and captures their output and exit status."""
 
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from support.node_forks import ForkedProcess
 from support.nodes import ROOT
 
 
@@ -19,11 +22,25 @@ class Ended:
 
 
 def bare_environ(**settings: str) -> dict[str, str]:
-    """Our own variables without any of Vigil's but `settings`."""
+    """Return the environment without Vigil's variables, plus `settings`."""
     return {name: text for name, text in os.environ.items() if not name.startswith("VIGIL_")} | settings
 
 
 def run_command(*arguments: str, environ: Mapping[str, str], timeout: float = 50) -> Ended:
+    """Run a forked command of `server.py` to completion."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = ForkedProcess(arguments, environ, out.fileno(), err.fileno())
+        try:
+            status = process.wait(timeout)
+        finally:
+            process.kill()
+        out.seek(0)
+        err.seek(0)
+        return Ended(status, out.read(), err.read())
+
+
+def run_shipped_command(*arguments: str, environ: Mapping[str, str], timeout: float = 50) -> Ended:
+    """Run `server.py` in a new interpreter, as users do."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "server.py"), *arguments],
         env=dict(environ),
@@ -35,31 +52,32 @@ def run_command(*arguments: str, environ: Mapping[str, str], timeout: float = 50
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+def node_packages(folder: str) -> Path:
+    """Return a Node.js test folder's packages, installing them unless `scripts/setup` has done so."""
+    place = ROOT / "tests" / folder
+    if not (place / "node_modules").is_dir():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=place, check=True, timeout=120)
+    return place / "node_modules"
+
+
 class Running:
-    """A command that runs until it is told to stop."""
+    """A forked command that runs until it is stopped."""
 
     def __init__(self, *arguments: str, environ: Mapping[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "server.py"), *arguments],
-            env=dict(environ),
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        self._output, its_output = os.pipe()
+        self.process = ForkedProcess(arguments, environ, its_output, its_output)
+        os.close(its_output)
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
+        with open(self._output, encoding="utf-8") as lines:
             for line in lines:
                 self.lines.append(line.rstrip("\n"))
 
     def line(self, beginning: str, timeout: float = 30) -> str:
-        """The rest of the first line that begins so."""
+        """Wait for a line that starts with `beginning`; return its rest."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             for line in list(self.lines):

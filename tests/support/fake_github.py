@@ -1,8 +1,8 @@
-"""GitHub as far as a login goes, over real HTTP: authorize, access_token, user and user/emails.
+"""A fake GitHub over real HTTP, with the endpoints of a login: authorize, access_token, user and user/emails.
 
-After GitHub's own documents ("Authorizing OAuth apps", "REST API endpoints for users" and "for emails"): codes
-are good once, and bound to client, redirect URI and PKCE challenge; errors of the token endpoint come with status
-200; the API wants a User-Agent; addresses may be read only with the scope `user:email`.
+Follows GitHub's documentation ("Authorizing OAuth apps", "REST API endpoints for users" and "for emails"): codes
+are single-use and bound to client, redirect URI and PKCE challenge; the token endpoint returns errors with status
+200; the API requires a User-Agent; reading addresses requires the scope `user:email`.
 """
 
 import base64
@@ -20,7 +20,7 @@ CLIENT_SECRET = "the-secret-of-the-github-client-for-tests"
 
 @dataclass
 class Account:
-    """Somebody at GitHub."""
+    """A GitHub account."""
 
     user_id: int
     login: str
@@ -30,7 +30,7 @@ class Account:
 
 @dataclass
 class Grant:
-    """What a code stands for, or an access token."""
+    """The grant of a code or an access token."""
 
     account: Account
     scopes: set[str]
@@ -39,7 +39,7 @@ class Grant:
 
 
 class FakeGitHub:
-    """One server; whoever is `signed_in` is who the browser is at GitHub, and agrees to what is asked."""
+    """The server. `signed_in`: the browser's account at GitHub, which grants all requests; None denies them."""
 
     def __init__(self) -> None:
         self.signed_in: Account | None = None

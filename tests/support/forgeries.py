@@ -1,7 +1,7 @@
-"""Access tokens that nobody may take: a corpus for every place where a token comes in.
+"""A corpus of invalid access tokens, for testing every place that verifies tokens.
 
-A `Genuine` token is altered in every way known from attacks on JWT libraries, and in some that would need
-our signing key, so that a mistake in minting could not become a hole in verifying either.
+A `Genuine` token is altered in all ways known from attacks on JWT libraries, and in some that require our signing
+key, so that a mistake in minting cannot become a hole in verification.
 """
 
 import base64
@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import NameOID
 
-from auth.keys import KeyRing, OpenedKey
+from auth.crypto.signing_keys import KeyRing, OpenedKey
 
 # RFC 8032, section 5.1: the order of the base point.
 L = 2**252 + 27742317777372353535851937790883648493
@@ -38,13 +38,13 @@ def unb64(text: str) -> bytes:
 
 
 def encoded(value: Any) -> bytes:
-    """Bytes as they are; anything else as JSON, NaN and Infinity included."""
+    """Encode bytes unchanged, and other values as JSON with NaN and Infinity allowed."""
     return value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
 
 
 @functools.cache
 def stranger() -> Ed25519PrivateKey:
-    """A key that is not ours."""
+    """A key pair that does not belong to the server."""
     return Ed25519PrivateKey.generate()
 
 
@@ -60,7 +60,7 @@ def ec_key() -> ec.EllipticCurvePrivateKey:
 
 @functools.cache
 def certificate() -> str:
-    """The stranger's certificate, as `x5c` carries it."""
+    """Return the foreign key's certificate in the format of `x5c`."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vigil")])
     now = datetime.now(UTC)
     made = (
@@ -78,7 +78,7 @@ def certificate() -> str:
 
 @dataclass(frozen=True)
 class Genuine:
-    """A good access token and, for forgeries that need it, the key that signed it."""
+    """A valid access token and the key that signed it, for forgeries that need it."""
 
     token: str
     key: OpenedKey
@@ -108,7 +108,7 @@ class Genuine:
         by: Ed25519PrivateKey | None = None,
         signature: bytes | None = None,
     ) -> str:
-        """A token with this header and these claims, signed by our key unless by another."""
+        """Build a token with this header and these claims, signed by our key or another."""
         first = self.segments[0] if header is None else b64(encoded(header))
         second = self.segments[1] if claims is None else b64(encoded(claims))
         made = (by or self.key.private).sign(f"{first}.{second}".encode()) if signature is None else signature
@@ -124,20 +124,20 @@ class Genuine:
     def with_parts(
         self, header: str | None = None, claims: str | None = None, signature: str | None = None
     ) -> str:
-        """The token with whole segments replaced, signed as it was."""
+        """Replace whole segments of the token, keeping the rest and its signature."""
         parts = (None, claims, signature)
         return ".".join(old if new is None else new for old, new in zip(self.segments, parts, strict=True))
 
 
 def genuine_of(token: str, ring: KeyRing) -> Genuine:
-    """The forger's view of `token`, whose signing key is the current one of `ring`."""
+    """Build a `Genuine` from `token`, which was signed by the current key of `ring`."""
     key_ids = [jwk["kid"] for jwk in ring.jwks()["keys"] if jwk["kid"] != ring.current.key_id]
     return Genuine(token, ring.current, key_ids[-1])
 
 
 @dataclass(frozen=True)
 class Forgery:
-    """One way to cheat."""
+    """One kind of forged token."""
 
     name: str
     make: Callable[[Genuine], str]
@@ -393,7 +393,7 @@ def _claims() -> None:
 
 
 def _with_raw_claim(g: Genuine, name: str, value: Any) -> str:
-    """A claim with a value that JSON may not even have, signed by our key."""
+    """Build a token whose claim has a raw, possibly invalid JSON value, signed by our key."""
     if not isinstance(value, bytes):
         return g.with_claims(**{name: value})
     others = json.dumps({key: old for key, old in g.claims.items() if key != name}, separators=(",", ":"))

@@ -1,26 +1,27 @@
-"""A node of its own for forgers: one good token, and the key that signed it, read out of the node's database."""
+"""A node for forgery tests, with a valid token and its signing key, read from the node's database."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 from pymongo import MongoClient
 
-from auth.clock import utc_now
-from auth.keys import KeyRing
+from auth.core.clock import utc_now
+from auth.crypto.signing_keys import KeyRing
 from auth.stores.mongo import Mongo
 from auth.stores.signing_keys import SigningKeys
 from support.clients import Api
 from support.forgeries import Genuine, genuine_of
 from support.keys import TOKEN_LIFE, sealing_key
-from support.nodes import QUICK_SERVER, SECRET, Installation, Node, ServiceUrls
+from support.nodes import SECRET, Installation, Node, ServiceUrls
 
 
 @dataclass(frozen=True)
 class Forging:
-    """The node, and what forgeries are made from."""
+    """The node, and the valid token that forgeries are made from."""
 
     node: Node
     genuine: Genuine
@@ -28,8 +29,8 @@ class Forging:
 
 @contextmanager
 def forging(services: ServiceUrls) -> Iterator[Forging]:
-    """Starts the node and logs somebody in; afterwards nothing that was sent may have failed inside it."""
-    installation = Installation(services, QUICK_SERVER)
+    """Start the node and log in. Afterwards assert that the node logged no errors or failures."""
+    installation = Installation(services)
     node = installation.start(VIGIL_LOG_LEVEL="debug")
     try:
         yield Forging(node, asyncio.run(_genuine(installation, node)))
@@ -38,7 +39,7 @@ def forging(services: ServiceUrls) -> Iterator[Forging]:
             assert sign not in node.text(), node.text()
     finally:
         node.stop()
-        with MongoClient(services.mongo) as client:
+        with MongoClient[Any](services.mongo) as client:
             client.drop_database(installation.name)
 
 

@@ -1,4 +1,4 @@
-"""What peers might say, from honest to absurd, as hypothesis strategies."""
+"""Hypothesis strategies for the input of peers, from valid to malformed."""
 
 import json
 from itertools import chain
@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from support.wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
-# For a good access token, for more than an event may hold, and for more than a message may: see `spelt_out`.
+# Placeholders for a valid access token, for more than an event's limit, and for more than a message's limit.
 TOKEN, LONG, HUGE = "TOKEN", "LONG", "HUGE"
 CONNECT = f'40{{"token":"{TOKEN}"}}'
 
 
 def spelt_out(said: bytes, token: str) -> bytes:
-    """What goes over the wire for `said`."""
+    """Replace the placeholders in `said`."""
     for name, meant in ((TOKEN, token.encode()), (LONG, b"x" * 70_000), (HUGE, b"x" * 1_200_000)):
         said = said.replace(name.encode(), meant)
     return said
@@ -23,7 +23,7 @@ def spelt_out(said: bytes, token: str) -> bytes:
 RESERVED = {"connect", "disconnect", "newListener"}
 PLACEHOLDER = {"_placeholder": True, "num": 0}
 
-# Pieces of the protocol, put together rightly and wrongly.
+# Parts of packets, combined into valid and invalid ones.
 kinds = st.sampled_from([*"0123456789", "", "-", "\u0662", "\u00b2"])
 counts = st.sampled_from(["", "1-", "2-", "10-", "11-", "0-", "-", "999999999-", "9" * 30 + "-"])
 spaces = st.sampled_from(["", "", "", "/,", "/admin,", "/admin", "/?token=x,", "/" + "n" * 300 + ",", "//,"])
@@ -63,7 +63,7 @@ packets = st.one_of(
 )
 attachments = st.binary(max_size=40) | st.sampled_from([b"", LONG.encode(), HUGE.encode()])
 
-# One step of a conversation: (opcode, payload, what is odd about the frame).
+# One step of a conversation: (opcode, payload, abnormal options of the frame).
 Step = tuple[int, bytes, dict[str, Any]]
 
 
@@ -99,7 +99,7 @@ def _in_pieces(packet: str, at: list[int]) -> list[Step]:
 
 fragmented = st.builds(_in_pieces, packets, st.lists(st.integers(0, 60), max_size=4))
 
-# What keeps a conversation going, so that it comes far.
+# Valid steps, which keep a conversation going.
 known = names.filter(lambda name: name not in RESERVED)
 polite: st.SearchStrategy[list[Step]] = st.one_of(
     st.builds(
@@ -120,7 +120,7 @@ polite: st.SearchStrategy[list[Step]] = st.one_of(
     st.binary(max_size=125).map(lambda data: [_step(PING, data)]),
 )
 
-# Steps after which both sides still agree where a frame begins.
+# Steps that keep the framing intact.
 conversations: st.SearchStrategy[list[Step]] = st.builds(
     lambda enters, *parts: [_step(TEXT, CONNECT)] * enters + [step for part in chain(*parts) for step in part],
     st.sampled_from([0, 1, 1, 1]),
@@ -128,7 +128,7 @@ conversations: st.SearchStrategy[list[Step]] = st.builds(
     st.lists(st.one_of(honest, honest, control, odd).map(lambda step: [step]) | fragmented, max_size=4),
 )
 
-# Bytes after which they do not: a lie about a frame's length, or no frames at all.
+# Bytes that break the framing: a frame with a wrong length, or no frames at all.
 last_words = st.one_of(
     st.just(b""),
     st.just(b""),
@@ -138,7 +138,7 @@ last_words = st.one_of(
     ),
 )
 
-# What a polling peer does: post a payload, poll, hang up in the middle of a poll, try a WebSocket.
+# Actions of a polling peer: post a payload, poll, disconnect during a poll, attempt an upgrade.
 posts = st.lists(packets, min_size=1, max_size=5).map("\x1e".join).map(str.encode)
 acts = st.one_of(
     posts.map(lambda payload: ("post", payload)),

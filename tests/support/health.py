@@ -1,4 +1,4 @@
-"""Whether nodes say that they are ready."""
+"""Readiness of nodes."""
 
 import aiohttp
 

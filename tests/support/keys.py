@@ -1,6 +1,6 @@
-"""Signing keys without a database, for tests of what is done with them.
+"""Signing keys without a database, for tests that use keys.
 
-How keys are kept, changed and shared is tested on the real store (tests/unit/test_keys.py).
+Storing, rotating and sharing keys is tested on the real store (tests/unit/test_signing_keys.py).
 """
 
 import secrets
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from auth.clock import utc_now
-from auth.keys import KeyRing, SigningKey
-from auth.secrets import RootSecret
+from auth.core.clock import utc_now
+from auth.crypto.root_secret import RootSecret
+from auth.crypto.signing_keys import KeyRing, SigningKey
 
 ROOT_SECRET = b"tests-only-root-secret-0123456789abcdef"
 TOKEN_LIFE = timedelta(minutes=15, seconds=5)
 
 
 class HeldKeys:
-    """A `SigningKeyStore` that holds what it is given."""
+    """An in-memory `SigningKeyStore`."""
 
     def __init__(self) -> None:
         self.keys: list[SigningKey] = []
@@ -31,6 +31,9 @@ class HeldKeys:
         self.keys.append(key)
         return True
 
+    async def discard_before(self, sequence: int) -> None:
+        self.keys = [key for key in self.keys if key.sequence >= sequence]
+
     async def activate(self, key_id: str, *, now: datetime, retire_older_at: datetime) -> bool:
         self.keys = [replace(key, activated_at=now) if key.key_id == key_id else key for key in self.keys]
         return True
@@ -41,7 +44,7 @@ def sealing_key(secret: bytes = ROOT_SECRET) -> bytes:
 
 
 async def held_ring(clock: Callable[[], datetime] = utc_now) -> KeyRing:
-    """A ring with a current and a next key of its own, which follows nothing."""
+    """Create a key ring with a current and a next key, without background reloading."""
     ring = KeyRing(HeldKeys(), sealing_key(), token_life=TOKEN_LIFE, clock=clock)
     await ring.start()
     await ring.close()

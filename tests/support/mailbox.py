@@ -1,4 +1,4 @@
-"""What a person finds in their mailbox: the development outbox of a node."""
+"""Reads mails from a node's development outbox."""
 
 import asyncio
 import re
@@ -7,7 +7,7 @@ from support.clients import Api
 
 
 async def mailed(api: Api, address: str, wanted: re.Pattern[str], *, seconds: float = 5) -> str:
-    """What the first group of `wanted` finds in the newest mail to `address` that has it."""
+    """Wait for a mail to `address` that matches `wanted`; return the first group from the newest one."""
     for _ in range(round(seconds / 0.05)):
         outbox = await api.call("GET", "/dev/outbox.json")
         for message in outbox.body["messages"]:
@@ -19,6 +19,6 @@ async def mailed(api: Api, address: str, wanted: re.Pattern[str], *, seconds: fl
 
 
 async def was_mailed(api: Api, address: str, wanted: re.Pattern[str]) -> bool:
-    """Whether such a mail is there by now."""
+    """Whether a mail to `address` that matches `wanted` exists now."""
     outbox = await api.call("GET", "/dev/outbox.json")
     return any(message["to"] == address and wanted.search(message["text"]) for message in outbox.body["messages"])

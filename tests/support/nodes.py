@@ -1,4 +1,4 @@
-"""Vigil as its users run it: `python server.py` in a process of its own."""
+"""Starts and stops Vigil nodes in separate processes."""
 
 import os
 import secrets
@@ -7,18 +7,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pymongo import MongoClient
 
+from support.node_forks import ForkedProcess
+from support.waiting import eventually
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "server.py"
-# The same but for what a password costs.
-QUICK_SERVER = ROOT / "tests/support/quick_server.py"
-# An application whose events look into a node.
+# An application whose events inspect a node.
 PROBE = "tests/realtime/apps/probe.py:probe"
 START_SECONDS = 40
 SECRET = "tests-only-" + "0123456789abcdef" * 2
@@ -32,9 +34,9 @@ class ServiceUrls:
 
 @dataclass
 class Node:
-    """One running node; its log is kept line by line."""
+    """A running node with its log lines."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes] | ForkedProcess
     url: str
     log: list[str] = field(default_factory=list)
 
@@ -43,7 +45,7 @@ class Node:
         return self.url
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the process, as a crash would."""
         self.process.kill()
         self.process.wait()
 
@@ -54,7 +56,7 @@ class Node:
         self.process.send_signal(signal.SIGCONT)
 
     def stop(self, timeout: float = 12) -> int:
-        """SIGTERM, and how it exits."""
+        """Send SIGTERM; return the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
@@ -67,13 +69,30 @@ class Node:
     def text(self) -> str:
         return "\n".join(self.log)
 
+    async def logged(self, *texts: str, after: int = 0, timeout: float = 10) -> list[str]:
+        """Wait for log lines, from number `after` on, that contain all of `texts`; return them.
+
+        Log lines may arrive shortly after the response to the logged request.
+        """
+
+        async def found() -> list[str]:
+            return [line for line in self.log[after:] if all(text in line for text in texts)]
+
+        return await eventually(found, f"{texts} in the log", timeout=timeout)
+
+
+def tracebacks(lines: Iterable[str]) -> list[str]:
+    """Return lines with tracebacks, except those of the probe application's hooks that fail on purpose."""
+    return [line for line in lines if "Traceback" in line and "a hook of the application that fails" not in line]
+
 
 @dataclass(frozen=True)
 class Installation:
     """Nodes that share one database, one Redis prefix and one secret."""
 
     services: ServiceUrls
-    entry: Path = SERVER
+    # Whether nodes are started by the command line, with real password costs, instead of being forked.
+    is_as_shipped: bool = False
     name: str = field(default_factory=lambda: f"test{secrets.token_hex(6)}")
 
     def environ(self, **settings: str) -> dict[str, str]:
@@ -92,27 +111,31 @@ class Installation:
         }
 
     def start(self, *arguments: str, **settings: str) -> Node:
-        """Start a node and wait until it says that it listens."""
-        return start_node(self.environ(**settings), *arguments, entry=self.entry)
+        """Start a node and wait until it listens."""
+        return start_node(self.environ(**settings), *arguments, is_as_shipped=self.is_as_shipped)
 
 
-def start_node(environ: Mapping[str, str], *arguments: str, entry: Path = SERVER) -> Node:
-    """Run `server.py`, or another `entry` to it, with exactly `environ`; raises with its log if that fails."""
-    process = subprocess.Popen(
-        [sys.executable, str(entry), *arguments],
-        env=dict(environ),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def start_node(environ: Mapping[str, str], *arguments: str, is_as_shipped: bool = True) -> Node:
+    """Start a node with exactly `environ`, by `server.py` or forked. Raises `AssertionError` with its log."""
+    output, node_output = os.pipe()
+    process: subprocess.Popen[bytes] | ForkedProcess
+    if is_as_shipped:
+        process = subprocess.Popen(
+            [sys.executable, str(SERVER), *arguments],
+            env=dict(environ),
+            cwd=ROOT,
+            stdout=node_output,
+            stderr=node_output,
+            start_new_session=True,
+        )
+    else:
+        process = ForkedProcess(arguments, environ, node_output, node_output)
+    os.close(node_output)
     node = Node(process, "")
     listening = threading.Event()
 
     def read() -> None:
-        assert process.stdout is not None
-        with process.stdout as lines:
+        with open(output, encoding="utf-8") as lines:
             for line in lines:
                 node.log.append(line.rstrip("\n"))
                 if line.startswith("listening on "):
@@ -130,15 +153,15 @@ def start_node(environ: Mapping[str, str], *arguments: str, entry: Path = SERVER
 
 
 def drop(services: ServiceUrls, database: str) -> None:
-    """Remove a database that was a test's own."""
-    with MongoClient(services.mongo, serverSelectionTimeoutMS=5000) as client:
+    """Drop a test's database."""
+    with MongoClient[Any](services.mongo, serverSelectionTimeoutMS=5000) as client:
         client.drop_database(database)
 
 
 @contextmanager
 def probed_node(services: ServiceUrls) -> Iterator[Node]:
-    """A node of its own with the probe application; whatever was done to it, it stops as it should."""
-    installation = Installation(services, QUICK_SERVER)
+    """Run a separate node with the probe application. Afterwards assert that it stops cleanly."""
+    installation = Installation(services)
     node = installation.start(VIGIL_APPLICATION=PROBE)
     yield node
     assert node.stop() == 0

@@ -1,6 +1,6 @@
-"""A passkey in software: real keys, real CBOR, real signatures, as an authenticator and its browser make them.
+"""A software passkey with real keys, CBOR and signatures, in the role of authenticator and browser.
 
-From W3C Web Authentication level 3, sections 5.8.1, 6.1 and 6.5, by cryptography and cbor2, and by none of the
+Implements W3C Web Authentication level 3, sections 5.8.1, 6.1 and 6.5, with cryptography and cbor2, without the
 server's code.
 """
 
@@ -25,7 +25,7 @@ def b64(raw: bytes) -> str:
 
 @dataclass
 class SoftPasskey:
-    """One credential. Its counter moves with each use unless it is a copy's, which has not heard."""
+    """One credential. Each use increments its counter, but not those of its copies."""
 
     origin: str
     rp_id: str = "localhost"
@@ -44,7 +44,7 @@ class SoftPasskey:
         return rp_hash + struct.pack(">BI", flags, self.count) + attested
 
     def create(self, options: dict[str, Any], **more: Any) -> dict[str, Any]:
-        """What `navigator.credentials.create` gives for these options."""
+        """Return the result of `navigator.credentials.create` for these options."""
         self.user_handle = base64.urlsafe_b64decode(options["user"]["id"] + "==")
         numbers = self.key.public_key().public_numbers()
         cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
@@ -60,7 +60,7 @@ class SoftPasskey:
         )
 
     def get(self, options: dict[str, Any], **more: Any) -> dict[str, Any]:
-        """What `navigator.credentials.get` gives for these options."""
+        """Return the result of `navigator.credentials.get` for these options."""
         self.count += 1
         client_data = self.client_data("webauthn.get", options["challenge"], **more)
         data = self.authenticator_data(self.flags)

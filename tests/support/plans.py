@@ -1,4 +1,4 @@
-"""How MongoDB went about what a store asked of it: the plans of the very commands that were sent."""
+"""Records MongoDB's query plans of the commands that a store sends."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from auth.stores.mongo import Mongo
 
 @contextlib.asynccontextmanager
 async def watched_plans(mongo: Mongo) -> AsyncIterator[list[str]]:
-    """Every plan by which documents were looked for inside, such as `users: IXSCAN { emailKey: 1 }`."""
+    """Record the plans of all queries in the block, such as `users: IXSCAN { emailKey: 1 }`."""
     plans: list[str] = []
     await mongo.database.command("profile", 2)
     try:

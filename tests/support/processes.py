@@ -1,4 +1,4 @@
-"""What a process takes of its machine."""
+"""Resource use of a node's process."""
 
 import os
 
@@ -6,11 +6,11 @@ from support.nodes import Node
 
 
 def resident_kib(node: Node) -> int:
-    """The memory it holds."""
+    """Return the resident memory, in KiB."""
     with open(f"/proc/{node.process.pid}/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
 def open_files(node: Node) -> int:
-    """How many files and sockets it has open."""
+    """Return the number of open files and sockets."""
     return len(os.listdir(f"/proc/{node.process.pid}/fd"))

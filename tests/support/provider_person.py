@@ -1,4 +1,4 @@
-"""Somebody who has an account at a provider, with a browser that can be led astray."""
+"""A user with an account at a provider, and a browser."""
 
 import secrets
 from typing import Any
@@ -7,12 +7,12 @@ from auth.http.cookies import ACCESS_COOKIE, REFRESH_COOKIE, REFRESH_ONLY_COOKIE
 from support.clients import Answer
 from support.providers import OpenIdServer, path_of
 
-# By the form in which tokens travel.
+# Cookies of each delivery.
 COOKIES = {"cookie": {REFRESH_ONLY_COOKIE, "csrf"}, "cookies": {ACCESS_COOKIE, REFRESH_COOKIE, "csrf"}}
 
 
 class Person:
-    """Somebody at the first provider, and their browser."""
+    """A user of the first provider, with a browser."""
 
     def __init__(self, browser: Any, http: Any, provider: OpenIdServer) -> None:
         self.browser = browser
@@ -27,13 +27,13 @@ class Person:
         )
 
     async def leave(self, query: str = "", provider_id: str = "one") -> str:
-        """Go to the provider; the URL there."""
+        """Start a login; return the URL at the provider."""
         answer = await self.browser.call("GET", f"/oauth/{provider_id}/start{query}")
         assert answer.status == 303, answer.body
         return str(answer.headers["Location"])
 
     async def agree(self, url: str) -> str:
-        """Log in at the provider; the URL that leads back."""
+        """Log in at the provider; return the callback URL."""
         return await self.provider.consent(self.http, url, self.subject)
 
     async def come_back(self, url: str, browser: Any = None) -> Answer:
@@ -42,7 +42,7 @@ class Person:
         return answer
 
     async def log_in(self, query: str = "") -> str:
-        """All of it; where it ends."""
+        """Perform the whole login; return the final location."""
         answer = await self.come_back(await self.agree(await self.leave(query)))
         return str(answer.headers["Location"])
 

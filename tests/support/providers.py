@@ -1,4 +1,4 @@
-"""Providers as real peers, and a person who walks through them in a browser."""
+"""Real OpenID providers in separate processes, and helpers for their URLs."""
 
 import contextlib
 import os
@@ -13,12 +13,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import aiohttp
 
+from support.commands import node_packages
+
 START_SECONDS = 40
 NPM_FOLDER = Path(__file__).resolve().parents[1] / "oidc-provider"
 
 
 class OpenIdServer:
-    """oidc-provider-mock, an OpenID provider in Python: whoever types a subject is that subject."""
+    """oidc-provider-mock, an OpenID provider in Python: entering a subject logs in as that subject."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -38,7 +40,7 @@ class OpenIdServer:
             self._process = None
 
     def settings(self, provider_id: str, **more: str) -> dict[str, str]:
-        """The settings of a node that knows this provider under `provider_id`."""
+        """Return the settings of a node that uses this provider as `provider_id`."""
         prefix = f"VIGIL_OIDC_{provider_id.upper()}"
         return {
             f"{prefix}_ISSUER": self.issuer,
@@ -52,7 +54,7 @@ class OpenIdServer:
             assert answer.status == 204
 
     async def consent(self, http: aiohttp.ClientSession, url: str, subject: str) -> str:
-        """Log in there as `subject`; where the provider sends the browser then."""
+        """Log in at the provider as `subject`; return the redirect URL."""
         return await self._post(http, url, {"sub": subject})
 
     async def refuse(self, http: aiohttp.ClientSession, url: str) -> str:
@@ -79,13 +81,13 @@ def query_of(url: str) -> dict[str, str]:
 
 
 def with_query(url: str, **changes: str | None) -> str:
-    """`url` with parts of its query changed; None takes one away."""
+    """Return `url` with changed query parameters; None removes one."""
     query = {name: value for name, value in {**query_of(url), **changes}.items() if value is not None}
     return f"{url.partition('?')[0]}?{urlencode(query)}"
 
 
 def path_of(url: str) -> str:
-    """Below `/api/auth`, with its query, as tests ask a node for it: its public URL is not where it listens."""
+    """Return path and query below `/api/auth`, since a node's public URL is not the one it listens on."""
     parts = urlsplit(url)
     assert parts.path.startswith("/api/auth/"), url
     return f"{parts.path.removeprefix('/api/auth')}?{parts.query}"
@@ -107,9 +109,9 @@ def wait_for_port(port: int) -> None:
 
 
 class NodeOpenIdServer:
-    """npm's oidc-provider, certified OpenID software, in a process of its own.
+    """npm's oidc-provider, certified OpenID software, in a separate process.
 
-    It is at `localhost` where nodes are at 127.0.0.1: to a browser, another site.
+    It uses `localhost` while nodes use 127.0.0.1, so browsers treat it as another site.
     """
 
     def __init__(self, *, algorithm: str = "RS256") -> None:
@@ -126,9 +128,8 @@ class NodeOpenIdServer:
         }
 
     def start(self, node_url: str) -> None:
-        """Serve the clients of a node: its address has to be known beforehand."""
-        if not (NPM_FOLDER / "node_modules/oidc-provider").is_dir():
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=NPM_FOLDER, check=True, timeout=120)
+        """Start with the node at `node_url` as a client."""
+        node_packages(NPM_FOLDER.name)
         environ = {
             "PATH": os.environ["PATH"],
             "PORT": str(self.port),

@@ -1,4 +1,4 @@
-"""A peer below Socket.IO's client: it sends the very frames a test wants, right or wrong."""
+"""A low-level Socket.IO peer that sends arbitrary packets, valid or not."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ PACKET = re.compile(r"(\d)(?:(/[^,]*),)?(\d*)(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Packet:
-    """One Socket.IO packet; `data` is None where there is none."""
+    """One Socket.IO packet; `data` is None if it has none."""
 
     kind: str
     id: int | None
@@ -26,7 +26,7 @@ class Packet:
 
     @property
     def event(self) -> str | None:
-        """The name of an event."""
+        """The event name; None for other packets."""
         return self.data[0] if isinstance(self.data, list) and self.data else None
 
     @classmethod
@@ -39,7 +39,7 @@ class Packet:
 
 @dataclass
 class RawSocket:
-    """One WebSocket to a node, Engine.IO's pings answered."""
+    """One WebSocket to a node; answers Engine.IO pings."""
 
     ws: aiohttp.ClientWebSocketResponse
     heard: list[Packet] = field(default_factory=list)
@@ -50,7 +50,7 @@ class RawSocket:
     async def open(
         cls, url: str, *, headers: dict[str, str] | None = None, receive_buffer: int | None = None
     ) -> AsyncIterator[Self]:
-        """Connect as far as Engine.IO's greeting. `receive_buffer`: the kernel's, for a peer that is slow."""
+        """Connect up to Engine.IO's open packet. `receive_buffer`: the kernel's, small for a slow peer."""
 
         def make(info: Any) -> socket.socket:
             made = socket.socket(info[0], info[1], info[2])
@@ -72,7 +72,7 @@ class RawSocket:
             yield raw
 
     async def receive(self, timeout: float = 10) -> str | bytes | None:
-        """The next frame that is no ping; None when the connection is closed."""
+        """Return the next frame that is not a ping; None if the connection is closed."""
         async with asyncio.timeout(timeout):
             while True:
                 frame = await self.ws.receive()
@@ -85,15 +85,22 @@ class RawSocket:
                 else:
                     return None
 
+    def abort(self) -> None:
+        """Abort the connection without a close frame."""
+        connection = self.ws._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        connection.transport.abort()
+
     async def send(self, frame: str | bytes) -> None:
-        """A frame as it is; a peer that has hung up is no error."""
+        """Send a frame unchanged; a closed connection is not an error."""
         try:
             await (self.ws.send_str(frame) if isinstance(frame, str) else self.ws.send_bytes(frame))
         except (ConnectionError, aiohttp.ClientError):
             return
 
     async def packet(self, timeout: float = 10) -> Packet | None:
-        """The next Socket.IO packet; None when the connection is closed."""
+        """Return the next Socket.IO packet; None if the connection is closed."""
         frame = await self.receive(timeout)
         if not isinstance(frame, str) or not frame.startswith("4"):
             return None
@@ -101,7 +108,7 @@ class RawSocket:
         return self.heard[-1]
 
     async def wait_for(self, kind: str, number: int | None = None, *, event: str | None = None) -> Packet:
-        """The next packet of a kind, with an id or an event's name; what comes before it is kept in `heard`."""
+        """Return the next packet of a kind, with the given id or event; earlier ones are kept in `heard`."""
         while True:
             packet = await self.packet()
             assert packet is not None, f"closed before {kind}{number or ''} came; heard {self.heard}"
@@ -109,7 +116,7 @@ class RawSocket:
                 return packet
 
     async def connect(self, auth: Any = None) -> Packet:
-        """The handshake: the answer is of kind 0, or of kind 4 when it is refused."""
+        """Perform the handshake; the answer is of kind 0, or of kind 4 if it is rejected."""
         await self.send("40" + ("" if auth is None else json.dumps(auth)))
         answer = await self.packet()
         assert answer is not None, "closed instead of answered"
@@ -118,7 +125,7 @@ class RawSocket:
         return answer
 
     async def emit(self, event: str, *arguments: Any) -> int:
-        """Send an event that wants an ack; the ack's id."""
+        """Send an event with an ack; return the ack id."""
         self._next_id += 1
         await self.send(f"42{self._next_id}{json.dumps([event, *arguments])}")
         return self._next_id
@@ -128,7 +135,7 @@ class RawSocket:
         return (await self.wait_for("3", await self.emit(event, *arguments))).data[0]
 
     async def until_closed(self, timeout: float = 10) -> list[str | bytes]:
-        """Everything that still comes until the connection is closed."""
+        """Return all frames received until the connection is closed."""
         rest: list[str | bytes] = []
         async with asyncio.timeout(timeout):
             while (frame := await self.receive(timeout)) is not None:
@@ -138,7 +145,7 @@ class RawSocket:
 
 @dataclass
 class Polling:
-    """One polling connection to a node, request by request."""
+    """One polling connection to a node."""
 
     url: str
     sid: str
@@ -146,18 +153,18 @@ class Polling:
 
     @classmethod
     async def open(cls, url: str, http: aiohttp.ClientSession) -> Self:
-        """Connect as far as Engine.IO's greeting."""
+        """Connect up to Engine.IO's open packet."""
         async with http.get(url + HANDSHAKE + "polling") as answer:
             opened = json.loads((await answer.text())[1:])
         return cls(f"{url}{HANDSHAKE}polling&sid={opened['sid']}", opened["sid"], http)
 
     async def poll(self) -> tuple[int, str]:
-        """Status and text of one poll."""
+        """Poll once; return status and text."""
         async with self.http.get(self.url) as answer:
             return answer.status, await answer.text()
 
     async def until(self, text: str, timeout: float = 10) -> str:
-        """Poll until a payload has `text` in it."""
+        """Poll until a payload contains `text`; return that payload."""
         async with asyncio.timeout(timeout):
             while True:
                 status, payload = await self.poll()
@@ -166,7 +173,7 @@ class Polling:
                     return payload
 
     async def rest(self, timeout: float = 10) -> str:
-        """All that comes until the connection is known no more."""
+        """Return everything received until the server no longer knows the connection."""
         rest = ""
         async with asyncio.timeout(timeout):
             while (answer := await self.poll())[0] == 200:
@@ -174,6 +181,6 @@ class Polling:
         return rest
 
     async def send(self, payload: Any) -> int:
-        """Status of one post."""
+        """Post a payload; return the status."""
         async with self.http.post(self.url, data=payload) as answer:
             return answer.status

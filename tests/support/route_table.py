@@ -1,23 +1,24 @@
 """Every endpoint that the routes declare, without the operations behind them."""
 
-from auth.http.account_routes import AccountRoutes
-from auth.http.admin_routes import AdminRoutes
-from auth.http.alert_routes import AlertRoutes
-from auth.http.approval_routes import ApprovalRoutes
-from auth.http.credential_routes import CredentialRoutes
-from auth.http.own_data_routes import OwnDataRoutes
-from auth.http.passkey_routes import PasskeyRoutes
-from auth.http.phone_routes import PhoneRoutes
-from auth.http.provider_routes import ProviderRoutes
+from auth.http.routes.accounts import AccountRoutes
+from auth.http.routes.admin import AdminRoutes
+from auth.http.routes.alerts import AlertRoutes
+from auth.http.routes.approvals import ApprovalRoutes
+from auth.http.routes.config import ConfigRoutes
+from auth.http.routes.export_and_deletion import ExportAndDeletionRoutes
+from auth.http.routes.factors import TwoFactorRoutes
+from auth.http.routes.passkeys import PasskeyRoutes
+from auth.http.routes.passwords_and_email import CredentialRoutes
+from auth.http.routes.phones import PhoneRoutes
+from auth.http.routes.providers import ProviderRoutes
+from auth.http.routes.second_step import SecondFactorRoutes
+from auth.http.routes.sessions import SessionRoutes
+from auth.http.routes.tokens import TokenRoutes
 from auth.http.routing import endpoints_of
-from auth.http.second_factor_routes import SecondFactorRoutes
-from auth.http.session_routes import SessionRoutes
-from auth.http.token_routes import TokenRoutes
-from auth.http.two_factor_routes import TwoFactorRoutes
 
 ROUTES = (
     AccountRoutes(*[None] * 2),  # type: ignore[arg-type]
-    OwnDataRoutes(*[None] * 2),  # type: ignore[arg-type]
+    ExportAndDeletionRoutes(*[None] * 2),  # type: ignore[arg-type]
     CredentialRoutes(*[None] * 3),  # type: ignore[arg-type]
     TokenRoutes(*[None] * 3),  # type: ignore[arg-type]
     SecondFactorRoutes(*[None] * 3),  # type: ignore[arg-type]
@@ -27,7 +28,8 @@ ROUTES = (
     PhoneRoutes(*[None] * 3, enabled=True),  # type: ignore[arg-type]
     SessionRoutes(None),  # type: ignore[arg-type]
     ApprovalRoutes(None),  # type: ignore[arg-type]
-    AlertRoutes(None),  # type: ignore[arg-type]
-    AdminRoutes(*[None] * 4),  # type: ignore[arg-type]
+    AlertRoutes(*[None] * 2),  # type: ignore[arg-type]
+    AdminRoutes(*[None] * 5),  # type: ignore[arg-type]
+    ConfigRoutes(None, phone_login=True),  # type: ignore[arg-type]
 )
 ENDPOINTS = [row for routes in ROUTES for row, _ in endpoints_of(routes)]

@@ -1,4 +1,4 @@
-"""An account with a second factor, as a user has it in hand."""
+"""Accounts with a second factor."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,23 +18,23 @@ class Secured:
     recovery_codes: list[str]
 
     async def begin(self, *, delivery: str = "body", **more: Any) -> str:
-        """A login as far as its second factor; its token."""
+        """Log in up to the second factor; return the `mfaToken`."""
         body = {"email": self.email, "password": PASSWORD, "delivery": delivery} | more
         answer = await self.api.call("POST", "/login", body, headers={"Origin": ORIGIN})
         return str(answer.data["mfaToken"])
 
     def recovery(self, number: int) -> dict[str, str]:
-        """An answer by one of the recovery codes."""
+        """Return a second-factor answer with one of the recovery codes."""
         return {"method": "recovery_code", "code": self.recovery_codes[number]}
 
     async def sessions(self) -> list[str]:
-        """The ids of the user's sessions, last seen first."""
+        """Return the ids of the user's sessions, last seen first."""
         listed = (await self.login.call("GET", "/sessions")).data["sessions"]
         return [each["sessionId"] for each in listed]
 
 
 async def secure(api: Api) -> Secured:
-    """A new account with an authenticator app."""
+    """Create an account with an authenticator app."""
     email = await api.register()
     login = await api.login(email)
     app = Authenticator((await login.call("POST", "/2fa/setup", {})).data["secret"])

@@ -1,14 +1,14 @@
-"""The session store as its tests call it: with all that is not what they are about filled in."""
+"""Calls of the session store with default arguments, for its tests."""
 
 import asyncio
 import secrets
 from datetime import timedelta
 from typing import Any
 
-from auth.models import Actor, RevocationReason, Session
+from auth.core.models import Actor, RevocationReason, Session
 from auth.stores.mongo import Mongo
-from auth.stores.rotations import Rotated
-from auth.stores.sessions import Sessions
+from auth.stores.sessions.rotations import Rotated
+from auth.stores.sessions.store import SessionStore
 from support.session_world import IDLE_LIFE, LAPTOP, Time
 
 REVOKED_KEPT = timedelta(days=90)
@@ -21,19 +21,20 @@ async def document(mongo: Mongo, session: Session) -> dict[str, Any]:
     return dict(found)
 
 
-async def rotate(store: Sessions, session: Session, time: Time, **changes: Any) -> Rotated | None:
+async def rotate(store: SessionStore, session: Session, time: Time, **changes: Any) -> Rotated | None:
     options: dict[str, Any] = {
         "nonce_hash": session.nonce_hash,
         "from_generation": session.generation,
         "client": LAPTOP,
         "location": None,
+        "kind": None,
         "now": time.now,
         "idle_life": IDLE_LIFE,
     }
     return await store.rotate(session.session_id, **options | changes)
 
 
-async def revoke(store: Sessions, session: Session, time: Time, **changes: Any) -> Session | None:
+async def revoke(store: SessionStore, session: Session, time: Time, **changes: Any) -> Session | None:
     options: dict[str, Any] = {
         "user_id": session.user_id,
         "reason": RevocationReason.REVOKED,
@@ -44,7 +45,7 @@ async def revoke(store: Sessions, session: Session, time: Time, **changes: Any) 
     return await store.revoke(session.session_id, **options | changes)
 
 
-async def revoke_all(store: Sessions, user_id: str, time: Time, **changes: Any) -> list[Session]:
+async def revoke_all(store: SessionStore, user_id: str, time: Time, **changes: Any) -> list[Session]:
     options: dict[str, Any] = {
         "revocation_id": secrets.token_hex(8),
         "keep": None,

@@ -1,31 +1,33 @@
-"""The operations on sessions over a real MongoDB, with a clock in the test's hand and ears on what is told."""
+"""Session operations on a real MongoDB, with a settable clock and recording test doubles."""
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from auth.alerts import Alerts, NotMe
+from auth.alerts.alerts import Alerts, NotMe
 from auth.audit import AuditLog
-from auth.clock import utc_now
-from auth.devices import Devices
-from auth.entry import Entered
-from auth.errors import Unavailable
-from auth.events import Fact, SecurityAlert, SessionEnded
-from auth.keys import KeyRing
-from auth.locations import Locations
-from auth.metrics import Metrics
-from auth.models import Client, Delivery, Device, Session, TokenDelivery, User
-from auth.rotation import RotationPolicy
-from auth.secrets import RootSecret
-from auth.session_terms import SessionRules, StartedSession
-from auth.sessions import Sessions
+from auth.clients.devices import Devices
+from auth.clients.locations import Locations
+from auth.core.clock import utc_now
+from auth.core.errors import Unavailable
+from auth.core.events import Fact, SecurityAlert, SessionEnded
+from auth.core.models import Client, Delivery, Device, Principal, Session, TokenDelivery, User
+from auth.crypto.root_secret import RootSecret
+from auth.crypto.signing_keys import KeyRing
+from auth.crypto.tokens import AccessTokens, RefreshTokens
+from auth.notifications.mail_contents import MailContent, NewLogin, RefreshElsewhere
+from auth.platform.metrics import Metrics
+from auth.services import Services
+from auth.sessions.rotation import RotationPolicy
+from auth.sessions.session_start import NewSession
+from auth.sessions.sessions import Sessions
+from auth.sessions.types import SessionRules, StartedSession
 from auth.stores.audit_events import AuditEvent, AuditEvents
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
-from auth.stores.sessions import Sessions as SessionStore
-from auth.tokens import AccessTokens, RefreshTokens
+from auth.stores.sessions.store import SessionStore
 from support.keys import ROOT_SECRET, held_ring
 
 CHROME = (
@@ -44,10 +46,9 @@ WHOLE_LIFE = timedelta(days=30)
 
 @dataclass
 class Time:
-    """A clock that stands until it is told to go.
+    """A clock that only moves by `go`, in whole milliseconds.
 
-    Whole milliseconds, as everywhere. It begins at the real time: MongoDB's TTL monitor reads its own
-    clock, and takes what is past there.
+    It starts at the real time, since MongoDB's TTL monitor uses the real clock and deletes expired documents.
     """
 
     now: datetime = field(default_factory=utc_now)
@@ -61,8 +62,8 @@ class Time:
 
 
 @dataclass
-class HeardFacts:
-    """A `Publisher` that remembers."""
+class RecordingPublisher:
+    """A `Publisher` that records facts."""
 
     facts: list[Fact] = field(default_factory=list)
     waited: list[bool] = field(default_factory=list)
@@ -87,9 +88,9 @@ class HeardFacts:
 
 @dataclass
 class DenyList:
-    """A `RevocationList` that knows what was heard to end, while it answers."""
+    """A `RevocationList` of the sessions whose end was published. `answers` False makes it unavailable."""
 
-    heard: HeardFacts
+    heard: RecordingPublisher
     answers: bool = True
     asked: int = 0
 
@@ -101,8 +102,8 @@ class DenyList:
 
 
 @dataclass
-class NobodyOnline:
-    """A `PresenceReader` with an answer that the test sets."""
+class FakePresence:
+    """A `PresenceReader` with a settable answer."""
 
     sessions: frozenset[str] = frozenset()
     version: int = 0
@@ -113,36 +114,54 @@ class NobodyOnline:
 
 @dataclass
 class Mails:
-    """A `TheftNotice` that remembers whom it told, and takes mails about logins."""
+    """A mailer that records its mails."""
 
     sent: list[str] = field(default_factory=list)
-    logins: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
+    logins: list[NewLogin] = field(default_factory=list)
+    elsewhere: list[RefreshElsewhere] = field(default_factory=list)
 
-    async def new_login(
-        self, user: User, *, session: Session, news: tuple[str, ...], token: str, valid_for: timedelta
-    ) -> None:
-        self.logins.append((session.session_id, news, token))
+    async def send(self, user: User, content: MailContent) -> None:
+        if isinstance(content, NewLogin):
+            self.logins.append(content)
+        if isinstance(content, RefreshElsewhere):
+            self.elsewhere.append(content)
 
     async def refresh_reused(self, session: Session, *, now: datetime) -> None:
         self.sent.append(session.user_id)
 
 
 @dataclass
-class OpenDoor:
-    """A `Door` that lets every session in as it is; auth/entry.py has tests of its own."""
+class UserLookup:
+    """The users who have logged in, for `Alerts`."""
+
+    users: dict[str, User] = field(default_factory=dict)
+
+    async def by_id(self, user_id: str) -> User | None:
+        return self.users.get(user_id)
+
+
+@dataclass
+class UncheckedSessionStart:
+    """Starts every session unchecked; auth/sessions/session_start.py has its own tests."""
 
     store: SessionStore
 
-    async def enter(self, session: Session, *, credentials_version: int) -> Entered:
+    async def enter(self, session: Session, *, credentials_version: int) -> NewSession:
         await self.store.create(session)
-        return Entered(session)
+        return NewSession(session)
 
 
 class CountingStore(SessionStore):
-    """The real store, with the writes of a confirmation counted."""
+    """The real store, with counters of reads and of confirmation writes."""
 
     confirmed = 0
     touched = 0
+    read = 0
+
+    async def get(self, session_id: str) -> Session | None:
+        found = await super().get(session_id)
+        self.read += 1
+        return found
 
     async def confirm(self, session_id: str, generation: int, *, now: datetime) -> None:
         self.confirmed += 1
@@ -159,7 +178,7 @@ def make_user(now: datetime, *, roles: tuple[str, ...] = ("user",)) -> User:
 
 
 def make_session(now: datetime, **changes: Any) -> Session:
-    """A session as it is right after a login."""
+    """Build a session as it is right after a login."""
     values: dict[str, Any] = {
         "session_id": secrets.token_hex(16),
         "user_id": secrets.token_hex(8),
@@ -182,16 +201,22 @@ def make_session(now: datetime, **changes: Any) -> Session:
     return Session(**values | changes)
 
 
+def principal_of(session: Session) -> Principal:
+    """Return the principal of the session right after its login."""
+    at = session.logged_in_at
+    return Principal(session.user_id, session.session_id, 0, (), session.amr, at, at, at)
+
+
 @dataclass
 class World:
-    """Everything around the sessions of one test."""
+    """The session operations, stores and test doubles of one test."""
 
     time: Time
     store: CountingStore
     sessions: Sessions
-    facts: HeardFacts
+    facts: RecordingPublisher
     deny_list: DenyList
-    presence: NobodyOnline
+    presence: FakePresence
     mails: Mails
     ring: KeyRing
     refresh_tokens: RefreshTokens
@@ -199,6 +224,7 @@ class World:
     metrics: Metrics
     mongo: Mongo
     not_me: NotMe
+    users: UserLookup
 
     @property
     def devices(self) -> Devices:
@@ -211,6 +237,7 @@ class World:
     async def log_in(
         self, user: User, client: Client = LAPTOP, *, delivery: TokenDelivery = TokenDelivery.BODY
     ) -> StartedSession:
+        self.users.users[user.user_id] = user
         return await self.sessions.start(user, amr=["pwd"], device_name=None, delivery=delivery, client=client)
 
     async def stored(self, session: Session) -> Session:
@@ -219,47 +246,49 @@ class World:
         return found
 
     async def trail(self, user: User) -> list[AuditEvent]:
-        """The user's audit events, oldest first."""
+        """Return the user's audit events, oldest first."""
         return (await self.audit_events.of_user(user.user_id))[::-1]
 
     def refreshes(self, outcome: str) -> float:
         return self.metrics.refreshes.labels(outcome)._value.get()
 
 
-async def make_world(mongo: Mongo, *, theft_ends_all: bool = True, indexes: bool = True) -> World:
-    """A world of its own on the database of `mongo`."""
-    time, facts, presence, mails, metrics = Time(), HeardFacts(), NobodyOnline(), Mails(), Metrics()
+def stand_in_services(*, clock: Any, **parts: Any) -> Services:
+    """Build `Services` from test doubles; services not given are None."""
+    every: dict[str, Any] = dict.fromkeys(("users", "audit", "limits", "mailer", "metrics"))
+    return Services(**(every | parts), clock=clock)
+
+
+async def make_world(mongo: Mongo, *, theft_ends_all: bool = True, elsewhere_ends: bool = False) -> World:
+    """Create a `World` on the database of `mongo`."""
+    time, facts, presence, mails, metrics = Time(), RecordingPublisher(), FakePresence(), Mails(), Metrics()
     store = CountingStore(mongo.database, revoked_kept=timedelta(days=90))
-    if indexes:
-        await store.ensure_indexes()
     audit_events = AuditEvents(mongo.database)
     ring = await held_ring(time)
     refresh_tokens = RefreshTokens(RootSecret(ROOT_SECRET).derive("refresh tokens"))
     deny_list = DenyList(facts)
-    audit = AuditLog(store=audit_events, keep=timedelta(days=90), metrics=metrics)
+    audit = AuditLog(store=audit_events, keep=timedelta(days=90), metrics=metrics, clock=time)
     tokens = OneTimeTokens(mongo.database)
-    mailer: Any = mails
+    users = UserLookup()
+    services = stand_in_services(users=users, audit=audit, mailer=mails, metrics=metrics, clock=time)
     sessions = Sessions(
+        services,
         store=store,
-        entry=OpenDoor(store),
+        session_start=cast("Any", UncheckedSessionStart(store)),
         access_tokens=AccessTokens(ring, issuer="https://id.example.org", audience="vigil", lifetime=ACCESS_LIFE),
         refresh_tokens=refresh_tokens,
         revocations=deny_list,
         publisher=facts,
         presence=presence,
-        audit=audit,
         devices=DEVICES,
         locations=LOCATIONS,
-        theft_notice=mails,
-        risks=Alerts(store=store, tokens=tokens, mailer=mailer, audit=audit, metrics=metrics),
+        risks=Alerts(services, store=store, tokens=tokens),
         rules=SessionRules(
             idle_life=IDLE_LIFE,
             whole_life=WHOLE_LIFE,
-            rotation=RotationPolicy(leeway=LEEWAY),
+            rotation=RotationPolicy(leeway=LEEWAY, elsewhere_ends=elsewhere_ends),
             theft_ends_all=theft_ends_all,
         ),
-        metrics=metrics,
-        clock=time,
     )
     return World(
         time,
@@ -274,7 +303,8 @@ async def make_world(mongo: Mongo, *, theft_ends_all: bool = True, indexes: bool
         audit_events,
         metrics,
         mongo,
-        NotMe(sessions=sessions, tokens=tokens, audit=audit, clock=time),
+        NotMe(services, sessions=sessions, tokens=tokens),
+        users,
     )
 
 

@@ -1,4 +1,4 @@
-"""What an operator runs behind VIGIL_SMS_WEBHOOK_URL: it does what docs/phone.md tells it to, and no more."""
+"""An SMS webhook receiver, as an operator implements it from docs/phone.md."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ SECRET = b"a secret of the operator's, 32 or more"
 
 @dataclass
 class Receiver:
-    """Answers with the first of `first`, while there are any, then with `status`."""
+    """Responds with the statuses in `first`, in order, then with `status`."""
 
     status: int = 204
     first: list[int] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Receiver:
 
 
 def is_from_vigil(secret: bytes, headers: Any, body: bytes) -> bool:
-    """As docs/phone.md has it."""
+    """Verify the signature as described in docs/phone.md."""
     timestamp = headers["X-Vigil-Timestamp"]
     if abs(time.time() - int(timestamp)) > 300:
         return False
@@ -50,7 +50,7 @@ def is_from_vigil(secret: bytes, headers: Any, body: bytes) -> bool:
 
 @contextlib.asynccontextmanager
 async def receiving() -> AsyncIterator[Receiver]:
-    """A receiver that listens, at its `url`."""
+    """Run a receiver at its `url`."""
     made = Receiver()
     app = web.Application()
     app.router.add_post("/{path}", made.take)

@@ -1,23 +1,31 @@
-"""Stand-ins for what a node's live side has around it, for tests of one of its parts."""
+"""Test doubles for parts of a node's live side."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
-from auth.clock import utc_now
-from auth.models import Client, Principal
-from auth.rate_limits import EventWindow
-from realtime.connections import Connection, State
+from auth.core.clock import Clock, utc_now
+from auth.core.models import Client, Principal
+from auth.core.tasks import Background
+from auth.platform.metrics import Metrics
+from auth.platform.rate_limits import EventWindow
+from realtime.broker.bus import Message
+from realtime.delivery.catch_up import CatchUp
+from realtime.delivery.push import Push
+from realtime.delivery.revocation_acks import Endings
+from realtime.delivery.socket_hooks import SocketHooks
+from realtime.hub import Connection, Connections, SocketState
 
 
 @dataclass
 class Sockets:
-    """Stands for the library: writes down who was told and who was closed."""
+    """An emitter that records sent events and closed sockets."""
 
     told: list[tuple[str, str]] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
     def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         self.told.append((socket_id, event))
@@ -28,7 +36,7 @@ class Sockets:
         self.told.append((socket_id, event))
         return True
 
-    def emit_asking(
+    def emit_with_ack(
         self,
         socket_id: str,
         event: str,
@@ -40,16 +48,42 @@ class Sockets:
         self.told.append((socket_id, event))
         settled(True)
 
+    def leave_here(self, socket_id: str, room: str) -> None:
+        return
+
     def leave_rooms(self, socket_id: str) -> None:
         return
 
     def close(self, socket_id: str) -> None:
         self.closed.append(socket_id)
 
+    def drop(self, socket_id: str, why: str) -> None:
+        self.dropped.append(socket_id)
+
+
+async def nothing(*_: Any) -> None:
+    """Do nothing."""
+
+
+def delivering(
+    sockets: Any,
+    connections: Connections,
+    *,
+    user_log: Any = None,
+    send: Callable[[str, Message], Awaitable[None]] = nothing,
+    clock: Clock = utc_now,
+) -> tuple[CatchUp, Push, Endings]:
+    """Build the objects that deliver frames to `sockets`; receipts go to `send`."""
+    metrics, hooks, unused = Metrics(), SocketHooks(None, Background()), cast("Any", None)
+    endings = Endings(sockets, node_id="node", send=send, metrics=metrics, clock=clock)
+    push = Push(sockets, endings, hooks, metrics=metrics, clock=clock)
+    catch_up = CatchUp(connections, user_log, push, endings, unused, hooks, metrics=metrics, clock=clock)
+    return catch_up, push, endings
+
 
 def connection(socket_id: str) -> Connection:
-    """A live socket of session `session`, user `user`."""
+    """Build a live socket of session `session`, user `user`."""
     now = utc_now()
     principal = Principal("user", "session", 0, (), (), now, now, now + timedelta(minutes=5))
     events = EventWindow(None, 60, now=time.monotonic())
-    return Connection(socket_id, principal, Client("127.0.0.1"), events, state=State.LIVE)
+    return Connection(socket_id, principal, Client("127.0.0.1"), events, state=SocketState.LIVE)

@@ -1,4 +1,4 @@
-"""Waiting for what must come about, instead of sleeping and hoping."""
+"""Waits for conditions, instead of sleeping for a fixed time."""
 
 import asyncio
 import time
@@ -8,8 +8,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(check: Callable[[], Awaitable[T]], what: str, *, timeout: float, every: float = 0.05) -> T:
-    """The first true answer of `check` within `timeout` seconds."""
+async def eventually(
+    check: Callable[[], Awaitable[T | None]], what: str, *, timeout: float, every: float = 0.05
+) -> T:
+    """Poll `check` until its result is true, and return it. Raises `AssertionError` after `timeout` seconds."""
     end = time.monotonic() + timeout
     while True:
         answer = await check()
@@ -21,7 +23,7 @@ async def eventually(check: Callable[[], Awaitable[T]], what: str, *, timeout: f
 
 
 class Stopwatch:
-    """How long something took."""
+    """Measures elapsed time."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""A WebSocket byte by byte: frames that no library would send, and those a server sends, control frames too."""
+"""A byte-level WebSocket client: sends arbitrary frames, and reads all frames, including control frames."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 def frame(
     opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0, mask: bool = True, length: int | None = None
 ) -> bytes:
-    """One frame of a client; `length` is what it claims to hold, where that is a lie."""
+    """Build a client frame. `length`: the length stated in its header, if it is to be wrong."""
     claimed = len(payload) if length is None else length
     first, flag = (0x80 if fin else 0) | rsv << 4 | opcode, 0x80 if mask else 0
     if claimed < 126:
@@ -38,7 +38,7 @@ def frame(
 
 @dataclass
 class Wire:
-    """One WebSocket. `said` is the head of the answer to its upgrade; pings of either kind are answered."""
+    """One WebSocket. `said`: the head of the upgrade response. Answers WebSocket and Engine.IO pings."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -56,7 +56,7 @@ class Wire:
         receive_buffer: int | None = None,
         greeted: bool = True,
     ) -> AsyncIterator[Self]:
-        """Upgrade, and unless `greeted` is false read Engine.IO's greeting: `opened`."""
+        """Upgrade and, unless `greeted` is false, read Engine.IO's open packet into `opened`."""
         wire = await cls._dial(url, headers or {}, receive_buffer)
         try:
             if greeted:
@@ -76,7 +76,7 @@ class Wire:
         if receive_buffer is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         await asyncio.get_running_loop().sock_connect(made, (parts.hostname, parts.port))
-        # A reader that takes little in ahead of who reads from it: with `receive_buffer` the peer is soon held up.
+        # A small read-ahead limit: with `receive_buffer`, the server's writes soon block.
         reader, writer = await asyncio.open_connection(sock=made, limit=receive_buffer or 1 << 16)
         lines = {
             "Host": parts.netloc,
@@ -93,21 +93,21 @@ class Wire:
 
     @property
     def port(self) -> int:
-        """Ours, by which the kernel's tables name the connection."""
+        """Our port, which identifies the connection in the kernel's tables."""
         return int(self.writer.get_extra_info("sockname")[1])
 
     def write(self, data: bytes) -> None:
-        """Bytes as they are; a peer that has hung up is no error."""
+        """Send raw bytes; a closed connection is not an error."""
         if not self.writer.transport.is_closing():
             self.writer.write(data)
 
     def send(self, message: str | bytes) -> None:
-        """A message in one frame, as clients send it."""
+        """Send a message in one frame."""
         text = isinstance(message, str)
         self.write(frame(TEXT if text else BINARY, message.encode() if isinstance(message, str) else message))
 
     async def read(self) -> tuple[int, bytes] | None:
-        """The next frame, None when the connection is closed without one."""
+        """Return the next frame; None if the connection is closed."""
         try:
             first, length = await self.reader.readexactly(2)
             assert not length & 0x80, "a server's frame is masked"
@@ -122,7 +122,7 @@ class Wire:
         return first & 0x0F, payload
 
     async def message(self, timeout: float = 10) -> str | bytes | None:
-        """The next message that is no ping; None when the connection is closed, `closed_with` what code."""
+        """Return the next message that is not a ping; None on close, with the code in `closed_with`."""
         async with asyncio.timeout(timeout):
             while (found := await self.read()) is not None:
                 opcode, payload = found
@@ -139,19 +139,19 @@ class Wire:
         return None
 
     async def packet(self, timeout: float = 10) -> Packet | None:
-        """The next Socket.IO packet; None when the connection is closed."""
+        """Return the next Socket.IO packet; None if the connection is closed."""
         message = await self.message(timeout)
         return Packet.read(message[1:]) if isinstance(message, str) and message.startswith("4") else None
 
     async def connect(self, auth: Any = None) -> Packet:
-        """The handshake of Socket.IO: an answer of kind 0, or of kind 4 when it is refused."""
+        """Perform the Socket.IO handshake; the answer is of kind 0, or of kind 4 if it is rejected."""
         self.send("40" + ("" if auth is None else json.dumps(auth)))
         answer = await self.packet()
         assert answer is not None, "closed instead of answered"
         return answer
 
     async def wait_for(self, kind: str, number: int | None = None, *, event: str | None = None) -> Packet:
-        """The next packet of a kind, with an id or an event's name; what comes before it is passed over."""
+        """Return the next packet of a kind, with the given id or event; skip earlier ones."""
         while True:
             packet = await self.packet()
             assert packet is not None, f"closed before {kind}{number or ''} came, with {self.closed_with}"
@@ -164,7 +164,7 @@ class Wire:
         return (await self.wait_for("3", number)).data[0]
 
     async def until_closed(self, timeout: float = 10) -> int | None:
-        """Read on until the connection is closed; the code of its close frame."""
+        """Read until the connection is closed; return the code of its close frame."""
         async with asyncio.timeout(timeout):
             while await self.message(timeout) is not None:
                 pass

@@ -1,10 +1,11 @@
 """An application's names, handlers and hooks, apart from any server."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from auth.models import Principal, User
+from auth.core.models import Principal, User
 from realtime.application import Application, LiveSocket, Registration
 
 
@@ -112,3 +113,23 @@ async def test_a_room_is_entered_by_the_role_of_the_handler_unless_another_is_na
 async def test_before_its_server_has_started_it_says_so(chat: Application) -> None:
     with pytest.raises(RuntimeError, match="'chat' is not running"):
         await chat.emit("message", {}, room="lobby")
+
+
+async def test_a_hook_that_waited_for_what_was_cancelled_has_failed_and_the_others_are_run(
+    chat: Application,
+) -> None:
+    told: list[str] = []
+
+    @chat.on_socket_disconnected
+    async def waits(socket: LiveSocket) -> None:
+        told.append("waits")
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    @chat.on_socket_disconnected
+    async def is_told(socket: LiveSocket) -> None:
+        told.append("is told")
+
+    assert await chat.run_disconnect_hooks_for_dead_node("user", "session", "socket") is False
+    assert told == ["waits", "is told"]

@@ -127,7 +127,7 @@ def test_a_ping_is_three_packets_and_a_push_is_two() -> None:
 
 
 def test_nodes_that_poll_may_be_more_than_the_database_can_answer() -> None:
-    with pytest.raises(PlanError, match=r"nodes that poll MongoDB leave none of its 1 cores"):
+    with pytest.raises(PlanError, match=r"nodes that poll MongoDB use all of its 1 cores"):
         planned(10**9, mongo_cores=1)
 
 
@@ -202,7 +202,7 @@ def test_other_measured_costs_of_the_stores_are_taken(
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "is no JSON"),
+        ("", "is not JSON"),
         ("[]", "is not an object"),
         ("{}", "have no line 'handshake'"),
         ('{"scenarios": 5}', "have no line 'handshake'"),
@@ -213,7 +213,7 @@ def test_other_measured_costs_of_the_stores_are_taken(
         (json.dumps(results(idle=-1)), "must be a number that is not negative"),
         (json.dumps(results(idle=float("nan"))), "must be a number that is not negative"),
         (json.dumps({"scenarios": [{"key": "handshake", "peers": {}}]}), "the line 'handshake' must be a number"),
-        (b"\xff\xfe\x00", "is no JSON"),
+        (b"\xff\xfe\x00", "is not JSON"),
     ],
 )
 def test_results_that_make_no_sense_end_it_with_one_line(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.http.client_ip import MAX_USER_AGENT_LENGTH, client_ip, client_of
+from auth.clients.address import client_ip, client_of, seconds_since
+from auth.core.text import MAX_USER_AGENT
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -62,5 +63,29 @@ def test_headers_that_no_store_takes_are_cleaned() -> None:
     }
     client = client_of(peer="203.0.113.7", forwarded_for=[], headers=headers, trusted=())
     assert client.user_agent.startswith("Moz?illa  x")
-    assert len(client.user_agent) <= MAX_USER_AGENT_LENGTH
+    assert len(client.user_agent) <= MAX_USER_AGENT
     assert client.hints == (("sec-ch-ua-model", '"Pixel 9"'),)
+
+
+@pytest.mark.parametrize(
+    ("peer", "started", "expected"),
+    [
+        ("10.0.0.1", "t=1699999986.500", 13.5),
+        ("10.0.0.1", "1699999986.500", 13.5),
+        ("10.0.0.1", "t=1699999986500", 13.5),
+        ("10.0.0.1", "1699999986500000", 13.5),
+        ("10.0.0.1", "t=1700000000", 0),
+        ("/run/vigil.sock", "t=1699999986.500", 0),
+        ("203.0.113.7", "t=1699999986.500", 0),
+        ("10.0.0.1", "t=1700000060", 0),
+        ("10.0.0.1", "t=1699990000", 0),
+        ("10.0.0.1", "t=13.5", 0),
+        ("10.0.0.1", "yesterday", 0),
+        ("10.0.0.1", "t=1699999986,500", 0),
+        ("10.0.0.1", "", 0),
+        ("10.0.0.1", "9" * 400, 0),
+    ],
+)
+def test_only_a_trusted_proxy_can_say_how_long_it_held_a_request(peer: str, started: str, expected: float) -> None:
+    waited = seconds_since(started, peer=peer, trusted=PROXIES, now=1_700_000_000.0)
+    assert waited == pytest.approx(expected, abs=1e-3)

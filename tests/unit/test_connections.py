@@ -2,16 +2,17 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from auth.models import Client, Principal
-from auth.rate_limits import EventWindow
-from realtime.connections import Connection, Connections, State
+from auth.core.models import Client, Principal
+from auth.platform.rate_limits import EventWindow
 from realtime.engine.timers import Timers
-from realtime.inbox import MAX_INBOX
+from realtime.event_queue import MAX_INBOX
+from realtime.hub import Connection, Connections, SocketState
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
@@ -110,7 +111,7 @@ class TestQueue:
     async def test_jobs_run_in_order_one_at_a_time(self) -> None:
         each, ran, running = connection(), [], []
 
-        def job(number: int):
+        def job(number: int) -> Any:
             async def run() -> None:
                 running.append(number)
                 assert len(running) == 1
@@ -194,14 +195,14 @@ class TestQueue:
 class TestState:
     """Only a live socket is served the application's events."""
 
-    @pytest.mark.parametrize("state", State)
-    def test_which_states_serve(self, state: State) -> None:
+    @pytest.mark.parametrize("state", SocketState)
+    def test_which_states_serve(self, state: SocketState) -> None:
         each = connection()
         each.state = state
-        assert each.serves is (state is State.LIVE)
+        assert each.serves is (state is SocketState.LIVE)
 
     def test_a_new_one_is_still_connecting(self) -> None:
-        assert connection().state is State.CONNECTING
+        assert connection().state is SocketState.CONNECTING
 
     async def test_cancelled_timers_do_not_go_off(self) -> None:
         each, went_off = connection(), []

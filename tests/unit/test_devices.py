@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.devices import Devices
-from auth.models import Client, Device
+from auth.clients.devices import Devices
+from auth.core.models import Client, ClientKind, Device
 
 DEVICES = Devices()
 CHROME = "Mozilla/5.0 ({}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 {}Safari/537.36{}"
@@ -84,3 +84,43 @@ def test_any_claim_gives_a_short_printable_device(user_agent: str, hint: str, na
     for part in (device.name, device.browser or "", device.os or ""):
         part.encode()
         assert "\n" not in part
+
+
+def kind(user_agent: str, **hints: str) -> ClientKind | None:
+    sent = tuple(("sec-ch-ua-" + key if key != "ua" else "sec-ch-ua", hints[key]) for key in hints)
+    return DEVICES.kind(Client(ip="192.0.2.1", user_agent=user_agent, hints=sent))
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "expected"),
+    [
+        (CHROME.format("Windows NT 10.0; Win64; x64", "", ""), ClientKind("Chrome", "Windows")),
+        (CHROME.format("Linux; Android 10; K", "Mobile ", ""), ClientKind("Chrome", "Android")),
+        (SAFARI.format("Macintosh; Intel Mac OS X 10_15_7", "Version/17.4"), ClientKind("Safari", "macOS")),
+        ("Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:1) Gecko/2 Firefox/127.0", ClientKind("Firefox", "Linux")),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:1) Gecko/2 Firefox/150.0", ClientKind("Firefox", "Linux")),
+        ("ExampleChat/7.1 (build 12)", ClientKind("ExampleChat")),
+        ("ExampleChat/8.0", ClientKind("ExampleChat")),
+        ("curl/8.5.0", ClientKind("curl")),
+        ("", None),
+        ("\x00", None),
+    ],
+)
+def test_the_kind_of_a_client_is_its_browser_and_system_and_no_version(
+    user_agent: str, expected: ClientKind | None
+) -> None:
+    assert kind(user_agent) == expected
+
+
+def test_the_kind_is_the_same_with_client_hints_and_without() -> None:
+    """Browsers send none with the handshake of a WebSocket."""
+    chromium = CHROME.format("Windows NT 10.0; Win64; x64", "", "")
+    assert kind(chromium, ua='"Brave";v="126", "Chromium";v="126"', platform='"Windows"') == kind(chromium)
+
+
+@given(st.text(max_size=600))
+def test_any_user_agent_has_a_short_printable_kind_or_none(user_agent: str) -> None:
+    found = kind(user_agent)
+    if found is not None:
+        assert len(found.browser) <= 40
+        found.browser.encode()  # no store takes lone surrogates

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from support.route_table import ENDPOINTS, ROUTES
 
-from auth import errors
-from auth.admission import Admission
-from auth.errors import AuthError, SessionLimitReached
-from auth.http import openapi
-from auth.http.login_answers import LOGIN_REFUSALS
+from auth.core import errors
+from auth.core.errors import AuthError, SessionLimitReached
+from auth.http.pages import openapi
+from auth.http.routes.login_answer import LOGIN_REFUSALS
 from auth.http.routing import Endpoint, endpoints_of
-from auth.http.schemas import LoginAnswer
-from auth.linked_identities import LinkedIdentities
-from auth.provider_login import ProviderLogin
+from auth.http.schemas.common import LoginAnswer
+from auth.login.admission import Admission
+from auth.login.providers.links import LinkedIdentities
+from auth.login.providers.login import ProviderLogin
 
 ROWS = [(type(routes), row) for routes in ROUTES for row, _ in endpoints_of(routes)]
 
@@ -58,7 +58,7 @@ def passed_over_by(routes: type, name: str) -> set[str]:
 
 def called_by(routes: type, name: str) -> Iterator[Any]:
     """The operations' methods that an endpoint calls: `self._login.login(…)`, by the types of `__init__`."""
-    types = typing.get_type_hints(routes.__init__)  # type: ignore[misc] # it is the class's own
+    types = typing.get_type_hints(routes.__init__)  # it is the class's own
     for node in ast.walk(source_of(routes, name)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
             owner = types.get(node.value.attr.removeprefix("_"))
@@ -94,9 +94,9 @@ def test_the_operations_of_endpoints_are_found() -> None:
 def test_whatever_ends_a_login_is_listed_for_every_way_in(operation: Any) -> None:
     everywhere = {error.code for error in LOGIN_REFUSALS}
     assert SessionLimitReached in LOGIN_REFUSALS
-    ways_in = [row for row in ENDPOINTS if LoginAnswer in (row.answer, *row.or_answer)]
-    assert len(ways_in) >= 4
-    for row in ways_in:
+    login_methods = [row for row in ENDPOINTS if LoginAnswer in row.answers]
+    assert len(login_methods) >= 4
+    for row in login_methods:
         assert everywhere <= listed(row), row.path
     of_its_own = {errors.RateLimited, errors.Unavailable, errors.InvalidToken, errors.InvalidCode}
     assert said_to_raise(operation) - of_its_own <= set(LOGIN_REFUSALS)

@@ -1,18 +1,22 @@
 """The OpenAPI and AsyncAPI documents are valid, complete, and say what the code does."""
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from support.nodes import ROOT
 from support.route_table import ENDPOINTS
 
-from auth.errors import AuthError
-from auth.http import documentation, openapi
-from realtime import asyncapi
-from realtime.messages import CLIENT_EVENTS, SERVER_EVENTS
+from auth.core.errors import AuthError
+from auth.http.cookies import ACCESS_COOKIE
+from auth.http.pages import api_reference, openapi
+from realtime.protocol import asyncapi
+from realtime.protocol.messages import CLIENT_EVENTS, SERVER_EVENTS
+from runtime.application_loader import load_application
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -146,13 +150,71 @@ def test_every_client_event_takes_an_ack(live: dict[str, Any]) -> None:
             assert len(operation["reply"]["messages"]) == (3 if name == "connect" else 2)
 
 
+def test_a_login_s_answers_are_told_apart_by_one_field(http: dict[str, Any]) -> None:
+    schemas = http["components"]["schemas"]
+    for name, value in (("LoginAnswer", False), ("MfaAnswer", True)):
+        assert schemas[name]["properties"]["mfaRequired"]["const"] is value
+        assert "mfaRequired" in schemas[name]["required"]
+
+
+def test_no_schema_has_a_default_by_which_generators_would_take_a_field_for_one_that_is_always_there(
+    http: dict[str, Any], live: dict[str, Any]
+) -> None:
+    for document in (http, live):
+        for schema in document["components"]["schemas"].values():
+            assert not [name for name, field in schema.get("properties", {}).items() if "default" in field]
+    request = http["components"]["schemas"]["LoginRequest"]
+    assert sorted(request["required"]) == ["email", "password"]
+    assert request["properties"]["delivery"]["description"].endswith('Default: `"body"`.')
+
+
+def test_what_is_called_by_a_cookie_says_so(http: dict[str, Any]) -> None:
+    schemes = set(http["components"]["securitySchemes"])
+    for item in http["paths"].values():
+        for operation in item.values():
+            assert {name for way in operation["security"] for name in way} <= schemes
+    refresh = http["paths"]["/api/auth/refresh"]["post"]["security"]
+    cookies: list[Any] = [{"refreshCookie": [], "csrf": []}, {"refreshOnlyCookie": [], "csrf": []}]
+    assert refresh == [{}, *cookies]
+    logout = http["paths"]["/api/auth/logout"]["post"]["security"]
+    assert logout == [{}, {"bearer": []}, *cookies, {"cookie": [], "csrf": []}]
+    assert http["paths"]["/api/auth/login"]["post"]["security"] == []
+
+
+def test_both_documents_have_the_version_of_the_server(http: dict[str, Any], live: dict[str, Any]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {http["info"]["version"], live["info"]["version"]} == {project["version"]}
+
+
+def test_the_asyncapi_document_says_how_one_gets_in(live: dict[str, Any]) -> None:
+    assert set(live["components"]["securitySchemes"]) == {"token", "cookie", "mfaToken"}
+    assert live["components"]["securitySchemes"]["cookie"]["name"] == ACCESS_COOKIE
+    assert len(live["servers"]["node"]["security"]) == 3
+
+
+def test_the_events_of_an_application_are_documented_beside_ours() -> None:
+    live = asyncapi.build("https://auth.example.org", load_application("client-demo/chat.py:chat", ROOT))
+    schema = json.loads((DATA / "asyncapi-3.0.0.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(live)
+    operations = {
+        live["components"]["messages"][each["messages"][0]["$ref"].rpartition("/")[2]]["name"]: each["action"]
+        for each in live["operations"].values()
+    }
+    own = {name: action for name, action in operations.items() if name.startswith("chat:")}
+    assert own == {"chat:join": "receive", "chat:send": "receive", "chat:message": "send", "chat:members": "send"}
+    events = api_reference.events_page(live)["sections"]
+    (send,) = [event for event in events["Client to server"] if event["name"] == "chat:send"]
+    assert send["text"] == "Send a message to the room."
+    assert [reply["name"] for reply in send["replies"]] == ["ack: served", "ack: refused"]
+
+
 def test_the_documents_make_readable_pages(http: dict[str, Any], live: dict[str, Any]) -> None:
-    api = documentation.api_page(http)
+    api = api_reference.api_page(http)
     (login,) = [shown for shown in api["operations"]["Tokens"] if shown["id"] == "login"]
     assert ("delivery", "body · cookie · cookies", False) in [(r.name, r.kind, r.required) for r in login["body"]]
     names = [row.name for row in login["answers"][0]["fields"]]
     assert {"accessToken", "session.device.kind", "session.location.country"} <= set(names)
-    events = documentation.events_page(live)["sections"]
+    events = api_reference.events_page(live)["sections"]
     assert {event["name"] for event in events["Server to client"]} == set(SERVER_EVENTS)
 
 

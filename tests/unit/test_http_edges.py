@@ -1,7 +1,10 @@
 """The middlewares and the route table, where a running server cannot be made to show them."""
 
+import ipaddress
 import re
+import time
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,20 +12,31 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from support.nodes import ROOT
 
-from auth.clock import utc_now
-from auth.http.app import ENDPOINTS, HttpDependencies, create_app
-from auth.http.middleware import observe, refuse, secure
-from auth.http.static import listed
-from auth.metrics import Metrics
-from auth.settings import Settings
-from realtime import asyncapi
+from auth.core.clock import utc_now
+from auth.http.app import ENDPOINTS, HttpParts, create_app
+from auth.http.context import ARRIVED
+from auth.http.edge.middleware import observe, refuse, secure
+from auth.http.pages.plain_links import PlainLinks
+from auth.http.pages.static import listed
+from auth.operations import Operations
+from auth.platform.metrics import Metrics
+from auth.platform.settings.settings import Settings
+from auth.platform.suspension import SuspensionWatch
+from realtime.protocol import asyncapi
 
 # Outside the API nothing needs a login; within it, what is public is declared so.
 OUTSIDE = re.compile(r"/(|demo/.*|docs/.*|dev/.*|health/.*|metrics|openapi\.json|asyncapi\.json|\.well-known/.*)")
 # What a person's browser walks through: the mailed link, and the two ends of a visit to a provider.
 PAGES = {
     ("GET", "/api/auth/verify-email"),
+    ("POST", "/api/auth/verify-email/form"),
+    ("GET", "/api/auth/factors/undo"),
+    ("POST", "/api/auth/factors/undo/form"),
+    ("POST", "/api/auth/password/reset/form"),
+    ("POST", "/api/auth/email/confirm/form"),
+    ("POST", "/api/auth/alerts/not-me/form"),
     ("GET", "/api/auth/oauth/{provider}/start"),
     ("GET", "/api/auth/oauth/{provider}/callback"),
 }
@@ -31,21 +45,23 @@ PAGES = {
 def app_of(**environ: str) -> web.Application:
     """The application with its routes; its operations are never called here."""
     settings = Settings.load(environ)
-    absent: dict[str, Any] = {field.name: SimpleNamespace() for field in fields(HttpDependencies)}
-    given: dict[str, Any] = {
+    absent = SimpleNamespace()
+    services: Any = SimpleNamespace(metrics=Metrics(), clock=utc_now, limits=absent)
+    operations: Any = SimpleNamespace(**{field.name: absent for field in fields(Operations)})
+    parts: dict[str, Any] = {
+        **{field.name: absent for field in fields(HttpParts)},
         "settings": settings,
-        "metrics": Metrics(),
-        "clock": utc_now,
         "csrf_key": b"k" * 32,
         "jwks": dict,
-        "asyncapi": asyncapi.build(settings.public_url),
+        "asyncapi": partial(asyncapi.build, settings.public_url),
         "demo": Path(__file__).parents[2] / "client-demo",
     }
-    return create_app(HttpDependencies(**absent | given))
+    return create_app(services, operations, HttpParts(**parts))
 
 
-def test_every_route_is_in_the_table_of_endpoints_or_outside_the_api() -> None:
-    app = app_of()
+@pytest.mark.parametrize("demo", ["on", "off"])
+def test_every_route_is_in_the_table_of_endpoints_or_outside_the_api(demo: str) -> None:
+    app = app_of(VIGIL_DEMO=demo)
     declared = {(row.method, path) for row in app[ENDPOINTS] for path in row.paths}
     for route in app.router.routes():
         assert route.resource is not None
@@ -72,10 +88,28 @@ def test_what_is_public_is_a_short_list() -> None:
         "POST /approvals",
         "POST /approvals/status",
         "POST /alerts/not-me",
+        "POST /factors/undo",
         "GET /oauth/providers",
         "POST /refresh",
+        "GET /csrf",
+        "GET /config",
         "POST /logout",
     }
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_plain"),
+    [
+        ({}, False),
+        ({"VIGIL_DEMO": "off"}, True),
+        ({"VIGIL_DEMO": "off", "VIGIL_APP_URL": "https://app.example/account"}, False),
+    ],
+)
+def test_mailed_links_lead_to_plain_pages_only_where_there_is_no_page(
+    environ: dict[str, str], is_plain: bool
+) -> None:
+    handlers = [route.handler for route in app_of(**environ).router.routes()]
+    assert any(getattr(handler, "__func__", None) is PlainLinks.show for handler in handlers) == is_plain
 
 
 def test_the_outbox_has_no_route_unless_it_is_on() -> None:
@@ -101,7 +135,7 @@ async def breaking() -> Any:
     origins = frozenset({"http://127.0.0.1:8000"})
     app = web.Application(
         middlewares=[
-            observe(Metrics(), ()),
+            observe(Metrics(), (), SuspensionWatch()),
             secure(public_url="http://127.0.0.1:8000", allowed_origins=origins),
             refuse(allowed_origins=origins),
         ]
@@ -124,6 +158,7 @@ async def test_asvs_16_5_1_a_bug_is_a_500_without_a_word_about_it(breaking: Any)
         "message": "Something went wrong on our side.",
         "requestId": answer.headers["X-Request-Id"],
     }
+    assert int(answer.headers["Retry-After"]) >= 1
 
 
 async def test_the_librarys_own_refusals_become_ours(breaking: Any) -> None:
@@ -147,3 +182,29 @@ def test_only_files_for_browsers_are_listed(tmp_path: Path) -> None:
     (tmp_path / "link.js").symlink_to(tmp_path / "chat.py")
     (tmp_path / "outside").symlink_to("/etc")
     assert set(listed(tmp_path)) == {"a.js", "sub/b.css"}
+
+
+@pytest.mark.parametrize(("trusted", "seconds"), [(("127.0.0.0/8",), 30), ((), 0)])
+async def test_a_request_came_when_the_proxy_got_it_if_the_proxy_is_trusted(
+    trusted: tuple[str, ...], seconds: float
+) -> None:
+    node = SuspensionWatch()
+
+    async def waited(request: web.Request) -> web.Response:
+        return web.json_response(node.waited(request[ARRIVED]).total_seconds())
+
+    networks = [ipaddress.ip_network(each) for each in trusted]
+    app = web.Application(middlewares=[observe(Metrics(), networks, node)])
+    app.router.add_get("/waited", waited)
+    async with TestClient(TestServer(app)) as client:
+        began = time.time()
+        answer = await client.get("/waited", headers={"X-Request-Start": f"t={began - seconds:.3f}"})
+        took = time.time() - began
+        assert seconds - 0.01 <= await answer.json() <= seconds + took + 0.01
+
+
+def test_the_example_for_nginx_reads_the_clock_before_the_body_has_come() -> None:
+    """A value of `proxy_set_header` is made when nginx asks the node, which is after a slow body; `set` is not."""
+    lines = [line.strip() for line in (ROOT / "docs/production.md").read_text().splitlines()]
+    assert [line for line in lines if "msec" in line] == ['set $arrived "t=${msec}";']
+    assert "proxy_set_header X-Request-Start $arrived;" in lines

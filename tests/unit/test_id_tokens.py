@@ -14,11 +14,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from auth.oauth.id_tokens import ALGORITHMS, Expected, IdTokenRefused, UnknownKey, at_hash, judge
+from auth.login.providers.id_tokens import ALGORITHMS, ExpectedClaims, IdTokenRefused, UnknownKey, at_hash, judge
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 ISSUER, CLIENT = "https://one.example", "vigil-at-one"
-EXPECTED = Expected(
+EXPECTED = ExpectedClaims(
     issuer=ISSUER, client_id=CLIENT, nonce="n" * 43, access_token="access token", algorithms=frozenset(ALGORITHMS)
 )
 RSA_KEY = rsa.generate_private_key(65537, 2048)
@@ -88,7 +88,7 @@ def mac(secret: bytes, said: Mapping[str, Any], **header: Any) -> str:
     return f"{unsigned}.{tag}"
 
 
-def refusal(token: str, *, keys: Any = KEYS, expected: Expected = EXPECTED, now: datetime = NOW) -> str:
+def refusal(token: str, *, keys: Any = KEYS, expected: ExpectedClaims = EXPECTED, now: datetime = NOW) -> str:
     with pytest.raises(IdTokenRefused) as refused:
         judge(token, keys=keys, expected=expected, now=now)
     assert token not in str(refused.value)
@@ -235,7 +235,12 @@ class TestSignatures:
 
     def test_a_key_that_is_brought_along_is_not_looked_at(self) -> None:
         brought = public_jwk(OTHER_RSA_KEY, kid="rsa")
-        header = {"jwk": brought, "jku": "https://evil.example/keys", "x5u": "https://evil.example", "x5c": ["x"]}
+        header: dict[str, Any] = {
+            "jwk": brought,
+            "jku": "https://evil.example/keys",
+            "x5u": "https://evil.example",
+            "x5c": ["x"],
+        }
         assert refusal(sign(claims(), key=OTHER_RSA_KEY, **header)) == "signature"
 
     @pytest.mark.parametrize("name", ["crit", "b64"])

@@ -8,18 +8,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.sockets import Sockets, connection
+from support.sockets import Sockets, connection, delivering
 
-from auth.clock import iso, utc_now
-from auth.errors import RateLimited, Unavailable
-from auth.metrics import Metrics
-from auth.models import Approval, ApprovalStatus, Device
-from realtime import approvals
-from realtime.approvals import LiveApprovals
-from realtime.connections import Connections, Frame
-from realtime.messages import LoginApprovalResult
-from realtime.push import Push
-from realtime.user_log import NewEvent
+from auth.core.clock import iso, utc_now
+from auth.core.errors import RateLimited, Unavailable
+from auth.core.models import Approval, ApprovalStatus, Device
+from realtime.broker.user_log import NewEvent
+from realtime.delivery import approvals
+from realtime.delivery.approvals import LiveApprovals
+from realtime.hub import Connections, Frame
+from realtime.protocol.messages import LoginApprovalResult
 
 NOW = utc_now()
 ASKED = Approval(
@@ -79,7 +77,7 @@ async def test_an_answer_wakes_who_waits_here_and_is_told_to_every_node(
     live: LiveApprovals, log: Log, others: Others
 ) -> None:
     results: list[tuple[bytes, LoginApprovalResult]] = []
-    live.on_answer = lambda login_id, result: results.append((login_id, result))
+    live.subscribe(lambda login_id, result: results.append((login_id, result)))
     waiting = asyncio.create_task(waits(live))
     await asyncio.sleep(0)
     await live.tell(DENIED)
@@ -154,20 +152,7 @@ async def test_a_device_that_comes_back_late_is_not_asked_and_loses_nothing_else
     seconds: int, shown: bool
 ) -> None:
     sockets, now = Sockets(), NOW + timedelta(seconds=seconds)
-
-    async def nothing(*_: Any) -> None:
-        return
-
-    push = Push(
-        Connections(),
-        sockets,
-        node_id="n",
-        send=nothing,
-        catch_up=nothing,
-        on_roles=print,
-        metrics=Metrics(),
-        clock=lambda: now,
-    )
+    _, push, _ = delivering(sockets, Connections(), clock=lambda: now)
     socket = connection("s1")
     push.deliver(socket, asking())
     push.deliver(socket, replace(asking(), event_id=8, previous=7, event="login-approval-closed"))

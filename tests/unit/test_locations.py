@@ -4,13 +4,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import maxminddb
 import pytest
 from maxminddb import InvalidDatabaseError
 
-import auth.locations
-from auth.locations import BUNDLED, Locations
-from auth.models import Location
-from auth.settings import SettingsError
+import auth.clients.locations
+from auth.clients.locations import BUNDLED, Locations
+from auth.core.models import Location
+from auth.platform.settings.settings import SettingsError
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +78,10 @@ def test_a_city_database_of_either_layout_adds_to_the_country(
     monkeypatch: pytest.MonkeyPatch, record: Any, location: Location
 ) -> None:
     city = Path("/city.mmdb")
-    open_database = auth.locations.maxminddb.open_database
+    open_database = maxminddb.open_database
     with monkeypatch.context() as patch:
         patch.setattr(
-            auth.locations.maxminddb,
+            maxminddb,
             "open_database",
             lambda path: Records(record) if path == city else open_database(path),
         )
@@ -105,7 +106,7 @@ def test_a_bundled_database_that_is_gone_costs_locations_only(
     path = tmp_path / "country.mmdb"
     if content is not None:
         path.write_bytes(content)
-    monkeypatch.setattr(auth.locations, "BUNDLED", path)
+    monkeypatch.setattr(auth.clients.locations, "BUNDLED", path)
     assert Locations().locate("8.8.8.8") is None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from auth import logs
+from auth.platform import logs
 
 JWT = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 REFRESH = "rt1.AAECAwQFBgcICQoLDA0ODwAAAAEQERITFBUWFxgZGhscHR4f"
@@ -47,21 +47,21 @@ def test_an_event_is_one_json_line(lines: Any) -> None:
 
 
 def test_the_request_id_is_on_every_line_in_its_context(lines: Any) -> None:
-    with logs.about(request_id="abc"):
+    with logs.log_context(request_id="abc"):
         structlog.get_logger("test").info("ours")
         logging.getLogger("library").warning("theirs")
-    logs.also_about(user_id="nobody")
+    logs.extend_log_context(user_id="nobody")
     structlog.get_logger("test").info("outside")
     assert [line.get("request_id") for line in lines()] == ["abc", "abc", None]
     assert not any("user_id" in line for line in lines())
 
 
 def test_what_is_learnt_on_the_way_is_on_the_lines_after_it(lines: Any) -> None:
-    with logs.about(request_id="abc"):
+    with logs.log_context(request_id="abc"):
         structlog.get_logger("test").info("before")
-        logs.also_about(user_id="ada")
+        logs.extend_log_context(user_id="ada")
         structlog.get_logger("test").info("after")
-        with logs.about(request_id="def"):
+        with logs.log_context(request_id="def"):
             structlog.get_logger("test").info("another")
     assert [(line["request_id"], line.get("user_id")) for line in lines()] == [
         ("abc", None),
@@ -112,11 +112,68 @@ def test_no_secret_is_written(stream: io.StringIO, style: Any, fields: dict[str,
         assert secret not in written
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *(f"ID token: {why}" for why in (
+            "iat", "exp", "nbf", "kid", "iss", "aud", "azp", "nonce", "at_hash", "sub", "algorithm", "signature",
+            "not a JWS", "critical header", "which key", "weak key", "too long",
+        )),
+        "token: no access token", "token: status 400, invalid_client", "token: no JSON object",
+        "secret: missing", "client_secret: too short", "cookie: status 403, no JSON", "Cookie: not ours",
+        "authorization: denied", "wrong token: it's over", "no token",
+    ],
+)  # fmt: skip
+def test_a_reason_in_words_is_left_alone(lines: Any, reason: str) -> None:
+    structlog.get_logger("test").warning("provider_failed", reason=reason)
+    logging.getLogger("library").warning("refused, %s", reason)
+    ours, theirs = lines()
+    assert ours["reason"] == reason
+    assert theirs["event"] == f"refused, {reason}"
+
+
+SECRET_VALUES = (
+    JWT,
+    REFRESH,
+    "kJ8sLq2nXw0RtY5u",
+    "0123456789abcdef",
+    "NB2W45DFOIZA",
+    "p4ss",
+    "a" * 25,
+    "dGVzdA==",
+)
+
+
+@pytest.mark.parametrize("value", SECRET_VALUES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token: {}", "ID token: {}", "mfaToken: '{}'", "client_secret: {}", "Cookie: theme=dark; a={}",
+        "cookie: {}", "authorization: {}", "Authorization: Negotiate {}", "token={}", '{{"secret": "{}"}}',
+    ],
+)  # fmt: skip
+def test_what_a_machine_made_is_masked_behind_the_same_names(text: str, value: str) -> None:
+    assert value not in logs.masked(text.format(value))
+
+
+@pytest.mark.parametrize("text", ["password: letmein", "passwd: letmein", "token=letmein", '"cookie": "letmein"'])
+def test_a_word_is_masked_where_people_or_programs_put_secrets(text: str) -> None:
+    assert "letmein" not in logs.masked(text)
+
+
+@pytest.mark.parametrize("name", ["mfa", "reset", "email", "notme", "code", "state"])
+def test_the_secrets_of_our_own_links_are_masked(name: str) -> None:
+    for before in ("/?", "/#", "/?linked=0&"):
+        assert PASSWORD not in logs.masked(f"https://a.example{before}{name}={PASSWORD}{PASSWORD}")
+    assert logs.masked(f"/?{name}=conflict") == f"/?{name}=conflict"
+
+
 def test_no_pattern_of_a_secret_is_passed_over_in_haste() -> None:
     """A text without any sign of a secret is not searched: so each pattern's own text must show one."""
     for secret in (
         REFRESH, JWT, "$argon2id$v=19$m=65536", "Bearer abcdef123", "BASIC abcdef123", "Authorization: x1",
         "set-cookie=a", "X-CSRF-Token: a", "PassWord=x", "passwd: x", "secret=x", "token=x", "a://user:word@host",
+        *(f"?{name}={PASSWORD}{PASSWORD}" for name in ("mfa", "reset", "email", "notme", "code", "state")),
     ):  # fmt: skip
         assert logs.masked(f"before {secret} after") != f"before {secret} after"
 

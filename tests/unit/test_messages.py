@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.errors import InvalidRequest, RateLimited, TokenExpired
-from auth.models import Delivery, Device, IssuedTokens, Location, Session, TokenDelivery, User
-from auth.views import (
+from auth.core.errors import InvalidRequest, RateLimited, TokenExpired
+from auth.core.models import Delivery, Device, IssuedTokens, Location, Session, TokenDelivery, User
+from auth.core.views import (
     MAX_SAFE_INTEGER,
     DeliveryView,
     RefreshedView,
@@ -18,7 +18,7 @@ from auth.views import (
     UserView,
     parse,
 )
-from realtime.messages import (
+from realtime.protocol.messages import (
     CLIENT_EVENTS,
     SERVER_EVENTS,
     ClientEvent,
@@ -114,11 +114,35 @@ def test_a_handshake_may_name_the_last_event(last_event_id: int | None) -> None:
     assert handshake.last_event_id == last_event_id
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("1795953600000", 1795953600000), ("0", 0), ("007", 7), ("5.0", 5), ("5.000", 5), (5.0, 5), (0.0, 0),
+        (float(MAX_SAFE_INTEGER), MAX_SAFE_INTEGER), (str(MAX_SAFE_INTEGER), MAX_SAFE_INTEGER),
+    ],
+)  # fmt: skip
+def test_it_may_name_it_as_clients_do_that_have_only_texts_or_no_whole_numbers(sent: Any, read: int) -> None:
+    cursor = parse(Handshake, {"token": "t", "lastEventId": sent}).last_event_id
+    assert (cursor, type(cursor)) == (read, int)
+
+
+def test_an_empty_text_names_no_event() -> None:
+    assert parse(Handshake, {"token": "t", "lastEventId": ""}) == Handshake(token="t")
+
+
+def test_a_handshake_does_not_look_at_what_client_libraries_add() -> None:
+    more = {"pid": "sOme-id", "offset": "17-0", "extra": {"deep": [1]}, "__proto__": {"admin": True}, "Token": "x"}
+    assert parse(Handshake, {"token": "t", **more}) == Handshake(token="t")
+
+
 def test_a_handshake_may_leave_everything_to_the_cookie() -> None:
     assert parse(Handshake, {}) == Handshake()
 
 
-@pytest.mark.parametrize("last_event_id", [-1, "5", 1.0, 1.5, True, [], {}, MAX_SAFE_INTEGER + 1, 2**70])
+@pytest.mark.parametrize("last_event_id", [
+    -1, "-1", " 5", "5 ", "+5", "0x5", "5e0", "1.5", "5.", "\u0665", "5\n", "9" * 17, -1.0,
+    str(2**53), 1.5, 1e300, float("inf"), float("nan"), True, [], {}, ["5"], MAX_SAFE_INTEGER + 1, 2**70,
+])  # fmt: skip
 def test_any_other_last_event_is_refused(last_event_id: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse(Handshake, {"token": "t", "lastEventId": last_event_id})

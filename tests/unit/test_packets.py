@@ -14,6 +14,7 @@ from realtime.engine.packets import (
     CONNECT,
     EVENT,
     MAX_DEPTH,
+    MAX_POSTED_PACKETS,
     RESERVED,
     Incoming,
     Malformed,
@@ -140,9 +141,9 @@ def test_no_body_raises_anything_but_malformed(body: bytes) -> None:
 
 
 def test_a_body_of_too_many_packets_is_malformed() -> None:
-    assert len(read_payload(b"\x1e".join([b"3"] * 128))) == 128
+    assert len(read_payload(b"\x1e".join([b"3"] * MAX_POSTED_PACKETS))) == MAX_POSTED_PACKETS
     with pytest.raises(Malformed):
-        read_payload(b"\x1e".join([b"3"] * 129))
+        read_payload(b"\x1e".join([b"3"] * (MAX_POSTED_PACKETS + 1)))
 
 
 @pytest.mark.parametrize(("length", "head"), [(0, 2), (125, 2), (126, 4), (65535, 4), (65536, 10)])

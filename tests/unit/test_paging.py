@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.errors import InvalidRequest
-from auth.paging import EPOCH, LATEST_MS, Cursor
+from auth.core.errors import InvalidRequest
+from auth.core.paging import EPOCH, LATEST_MS, Cursor
 
 MOMENTS = st.integers(0, LATEST_MS).map(lambda ms: EPOCH + timedelta(milliseconds=ms))
 

@@ -1,6 +1,7 @@
 """Hashing off the event loop, and which passwords are refused."""
 
 import asyncio
+import threading
 import time
 import unicodedata
 from collections.abc import AsyncIterator
@@ -12,8 +13,8 @@ from argon2.profiles import RFC_9106_LOW_MEMORY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.errors import InvalidRequest, Unavailable
-from auth.passwords import MAX_CONTEXT_WORDS, Passwords, context_words
+from auth.core.errors import InvalidRequest, RateLimited, Unavailable
+from auth.crypto.passwords import MAX_CONTEXT_WORDS, Passwords, context_words, share_of
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 GOOD = "correct horse battery staple"
@@ -85,13 +86,80 @@ async def test_the_event_loop_goes_on_while_a_password_is_hashed() -> None:
     passwords.close()
 
 
+class HeldHasher(PasswordHasher):
+    """Verifies nothing before it is let; remembers in which order it did."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.let = threading.Event()
+        self.order: list[bytes] = []
+
+    def verify(self, hash: Any, password: Any) -> Any:  # noqa: A002 - argon2-cffi's name
+        self.let.wait(30)
+        self.order.append(password)
+        return super().verify(hash, password)
+
+
 async def test_a_flood_is_refused_instead_of_queued() -> None:
-    passwords = Passwords(workers=1, waiting=3, hasher=SlowHasher())
-    tries = [passwords.verify(password=GOOD, password_hash=None) for _ in range(10)]
-    results = await asyncio.gather(*tries, return_exceptions=True)
-    assert sum(isinstance(result, Unavailable) for result in results) == 6
+    hasher = HeldHasher()
+    passwords = Passwords(workers=1, waiting=3, hasher=hasher)
+    tries = [asyncio.ensure_future(passwords.verify(password=GOOD, password_hash=None)) for _ in range(10)]
+    _, waiting = await asyncio.wait(tries, return_when=asyncio.FIRST_COMPLETED)
+    hasher.let.set()
+    await asyncio.gather(*waiting)
+    outcomes = [each.exception() for each in tries]
+    assert [isinstance(each, RateLimited) for each in outcomes] == [False] * 4 + [True] * 6
+    assert all(each.retry_after_seconds for each in outcomes if isinstance(each, RateLimited))
     assert not (await passwords.verify(password=GOOD, password_hash=None)).matches
     passwords.close()
+
+
+async def test_a_flood_from_one_network_is_refused_there_and_delays_others_by_one_turn_each() -> None:
+    hasher = HeldHasher()
+    passwords = Passwords(workers=1, waiting=20, hasher=hasher)
+
+    def ask(name: str, ip: str) -> "asyncio.Task[Any]":
+        return asyncio.ensure_future(passwords.verify(password=name, password_hash=None, ip=ip))
+
+    flood = [ask(f"flood {n}", f"2001:db8:0:{n:x}::1") for n in range(60)]
+    await asyncio.sleep(0)
+    others = [ask("ada", "198.51.100.7"), ask("bob", "2001:db8:1::1"), ask("carol", "203.0.113.5")]
+    await asyncio.sleep(0)
+    hasher.let.set()
+    results = await asyncio.gather(*flood, *others, return_exceptions=True)
+    # 21 have room, and three of the flood's gave theirs up.
+    assert [isinstance(each, RateLimited) for each in results] == [False] * 18 + [True] * 42 + [False] * 3
+    # One of the flood's was being hashed, and one had its turn.
+    assert hasher.order[:5] == [b"flood 0", b"flood 1", b"ada", b"bob", b"carol"]
+    passwords.close()
+
+
+async def test_where_as_many_networks_wait_as_there_is_room_for_nobody_gives_way() -> None:
+    hasher = HeldHasher()
+    passwords = Passwords(workers=1, waiting=3, hasher=hasher)
+    tries = [
+        asyncio.ensure_future(passwords.verify(password=GOOD, password_hash=None, ip=f"192.0.{n}.1"))
+        for n in range(6)
+    ]
+    await asyncio.sleep(0)
+    hasher.let.set()
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert [isinstance(each, Unavailable) for each in results] == [False] * 4 + [True] * 2
+    passwords.close()
+
+
+@pytest.mark.parametrize(
+    ("ip", "share"),
+    [
+        ("192.0.2.7", "192.0.2.0/24"),
+        ("::ffff:192.0.2.7", "192.0.2.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("::1", "::/48"),
+        ("", ""),
+    ],
+)
+def test_an_address_shares_the_pool_with_its_network(ip: str, share: str) -> None:
+    assert share_of(ip) == share
 
 
 async def test_a_caller_that_left_gives_its_place_back() -> None:
@@ -107,10 +175,34 @@ async def test_a_caller_that_left_gives_its_place_back() -> None:
     passwords.close()
 
 
-async def test_after_closing_nothing_is_hashed(passwords: Passwords) -> None:
+async def test_callers_that_leave_again_and_again_leave_nothing_behind() -> None:
+    hasher = HeldHasher()
+    passwords = Passwords(workers=1, waiting=2, hasher=hasher)
+    running = asyncio.ensure_future(passwords.verify(password=GOOD, password_hash=None))
+    await asyncio.sleep(0)
+    for _ in range(100):
+        left = asyncio.ensure_future(passwords.verify(password=GOOD, password_hash=None))
+        await asyncio.sleep(0)
+        left.cancel()
+        await asyncio.gather(left, return_exceptions=True)
+    assert (len(passwords._queue), passwords._scheduled) <= (0, 2)
+    hasher.let.set()
+    await running
+    assert not (await passwords.verify(password=GOOD, password_hash=None)).matches
+    passwords.close()
+
+
+async def test_after_closing_nothing_is_hashed_and_nobody_waits() -> None:
+    hasher = HeldHasher()
+    passwords = Passwords(workers=1, hasher=hasher)
+    tries = [asyncio.ensure_future(passwords.verify(password=GOOD, password_hash=None)) for _ in range(5)]
+    await asyncio.sleep(0)
     passwords.close()
     with pytest.raises(Unavailable):
         await passwords.hash(GOOD)
+    hasher.let.set()
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert any(isinstance(each, asyncio.CancelledError) for each in results)
 
 
 async def reason(passwords: Passwords, password: str, *context: str) -> str | None:
@@ -146,15 +238,17 @@ async def test_a_good_password_of_any_characters_is_taken(passwords: Passwords, 
         ("a\u0308" * 7, "at least 8"),
         ("kq7-" * 32 + "x", "at most 128"),
         ("x8Kq!mzt" * 10_000, "at most 128"),
-        ("x8Kq!mzt\ud800", "Unicode"),
-        ("password", "common"),
-        ("12345678", "common"),
-        ("Passw0rd!", "common"),
-        ("qwertyuiop", "common"),
-        ("iloveyou", "common"),
+        ("x8Kq!mzt\ud800", "invalid character"),
+        ("password", "Many people use this password"),
+        ("12345678", "Many people use this password"),
+        ("Passw0rd!", "similar to a commonly used password"),
+        ("qwertyuiop", "Many people use this password"),
+        ("iloveyou", "Many people use this password"),
         ("aaaaaaaa", "Repeats"),
         ("a" * 128, "Repeats"),
         ("abcabcabcabc", "Repeats"),
+        ("vigil1234", "the name of this service"),
+        ("x7!x7!x7!", "Repeats"),
     ],
 )
 async def test_a_bad_password_is_refused_with_the_reason(passwords: Passwords, password: str, said: str) -> None:
@@ -163,7 +257,9 @@ async def test_a_bad_password_is_refused_with_the_reason(passwords: Passwords, p
 
 @pytest.mark.parametrize("password", ["adalovelace", "lovelace1815", "LovelaceAda", "ada.lovelace@example.org"])
 async def test_a_password_made_of_the_users_own_names_is_refused(passwords: Passwords, password: str) -> None:
-    assert await reason(passwords, password, "ada.lovelace@example.org", "Ada Lovelace", "lovelace1815")
+    said = await reason(passwords, password, "ada.lovelace@example.org", "Ada Lovelace", "lovelace1815")
+    assert said is not None
+    assert said.startswith("Do not build your password from your name, your address")
 
 
 async def test_context_words_of_one_user_do_not_meet_another(passwords: Passwords) -> None:

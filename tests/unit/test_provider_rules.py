@@ -10,12 +10,18 @@ from typing import Any
 import pytest
 from support.providers import query_of
 
-from auth.errors import ProviderFailed, Unavailable
-from auth.oauth.exchange import basic
-from auth.oauth.flow import authorization_url, is_state_of, local_path, proofs_of, under_second_name
-from auth.oauth.github import primary_address
-from auth.oauth.kept import Kept
-from auth.oauth.openid import metadata_of
+from auth.core.errors import ProviderFailed, Unavailable
+from auth.login.providers.authorization_request import (
+    authorization_url,
+    is_state_of,
+    local_path,
+    proofs_of,
+    under_second_name,
+)
+from auth.login.providers.document_cache import CachedDocument
+from auth.login.providers.exchange import basic
+from auth.login.providers.github import primary_address
+from auth.login.providers.openid import metadata_of
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 ISSUER = "https://one.example"
@@ -166,7 +172,7 @@ class Source:
         self.asked = 0
         self.away = False
         self.slow = False
-        self.kept = Kept(self.load, lambda: self.now)
+        self.kept = CachedDocument(self.load, lambda: self.now)
 
     async def load(self) -> int:
         self.asked += 1

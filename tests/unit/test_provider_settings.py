@@ -2,8 +2,8 @@
 
 import pytest
 
-from auth.oauth.settings import ProviderConfig
-from auth.settings import Settings, SettingsError
+from auth.platform.settings.providers import ProviderConfig
+from auth.platform.settings.settings import Settings, SettingsError
 
 SECRET = "sesame-sesame-sesame"
 GOOGLE = {"VIGIL_GOOGLE_CLIENT_ID": "g", "VIGIL_GOOGLE_CLIENT_SECRET": SECRET}

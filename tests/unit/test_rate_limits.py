@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.rate_limits import EventWindow, LocalWindows, network_of
+from auth.platform.rate_limits import EventWindow, LocalWindows, network_of, networks_of
 
 MOMENTS = st.lists(st.floats(0, 1000, allow_nan=False), max_size=200).map(sorted)
 
@@ -77,3 +77,19 @@ def test_ended_windows_make_room_before_running_ones() -> None:
 )
 def test_an_ipv6_address_counts_as_its_network(identity: str, counted_as: str) -> None:
     assert network_of(identity) == counted_as
+
+
+@pytest.mark.parametrize(
+    ("address", "networks"),
+    [
+        ("2001:db8:1:23ff:4::5", ["2001:db8:1:23ff::/64", "2001:db8:1:2300::/56", "2001:db8:1::/48"]),
+        ("::1", ["::/64", "::/56", "::/48"]),
+        ("192.0.2.1", ["192.0.2.1"]),
+        ("::ffff:192.0.2.1", ["192.0.2.1"]),
+        ("ada", ["ada"]),
+    ],
+)
+def test_an_ipv6_address_counts_for_all_that_one_customer_may_be_given(address: str, networks: list[str]) -> None:
+    counted = networks_of(address)
+    assert [network for network, _ in counted] == networks
+    assert [times for _, times in counted] == [1, 4, 16][: len(networks)]

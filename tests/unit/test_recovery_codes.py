@@ -6,14 +6,14 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from auth.recovery_codes import ALPHABET, GROUP_LENGTH, GROUPS, HOW_MANY, code_digest, new_codes
+from auth.factors.recovery_codes import ALPHABET, CODE_COUNT, GROUP_LENGTH, GROUPS, code_digest, new_codes
 
 CODE = "7Q2MX-0K4TD-V9RNA-1ZC8H-5WJGE"
 
 
 def test_asvs_6_5_4_there_are_ten_that_nobody_guesses() -> None:
     codes = new_codes()
-    assert len(set(codes)) == HOW_MANY == 10
+    assert len(set(codes)) == CODE_COUNT == 10
     assert {len(code.replace("-", "")) for code in codes} == {GROUPS * GROUP_LENGTH}
     assert set("".join(codes)) <= {*ALPHABET, "-"}
 

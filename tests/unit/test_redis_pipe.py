@@ -12,7 +12,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from support.nodes import ServiceUrls
 from support.waiting import eventually
 
-from auth.redis_pipe import Pipe, Script
+from auth.platform.redis.pipe import Pipe, Script
 
 GREETED = b"+OK\r\n"
 

@@ -1,6 +1,7 @@
-"""What counts as odd, without a store: every rule of auth/risk.py."""
+"""What counts as odd, without a store: every rule of auth/sessions/risk.py."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.session_world import make_session, make_user
 
-from auth.models import Device, Location, Sighting
-from auth.risk import distance_km, is_impossible, news_of
+from auth.core.models import ClientKind, Device, Location, Sighting
+from auth.sessions.risk import SETTLED_AFTER, distance_km, is_elsewhere, is_impossible, news_of, pair_of
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 CHROME = Device("Chrome on Windows", "Chrome", "Windows", "desktop")
@@ -54,6 +55,19 @@ def test_asvs_6_3_5_an_unknown_device_or_country_is_news(
 ) -> None:
     """ASVS 5.0, 6.3.5: attempts from an unusual location or client are told."""
     assert news(device, location, seen(CHROME, Location(None, "NL"))) == expected
+
+
+@pytest.mark.parametrize(("over", "expected"), [(timedelta(0), ()), (timedelta(seconds=1), ("new_device",))])
+def test_an_account_is_settled_some_time_after_its_address_was_verified(
+    over: timedelta, expected: tuple[str, ...]
+) -> None:
+    user = replace(make_user(NOW - timedelta(days=40)), email_verified_at=NOW - SETTLED_AFTER - over)
+    assert news_of(user, make_session(NOW), ()) == expected
+
+
+def test_a_place_without_both_coordinates_is_at_no_distance() -> None:
+    nowhere = [replace(UTRECHT, latitude=None), replace(UTRECHT, longitude=None)]
+    assert [distance_km(*pair) for place in nowhere for pair in ((place, LIMA), (LIMA, place))] == [None] * 4
 
 
 def test_the_name_that_a_device_gives_itself_makes_it_neither_known_nor_new() -> None:
@@ -102,3 +116,41 @@ def test_no_two_places_are_further_apart_than_half_the_globe(a: float, b: float,
     distance = distance_km(Location(None, None, a, b), Location(None, None, c, d))
     assert distance is not None
     assert 0 <= distance <= math.pi * 6371 + 1
+
+
+WINDOWS, LINUX = ClientKind("Chrome", "Windows"), ClientKind("Firefox", "Linux")
+DUTCH, PERUVIAN = Location(None, "NL"), Location("Lima", "PE")
+
+
+@pytest.mark.parametrize(
+    ("rotated", "presented", "elsewhere"),
+    [
+        ((WINDOWS, DUTCH), (WINDOWS, DUTCH), False),
+        ((WINDOWS, DUTCH), (WINDOWS, UTRECHT), False),
+        ((WINDOWS, DUTCH), (LINUX, DUTCH), True),
+        ((WINDOWS, DUTCH), (ClientKind("Chrome", "Linux"), DUTCH), True),
+        ((WINDOWS, DUTCH), (ClientKind("Edge", "Windows"), DUTCH), True),
+        ((WINDOWS, DUTCH), (WINDOWS, PERUVIAN), True),
+        ((WINDOWS, None), (WINDOWS, PERUVIAN), False),
+        ((WINDOWS, Location("x", None)), (WINDOWS, PERUVIAN), False),
+        ((WINDOWS, DUTCH), (None, DUTCH), False),
+        ((None, DUTCH), (WINDOWS, DUTCH), False),
+        ((None, DUTCH), (None, PERUVIAN), True),
+    ],
+)
+def test_elsewhere_is_another_browser_or_system_or_country_as_far_as_they_are_known(
+    rotated: tuple[ClientKind | None, Location | None],
+    presented: tuple[ClientKind | None, Location | None],
+    elsewhere: bool,
+) -> None:
+    session = make_session(NOW, rotated_by=rotated[0], location=rotated[1])
+    assert is_elsewhere(session, *presented) is elsewhere
+    other = make_session(NOW, rotated_by=presented[0], location=presented[1])
+    assert is_elsewhere(other, *rotated) is elsewhere
+    assert pair_of(session, *presented) == pair_of(other, *rotated), "one pair, whichever of them rotated"
+
+
+def test_pairs_that_differ_have_names_that_differ() -> None:
+    session = make_session(NOW, rotated_by=WINDOWS, location=DUTCH)
+    others = [(LINUX, DUTCH), (LINUX, None), (None, DUTCH), (WINDOWS, PERUVIAN)]
+    assert len({pair_of(session, *each) for each in others}) == 4

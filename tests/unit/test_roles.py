@@ -2,8 +2,8 @@
 
 import pytest
 
-from auth.models import has_role
-from auth.settings import Settings, SettingsError
+from auth.core.models import has_role
+from auth.platform.settings.settings import Settings, SettingsError
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Settings: read once, validated, and the same in the code and in docs/settings.md."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,15 +9,15 @@ import pytest
 from pydantic import ValidationError
 from support.nodes import ROOT
 
-from auth.oauth.settings import ProviderSettings
-from auth.settings import (
+from auth.platform.settings.providers import ProviderSettings
+from auth.platform.settings.section import Section
+from auth.platform.settings.settings import (
     AccountSettings,
     AdministrationSettings,
     LimitSettings,
     LiveSettings,
     LogSettings,
     PhoneSettings,
-    Section,
     ServerSettings,
     Settings,
     SettingsError,
@@ -65,11 +63,6 @@ def test_only_this_machine_itself_has_two_names(url: str, origins: set[str]) -> 
     assert {settings.second_origin} - {None} == {origin for origin in origins if "localhost" in origin}
 
 
-def test_a_second_name_that_is_not_allowed_is_none() -> None:
-    url = "http://127.0.0.1:9000"
-    assert load(PUBLIC_URL=url, ALLOWED_ORIGINS=url).second_origin is None
-
-
 def test_without_any_everything_is_embedded_and_local() -> None:
     settings = load()
     assert settings.embedded
@@ -97,29 +90,95 @@ def test_with_one_of_them_the_other_is_embedded(one: str) -> None:
     assert load({one: GIVEN[one]}).embedded
 
 
+@pytest.mark.parametrize(("one", "forgotten"), [("MONGO_URL", "REDIS_URL"), ("REDIS_URL", "MONGO_URL")])
+@pytest.mark.parametrize("url", ["https://id.example.org", "http://192.0.2.1", "http://localhost.example.org"])
+def test_a_public_server_whose_other_store_was_forgotten_does_not_start(
+    one: str, forgotten: str, url: str
+) -> None:
+    given = {f"VIGIL_{one}": GIVEN[f"VIGIL_{one}"], "VIGIL_PUBLIC_URL": url, "VIGIL_WEBAUTHN_RP_ID": ""}
+    assert wrong(given).startswith(f"VIGIL_{forgotten} is required: ")
+    assert load(given, HALF_EMBEDDED="on").embedded
+    assert load(given | {"VIGIL_PUBLIC_URL": "http://127.0.0.1:8000"}).embedded
+
+
+def test_the_page_of_an_application_is_an_allowed_origin_and_takes_no_secret_in_the_clear() -> None:
+    public = {"VIGIL_PUBLIC_URL": "https://example.org"}
+    settings = load(public, APP_URL="https://App.example.org/account")
+    assert settings.allowed_origins == {"https://example.org", "https://app.example.org"}
+    assert load(APP_URL="http://localhost:5173", WEBAUTHN_RP_ID="localhost").server.app_url
+    assert wrong(public, APP_URL="http://app.example.org").startswith("VIGIL_APP_URL is wrong: ")
+
+
+@pytest.mark.parametrize("name", ["APP_URL", "PUBLIC_URL", "SMS_WEBHOOK_URL"])
+@pytest.mark.parametrize("end", ["?a=b", "?", "#/account", "#"])
+def test_a_url_with_a_query_or_a_fragment_is_refused_by_its_name(name: str, end: str) -> None:
+    said = wrong(None, **{name: f"https://app.example.org/{end}"})
+    assert said == f"VIGIL_{name} is wrong: must be a URL without a query or fragment, such as https://example.org"
+
+
+@pytest.mark.parametrize(
+    ("more", "sender"),
+    [
+        ({}, "Vigil <no-reply@localhost>"),
+        ({"VIGIL_SERVICE_NAME": "Tea, Biscuits"}, '"Tea, Biscuits" <no-reply@localhost>'),
+        ({"VIGIL_MAIL_FROM": "Chat <a@example.org>"}, "Chat <a@example.org>"),
+    ],
+)
+def test_mails_are_sent_by_the_service_unless_told_otherwise(more: dict[str, str], sender: str) -> None:
+    assert load(more).mail_from == sender
+
+
+def test_a_public_server_has_no_outbox() -> None:
+    public = {"VIGIL_PUBLIC_URL": "https://id.example.org"}
+    assert not load(public).dev_outbox
+    assert not load(public, DEV_OUTBOX="on").dev_outbox
+    for url in ("http://localhost:3000", "http://127.0.0.1", "http://[::1]:8000", "http://auth.app.localhost"):
+        assert load(PUBLIC_URL=url, DEV_OUTBOX="on").dev_outbox
+
+
 def test_the_public_url_decides_origin_and_issuer() -> None:
     settings = load(PUBLIC_URL="https://Id.Example.org/")
     assert settings.public_url == settings.issuer == "https://Id.Example.org"
     assert settings.allowed_origins == {"https://id.example.org"}
     page = "https://a.id.example.org"
     other = load(PUBLIC_URL="https://id.example.org", ISSUER="https://issuer", ALLOWED_ORIGINS=page)
-    assert (other.issuer, other.allowed_origins) == ("https://issuer", {page})
+    assert (other.issuer, other.allowed_origins) == ("https://issuer", {"https://id.example.org", page})
 
 
 @pytest.mark.parametrize(
     ("written", "origins"),
     [
-        ("https://a.example", {"https://a.example"}),
-        (" https://A.example/ , http://b.a.example:8080,", {"https://a.example", "http://b.a.example:8080"}),
-        ("https://a.example:443,http://b.a.example:80", {"https://a.example", "http://b.a.example"}),
+        ("https://a.example", set()),
+        (" https://A.example/ , http://b.a.example:8080,", {"http://b.a.example:8080"}),
+        ("https://a.example:443,http://b.a.example:80", {"http://b.a.example"}),
+        ("http://[::1]:8000", {"http://[::1]:8000"}),
+        ("https://localhost", {"https://localhost"}),
+        ("capacitor://localhost,ionic://localhost/", {"capacitor://localhost", "ionic://localhost"}),
+        ("tauri://localhost", {"tauri://localhost"}),
+        (f"chrome-extension://{'abcdefghijklmnop' * 2}", {f"chrome-extension://{'abcdefghijklmnop' * 2}"}),
+        (
+            "moz-extension://0B1F5A5e-9c1a-4b8e-8f1d-000000000000",
+            {"moz-extension://0b1f5a5e-9c1a-4b8e-8f1d-000000000000"},
+        ),
+        ("my-app+test.1://a_host:8080", {"my-app+test.1://a_host:8080"}),
     ],
 )
-def test_origins_are_those_that_browsers_send(written: str, origins: set[str]) -> None:
-    assert load(PUBLIC_URL="https://a.example", ALLOWED_ORIGINS=written).allowed_origins == origins
+def test_origins_are_those_that_browsers_send_and_our_own(written: str, origins: set[str]) -> None:
+    settings = load(PUBLIC_URL="https://a.example", ALLOWED_ORIGINS=written)
+    assert settings.allowed_origins == origins | {"https://a.example"}
 
 
-def test_an_origin_may_be_an_address_in_brackets() -> None:
-    assert load(ALLOWED_ORIGINS="http://[::1]:8000").allowed_origins == {"http://[::1]:8000"}
+@pytest.mark.parametrize(
+    "written",
+    [
+        "null", "*", "localhost", "https://", "https://a/b", "https://a?b", "https://u@a", "https://*.a.example",
+        "file://", "file://localhost", "data:text/html,x", "blob://x", "javascript://x", "capacitor://",
+        "capacitor:localhost", "capacitor://localhost/index.html", "capacitor://u@localhost", "1app://localhost",
+        "capacitor://local host", "capacitor://localhost:port", "android:apk-key-hash:" + "x" * 43,
+    ],
+)  # fmt: skip
+def test_what_no_browser_sends_as_one_pages_origin_stops_the_start(written: str) -> None:
+    assert wrong(ALLOWED_ORIGINS=written).startswith("VIGIL_ALLOWED_ORIGINS is wrong: ")
 
 
 def test_an_ipv6_host_is_a_url_in_brackets() -> None:
@@ -145,9 +204,9 @@ def test_other_programs_variables_are_not_read() -> None:
 def test_sections_are_frozen() -> None:
     settings = load()
     with pytest.raises(ValidationError):
-        settings.server.port = 1  # type: ignore[misc]
+        settings.server.port = 1
     with pytest.raises(AttributeError):
-        settings.server = settings.server  # type: ignore[misc]
+        settings.server = settings.server
 
 
 def test_secrets_do_not_show() -> None:
@@ -187,24 +246,56 @@ def test_passkeys_belong_to_the_public_urls_host_unless_a_parent_is_named() -> N
 @pytest.mark.parametrize(
     ("rp_id", "url", "origins"),
     [
-        ("", "https://id.example.org", "https://chat.example.org"),
-        ("", "https://id.example.org", "https://example.org"),
-        ("example.org", "https://id.example.org", "https://id.example.org,https://evil.example"),
-        ("example.org", "https://id.example.com", "https://example.org"),
+        ("example.org", "https://id.example.com", ""),
         ("example.org", "https://badexample.org", ""),
         ("id.example.org", "https://example.org", ""),
         ("org", "https://example.org", ""),
         ("192.0.2.1", "https://192.0.2.1", ""),
         ("example.org", "https://192.0.2.1", ""),
         ("localhost", "https://example.org", ""),
+        ("", "https://id.example.org", "https://chat.example.org"),
+        ("", "https://id.example.org", "https://example.org"),
+        ("example.org", "https://id.example.org", "https://id.example.org,https://evil.example"),
+        ("example.org", "https://id.example.com", "https://badexample.org"),
         ("", "http://127.0.0.1:8000", "https://chat.example.org"),
         ("", "http://127.0.0.1:8000", "http://192.0.2.1:8000"),
+        ("", "http://192.0.2.1:8000", "https://example.org"),
     ],
 )
 def test_a_page_on_which_no_passkey_would_work_stops_the_start(rp_id: str, url: str, origins: str) -> None:
-    message = wrong(PUBLIC_URL=url, WEBAUTHN_RP_ID=rp_id, ALLOWED_ORIGINS=origins)
-    assert message.startswith("VIGIL_WEBAUTHN_RP_ID is wrong: ")
+    message = wrong(PUBLIC_URL=url, WEBAUTHN_RP_ID=rp_id, WEBAUTHN_ORIGINS=origins)
+    assert message.startswith(f"VIGIL_WEBAUTHN_{'ORIGINS' if origins else 'RP_ID'} is wrong: ")
     assert "\n" not in message
+
+
+APK = "android:apk-key-hash:" + "aB-_" * 10 + "aB0"
+
+
+@pytest.mark.parametrize(
+    ("rp_id", "allowed", "given", "origins"),
+    [
+        ("", "", "", {"https://id.example.org"}),
+        ("", "https://chat.example.org,https://a.id.example.org", "", {
+            "https://id.example.org", "https://a.id.example.org"}),
+        ("example.org", "https://chat.example.org,https://chat.site", "", {
+            "https://id.example.org", "https://chat.example.org"}),
+        ("", "capacitor://localhost,https://localhost,tauri://localhost", "", {"https://id.example.org"}),
+        ("", "", f"https://id.example.org,{APK},{APK[:-1]}x=", {"https://id.example.org", APK, APK[:-1] + "x"}),
+        ("app.site", "https://app.site", "https://app.site", {"https://app.site"}),
+    ],
+)  # fmt: skip
+def test_passkeys_have_a_list_of_origins_of_their_own(
+    rp_id: str, allowed: str, given: str, origins: set[str]
+) -> None:
+    settings = load(
+        PUBLIC_URL="https://id.example.org", WEBAUTHN_RP_ID=rp_id, ALLOWED_ORIGINS=allowed, WEBAUTHN_ORIGINS=given
+    )
+    assert set(settings.webauthn_origins) == origins
+
+
+@pytest.mark.parametrize("origin", ["capacitor://localhost", "null", "android:apk-key-hash:short"])
+def test_what_can_have_no_passkeys_stops_the_start(origin: str) -> None:
+    assert wrong(WEBAUTHN_ORIGINS=origin).startswith("VIGIL_WEBAUTHN_ORIGINS is wrong: ")
 
 
 def test_a_server_that_is_reached_by_an_address_starts_without_passkeys() -> None:
@@ -291,19 +382,6 @@ def test_with_a_mail_server_embedded_mode_sends_its_mail() -> None:
     assert load(SMTP_URL="smtp://mail.example.org:587", DEV_OUTBOX="on").dev_outbox
 
 
-@pytest.mark.parametrize("value", ["VIGIL_PORT=http", "VIGIL_MONGO_URL=mongodb://a:b:c@h/"])
-def test_the_server_exits_with_status_two_and_one_line(value: str) -> None:
-    name, _, text = value.partition("=")
-    environ = {**GIVEN, "PATH": "/usr/bin:/bin", "VIGIL_PORT": "0", name: text}
-    # The port of a node of ours is read anew when it listens: `port 0` would hide a wrong one.
-    ended = subprocess.run(
-        [sys.executable, "server.py"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30
-    )
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert re.fullmatch(rf"vigil: {name} is wrong: [^\n]+\n", ended.stderr)
-
-
 # What the page says ----------------------------------------------------------------------------------------
 
 ROW = re.compile(r"^\| `(VIGIL_[A-Z_]+)` \| ([^|]*) \| ([^|]*) \| ([^|]*) ?\|$", re.MULTILINE)
@@ -353,7 +431,7 @@ def test_the_example_is_one_that_works(name: str) -> None:
         beside = {f"{name.partition('_CLIENT')[0]}_CLIENT_{half}": "other-half" for half in ("ID", "SECRET")}
     if name.startswith("VIGIL_SMS_WEBHOOK"):
         beside = WEBHOOK
-    if name in {"VIGIL_ALLOWED_ORIGINS", "VIGIL_WEBAUTHN_RP_ID"}:
+    if name in {"VIGIL_APP_URL", "VIGIL_ALLOWED_ORIGINS", "VIGIL_WEBAUTHN_RP_ID"}:
         beside = {"VIGIL_PUBLIC_URL": "https://id.example.org", "VIGIL_WEBAUTHN_RP_ID": "example.org"}
     load({**beside, name: value}, SECRET_KEY=SECRET)
 

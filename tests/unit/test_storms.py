@@ -121,7 +121,7 @@ def test_a_storm_of_nobody_is_over_at_once() -> None:
 
 @pytest.mark.parametrize("per_second", [0, -1, 0.5])
 def test_a_storm_that_would_take_days_is_refused(per_second: float) -> None:
-    with pytest.raises(PlanError, match="too few for 100,000 clients"):
+    with pytest.raises(PlanError, match="too few to serve 100,000 clients"):
         reconnect_storm(100_000, per_second, VIGIL_CLIENT, seed=1)
 
 

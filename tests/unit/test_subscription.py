@@ -10,8 +10,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from support.nodes import ServiceUrls
 from support.waiting import Stopwatch, eventually
 
-from realtime import subscription
-from realtime.subscription import Subscription, subscribe
+from auth.platform.redis import subscription
+from auth.platform.redis.subscription import Subscription, subscribe
 
 
 @pytest.fixture
@@ -76,10 +76,10 @@ async def test_who_waits_hears_of_the_break_at_once(heard: Subscription, client:
         await asyncio.wait_for(waiting, 5)
 
 
-async def test_a_flood_is_held_back_and_nothing_of_it_is_lost(
+async def test_a_flood_is_paused_back_and_nothing_of_it_is_lost(
     heard: Subscription, client: redis.asyncio.Redis, names: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscription, "MOST_WAITING", 10)
+    monkeypatch.setattr(subscription, "MAX_QUEUED", 10)
     for start in range(0, 5000, 500):
         pipeline = client.pipeline(transaction=False)
         for number in range(start, start + 500):
@@ -87,7 +87,7 @@ async def test_a_flood_is_held_back_and_nothing_of_it_is_lost(
         await pipeline.execute()
 
     async def held() -> bool:
-        return heard._is_held
+        return heard._is_paused
 
     await eventually(held, "reading is paused", timeout=5)
     got = [await heard.get(5) for _ in range(5000)]

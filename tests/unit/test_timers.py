@@ -20,7 +20,7 @@ async def has(made: list[Any], count: int) -> None:
 async def test_calls_are_made_in_the_order_of_their_deadlines() -> None:
     timers, made = Timers(), []
     for seconds in (0.03, 0.01, 0.02):
-        timers.after(seconds, lambda seconds=seconds: made.append(seconds))  # type: ignore[misc]
+        timers.after(seconds, lambda seconds=seconds: made.append(seconds))
     await has(made, 3)
     assert made == [0.01, 0.02, 0.03]
 

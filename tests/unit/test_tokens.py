@@ -6,6 +6,7 @@ import json
 import struct
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jwt
 import pytest
@@ -15,10 +16,17 @@ from support.forgeries import FORGERIES, Forgery, Genuine, genuine_of
 from support.keys import ROOT_SECRET, held_ring, random_session_id
 from support.session_world import make_session
 
-from auth.errors import InvalidToken, TokenExpired
-from auth.keys import KeyRing
-from auth.secrets import RootSecret
-from auth.tokens import MAX_GENERATION, REFRESH_LAYOUT, AccessTokens, RefreshToken, RefreshTokens, hash_nonce
+from auth.core.errors import InvalidToken, TokenExpired
+from auth.crypto.root_secret import RootSecret
+from auth.crypto.signing_keys import KeyRing
+from auth.crypto.tokens import (
+    MAX_GENERATION,
+    REFRESH_LAYOUT,
+    AccessTokens,
+    RefreshToken,
+    RefreshTokens,
+    hash_nonce,
+)
 
 NOW = datetime(2026, 11, 21, 9, 30, 0, 250_000, tzinfo=UTC)
 ISSUER = "https://id.example.org"
@@ -34,7 +42,7 @@ refresh_tokens = st.builds(
 )
 
 
-def run(coroutine):
+def run(coroutine: Any) -> Any:
     return asyncio.run(coroutine)
 
 
@@ -136,7 +144,7 @@ def test_every_truncation_and_extension_is_noticed() -> None:
         pytest.param(lambda token: "rt1." + "_" * 91, id="all ones"),
     ],
 )
-def test_no_other_spelling_is_taken(spelling) -> None:
+def test_no_other_spelling_is_taken(spelling: Any) -> None:
     # Letters of both cases are in it, so that a change of case is a change.
     minted = REFRESH.mint(TOKEN)
     assert spelling(minted) != minted
@@ -307,7 +315,11 @@ def test_another_service_verifies_with_nothing_but_the_jwks(ring: KeyRing) -> No
     session = make_session(NOW)
     token, _ = access_tokens(ring).mint(session, now=NOW)
     key = HeldJwks(ring.jwks()).get_signing_key_from_jwt(token)
-    expected = {"audience": "vigil", "issuer": ISSUER, "options": {"verify_exp": False, "verify_iat": False}}
+    expected: dict[str, Any] = {
+        "audience": "vigil",
+        "issuer": ISSUER,
+        "options": {"verify_exp": False, "verify_iat": False},
+    }
     claims = jwt.decode(token, key.key, algorithms=["EdDSA"], **expected)
     assert claims["sub"] == session.user_id
     for wrong in ({"audience": "other"}, {"issuer": "https://evil.example"}):
@@ -371,7 +383,8 @@ def test_a_remembered_token_falls_with_its_key() -> None:
         tokens = access_tokens(ring)
         token, _ = tokens.mint(make_session(NOW), now=NOW)
         assert await tokens.verify(token, now=NOW)
-        ring._store.keys = [key for key in ring._store.keys if key.key_id != ring.current.key_id]
+        store: Any = ring._store
+        store.keys = [key for key in store.keys if key.key_id != ring.current.key_id]
         await ring.reload()
         for _ in range(2):
             with pytest.raises(InvalidToken):

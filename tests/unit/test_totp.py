@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from support.authenticator import code_at
 
-from auth.totp import new_secret, provisioning_uri, steps_of, time_step
+from auth.factors.totp import new_secret, provisioning_uri, steps_of, time_step
 
 # Both RFCs use this secret for SHA-1.
 SECRET = base64.b32encode(b"12345678901234567890").decode()

@@ -4,22 +4,23 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from auth.admission import LoggedIn, WaitingLogin
-from auth.clock import utc_now
-from auth.errors import AuthError, InvalidCode, InvalidToken, Unavailable
-from auth.metrics import Metrics
-from auth.models import Client, Device, FactorAnswer, IssuedTokens, Principal, Session, TokenDelivery, User
-from auth.rate_limits import EventWindow
+from auth.core.clock import utc_now
+from auth.core.errors import AuthError, InvalidCode, InvalidToken, Unavailable
+from auth.core.models import Client, Device, FactorAnswer, IssuedTokens, Principal, Session, TokenDelivery, User
+from auth.core.views import Input, View
+from auth.login.admission import LoggedIn, WaitingLogin
+from auth.platform.metrics import Metrics
+from auth.platform.rate_limits import EventWindow
 from auth.stores.challenges import Challenge, ChallengePurpose
-from auth.views import Input, View
+from realtime.broker.user_log import JoinResult
 from realtime.engine.timers import Timers
-from realtime.messages import CLIENT_EVENTS, ClientEvent
-from realtime.waiting import WaitingRoom, WaitingSocket
+from realtime.gateway.waiting_logins import WaitingSocket, WaitingSockets
+from realtime.hub import Connection
+from realtime.protocol.messages import CLIENT_EVENTS, ClientEvent, LoginApprovalResult
 
 NOW = utc_now()
 USER = User("ada", "ada@example.org", None, None, (), NOW)
@@ -41,6 +42,7 @@ class Login:
     judged: asyncio.Event = field(default_factory=asyncio.Event)
     judging: asyncio.Event = field(default_factory=asyncio.Event)
     logged_out: list[str] = field(default_factory=list)
+    confirmed: list[str] = field(default_factory=list)
 
     async def waiting(self, mfa_token: str) -> WaitingLogin:
         now = utc_now()
@@ -62,15 +64,18 @@ class Login:
     async def verify(self, token: str) -> Principal:
         return PRINCIPAL
 
+    def confirm_soon(self, principal: Principal) -> None:
+        self.confirmed.append(principal.session_id)
+
     async def log_out(self, principal: Principal, *, client: Client) -> None:
         self.logged_out.append(principal.session_id)
 
 
-class Server:
-    """Stands for the Socket.IO server: writes down who was told what, and who was closed."""
+class Sockets:
+    """Stands for the emitter: writes down who was told what, and who was closed."""
 
     def __init__(self) -> None:
-        self.engines = SimpleNamespace(timers=Timers())
+        self.timers = Timers()
         self.told: list[tuple[str, Any]] = []
         self.closed: list[str] = []
         self.on_close: Callable[[str], None] = lambda _: None
@@ -81,6 +86,9 @@ class Server:
     def close(self, socket_id: str) -> None:
         self.closed.append(socket_id)
         self.on_close(socket_id)
+
+    def drop(self, socket_id: str, why: str) -> None:
+        self.close(socket_id)
 
 
 class Received:
@@ -94,28 +102,33 @@ class Received:
     def answer(self, ack: Any) -> None:
         self.acks.append(ack)
 
+    def when_received(self, act: Callable[[], None]) -> None:
+        assert self.acks, "there is nothing yet to be received"
+        act()
+
 
 class Room:
     """One waiting room, with everything around it in sight."""
 
     def __init__(self, login: Login, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("realtime.waiting.WAIT_SECONDS", seconds)
+        monkeypatch.setattr("realtime.gateway.waiting_logins.WAIT_SECONDS", seconds)
         self.login = login
         self.lived: list[str] = []
         self.fails: Exception | None = None
         self.served: list[str] = []
-        self.server = Server()
-        self.room = WaitingRoom(login, login, self, self, metrics=Metrics(), clock=utc_now)  # type: ignore[arg-type]
-        self.room.server = self.server  # type: ignore[assignment]
-        self.server.on_close = self.room.left
+        self.sockets = Sockets()
+        self.also_served: dict[str, Any] = {}
+        around: Any = (login, login, self, self, self, self.sockets)
+        self.room = WaitingSockets(*around, also_served=self.also_served, metrics=Metrics(), clock=utc_now)
+        self.sockets.on_close = self.room.left
 
-    async def go_live(self, waiting: WaitingSocket, principal: Principal) -> Any:
+    async def join(self, connection: Connection, *, cursor: int | None, has_waited: bool) -> JoinResult:
         if self.fails is not None:
             raise self.fails
-        waiting.live = SimpleNamespace(socket_id=waiting.socket_id)  # type: ignore[assignment]
-        self.room.left(waiting.socket_id)
-        self.lived.append(waiting.socket_id)
-        return waiting.live
+        return JoinResult("ok")
+
+    def activate(self, connection: Connection, cursor: int | None, joined: JoinResult) -> None:
+        self.lived.append(connection.socket_id)
 
     async def handle(self, connection: Any, received: Any) -> None:
         self.served.append(received.event)
@@ -134,7 +147,7 @@ class Room:
 
     @property
     def codes(self) -> list[str]:
-        return [payload["code"] for event, payload in self.server.told if event == "mfa-closed"]
+        return [payload["code"] for event, payload in self.sockets.told if event == "mfa-closed"]
 
 
 @pytest.fixture
@@ -153,11 +166,12 @@ async def test_a_right_answer_that_was_being_judged_when_time_ran_out_is_taken(r
     waiting = await here.wait()
     sent = here.send(waiting, "mfa-verify", CODE)
     await asyncio.sleep(0.2)
-    assert (here.server.closed, waiting.overdue) == ([], True)
+    assert (here.sockets.closed, waiting.overdue) == ([], True)
     here.login.judged.set()
     await until(lambda: here.lived)
     assert sent.acks[0]["ok"] is True
-    assert (here.server.closed, here.codes) == ([], [])
+    assert here.login.confirmed == ["s"], "once the client has shown that it has the ack"
+    assert (here.sockets.closed, here.codes) == ([], [])
 
 
 async def test_a_wrong_one_is_the_last(room: Any) -> None:
@@ -165,7 +179,7 @@ async def test_a_wrong_one_is_the_last(room: Any) -> None:
     sent = here.send(await here.wait(), "mfa-verify", CODE)
     await asyncio.sleep(0.2)
     here.login.judged.set()
-    await until(lambda: here.server.closed)
+    await until(lambda: here.sockets.closed)
     assert sent.acks[0]["code"] == "invalid_code"
     assert here.codes == ["timeout"]
     assert len(here.room) == 0
@@ -174,8 +188,8 @@ async def test_a_wrong_one_is_the_last(room: Any) -> None:
 async def test_a_login_whose_time_is_nearly_over_is_waited_for_no_longer(room: Any) -> None:
     here = room(Login(life=timedelta(seconds=0.1)))
     await here.wait()
-    assert here.server.told[0][1]["deadlineMs"] <= 100
-    await until(lambda: here.server.closed)
+    assert here.sockets.told[0][1]["deadlineMs"] <= 100
+    await until(lambda: here.sockets.closed)
     assert here.codes == ["timeout"]
 
 
@@ -212,7 +226,7 @@ async def test_a_socket_that_cannot_become_live_is_closed_with_its_tokens_in_han
     here.fails = error
     here.login.judged.set()
     sent = here.send(await here.wait(), "mfa-verify", CODE)
-    await until(lambda: here.server.closed)
+    await until(lambda: here.sockets.closed)
     assert [ack["ok"] for ack in sent.acks] == [True]
     assert here.login.logged_out == []
 
@@ -223,7 +237,7 @@ async def test_an_outage_costs_no_socket(room: Any) -> None:
     sent = here.send(await here.wait(), "mfa-verify", CODE)
     await until(lambda: sent.acks)
     assert sent.acks[0]["code"] == "unavailable"
-    assert (here.server.closed, len(here.room)) == ([], 1)
+    assert (here.sockets.closed, len(here.room)) == ([], 1)
 
 
 async def test_a_login_without_tries_opens_no_socket(room: Any) -> None:
@@ -236,26 +250,29 @@ async def test_a_login_without_tries_opens_no_socket(room: Any) -> None:
 async def test_other_parts_can_serve_events_of_their_own_and_tell_every_socket_of_a_login(
     room: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Asked(Input):
+    class RequestedApproval(Input):
         number: int
 
     class Told(View):
         number: int
 
-    async def serve(waiting: WaitingSocket, asked: Asked) -> View:
+    result = LoginApprovalResult(status="approved")
+
+    async def serve(waiting: WaitingSocket, asked: RequestedApproval) -> View:
         assert waiting.login_id == b"id"
         return Told(number=asked.number + 1)
 
     here = room(Login())
-    monkeypatch.setitem(CLIENT_EVENTS, "begin-factor", (Asked, Told))
-    here.room.also_served["begin-factor"] = serve
+    monkeypatch.setitem(CLIENT_EVENTS, "begin-factor", (RequestedApproval, Told))
+    here.also_served["begin-factor"] = serve
     first, _ = await here.wait("x"), await here.wait("y")
     good, bad = here.send(first, "begin-factor", {"number": 1}), here.send(first, "begin-factor", {"number": "1"})
     await until(lambda: bad.acks)
     assert (good.acks, bad.acks[0]["code"]) == ([{"ok": True, "number": 2}], "invalid_request")
-    here.room.tell(b"id", "some-event", Told(number=3))
-    here.room.tell(b"another", "some-event", Told(number=3))
-    assert [payload for event, payload in here.server.told if event == "some-event"] == [{"number": 3}] * 2
+    here.room.send_approval_result(b"id", result)
+    here.room.send_approval_result(b"another", result)
+    told = [payload for event, payload in here.sockets.told if event == "login-approval-result"]
+    assert told == [result.to_wire()] * 2
 
 
 async def test_a_defect_of_an_event_is_answered_and_the_socket_still_waits(room: Any) -> None:
@@ -263,7 +280,7 @@ async def test_a_defect_of_an_event_is_answered_and_the_socket_still_waits(room:
         raise RuntimeError("a defect")
 
     here = room(Login())
-    here.room.also_served[ClientEvent.SESSIONS_LIST] = fail
+    here.also_served[ClientEvent.SESSIONS_LIST] = fail
     sent = here.send(await here.wait(), "sessions-list", {})
     await until(lambda: sent.acks)
     assert sent.acks[0]["code"] == "internal_error"

@@ -18,10 +18,10 @@ import jwt
 import pytest
 from support.keys import TOKEN_LIFE, HeldKeys, held_ring, sealing_key
 
-from auth.clock import utc_now
-from auth.errors import InvalidToken
-from auth.keys import KeyRing, KeySecretChanged, SigningKey
-from auth.tokens import AccessTokens
+from auth.core.clock import utc_now
+from auth.core.errors import InvalidToken
+from auth.crypto.signing_keys import KeyRing, KeySecretChanged, SigningKey
+from auth.crypto.tokens import AccessTokens
 
 HERE = Path(__file__).parent
 

@@ -1,10 +1,10 @@
-"""A node that knows two real OpenID providers, for the tests of logging in by them and of linking them."""
+"""A node with two real OpenID providers, for tests of provider login and linking."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.nodes import QUICK_SERVER, Installation, Node, ServiceUrls, drop
+from support.nodes import Installation, Node, ServiceUrls, drop
 from support.provider_person import Person
 from support.providers import OpenIdServer, openid_server
 
@@ -23,14 +23,14 @@ def other_provider() -> Iterator[OpenIdServer]:
 
 @pytest.fixture(scope="package")
 def installed(services: ServiceUrls) -> Iterator[Installation]:
-    own = Installation(services, QUICK_SERVER)
+    own = Installation(services)
     yield own
     drop(services, own.name)
 
 
 @pytest.fixture(scope="package")
 def node(installed: Installation, provider: OpenIdServer, other_provider: OpenIdServer) -> Iterator[Node]:
-    """A node that knows two providers, and a third that does not answer."""
+    """A node with two providers, and a third that does not answer."""
     running = installed.start(
         **provider.settings("one", NAME="Provider One"),
         **other_provider.settings("two"),

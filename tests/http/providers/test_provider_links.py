@@ -193,10 +193,12 @@ class TestLinking:
         assert await self.link(owner) == "/?linked=one"
         (identity,) = (await browser.call("GET", "/me/identities")).data["identities"]
         (session,) = (await browser.call("GET", "/sessions")).data["sessions"]
-        with MongoClient(services.mongo, tz_aware=True) as client:
+        with MongoClient[Any](services.mongo, tz_aware=True) as client:
             past = [{"$set": {"loggedInAt": {"$subtract": ["$loggedInAt", 601_000]}}}]
             client[installed.name]["sessions"].update_one({"_id": session["sessionId"]}, past)
-        call = ("POST", "/oauth/one/link", {}) if act == "link" else ("DELETE", f"/me/identities/{identity['id']}")
+        call: tuple[Any, ...] = (
+            ("POST", "/oauth/one/link", {}) if act == "link" else ("DELETE", f"/me/identities/{identity['id']}")
+        )
         answer = await browser.call(*call)
         assert (answer.status, answer.code) == (401, "step_up_required")
         assert answer.body["methods"] == ["password"]
@@ -210,7 +212,7 @@ class TestLinking:
         assert (await browser.call("DELETE", f"/me/identities/{identity['id']}")).status == 200
         assert (await browser.call("DELETE", f"/me/identities/{identity['id']}")).status == 404
         mails = (await api.call("GET", "/dev/outbox.json")).body["messages"]
-        assert [mail["to"] for mail in mails if mail["subject"] == "A way to log in was removed"][:1] == [
+        assert [mail["to"] for mail in mails if mail["subject"] == "Vigil: A way to log in was removed"][:1] == [
             owner.email
         ]
         mine = (await owner.me()).data["user"]["userId"]

@@ -194,7 +194,7 @@ class TestForgery:
         answer = await person.come_back(f"{back}&{name}=a&{name}=b")
         assert answer.headers["Location"] == "/?login=invalid_token"
 
-    @pytest.mark.parametrize("code", [None, "", "x" * 3000])
+    @pytest.mark.parametrize("code", [None, ""])
     async def test_without_a_code_nobody_is_let_in(self, person: Person, code: str | None) -> None:
         back = with_query(await person.agree(await person.leave()), code=code)
         assert (await person.come_back(back)).headers["Location"] == "/?login=provider_failed"
@@ -283,7 +283,7 @@ class TestAddresses:
         assert await person.log_in() == "/?login=email_not_verified"
         mails = (await api.call("GET", "/dev/outbox.json")).body["messages"]
         told = [mail["subject"] for mail in mails if mail["to"] == person.email]
-        assert told[0] == "You already have an account"
+        assert told[0] == "Vigil: You already have an account"
 
     async def test_an_unconfirmed_login_is_void_once_the_owner_confirms_in_their_own_way(
         self, person: Person, api: Api
@@ -338,7 +338,7 @@ class TestTrail:
     @pytest.fixture
     def events(self, services: ServiceUrls, installed: Installation) -> Iterator[Any]:
         """The events of the test, as they were kept: kind, whose, and what for."""
-        with MongoClient(services.mongo) as client:
+        with MongoClient[Any](services.mongo) as client:
             kept = client[installed.name]["audit_events"]
             kept.delete_many({})
             yield lambda: [(each["kind"], each["userId"], each["details"]) for each in kept.find().sort("at", 1)]
@@ -397,7 +397,7 @@ class TestTrail:
         for _ in range(6):
             answer = await browser.call("GET", "/oauth/one/callback?state=x&code=y", url=node.url)
             assert answer.headers["Location"] == "/?login=invalid_token"
-        with MongoClient(installation.services.mongo) as client:
+        with MongoClient[Any](installation.services.mongo) as client:
             assert client[installation.name]["audit_events"].count_documents({"kind": "login_failed"}) == 3
 
 
@@ -463,7 +463,7 @@ class TestRefusals:
     ) -> None:
         assert await person.log_in() == "/"
         user_id = (await person.me()).data["user"]["userId"]
-        with MongoClient(services.mongo, tz_aware=True) as client:
+        with MongoClient[Any](services.mongo, tz_aware=True) as client:
             users = client[installed.name]["users"]
             users.update_one({"_id": user_id}, [{"$set": {"lockedAt": "$$NOW"}}])
         person.browser.cookies.clear()

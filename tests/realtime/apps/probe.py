@@ -7,8 +7,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from auth.errors import Forbidden
-from auth.models import Session
+from auth.core.errors import Forbidden
+from auth.core.models import Session
 from realtime.application import Application, LiveSocket
 
 probe = Application("probe")
@@ -24,6 +24,7 @@ class Seen:
 
 
 _seen: list[Seen] = []
+_failed: set[tuple[str, str]] = set()
 
 
 def _room(socket: LiveSocket, data: dict[str, Any]) -> str:
@@ -58,6 +59,13 @@ async def enter_late(socket: LiveSocket, data: dict[str, Any]) -> dict[str, Any]
 @probe.on("fail")
 async def fail(_socket: LiveSocket, _data: dict[str, Any]) -> dict[str, Any]:
     raise RuntimeError("the vault's combination is 12-34-56")
+
+
+@probe.on("wait-for-what-is-cancelled")
+async def wait_for_what_is_cancelled(_socket: LiveSocket, _data: dict[str, Any]) -> None:
+    gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    gone.cancel()
+    await gone
 
 
 @probe.on("refuse")
@@ -153,3 +161,22 @@ async def ended(session: Session) -> None:
 @probe.on_session_ended
 async def ended_badly(_session: Session) -> None:
     raise RuntimeError("a hook of the application that fails")
+
+
+@probe.on_session_ended
+async def ended_at_last(session: Session) -> None:
+    fail_once("ended", session.session_id)
+    _seen.append(Seen("ended at last", session.session_id))
+
+
+@probe.on_socket_disconnected
+async def disconnected_at_last(socket: LiveSocket) -> None:
+    fail_once("disconnected", socket.socket_id)
+    where = "here" if socket.is_here else "elsewhere"
+    _seen.append(Seen(f"disconnected at last {where}", socket.principal.session_id, socket.socket_id))
+
+
+def fail_once(hook: str, of: str) -> None:
+    if (hook, of) not in _failed:
+        _failed.add((hook, of))
+        raise RuntimeError("a hook of the application that fails the first time")

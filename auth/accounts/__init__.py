@@ -1,0 +1,1 @@
+"""Operations on a user's own account: registration, password, address, profile, data export, deletion."""

@@ -1,0 +1,1 @@
+"""Administration: user search, roles, account locks, ending sessions."""

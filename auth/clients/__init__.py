@@ -1,0 +1,1 @@
+"""Information about clients: address, device, location. For display, never proof of identity."""

@@ -1,0 +1,84 @@
+"""Facts: session events as values, and the interface that publishes them.
+
+An operation commits to MongoDB, then publishes facts. Delivery to devices is up to the publisher: `auth` does
+not know about sockets.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from auth.core.models import Actor, Delivery, RevocationReason, Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCreated:
+    """A user logged in."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUpdated:
+    """A session's address, location or name changed in the device list."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """A session was revoked or expired; `session` is its state at that time."""
+
+    session: Session
+    reason: RevocationReason
+    by: Actor
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityAlert:
+    """An alert for the user's other devices; `kind` as in protocol.md, section 5."""
+
+    kind: str
+    session: Session
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RolesChanged:
+    """An administrator changed a user's roles; they apply to all of the user's sockets from now on.
+
+    `version` grows with each change: if two facts arrive out of order, the one with the greater version wins.
+    """
+
+    user_id: str
+    roles: tuple[str, ...]
+    version: int
+
+
+SessionFact = SessionCreated | SessionUpdated | SessionEnded | SecurityAlert
+Fact = SessionFact | RolesChanged
+
+
+class Publisher(Protocol):
+    """Delivers facts to the devices concerned."""
+
+    async def publish(self, facts: Sequence[Fact], *, wait: bool = False) -> Delivery:
+        """Publish `facts` in order. With `wait`, return the delivery counts of ended sessions after at most 1
+        s.
+
+        Guarantee: a fact published while the bus is down is delivered once it is back. Never raises because of
+        a bus outage.
+        """
+
+
+class PresenceReader(Protocol):
+    """Reports which sessions have a live socket."""
+
+    async def online(self, user_id: str) -> tuple[frozenset[str], int]:
+        """The ids of `user_id`'s online sessions, and the version of the session list.
+
+        While the bus is down: an empty set and version 0. Any pushed version is then a gap, which makes clients
+        reload the list.
+        """

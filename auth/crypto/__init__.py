@@ -1,0 +1,1 @@
+"""Keys, tokens, password hashes and sealed secrets. Uses no store and no transport."""

@@ -1,0 +1,1 @@
+"""Second factors: registry, authenticator app, recovery codes, step-up."""

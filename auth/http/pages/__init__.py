@@ -1,0 +1,1 @@
+"""HTML pages and API documents rendered by the server."""

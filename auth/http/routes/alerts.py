@@ -1,0 +1,46 @@
+"""Endpoints for the links in alert mails: end a login, or undo an added login method or factor."""
+
+from auth.alerts.alerts import NotMe
+from auth.alerts.factor_removal import FactorRemoval, Removal
+from auth.core.errors import Conflict, InvalidToken
+from auth.http.routing import Call, endpoint
+from auth.http.schemas.common import NotMeRequest, RemovedFactorsAnswer, RevokedAnswer, UndoRequest
+
+
+class AlertRoutes:
+    """Endpoints for recipients of alert mails."""
+
+    tag = "Second factor"
+
+    def __init__(self, not_me: NotMe, removal: FactorRemoval) -> None:
+        self._not_me = not_me
+        self._removal = removal
+
+    @endpoint(
+        "POST",
+        "/alerts/not-me",
+        summary="End a login that was not mine",
+        tag="Sessions",
+        public=True,
+        errors=(InvalidToken,),
+    )
+    async def not_me(self, call: Call, body: NotMeRequest) -> RevokedAnswer:
+        """Idempotent: a link that was used before succeeds and ends nothing."""
+        revoked = await self._not_me.by_link(body.token, client=call.client)
+        return RevokedAnswer.of(revoked)
+
+    @endpoint(
+        "POST",
+        "/factors/undo",
+        summary="Remove a login method or factor I did not add",
+        public=True,
+        errors=(InvalidToken, Conflict),
+    )
+    async def undo(self, call: Call, body: UndoRequest) -> RemovedFactorsAnswer:
+        """Ends all sessions. Idempotent: a link that was used before succeeds and changes nothing."""
+        return removed_factors(await self._removal.undo(body.token, client=call.client))
+
+
+def removed_factors(removal: Removal) -> RemovedFactorsAnswer:
+    """Build the response to a removal of factors."""
+    return RemovedFactorsAnswer.of(removal.revoked, removed=removal.removed, kept=removal.kept)

@@ -1,0 +1,1 @@
+"""Login with a passkey (WebAuthn), and management of a user's passkeys."""

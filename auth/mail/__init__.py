@@ -1,1 +1,0 @@
-"""Mail: composing messages from templates, and sending them."""

@@ -1,0 +1,1 @@
+"""Infrastructure: settings, logs, metrics, Redis, rate limits, periodic tasks."""

@@ -1,0 +1,1 @@
+"""Settings: read once from `VIGIL_…` variables, validated, frozen."""

@@ -1,0 +1,111 @@
+"""Settings sections: declaration, reading from `VIGIL_…` variables, and one-line errors."""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
+
+from auth.core.errors import StartRefused
+
+PREFIX = "VIGIL_"
+
+
+class SettingsError(StartRefused, ValueError):
+    """A setting is invalid; the message is one line for the operator."""
+
+
+class Section(BaseModel):
+    """The settings of one area. A field `x` is read from `VIGIL_X`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+SectionModel = TypeVar("SectionModel", bound=Section)
+
+
+def read_section(section: type[SectionModel], environ: Mapping[str, str], *, prefix: str = PREFIX) -> SectionModel:
+    """Read and validate a section. Raises `SettingsError` naming the first invalid variable."""
+    values: dict[str, Any] = {}
+    for field in section.model_fields:
+        raw = environ.get(prefix + field.upper())
+        if raw is None:
+            continue
+        if raw == "" and field != "application":
+            continue
+        values[field] = raw if raw != "" else None
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = prefix + str(first["loc"][0]).upper() if first["loc"] else section.__name__
+        if first["type"] == "missing":
+            raise SettingsError(f"{name} is required") from None
+        raise SettingsError(f"{name} is wrong: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def split_web_url(value: str) -> SplitResult | None:
+    """The parts of an http or https URL with a host and without credentials, query, fragment or spaces; None
+    for any other.
+    """
+    try:
+        parts = urlsplit(value)
+        odd = _has_query(value) or "@" in parts.netloc or any(part.isspace() for part in value)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if good and not odd else None
+
+
+def _has_query(value: str) -> bool:
+    """Whether `value` contains the start of a query or fragment, even an empty one."""
+    return "?" in value or "#" in value
+
+
+def service_url(*schemes: str) -> AfterValidator:
+    """Validates a store's URL by its scheme. The value may contain a password, so messages never repeat it."""
+
+    def check(value: SecretStr) -> SecretStr:
+        scheme, separator, rest = value.get_secret_value().partition("://")
+        if scheme not in schemes or not separator or not rest:
+            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def check_port(value: SecretStr) -> SecretStr:
+    """Validate that the port of a store's URL is absent or a number. Raises `ValueError`."""
+    try:
+        _ = urlsplit(value.get_secret_value()).port
+    except ValueError:
+        raise ValueError("has an invalid port") from None
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is `localhost` or a loopback address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def names_this_machine(host: str) -> bool:
+    """Whether `host` always resolves to the local machine: `is_loopback`, or a name under `localhost` (RFC
+    6761, 6.3).
+    """
+    return is_loopback(host) or host.endswith(".localhost")
+
+
+def _web_url(value: str) -> str:
+    if split_web_url(value) is None:
+        without = "without a query or fragment, " if _has_query(value) else ""
+        raise ValueError(f"must be a URL {without}such as https://example.org")
+    return value
+
+
+WebUrl = Annotated[str, AfterValidator(_web_url)]

@@ -1,0 +1,1 @@
+"""Sessions: start, refresh, rotate, revoke. Authentication of the user is elsewhere (auth/login, auth/factors)."""

@@ -1,0 +1,1 @@
+"""The collection `sessions`: documents, rotations, roles, limits and hooks."""

@@ -1,0 +1,74 @@
+"""MongoDB and its stores, each created once, for the composition root."""
+
+import asyncio
+from datetime import timedelta
+
+from auth.platform.settings.settings import Settings
+from auth.stores.approvals import ApprovalStore
+from auth.stores.audit_events import AuditEvents
+from auth.stores.challenges import Challenges
+from auth.stores.factor_secrets import FactorSecrets
+from auth.stores.identities import Identities
+from auth.stores.mongo import Mongo, refusal_as_settings_error
+from auth.stores.one_time_tokens import OneTimeTokens
+from auth.stores.outbox import OutboxStore
+from auth.stores.passkeys import Passkeys
+from auth.stores.sessions.hooks import SessionHookStore
+from auth.stores.sessions.places import SessionPlaces
+from auth.stores.sessions.roles import SessionRoles
+from auth.stores.sessions.store import SessionStore
+from auth.stores.signing_keys import SigningKeys
+from auth.stores.users.account_data import AccountData
+from auth.stores.users.directory import Directory
+from auth.stores.users.login_methods import AccountLoginMethods
+from auth.stores.users.pending_revocations import PendingRevocationStore
+from auth.stores.users.store import Users
+
+
+class Stores:
+    """MongoDB and its stores."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self.mongo = Mongo(url, settings.stores.mongo_database, settings.stores.mongo_driver)
+        database = self.mongo.database
+        self.users = Users(database)
+        self.one_time_tokens = OneTimeTokens(database)
+        self.challenges = Challenges(database)
+        self.factor_secrets = FactorSecrets(database)
+        self.approvals = ApprovalStore(database)
+        self.identities = Identities(database)
+        self.passkeys = Passkeys(database)
+        self.account_parts = AccountData(database)
+        self.audit_events = AuditEvents(database)
+        self.outbox = OutboxStore(database, keep_content=settings.dev_outbox)
+        self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))
+        self.session_endings = PendingRevocationStore(database)
+        self.session_hooks = SessionHookStore(database)
+        self.session_places = SessionPlaces(database)
+        self.session_roles = SessionRoles(database)
+        self.account_login_methods = AccountLoginMethods(database)
+        self.directory = Directory(database)
+        self.signing_keys = SigningKeys(database)
+
+    async def ensure_indexes(self) -> None:
+        """Create missing indexes. Raises `Unavailable`, or `SettingsError` if MongoDB denies access."""
+        collections = (
+            self.users,
+            self.one_time_tokens,
+            self.challenges,
+            self.factor_secrets,
+            self.approvals,
+            self.identities,
+            self.passkeys,
+            self.audit_events,
+            self.outbox,
+            self.sessions,
+            self.session_endings,
+            self.session_hooks,
+            self.session_places,
+            self.directory,
+            self.signing_keys,
+        )
+        with refusal_as_settings_error():
+            await self.mongo.ping()
+            await asyncio.gather(*(collection.ensure_indexes() for collection in collections))

@@ -1,0 +1,36 @@
+/** Names of devices and places. */
+
+/** @typedef {import("../vigil-types.js").Session} Session */
+
+/** @param {Partial<Session>} session */
+export function deviceName({ device }) {
+  return device?.name || deviceSoftware({ device }) || "an unknown device";
+}
+
+/** Browser and operating system. @param {Partial<Session>} session */
+export function deviceSoftware({ device }) {
+  return [device?.browser, device?.os].filter(Boolean).join(" on ");
+}
+
+/**
+ * Describes a device by what the server observed. Its name comes last and is marked as a claim: whoever logged in chose it.
+ * @param {Partial<Session>} session
+ */
+export function describeDevice(session) {
+  const software = deviceSoftware(session);
+  const seen = [software || "unknown browser", placeName(session), session.ip].filter(Boolean).join(", ");
+  const name = session.device?.name;
+  return name && name !== software ? `${seen}, calling itself “${name}”` : seen;
+}
+
+const COUNTRIES = new Intl.DisplayNames("en", { type: "region" });
+
+/** @param {Partial<Session>} session */
+export function placeName({ location }) {
+  return [location?.city, countryName(location?.country)].filter(Boolean).join(", ");
+}
+
+/** @param {string|null|undefined} code */
+function countryName(code) {
+  return code && /^[A-Z]{2}$/.test(code) ? COUNTRIES.of(code) : code;
+}

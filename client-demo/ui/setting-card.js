@@ -1,0 +1,71 @@
+/** Base class of the account page's cards: runs one action at a time, shows its result, opens forms in place. */
+import { asVigilError } from "../vigil-errors.js";
+import { errorSentence } from "./error-messages.js";
+import { Component, html } from "./html.js";
+
+export class SettingCard extends Component {
+  /** @type {Record<string, any>} */
+  state = { open: null, busy: false, result: { text: "", failed: false }, ...this.firstState() };
+
+  /** Initial state of the subclass. @returns {Record<string, any>} */
+  firstState() {
+    return {};
+  }
+
+  getSnapshotBeforeUpdate() {
+    return this.base?.contains(document.activeElement) ?? false;
+  }
+
+  /** When the focused element was removed, focuses the question that replaced it, or the heading. */
+  componentDidUpdate(_props, _state, hadFocus) {
+    if (!hadFocus || document.activeElement !== document.body) return;
+    (this.base.querySelector("[role=group][tabindex]") ?? this.base.querySelector("h2")).focus();
+  }
+
+  /** Opens a form of this card; null closes it. */
+  show = (open) => this.setState({ open, result: { text: "", failed: false } });
+
+  /** @type {(text: string, options?: {failed?: boolean, [state: string]: any}) => void} */
+  say = (text, { failed = false, ...more } = {}) => this.setState({ result: { text, failed }, ...more });
+
+  /** @param {() => Promise<string>} act resolves with the result to show */
+  async run(act) {
+    if (this.state.busy) return;
+    this.setState({ busy: true, result: { text: "", failed: false } });
+    try {
+      this.say(await act(), { open: null });
+    } catch (error) {
+      this.say(errorSentence(asVigilError(error)), { failed: true });
+    } finally {
+      this.setState({ busy: false });
+    }
+  }
+
+  /** @param {{id: string, title: string, summary: unknown}} card @param {unknown} content */
+  card({ id, title, summary }, content) {
+    const { text, failed } = this.state.result;
+    return html`
+      <section class="card setting" aria-labelledby=${`${id}-title`} data-testid=${`setting-${id}`}>
+        <h2 id=${`${id}-title`} tabindex="-1">${title}</h2>
+        <div class="setting-summary muted" data-testid=${`${id}-summary`}>${summary}</div>
+        ${content}
+        <p class=${`result ${failed ? "is-error" : ""}`} role="status" data-testid=${`${id}-result`}>${text}</p>
+      </section>`;
+  }
+
+  /** Asks for confirmation. @param {() => unknown} act */
+  question(testid, text, yes, act) {
+    return html`
+      <div class="card-actions question" key="question" role="group" tabindex="-1" aria-label=${text}>
+        <p>${text}</p>
+        ${this.button(`${testid}-confirm`, yes, act, { danger: true })}
+        ${this.button(`${testid}-cancel`, "No", () => this.show(null))}
+      </div>`;
+  }
+
+  button(testid, label, onClick, { danger = false, small = false } = {}) {
+    return html`
+      <button class=${`button ${danger ? "danger" : ""} ${small ? "small" : ""}`} type="button" data-testid=${testid}
+              aria-disabled=${this.state.busy} onClick=${onClick}>${label}</button>`;
+  }
+}

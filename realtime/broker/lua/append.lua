@@ -1,0 +1,102 @@
+-- Functions shared by the other scripts: a user's log, and the liveness of the user's sockets by node leases.
+--
+-- The log is a stream whose ids are `<n>-0`; n is the event's id. n grows by at least one, and is never below
+-- the server's clock in microseconds. Each frame contains the id of its predecessor, so a reader can detect gaps,
+-- and whether a trimmed log still reaches back to its cursor. A lost log restarts above every id that the lost one
+-- can have assigned, because appending takes at least a microsecond per event; so no old cursor is within its
+-- reach. `version` then jumps as well. JSON numbers are exact for microseconds until the year 2255.
+--
+-- A frame is the JSON that nodes read, both live and from the log:
+--   {"u": user, "i": id, "p": previous id, "e": event, "s": session, "v": version or null, "o": origin,
+--    "d": payload}
+
+-- Offset of a new log's first id: the clock may have been set back since the lost log, or be another server's.
+local AHEAD_US = 1000000
+-- Limit of orphaned sockets returned by one call.
+local MOST_ORPHANS = 32
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function now_us()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+local function as_integer(number)
+  return string.format('%.0f', number)
+end
+
+-- Starts a new log, replacing any remains of an old one; all its ids are above `beyond`.
+-- keys: {log, meta, sockets}; limits: {length, life in ms}. Returns the id before its first event.
+local function begin(keys, limits, beyond)
+  local base = math.max(now_us() + AHEAD_US, beyond + 1)
+  redis.call('DEL', keys.log)
+  redis.call('HSET', keys.meta, 'last', as_integer(base), 'version', as_integer(base))
+  redis.call('PEXPIRE', keys.meta, limits.life)
+  return base
+end
+
+-- Appends one event and publishes it to every node that holds a socket of the user.
+-- channels: prefix of the nodes' channels. Returns the event's id.
+local function append(keys, limits, channels, user, origin, event, session, versioned, payload)
+  local previous = tonumber(redis.call('HGET', keys.meta, 'last')) or begin(keys, limits, 0)
+  local id = math.max(previous + 1, now_us())
+  local version = versioned and as_integer(redis.call('HINCRBY', keys.meta, 'version', 1)) or 'null'
+  redis.call('HSET', keys.meta, 'last', as_integer(id))
+  -- Older tokens have outdated roles, so handshakes must read the account.
+  if event == 'roles-changed' then redis.call('HSET', keys.meta, 'roles', as_integer(id)) end
+  local frame = '{"u":' .. cjson.encode(user) .. ',"i":' .. as_integer(id) .. ',"p":' .. as_integer(previous)
+    .. ',"e":"' .. event .. '","s":"' .. session .. '","v":' .. version .. ',"o":"' .. origin .. '","d":' .. payload
+    .. '}'
+  redis.call('XADD', keys.log, 'MAXLEN', limits.length, as_integer(id) .. '-0', 'f', frame)
+  redis.call('PEXPIRE', keys.log, limits.life)
+  redis.call('PEXPIRE', keys.meta, limits.life)
+  local told = {}
+  for _, value in ipairs(redis.call('HVALS', keys.sockets)) do
+    local node = string.match(value, '^[^|]+')
+    if not told[node] then
+      told[node] = true
+      redis.call('PUBLISH', channels .. node, frame)
+    end
+  end
+  return id
+end
+
+-- The number of sockets of `session` on all nodes, live or not; a value is `node|session`.
+local function sockets_of(sockets, session)
+  local count = 0
+  for _, value in ipairs(redis.call('HVALS', sockets)) do
+    if string.match(value, '|(.*)$') == session then count = count + 1 end
+  end
+  return count
+end
+
+-- Calls `each(node, session)` for every socket of a user whose node holds a valid lease. Returns orphans as
+-- `node|session|socket`: sockets whose node has no lease, not even an expired one, so that no node cleans them up.
+local function living(sockets, nodes, each)
+  local now, leases, orphans = now_ms(), {}, {}
+  local listed = redis.call('HGETALL', sockets)
+  for index = 1, #listed, 2 do
+    local node, session = string.match(listed[index + 1], '^([^|]+)|(.*)$')
+    if leases[node] == nil then leases[node] = redis.call('ZSCORE', nodes, node) end
+    if leases[node] and tonumber(leases[node]) > now then
+      each(node, session)
+    elseif not leases[node] and #orphans < MOST_ORPHANS then
+      orphans[#orphans + 1] = listed[index + 1] .. '|' .. listed[index]
+    end
+  end
+  return orphans
+end
+
+-- Whether `node` holds a valid lease; if not, gives it one of `length` ms with a new term. A node whose term has
+-- changed was considered dead, or Redis lost its data, so its listed sockets may be gone.
+local function hold(nodes, terms, node, length)
+  local lease = redis.call('ZSCORE', nodes, node)
+  if lease and tonumber(lease) > now_ms() then return true end
+  redis.call('HSET', terms, node, as_integer(now_us()))
+  redis.call('ZADD', nodes, as_integer(now_ms() + tonumber(length)), node)
+  return false
+end

@@ -1,0 +1,27 @@
+-- Restores the deny-list from MongoDB in several calls and marks it as whole at the end, unless Redis lost
+-- entries between the first and the last call.
+--
+-- The calls of one restore keep a mark of their own in the list. If Redis loses the list meanwhile, the mark is
+-- lost with the entries, and the restore must start again.
+--
+-- KEYS 1 deny-list (sorted set of sessions by the end of their entry in ms, and of `whole`)
+-- ARGV 1 mark of this restore   2 step: `begin`, `add` or `end`   then for each session: its id, lifetime of its
+--      entry in ms
+-- Returns 1, or 0 if the list was lost since `begin`.
+
+local LONGEST_MS = 60000
+local now = now_ms()
+if ARGV[2] == 'begin' then
+  redis.call('ZADD', KEYS[1], as_integer(now + LONGEST_MS), ARGV[1])
+  return 1
+end
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+for index = 3, #ARGV, 2 do
+  redis.call('ZADD', KEYS[1], as_integer(now + tonumber(ARGV[index + 1])), ARGV[index])
+end
+if ARGV[2] == 'end' then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', as_integer(now))
+  redis.call('ZADD', KEYS[1], '+inf', 'whole')
+end
+return 1

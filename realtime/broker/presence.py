@@ -1,0 +1,207 @@
+"""Presence by leases: which devices are online.
+
+Each node renews one lease. A socket is online while it is listed and its node's lease is valid, so the sockets of
+a dead node go offline without further writes. Going offline is published two seconds late, so that a page reload
+does not show up.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from auth.core.clock import Clock, to_ms
+from auth.core.errors import Unavailable
+from auth.core.tasks import end
+from auth.platform.redis.link import RedisLink, as_text
+from realtime.broker.dead_node_cleanup import TOLD, DeadNodeCleanup, OrphanedSockets, RunHooks
+from realtime.broker.lease import NODE_LEASE
+from realtime.broker.redis_keys import Keys
+from realtime.broker.scripts import load
+from realtime.broker.user_log import UserLog, member
+from realtime.hub import Connection
+
+RENEW_SECONDS = 3.0
+# One node cleans up after a dead one; another takes over after this long if the first dies meanwhile.
+CLAIM = timedelta(seconds=10)
+RECONNECT_SECONDS = 2.0
+# Members of the node's set changed by one command.
+BATCH = 1000
+
+log = structlog.get_logger()
+
+# The task that runs the disconnect hooks for a socket; None if there are none to run.
+HooksTask = asyncio.Task[None] | None
+OnLost = Callable[[], Awaitable[None]]
+
+
+class Presence:
+    """This node's lease, and its sockets about to go offline. Implements `auth.core.events.PresenceReader`.
+
+    `on_peers` is called at each renewal with whether other nodes are alive. `run_hooks` runs the disconnect hooks
+    for the sockets of dead nodes.
+    """
+
+    def __init__(
+        self,
+        link: RedisLink,
+        keys: Keys,
+        user_log: UserLog,
+        orphans: OrphanedSockets,
+        *,
+        node_id: str,
+        on_peers: Callable[[bool], None],
+        run_hooks: RunHooks | None,
+        clock: Clock,
+    ) -> None:
+        self._link = link
+        self._keys = keys
+        self._node_id = node_id
+        self._orphans = orphans
+        self._on_peers = on_peers
+        self._clock = clock
+        self.cleanup = DeadNodeCleanup(link, keys, user_log, run_hooks=run_hooks, clock=clock)
+        self._renew = load(link, "renew")
+        self._read = load(link, "presence")
+        self._task: asyncio.Task[None] | None = None
+        self._relisting: asyncio.Task[None] | None = None
+        # The term in which all sockets of this node were listed.
+        self._listed_in: str | None = None
+        self._leaving: dict[str, tuple[asyncio.Task[None], HooksTask]] = {}
+
+    async def start(self, on_lost: OnLost) -> None:
+        """Take the lease, and renew it until `close`.
+
+        `on_lost` is awaited whenever the lease has a new term, which includes the start: another node may have
+        removed this node's sockets, or Redis may have lost them.
+        """
+        try:
+            await self.renew(on_lost)
+        except Unavailable:
+            log.warning("lease_not_renewed")
+        if self._relisting is not None:
+            await asyncio.wait({self._relisting})
+        self._task = asyncio.create_task(self._renew_periodically(on_lost))
+
+    async def close(self) -> None:
+        """Shorten the lease to the time that clients have to reconnect elsewhere.
+
+        Then another node cleans up, as after a crash. So a planned stop does not show devices as offline either.
+        """
+        leaving = dict(self._leaving)
+        await end(self._task, self._relisting, *(task for task, _ in leaving.values()))
+        await self.cleanup.close()
+        await self._orphans.close()
+        try:
+            await self._mark_told([entry for entry, (_, hooks_task) in leaving.items() if _is_done(hooks_task)])
+            await self._take_lease(timedelta(seconds=RECONNECT_SECONDS))
+        except Unavailable:
+            log.warning("lease_not_returned")  # it runs out by itself
+
+    async def online(self, user_id: str) -> tuple[frozenset[str], int]:
+        """See `auth.core.events.PresenceReader.online`."""
+        keys = [self._keys.sockets(user_id), self._keys.nodes, self._keys.meta(user_id)]
+        try:
+            version, sessions, orphans = await self._read(keys=keys)
+        except Unavailable:
+            return frozenset(), 0
+        if orphans:
+            self._orphans.adopt_soon(user_id, [as_text(orphan) for orphan in orphans])
+        return frozenset(as_text(session) for session in sessions), int(version)
+
+    async def count_live(self) -> tuple[int, int]:
+        """The number of nodes with a valid lease, and of their sockets. Raises `Unavailable`."""
+        now = to_ms(self._clock())
+        nodes = await self._link.execute("ZRANGEBYSCORE", self._keys.nodes, now, "+inf")
+        keys = [self._keys.node_sockets(as_text(node)) for node in nodes]
+        return len(keys), sum(await asyncio.gather(*(self._link.execute("SCARD", key) for key in keys)))
+
+    def leave_soon(self, connection: Connection, hooks_task: HooksTask = None) -> None:
+        """Unlist a disconnected socket in two seconds, and publish it if its device has not reconnected by then.
+
+        Until `hooks_task` is done the node's set keeps the socket, so another node runs the hooks if this one
+        dies.
+        """
+        entry = member(connection)
+        task = asyncio.create_task(self._leave_later(entry, hooks_task))
+        self._leaving[entry] = task, hooks_task
+        task.add_done_callback(lambda _: self._leaving.pop(entry, None))
+
+    async def clear_gone(self, is_here: Callable[[str], bool]) -> None:
+        """Remove entries of this node's set whose sockets are neither connected here nor leaving."""
+        entries = map(as_text, await self._link.execute("SMEMBERS", self._keys.node_sockets(self._node_id)))
+        # Checked after reading: a socket is registered here before it is listed.
+        gone = [entry for entry in entries if entry not in self._leaving and not is_here(entry.split("|")[2])]
+        await self.cleanup.discard(self._node_id, gone, is_dead=False, is_last_try=True)
+
+    async def _leave_later(self, entry: str, hooks_task: HooksTask) -> None:
+        await asyncio.sleep(RECONNECT_SECONDS)
+        is_done = _is_done(hooks_task)
+        await self._leave(entry, forget=is_done)
+        if hooks_task is not None and not is_done:
+            await asyncio.wait({hooks_task})
+            await self._leave(entry, forget=True)
+
+    async def _leave(self, entry: str, *, forget: bool) -> None:
+        while True:
+            try:
+                await self.cleanup.leave(self._node_id, entry, forget=forget)
+            except Unavailable:
+                # The outage may be too short to cause a resync, so no other code would unlist the socket.
+                await asyncio.sleep(RENEW_SECONDS)
+            else:
+                return
+
+    async def _mark_told(self, entries: list[str]) -> None:
+        """Mark sockets whose disconnect hooks have run, so that the cleaning node does not run them again."""
+        key = self._keys.node_sockets(self._node_id)
+        for start in range(0, len(entries), BATCH):
+            batch = entries[start : start + BATCH]
+            await self._link.execute("SADD", key, *(entry + TOLD for entry in batch))
+            await self._link.execute("SREM", key, *batch)
+
+    async def _renew_periodically(self, on_lost: OnLost) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            try:
+                await self.renew(on_lost)
+            except Unavailable:
+                log.warning("lease_not_renewed")
+            except Exception:  # without renewals every socket would go offline
+                log.exception("presence_failed")
+
+    async def renew(self, on_lost: OnLost) -> None:
+        """Renew the lease once, and start cleanup after nodes whose leases have run out. Raises `Unavailable`."""
+        term, dead, alive = await self._take_lease(NODE_LEASE)
+        self._on_peers(alive > 1)
+        # Both run as tasks, so that they do not delay the next renewal.
+        if as_text(term) != self._listed_in and (self._relisting is None or self._relisting.done()):
+            self._relisting = asyncio.create_task(self._relist(as_text(term), on_lost))
+        for node_id in map(as_text, dead):
+            self.cleanup.clear_soon(node_id)
+
+    async def _relist(self, term: str, on_lost: OnLost) -> None:
+        try:
+            await on_lost()
+        except Unavailable:
+            log.warning("node_not_resynced")  # retried at the next renewal
+        except Exception:  # retried at the next renewal, too
+            log.exception("presence_failed")
+        else:
+            self._listed_in = term
+
+    async def _take_lease(self, length: timedelta) -> Any:
+        arguments: list[str | int] = [
+            self._node_id,
+            int(length.total_seconds() * 1000),
+            self._keys.claims,
+            int(CLAIM.total_seconds() * 1000),
+            *self._keys.around_node_id,
+        ]
+        return await self._renew(keys=[self._keys.nodes, self._keys.terms], args=arguments)
+
+
+def _is_done(hooks_task: HooksTask) -> bool:
+    return hooks_task is None or hooks_task.done()

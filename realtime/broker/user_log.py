@@ -1,0 +1,262 @@
+"""The per-user event log on a Redis stream: publish, and replay by cursor."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from auth.core.clock import Clock
+from auth.core.errors import Unavailable
+from auth.platform.rate_limits import Window
+from auth.platform.redis.link import RedisLink, as_text
+from realtime.broker.deny_list import DenyList
+from realtime.broker.lease import NODE_LEASE
+from realtime.broker.redis_keys import Keys
+from realtime.broker.scripts import load
+from realtime.hub import Connection, Frame
+from realtime.protocol.messages import DeviceStatus, ServerEvent
+
+# Events that a client can miss and still catch up with; beyond that it lists its sessions again.
+LOG_LENGTH = 256
+# Excluded from stored payloads, because the log assigns the id.
+WITHOUT_ID = {"event_id"}
+# Retry delay while the deny-list is in doubt: about as long as reading it from MongoDB takes.
+DOUBT_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to append. `payload` is JSON without event id and version."""
+
+    event: str
+    session_id: str
+    payload: bytes
+    versioned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JoinResult:
+    """Result of listing a socket. `status` is ok, revoked, full, unknown or limited (with `wait_ms`).
+
+    `roles_changed`: the user's roles changed at some time, so those in the token may be outdated. `was_missing`:
+    the socket was not listed before.
+    """
+
+    status: str
+    last_event_id: int = 0
+    recovered: bool = False
+    missed: tuple[Frame, ...] = ()
+    wait_ms: int = 0
+    roles_changed: bool = False
+    was_missing: bool = False
+
+
+class UserLog:
+    """Scripts on a user's log and sockets and on the deny-list; each call is one atomic step and one round trip.
+
+    `log_life`: how long a user's log is kept after its last event. `most_sockets`: limit per user, over all nodes.
+    `on_orphans` is called with the user id and the sockets (`node|session|socket`) whose node has no lease.
+    """
+
+    def __init__(
+        self,
+        link: RedisLink,
+        keys: Keys,
+        deny_list: DenyList,
+        *,
+        node_id: str,
+        log_life: timedelta,
+        most_sockets: int,
+        on_orphans: Callable[[str, Sequence[str]], None],
+    ) -> None:
+        self._link = link
+        self._keys = keys
+        self._node_id = node_id
+        self._log_life = _ms(log_life)
+        self._most_sockets = most_sockets
+        self._deny_list = deny_list
+        self._connect = load(link, "connect")
+        self._publish = load(link, "publish")
+        self._leave = load(link, "leave")
+        self._listed = load(link, "listed")
+        self._on_orphans = on_orphans
+
+    async def join(
+        self, connection: Connection, *, cursor: int | None, online: DeviceStatus, limits: Sequence[Window]
+    ) -> JoinResult:
+        """List a new socket, unless its session is revoked, and read the events after `cursor`.
+
+        Counts the handshake in `limits`, and refuses it when one of them is exceeded.
+        Raises `Unavailable` when Redis is down or the deny-list is in doubt.
+        """
+        if self._deny_list.in_doubt:
+            raise Unavailable(retry_after_seconds=DOUBT_SECONDS)
+        joined = await self._join(connection, cursor, online, limits, admits=True)
+        if joined.status == "unknown":
+            self._deny_list.mark_in_doubt()
+            raise Unavailable(retry_after_seconds=DOUBT_SECONDS)
+        return joined
+
+    async def rejoin(self, connection: Connection, *, cursor: int, online: DeviceStatus) -> JoinResult:
+        """List a socket again and read the events after `cursor`, as far as the log still has them.
+
+        A socket of a revoked session is not listed, but still reads the events it missed, its revocation included.
+        Not `recovered`: more events were missed than those returned.
+        """
+        return await self._join(connection, cursor, online, (), admits=False)
+
+    async def _join(
+        self,
+        connection: Connection,
+        cursor: int | None,
+        online: DeviceStatus,
+        limits: Sequence[Window],
+        *,
+        admits: bool,
+    ) -> JoinResult:
+        user_id, session_id = connection.user_id, connection.session_id
+        keys = [
+            self._keys.denied,
+            self._keys.sockets(user_id),
+            self._keys.log(user_id),
+            self._keys.meta(user_id),
+            self._keys.node_sockets(self._node_id),
+            self._keys.nodes,
+            self._keys.terms,
+            *(window.key for window in limits),
+        ]
+        arguments: list[str | bytes | int] = [
+            connection.socket_id,
+            self._node_id,
+            session_id,
+            user_id,
+            -1 if cursor is None else cursor,
+            LOG_LENGTH,
+            self._log_life,
+            self._keys.channels,
+            device_status_payload(online),
+            member(connection),
+            int(admits),
+            _ms(NODE_LEASE),
+            self._most_sockets,
+        ]
+        for window in limits:
+            arguments += [window.amount, window.seconds]
+        answer = await self._connect(keys=keys, args=arguments)
+        status, number, recovered, frames, changed, orphans, was_missing = answer
+        if orphans:
+            self._on_orphans(user_id, [as_text(orphan) for orphan in orphans])
+        if as_text(status) != "ok":
+            return JoinResult(as_text(status), wait_ms=max(int(number), 0))
+        missed = tuple(read_frame(frame) for frame in frames)
+        return JoinResult(
+            "ok", int(number), bool(recovered), missed, roles_changed=bool(changed), was_missing=bool(was_missing)
+        )
+
+    async def publish(
+        self, user_id: str, events: Sequence[NewEvent], *, origin: str = "", counted: str = "", deny: bool = False
+    ) -> dict[str, int]:
+        """Append `events` and publish them to the nodes; the number of live sockets of session `counted` per node.
+
+        With `deny`, also puts session `counted` on the deny-list in the same step.
+        """
+        keys = [
+            self._keys.sockets(user_id),
+            self._keys.log(user_id),
+            self._keys.meta(user_id),
+            self._keys.nodes,
+            self._keys.denied,
+        ]
+        arguments: list[Any] = [
+            user_id,
+            origin,
+            _ms(self._deny_list.life) if deny else 0,
+            LOG_LENGTH,
+            self._log_life,
+            self._keys.channels,
+            counted,
+        ]
+        for event in events:
+            arguments += [event.event, event.session_id, int(event.versioned), event.payload]
+        answer = await self._publish(keys=keys, args=arguments)
+        return {as_text(node): int(count) for node, count in zip(answer[::2], answer[1::2], strict=True)}
+
+    async def leave(
+        self, node_id: str, entry: str, offline: DeviceStatus, *, forget: bool, is_dead: bool = False
+    ) -> bool:
+        """Unlist a socket, and publish `device-status` if that takes its device offline.
+
+        `entry` is the socket's member in the set of `node_id`; `forget` removes it there, too, when cleanup is
+        complete. Only one of several callers unlists the socket. False, without effect: the node that was
+        considered dead is alive.
+        """
+        user_id, session_id, socket_id = entry.split("|")[:3]
+        keys = [
+            self._keys.sockets(user_id),
+            self._keys.log(user_id),
+            self._keys.meta(user_id),
+            self._keys.node_sockets(node_id),
+            self._keys.nodes,
+        ]
+        arguments: list[str | bytes | int] = [
+            socket_id,
+            session_id,
+            user_id,
+            entry,
+            LOG_LENGTH,
+            self._log_life,
+            self._keys.channels,
+            device_status_payload(offline),
+            int(forget),
+            node_id if is_dead else "",
+        ]
+        return int(await self._leave(keys=keys, args=arguments)) >= 0
+
+    async def unlisted(self, connections: Sequence[Connection]) -> tuple[list[Connection], int]:
+        """The sockets missing from their users' lists, and the number of sockets in this node's own set."""
+        keys = [
+            self._keys.node_sockets(self._node_id),
+            *(self._keys.sockets(each.user_id) for each in connections),
+        ]
+        listed, *missing = await self._listed(keys=keys, args=[each.socket_id for each in connections])
+        return [connections[place] for place in missing], int(listed)
+
+
+def member(connection: Connection) -> str:
+    """A socket's member in its node's set."""
+    return f"{connection.user_id}|{connection.session_id}|{connection.socket_id}"
+
+
+def device_status(session_id: str, *, online: bool, sockets: int, clock: Clock) -> DeviceStatus:
+    """The event of a device that goes online or offline now; the log assigns its id."""
+    return DeviceStatus(event_id=0, session_id=session_id, online=online, sockets=sockets, last_seen_at=clock())
+
+
+def device_status_payload(status: DeviceStatus) -> bytes:
+    """The payload of a `device-status` event as stored in the log."""
+    return status.__pydantic_serializer__.to_json(status, by_alias=True, exclude=WITHOUT_ID)
+
+
+def read_frame(raw: bytes | str) -> Frame:
+    """Parse a frame written by append.lua."""
+    return read_frame_value(orjson.loads(raw))
+
+
+def read_frame_value(value: dict[str, Any]) -> Frame:
+    """A frame from its parsed JSON."""
+    return Frame(
+        user_id=value["u"],
+        event_id=value["i"],
+        previous=value["p"],
+        event=ServerEvent(value["e"]),
+        session_id=value["s"],
+        version=value["v"],
+        origin=value["o"],
+        payload=value["d"],
+    )
+
+
+def _ms(span: timedelta) -> int:
+    return round(span.total_seconds() * 1000)

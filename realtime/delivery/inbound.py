@@ -1,0 +1,89 @@
+"""The receiving half of the live side: delivers bus messages to this node's sockets, and detects missed ones."""
+
+import structlog
+
+from auth.services import Services
+from auth.stores.stores import Stores
+from realtime.broker.bus import Message
+from realtime.broker.user_log import read_frame_value
+from realtime.delivery.catch_up import CatchUp
+from realtime.delivery.outbound import Outbound
+from realtime.delivery.presence_check import PresenceCheck
+from realtime.delivery.push import Push
+from realtime.delivery.resync import ResyncRequests
+from realtime.delivery.revocation_acks import Endings
+from realtime.delivery.socket_hooks import SocketHooks
+from realtime.delivery.watchdog import Watchdog
+from realtime.engine.emitter import Emitter
+from realtime.hub import Connections
+
+log = structlog.get_logger()
+
+
+class Inbound:
+    """The receiving half of a node's live side. Also starts and closes `outbound`."""
+
+    def __init__(self, outbound: Outbound, stores: Stores, services: Services, hooks: SocketHooks) -> None:
+        metrics, clock = services.metrics, services.clock
+        self._outbound = outbound
+        self.connections = connections = Connections()
+        self.emitter = emitter = Emitter()
+        self._endings = Endings(
+            emitter, node_id=outbound.node_id, send=outbound.report, metrics=metrics, clock=clock
+        )
+        self.push = Push(emitter, self._endings, hooks, metrics=metrics, clock=clock)
+        self._watchdog = Watchdog(
+            stores,
+            connections,
+            self.push,
+            self._endings,
+            outbound.bus,
+            asked=outbound.publisher.has_unpublished,
+            clock=clock,
+        )
+        self._resync_requests = ResyncRequests(
+            stores.sessions, connections, self.push, outbound.publisher, self._watchdog, clock=clock
+        )
+        self.catch_up = CatchUp(
+            connections,
+            outbound.log,
+            self.push,
+            self._endings,
+            self._resync_requests,
+            hooks,
+            metrics=metrics,
+            clock=clock,
+        )
+        self._presence_check = PresenceCheck(connections, outbound.log, self.catch_up, self._watchdog)
+
+    async def start(self) -> None:
+        """Take the lease, and start listening and the periodic checks."""
+        await self._outbound.start(self._take, self._resync)
+        await self._watchdog.start()
+        await self._presence_check.start()
+
+    async def finish_endings(self) -> None:
+        """Wait until all sockets that are being ended are closed."""
+        await self._endings.close()
+
+    async def close(self) -> None:
+        """Stop everything."""
+        await self._presence_check.close()
+        await self._watchdog.close()
+        await self._resync_requests.close()
+        await self._outbound.close()
+
+    async def _take(self, message: Message) -> None:
+        if message.get("t") == "room":
+            self.emitter.room_event(message["packets"], message["room"])
+        else:
+            await self.catch_up.take(read_frame_value(message))
+
+    async def _resync(self) -> None:
+        """List every socket of this node again and let it catch up; then remove stale entries."""
+        connections = list(self.connections)
+        await self.catch_up.every(connections)
+        await self._outbound.presence.clear_gone(lambda socket_id: self.connections.get(socket_id) is not None)
+        if connections:
+            log.info("node_resynced", sockets=len(connections))
+            self._watchdog.ask()

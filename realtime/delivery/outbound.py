@@ -1,0 +1,152 @@
+"""The sending half of the live side: publishes to other nodes and users' logs, and serves the operations.
+
+Works without sockets, so a process that only runs background jobs publishes through it, too. After `start` it also
+receives from the bus.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from auth.operations import LiveSide
+from auth.platform.redis.link import RedisLink
+from auth.services import Services
+from auth.stores.stores import Stores
+from realtime.application import Application
+from realtime.broker.bus import Bus, Message, OnMessage, OnSubscribed
+from realtime.broker.dead_node_cleanup import OrphanedSockets
+from realtime.broker.deny_list import DenyList
+from realtime.broker.presence import Presence
+from realtime.broker.redis_keys import Keys
+from realtime.broker.user_log import UserLog
+from realtime.delivery.approvals import LiveApprovals
+from realtime.delivery.publisher import LivePublisher
+from realtime.delivery.relay import Relay
+from realtime.delivery.revocation_acks import Counts
+from realtime.delivery.session_hooks import SessionHooks
+
+BUS_START_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundOptions:
+    """This node's id, the lifetime of its entries in Redis, and the limit of sockets per user."""
+
+    node_id: str
+    log_life: timedelta
+    deny_life: timedelta
+    sockets_per_user: int
+
+
+class Outbound:
+    """The sending half of a node's live side."""
+
+    def __init__(
+        self,
+        link: RedisLink,
+        stores: Stores,
+        services: Services,
+        options: OutboundOptions,
+        application: Application | None,
+    ) -> None:
+        keys, clock = Keys(link.prefix), services.clock
+        self._link = link
+        self.node_id = node_id = options.node_id
+        self.deny_list = DenyList(link, keys, life=options.deny_life)
+        orphans = OrphanedSockets(link, keys, clock=clock)
+        self.log = UserLog(
+            link,
+            keys,
+            self.deny_list,
+            node_id=node_id,
+            log_life=options.log_life,
+            most_sockets=options.sockets_per_user,
+            on_orphans=orphans.adopt_soon,
+        )
+        self.bus = Bus(link, keys, node_id=node_id, metrics=services.metrics)
+        self.presence = Presence(
+            link,
+            keys,
+            self.log,
+            orphans,
+            node_id=node_id,
+            on_peers=self.bus.note_peers,
+            run_hooks=(
+                application.run_disconnect_hooks_for_dead_node
+                if application and application.disconnected_hooks
+                else None
+            ),
+            clock=clock,
+        )
+        self._hooks = SessionHooks(stores.session_hooks, application, clock=clock)
+        self._counts = Counts()
+        self.publisher = LivePublisher(
+            self.log, stores, self.presence, self._counts, node_id=node_id, hook=self._hooks.run, clock=clock
+        )
+        self.approvals = LiveApprovals(self.log, self.bus)
+        self._relay = Relay(stores.sessions, self.publisher, self.deny_list, clock=clock)
+
+    @property
+    def live_side(self) -> LiveSide:
+        """The interfaces that the operations use."""
+        return LiveSide(
+            publisher=self.publisher,
+            presence=self.presence,
+            revocations=self.deny_list,
+            approvals=self.approvals,
+            live_counter=self.presence,
+        )
+
+    async def ask_redis(self) -> None:
+        """Raise `Unavailable` unless Redis answers; also check that the deny-list still exists."""
+        await self.deny_list.check()
+
+    def start_publishing(self) -> None:
+        """Publish to other nodes without receiving; replaces `start` in a process without sockets."""
+        self.bus.note_peers(has_peers=True)
+
+    async def start(self, on_message: OnMessage, resync: OnSubscribed) -> None:
+        """Take the lease and start listening.
+
+        `on_message` is awaited for each message for sockets; `resync` whenever messages may have been missed.
+        """
+
+        async def take(message: Message) -> None:
+            if message.get("t") == "receipt":
+                self._counts.receipt(message)
+            elif message.get("t") == "approval":
+                self.approvals.take(message)
+            else:
+                await on_message(message)
+
+        async def catch_up() -> None:
+            await resync()
+            # Entries of the time without a subscription may be missing.
+            self.deny_list.mark_in_doubt()
+
+        await self.presence.start(resync)
+        await self.bus.start(take, catch_up)
+        # Subscribing puts the deny-list in doubt, and the relay restores it. In the other order the first
+        # handshakes of a node that reports ready would be refused. Without Redis the node starts all the same.
+        if not await self.bus.wait_until_receiving(BUS_START_SECONDS):
+            log.warning("bus_not_subscribed_yet")
+        await self._link.warn_of_eviction()
+        await self._relay.start()
+        await self._hooks.start()
+
+    async def report(self, node_id: str, receipt: Message) -> None:
+        """Send a receipt to the node that counts them, which may be this one."""
+        if node_id == self.node_id:
+            self._counts.receipt(receipt)
+        else:
+            await self.bus.send(node_id, receipt)
+
+    async def close(self) -> None:
+        """Stop everything and return the lease."""
+        await self._hooks.close()
+        await self._relay.close()
+        await self.bus.close()
+        await self.presence.close()

@@ -1,0 +1,119 @@
+"""Publishes facts that never reached Redis, ends expired sessions, and restores the deny-list."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import structlog
+
+from auth.core.clock import Clock
+from auth.core.errors import Unavailable
+from auth.core.events import RolesChanged, SecurityAlert, SessionCreated, SessionEnded, SessionFact, SessionUpdated
+from auth.core.models import SYSTEM, RevocationReason, Session
+from auth.core.tasks import end
+from auth.platform.periodic_tasks import one_item
+from auth.stores.sessions.store import SessionStore
+from realtime.broker.deny_list import DenyList
+from realtime.delivery.publisher import LivePublisher
+
+ROUND_SECONDS = 1.0
+# A younger fact may still be being published by the operation that created it.
+SETTLED = timedelta(seconds=2)
+# Prefix of marks for role changes; the session has the newest roles.
+ROLES_MARK = "roles:"
+# Limit per round, so that a backlog does not starve the node.
+MOST_A_ROUND = 500
+
+log = structlog.get_logger()
+
+
+class Relay:
+    """Runs on every node; a claim assigns each fact to one of them."""
+
+    def __init__(
+        self, sessions: SessionStore, publisher: LivePublisher, deny_list: DenyList, *, clock: Clock
+    ) -> None:
+        self._sessions = sessions
+        self._publisher = publisher
+        self._deny_list = deny_list
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Restore the deny-list if it is in doubt, and run until `close`."""
+        try:
+            await self._restore_deny_list()
+        except Unavailable:
+            log.warning("deny_list_not_restored")
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop; another node claims again what was claimed but not published."""
+        await end(self._task)
+
+    async def _restore_deny_list(self) -> None:
+        if self._deny_list.in_doubt:
+            await self._deny_list.restore(self._sessions, now=self._clock())
+
+    async def _run(self) -> None:
+        while True:
+            await self._deny_list.wait_for_doubt(ROUND_SECONDS)
+            try:
+                await self._restore_deny_list()
+                await self._publish_backlog()
+                await self._end_expired()
+            except Unavailable:
+                continue
+            except Exception:  # retried in the next round
+                log.exception("relay_failed")
+
+    async def _publish_backlog(self) -> None:
+        for _ in range(MOST_A_ROUND):
+            now = self._clock()
+            claimed = await self._sessions.claim_unpublished(before=now - SETTLED, now=now)
+            if claimed is None:
+                return
+            session, news = claimed
+            with one_item("facts", session_id=session.session_id):
+                await self._publish_late(session, news, now=now)
+
+    async def _publish_late(self, session: Session, news: frozenset[str], *, now: datetime) -> None:
+        if any(mark.startswith(ROLES_MARK) for mark in news):
+            changed = RolesChanged(session.user_id, session.roles, session.roles_version)
+            await self._publisher.publish_roles_once(changed)
+        for fact in facts_of(session, news, now=now):
+            await self._publisher.publish_once(fact)
+        await self._sessions.mark_published(session.session_id, news)
+        log.info("facts_relayed", session_id=session.session_id, news=sorted(news))
+
+    async def _end_expired(self) -> None:
+        for _ in range(MOST_A_ROUND):
+            now = self._clock()
+            session = await self._sessions.expire_one(now=now)
+            if session is None:
+                return
+            with one_item("expired-sessions", session_id=session.session_id):
+                await self._publisher.publish([ended(session, now=now)])
+
+
+def ended(session: Session, *, now: datetime) -> SessionEnded:
+    """The `SessionEnded` fact of a session, from its stored revocation, or as expired at `now`."""
+    if session.revoked_at is not None and session.revoked_reason is not None:
+        return SessionEnded(session, session.revoked_reason, session.revoked_by or SYSTEM, session.revoked_at)
+    return SessionEnded(session, RevocationReason.EXPIRED, SYSTEM, now)
+
+
+def facts_of(session: Session, news: frozenset[str], *, now: datetime) -> list[SessionFact]:
+    """The facts of the given marks, in the order in which they happened."""
+    facts: list[SessionFact] = []
+    if "created" in news:
+        facts.append(SessionCreated(session))
+    if "updated" in news and session.is_live(now):
+        facts.append(SessionUpdated(session))
+    facts += [
+        SecurityAlert(mark.removeprefix("alert:"), session, now)
+        for mark in sorted(news)
+        if mark.startswith("alert:")
+    ]
+    if "ended" in news:
+        facts.append(ended(session, now=now))
+    return facts

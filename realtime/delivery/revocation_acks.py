@@ -1,0 +1,210 @@
+"""Forced logout with acks: each node waits for its sockets' acks, the requesting node for every node's report.
+
+A socket gets `session-revoked`, has `REVOCATION_ACK_SECONDS` to acknowledge, and is closed either way. Its node
+reports each change to the requesting node, which waits equally long and counts the rest as `pending`.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from auth.core.clock import Clock
+from auth.core.models import Delivery, RevocationReason
+from auth.core.tasks import Background
+from auth.platform.metrics import Metrics
+from realtime.broker.bus import Message
+from realtime.engine.emitter import Emitter
+from realtime.hub import Connection, Frame, SocketState
+from realtime.protocol.messages import REVOCATION_ACK_SECONDS, ServerEvent
+
+# A socket whose own event ended its session, by revocation or by a reused refresh token, is closed after the ack
+# to that event, or after this long.
+OWN_ANSWER_SECONDS = 0.25
+
+log = structlog.get_logger()
+
+
+# On the requesting node ---------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class Count:
+    """The reports received so far on one forced logout."""
+
+    request: str
+    expected: dict[str, int] = field(default_factory=dict)
+    reports: dict[str, Message] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    # It could not be published: which nodes hold sockets is not known.
+    is_unpublished: bool = False
+
+    def delivery(self) -> Delivery:
+        """The sum of all reports; the sockets of nodes that have not reported count as pending."""
+        total = Delivery(incomplete=self.is_unpublished)
+        for node_id, sockets in self.expected.items():
+            report = self.reports.get(node_id)
+            if report is None:
+                total += Delivery(sockets=sockets, pending=sockets)
+                continue
+            counted, closed = report["sockets"], report["closed"]
+            total += Delivery(counted, report["notified"], report["acknowledged"], closed, counted - closed)
+        return total
+
+    @property
+    def complete(self) -> bool:
+        """Whether every socket is known to be closed."""
+        return self.expected.keys() <= self.reports.keys() and self.delivery().pending == 0
+
+
+class Counts:
+    """The forced logouts this node is waiting for."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Count] = {}
+
+    def begin(self) -> Count:
+        """Start counting the reports on a new request, until `settle`."""
+        count = Count(secrets.token_hex(8))
+        self._open[count.request] = count
+        return count
+
+    def receipt(self, message: Message) -> None:
+        """Record a node's report; one that arrives after `settle` is ignored."""
+        count = self._open.get(message["request"])
+        if count is not None:
+            count.reports[message["node"]] = message
+            count.changed.set()
+
+    async def wait(self, counts: Sequence[Count]) -> None:
+        """Wait until every socket is closed, at most `REVOCATION_ACK_SECONDS`."""
+        try:
+            async with asyncio.timeout(REVOCATION_ACK_SECONDS):
+                for count in counts:
+                    while not count.complete:
+                        count.changed.clear()
+                        await count.changed.wait()
+        except TimeoutError:
+            return
+
+    def settle(self, counts: Sequence[Count]) -> None:
+        """Stop counting reports on these."""
+        for count in counts:
+            self._open.pop(count.request, None)
+
+
+# On the nodes that hold the sockets -------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Receipt:
+    """This node's report on one forced logout; sent to the requesting node again after each change."""
+
+    request: str
+    node: str
+    sockets: int = 0
+    notified: int = 0
+    acknowledged: int = 0
+    closed: int = 0
+
+    def message(self) -> Message:
+        """The report as a bus message."""
+        return {"t": "receipt", **asdict(self)}
+
+
+class Endings:
+    """Ends this node's sockets of ended sessions; `send` delivers a receipt to the node with the given id."""
+
+    def __init__(
+        self,
+        emitter: Emitter,
+        *,
+        node_id: str,
+        send: Callable[[str, Message], Awaitable[None]],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._emitter = emitter
+        self._node_id = node_id
+        self._send = send
+        self._metrics = metrics
+        self._clock = clock
+        self._ending = Background()
+
+    def receipt_for(self, frame: Frame) -> Receipt | None:
+        """A new receipt for a revocation frame whose origin counts receipts; else None."""
+        if not frame.origin or frame.event != ServerEvent.SESSION_REVOKED:
+            return None
+        return Receipt(request=frame.origin.partition(":")[2], node=self._node_id)
+
+    async def report(self, frame: Frame, receipt: Receipt) -> None:
+        """Send the receipt in its current state to the requesting node."""
+        await self._send(frame.origin.partition(":")[0], receipt.message())
+
+    def end(self, connection: Connection, frame: Frame, receipt: Receipt | None = None) -> None:
+        """Send `session-revoked` to a socket, wait for its ack, and disconnect it.
+
+        None of the socket's events is served after this call.
+        """
+        if connection.state is SocketState.CLOSING:
+            return
+        connection.state = SocketState.CLOSING
+        connection.ended = True
+        connection.cancel_timer()
+        if receipt is not None:
+            receipt.sockets += 1
+            receipt.notified += 1
+        self._ending.spawn(self._end(connection, frame, receipt))
+
+    async def close(self) -> None:
+        """Wait until all sockets that are being ended are closed."""
+        await self._ending.finished()
+
+    async def _end(self, connection: Connection, frame: Frame, receipt: Receipt | None) -> None:
+        acknowledged = await self._notify(connection, frame)
+        # Read once: the worker may end while the report is being sent.
+        answering = connection.worker if may_await_answer(connection, frame) else None
+        if answering is None:
+            self._emitter.close(connection.socket_id)
+        if receipt is not None:
+            receipt.acknowledged += acknowledged
+            receipt.closed += 1
+            await self.report(frame, receipt)
+        if answering is not None:
+            # The pending answer waits for the count, so the socket is counted first and closed afterwards.
+            await asyncio.wait({answering}, timeout=OWN_ANSWER_SECONDS)
+            self._emitter.close(connection.socket_id)
+        age = self._clock() - datetime.fromisoformat(frame.payload["at"])
+        self._metrics.revocation_to_close.observe(max(age.total_seconds(), 0))
+
+    async def _notify(self, connection: Connection, frame: Frame) -> bool:
+        """Send `session-revoked`; whether the client acknowledged it. Never raises."""
+        try:
+            self._emitter.leave_rooms(connection.socket_id)
+            return await self._emitter.emit_acknowledged(
+                connection.socket_id, frame.event, payload_for(connection, frame), seconds=REVOCATION_ACK_SECONDS
+            )
+        except Exception:  # the socket is closed even if it was not notified
+            log.exception("revocation_not_sent", socket_id=connection.socket_id)
+            return False
+
+
+def may_await_answer(connection: Connection, frame: Frame) -> bool:
+    """Whether the socket's own event may have ended the session: it revoked itself, or sent a reused token."""
+    own = frame.payload["by"].get("sessionId") == connection.session_id
+    return bool(own) or RevocationReason(frame.payload["reason"]) is RevocationReason.REFRESH_REUSED
+
+
+def payload_for(connection: Connection, frame: Frame) -> dict[str, Any]:
+    """The payload for one socket: with the event's id and version, and `isCurrent` set for its own session."""
+    payload = frame.payload | {"eventId": frame.event_id}
+    if frame.version is not None:
+        payload["version"] = frame.version
+    session = payload.get("session")
+    if session is not None:
+        payload["session"] = session | {"isCurrent": session["sessionId"] == connection.session_id}
+    return payload

@@ -1,0 +1,1 @@
+"""A socket's life: handshake, events, expiry, disconnect."""

@@ -1,0 +1,60 @@
+"""Delivers the application's own events to sockets and rooms, on this node and others."""
+
+from typing import Any
+
+from auth.accounts.profile import Profile
+from auth.core.errors import Forbidden
+from auth.core.models import Principal, User, has_role
+from realtime.broker.bus import Bus
+from realtime.engine.emitter import Emitter
+from realtime.hub import Connection, Connections, SocketState
+
+
+class ApplicationRooms:
+    """Implements `application.Rooms`."""
+
+    def __init__(self, connections: Connections, emitter: Emitter, bus: Bus, profile: Profile) -> None:
+        self._connections = connections
+        self._emitter = emitter
+        self._bus = bus
+        self._profile = profile
+
+    async def emit_to_room(self, event: str, data: dict[str, Any], room: str) -> None:
+        """See `application.Rooms`."""
+        packets = self._emitter.emit_to_room(event, data, room)
+        await self._bus.send_to_others({"t": "room", "room": room, "packets": packets})
+
+    async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
+        """See `application.Rooms`."""
+        self._emitter.emit_here(socket_id, event, payload)
+
+    async def enter(self, socket_id: str, room: str, role: str | None) -> None:
+        """See `application.Rooms`. Does nothing for a socket that was ended meanwhile."""
+        connection = self._open(socket_id)
+        if connection is None:
+            return
+        if role is not None and not has_role(connection.principal.roles, role):
+            # The role was revoked while the handler was running.
+            raise Forbidden
+        connection.set_room_role(room, role)
+        self._emitter.enter_here(socket_id, room)
+
+    async def leave(self, socket_id: str, room: str) -> None:
+        """See `application.Rooms`. An ended socket has already left every room."""
+        connection = self._open(socket_id)
+        if connection is not None:
+            connection.set_room_role(room, None)
+            self._emitter.leave_here(socket_id, room)
+
+    async def user(self, principal: Principal) -> User:
+        """See `application.Rooms`."""
+        return await self._profile.me(principal)
+
+    def who_is(self, socket_id: str) -> Principal | None:
+        """See `application.Rooms`."""
+        connection = self._connections.get(socket_id)
+        return connection.principal if connection is not None and connection.serves else None
+
+    def _open(self, socket_id: str) -> Connection | None:
+        connection = self._connections.get(socket_id)
+        return None if connection is None or connection.state is SocketState.CLOSING else connection

@@ -1,0 +1,1 @@
+"""The live socket's messages and their AsyncAPI document."""

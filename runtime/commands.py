@@ -1,0 +1,103 @@
+"""The command line: parses arguments and dispatches to commands, functions that return an exit status.
+
+Commands import their dependencies when they run, since most of the startup time is spent on imports.
+"""
+
+import argparse
+import gc
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from auth.core.errors import StartRefused, Unavailable
+from auth.platform import logs
+from auth.platform.settings.settings import Settings
+
+
+def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="server.py", description="Vigil, a real-time authentication server.")
+    commands = parser.add_subparsers(dest="command")
+    serving = commands.add_parser("serve", help="run one node, or several on one port (the default)")
+    for each in (parser, serving):
+        each.add_argument(
+            "--workers", type=int, default=argparse.SUPPRESS, metavar="N", help="number of processes"
+        )
+    commands.add_parser("services", help="run only the embedded MongoDB and Redis")
+    commands.add_parser("worker", help="run only the background jobs")
+    granting = commands.add_parser("grant", help="give an account a role")
+    granting.add_argument("email")
+    granting.add_argument("role")
+    factors = commands.add_parser("factors", help="second factors").add_subparsers(dest="action", required=True)
+    factors.add_parser("remove", help="remove them from the account of a user who lost them").add_argument("email")
+    keys = commands.add_parser("keys", help="signing keys").add_subparsers(dest="action", required=True)
+    keys.add_parser("rotate", help="sign with the next key from now on")
+    keys.add_parser("reset", help="end all sessions and generate new keys, after a change of VIGIL_SECRET_KEY")
+    return parser.parse_args(arguments)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Run one command and return its exit status."""
+    match arguments.command:
+        case "services":
+            from runtime.embedded.services import run_foreground
+
+            return _run(run_foreground(settings.stores.data_dir))
+        case "worker":
+            from runtime.serving import run_jobs
+
+            return _run(run_jobs(settings))
+        case "grant" | "factors" | "keys":
+            return _run(_operation(arguments, settings))
+        case _:
+            from runtime.serving import run_server
+
+            return run_server(settings, getattr(arguments, "workers", 1))
+
+
+def _operation(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:
+    from runtime import operator_commands
+
+    match arguments.command:
+        case "grant":
+            return operator_commands.grant(settings, arguments.email, arguments.role)
+        case "factors":
+            return operator_commands.remove_factors(settings, arguments.email)
+        case _ if arguments.action == "reset":
+            return operator_commands.reset_keys(settings)
+        case _:
+            return operator_commands.rotate_keys(settings)
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    import uvloop
+
+    gc.enable()
+    return uvloop.run(work)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. A refused start, such as a wrong setting, prints one line and returns status 2."""
+    parsed = read_arguments(sys.argv[1:] if arguments is None else arguments)
+    try:
+        settings = Settings.load(os.environ)
+    except StartRefused as refused:
+        return _refused(refused)
+    logs.configure(level=settings.log.log_level, style=settings.log.log_format)
+    try:
+        status = run(parsed, settings)
+    except StartRefused as refused:
+        status = _refused(refused)
+    except Unavailable:
+        status = _refused("MongoDB does not answer: check VIGIL_MONGO_URL")
+    if settings.stores.mongo_driver == "motor":
+        from auth.stores.motor_driver import end_process
+
+        end_process(status)
+    return status
+
+
+def _refused(why: object) -> int:
+    print(f"vigil: {why}", file=sys.stderr)
+    return 2

@@ -1,0 +1,1 @@
+"""Embedded MongoDB and Redis, run as child processes."""

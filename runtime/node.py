@@ -1,0 +1,271 @@
+"""The composition root: settings → stores → operations → app. Creates and connects all parts of a node."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from auth.clients.devices import Devices
+from auth.clients.locations import Locations
+from auth.core.clock import utc_now
+from auth.core.errors import Unavailable
+from auth.crypto.passwords import Passwords
+from auth.crypto.root_secret import RootSecret
+from auth.crypto.signing_keys import KeyRing
+from auth.crypto.tokens import LEEWAY
+from auth.http.app import HttpParts, create_app
+from auth.http.pages.jobs_dashboard import JobsDashboard, dashboard_url
+from auth.notifications.job_queue import Jobs
+from auth.notifications.sms_webhook import ChannelSender, make_sms_sender
+from auth.notifications.smtp import make_sender
+from auth.operations import Parts, make_operations, make_services
+from auth.platform.cached_probe import CachedProbe
+from auth.platform.http_client import HttpClient
+from auth.platform.metrics import Metrics
+from auth.platform.open_connections import OpenConnections
+from auth.platform.periodic_tasks import PeriodicTask
+from auth.platform.rate_limits import RateLimits
+from auth.platform.redis.link import RedisLink
+from auth.platform.settings.settings import Settings, SettingsError
+from auth.platform.suspension import SuspensionWatch
+from auth.stores.stores import Stores
+from realtime.application import Application
+from realtime.delivery.outbound import Outbound, OutboundOptions
+from realtime.engine.traffic_budget import TrafficBudget
+from realtime.gateway.gateway import GatewayOptions
+from realtime.live import Live, LiveOptions
+from realtime.protocol import asyncapi
+
+ROOT = Path(__file__).resolve().parents[1]
+# Redis errors for a wrong password, a missing one, an unexpected one, and missing permissions.
+REDIS_REFUSALS = ("WRONGPASS", "NOAUTH", "ERR AUTH", "NOPERM")
+
+# Readiness pings the stores; the result is shared for this long.
+READINESS_LIFE_SECONDS = 1.0
+
+
+class Node:
+    """One server process with all its parts."""
+
+    def __init__(
+        self, settings: Settings, *, mongo_url: str, redis_url: str, secret: bytes, application: Application | None
+    ) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.stores = Stores(settings, mongo_url)
+        root = RootSecret(secret)
+        token_life = timedelta(seconds=settings.tokens.access_token_seconds) + LEEWAY
+        self.keys = KeyRing(
+            self.stores.signing_keys, root.derive("signing keys"), token_life=token_life, clock=utc_now
+        )
+        self.link = RedisLink(redis_url, prefix=settings.stores.redis_prefix)
+        self.open_connections = _open_connections(settings, self.metrics)
+        self.limits = RateLimits(
+            settings=settings.limits,
+            redis_url=redis_url,
+            namespace=settings.stores.redis_prefix,
+            metrics=self.metrics,
+        )
+        self.suspension = SuspensionWatch()
+        self.web = HttpClient()
+        self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics)
+        self._passwords = Passwords()
+        self._locations = Locations(
+            country_database=settings.accounts.country_database, city_database=settings.accounts.city_database
+        )
+        self.services = make_services(
+            settings,
+            self.stores,
+            limits=self.limits,
+            jobs=self.jobs,
+            locations=self._locations,
+            metrics=self.metrics,
+            clock=utc_now,
+        )
+        self.outbound = Outbound(self.link, self.stores, self.services, _outbound_options(settings), application)
+        self.operations = make_operations(self.services, self._operation_parts(root))
+        self.jobs_dashboard = JobsDashboard(settings.administration, self.services.audit)
+        self._roles = PeriodicTask("roles", self.operations.roles.finish_due, every_seconds=2)
+        self._endings = PeriodicTask(
+            "session-endings", self.operations.session_endings.finish_due, every_seconds=2
+        )
+        self._erasures = PeriodicTask("erasures", self.operations.account_deletion.erase_due, every_seconds=60)
+        self._stores_answer = CachedProbe(self._ask_stores, life_seconds=READINESS_LIFE_SECONDS)
+        self.app = create_app(self.services, self.operations, self._http_parts(root, application))
+        self.live = Live(
+            self.outbound,
+            self.stores,
+            self.services,
+            self.operations,
+            _live_options(settings),
+            open_connections=self.open_connections,
+            suspension=self.suspension,
+            application=application,
+        )
+        self.live.attach(self.app)
+
+    def _operation_parts(self, root: RootSecret) -> Parts:
+        return Parts(
+            settings=self.settings,
+            stores=self.stores,
+            root=root,
+            keys=self.keys,
+            jobs=self.jobs,
+            live=self.outbound.live_side,
+            web=self.web,
+            passwords=self._passwords,
+            devices=Devices(),
+            locations=self._locations,
+        )
+
+    def _http_parts(self, root: RootSecret, application: Application | None) -> HttpParts:
+        return HttpParts(
+            settings=self.settings,
+            open_connections=self.open_connections,
+            suspension=self.suspension,
+            csrf_key=root.derive("csrf"),
+            jwks=self.keys.jwks,
+            readiness=self.readiness,
+            asyncapi=partial(asyncapi.build, self.settings.public_url, application),
+            jobs_dashboard_url=dashboard_url(self.settings.administration.jobs_dashboard_port),
+            outbox=self.stores.outbox,
+            demo=ROOT / "client-demo",
+        )
+
+    async def start(self) -> None:
+        """Prepare the stores and start the background work.
+
+        Raises `Unavailable` without MongoDB, `SettingsError` if a store rejects the credentials, or
+        `KeySecretChanged`.
+        """
+        await self.stores.ensure_indexes()
+        await self._check_redis()
+        await self.keys.start()
+        await self.live.start()
+        self.suspension.start()
+        await self._begin_jobs(work=self.settings.accounts.jobs)
+        self._endings.start()
+        self._roles.start()
+        if self.settings.administration.jobs_dashboard_port:
+            await self.jobs_dashboard.open(self.jobs.open_another_queue())
+
+    async def _check_redis(self) -> None:
+        """Raise `SettingsError` if Redis rejects the credentials. A Redis that is down is not an error."""
+        try:
+            await self.outbound.ask_redis()
+        except Unavailable as down:
+            if str(down.__cause__).startswith(REDIS_REFUSALS):
+                raise SettingsError("VIGIL_REDIS_URL is wrong: Redis refuses its user or password") from None
+
+    async def start_jobs(self) -> None:
+        """Run only the background jobs, without sockets. Raises `Unavailable`."""
+        await self.stores.ensure_indexes()
+        self.outbound.start_publishing()
+        await self._begin_jobs(work=True)
+
+    async def _begin_jobs(self, *, work: bool) -> None:
+        """Start the job queue. Several processes may run jobs: a claim in MongoDB gives each job to one."""
+        await self.jobs.start(work=work)
+        if work:
+            self._erasures.start()
+
+    async def close(self) -> None:
+        """Stop the background work and close every connection."""
+        await self._erasures.close()
+        await self._endings.close()
+        await self._roles.close()
+        await self.live.close()
+        self.suspension.close()
+        await self.jobs_dashboard.close()
+        await self.jobs.stop()
+        await self.keys.close()
+        await self.web.close()
+        await self.limits.close()
+        await self.link.close()
+        await self.stores.mongo.close()
+        self._passwords.close()
+        self._locations.close()
+
+    async def readiness(self) -> Mapping[str, bool]:
+        """Return the result of each readiness check for HTTP and handshakes.
+
+        Results of the stores are at most a second old; the node's own state is current.
+        """
+        return {**await self._stores_answer.answer(), **self.live.admits()}
+
+    async def _ask_stores(self) -> Mapping[str, bool]:
+        mongo, redis, _ = await asyncio.gather(
+            _answers(self.stores.mongo.ping), _answers(self.outbound.ask_redis), self.jobs.measure()
+        )
+        return {"mongo": mongo, "redis": redis}
+
+
+async def _answers(ping: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        await ping()
+    except Unavailable:
+        return False
+    return True
+
+
+def make_jobs(settings: Settings, stores: Stores, redis_url: str, web: HttpClient, metrics: Metrics) -> Jobs:
+    """Create the job queue with the mail and SMS senders of the settings."""
+    smtp = settings.accounts.smtp_url
+    email = make_sender(
+        smtp_url=smtp.get_secret_value() if smtp and not settings.dev_outbox else None,
+        outbox=settings.dev_outbox,
+        mail_from=settings.mail_from,
+        clock=utc_now,
+    )
+    secret = settings.phone.sms_webhook_secret
+    sms = make_sms_sender(
+        url=settings.phone.sms_webhook_url,
+        secret=secret.get_secret_value().encode() if secret else None,
+        outbox=settings.dev_outbox,
+        web=web,
+        clock=utc_now,
+    )
+    return Jobs(
+        redis_url=redis_url,
+        namespace=settings.stores.redis_prefix,
+        outbox=stores.outbox,
+        sender=ChannelSender(email=email, sms=sms),
+        metrics=metrics,
+        clock=utc_now,
+    )
+
+
+def _open_connections(settings: Settings, metrics: Metrics) -> OpenConnections:
+    server = settings.server
+    return OpenConnections(server.connections_per_address, proxies=server.trusted_proxies, metrics=metrics)
+
+
+def _outbound_options(settings: Settings) -> OutboundOptions:
+    tokens = settings.tokens
+    return OutboundOptions(
+        node_id=f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}".replace("|", "-"),
+        log_life=timedelta(seconds=tokens.refresh_token_seconds),
+        # A minute longer than a token's life, for a token signed while its session was being revoked.
+        deny_life=timedelta(seconds=tokens.access_token_seconds + 60) + LEEWAY,
+        sockets_per_user=settings.live.sockets_per_user,
+    )
+
+
+def _live_options(settings: Settings) -> LiveOptions:
+    live = settings.live
+    return LiveOptions(
+        GatewayOptions(
+            trusted_proxies=settings.server.trusted_proxies,
+            allowed_origins=settings.allowed_origins,
+            lead=timedelta(seconds=live.expiry_lead_seconds),
+            grace=timedelta(seconds=live.expiry_grace_seconds),
+        ),
+        transports=("websocket",) if settings.server.worker else ("polling", "websocket"),
+        allowance=TrafficBudget(
+            live.socket_frames_per_second, live.socket_bytes_per_second, live.socket_burst_seconds
+        ),
+    )

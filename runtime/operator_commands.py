@@ -1,0 +1,79 @@
+"""One-shot operator commands beside running nodes: roles, second factors, signing keys.
+
+Commands that need a node import it when they run, since that import loads the whole server.
+"""
+
+import sys
+from datetime import timedelta
+
+from auth.core.clock import utc_now
+from auth.core.text import email_key
+from auth.crypto.root_secret import RootSecret
+from auth.crypto.signing_keys import KeyRing
+from auth.crypto.tokens import LEEWAY
+from auth.platform.settings.settings import Settings
+from auth.stores.stores import Stores
+from runtime.provision import root_secret, services
+
+
+async def grant(settings: Settings, email: str, role: str) -> int:
+    """Give an account a role; sockets on running nodes use it immediately."""
+    if role not in settings.administration.roles:
+        print(f"there is no role {role}; roles are: {', '.join(settings.administration.roles)}", file=sys.stderr)
+        return 1
+    from runtime.command_node import command_node
+
+    async with command_node(settings) as node:
+        await node.jobs.start(work=False)
+        user = await node.operations.roles.grant(email, role)
+    if user is None:
+        print(f"there is no account with the address {email}", file=sys.stderr)
+        return 1
+    print(f"{user.email} has the roles: {', '.join(user.roles)}")
+    return 0
+
+
+async def remove_factors(settings: Settings, email: str) -> int:
+    """Remove an account's second factors, end its sessions on running nodes immediately, and notify the user."""
+    from runtime.command_node import command_node
+
+    async with command_node(settings) as node:
+        node.outbound.start_publishing()
+        await node.jobs.start(work=False)
+        removal = await node.operations.factor_removal.by_operator(email_key(email) or "")
+    if removal is None:
+        print(f"there is no account with the address {email}", file=sys.stderr)
+        return 1
+    print(f"removed: {', '.join(removal.removed) or 'nothing'}; sessions ended: {removal.revoked.count}")
+    if removal.kept:
+        print(
+            "a passkey was kept: it is the only login method until the user sets a password by email",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+async def reset_keys(settings: Settings) -> int:
+    """End all sessions and generate new signing keys; sockets on running nodes are notified immediately."""
+    from runtime.command_node import command_node
+
+    async with command_node(settings) as node:
+        await node.stores.ensure_indexes()
+        node.outbound.start_publishing()
+        done = await node.operations.key_reset.reset()
+    print(f"ended {done.sessions} sessions of {done.accounts} accounts; signing with {done.key_id}")
+    return 0
+
+
+async def rotate_keys(settings: Settings) -> int:
+    """Sign access tokens with the next key from now on."""
+    async with services(settings, borrow=True) as (mongo_url, _):
+        stores = Stores(settings, mongo_url)
+        await stores.ensure_indexes()
+        life = timedelta(seconds=settings.tokens.access_token_seconds) + LEEWAY
+        sealing_key = RootSecret(root_secret(settings)).derive("signing keys")
+        key_id = await KeyRing(stores.signing_keys, sealing_key, token_life=life, clock=utc_now).rotate()
+        await stores.mongo.close()
+    print(f"signing with {key_id}")
+    return 0

@@ -1,0 +1,119 @@
+"""The page's messages are true for everything that the protocol's data may mean."""
+
+from typing import Any
+
+import pytest
+
+ASK = """async ([file, name, given]) => {
+    const messages = await import(`/demo/ui/${file}.js`);
+    return messages[name](...given);
+}"""
+FOURTEEN_DAYS = {"lifetimes": {"accountDeletionMs": 14 * 86_400_000}}
+NOTHING_KNOWN: dict[str, dict[str, int]] = {"lifetimes": {}}
+BY_LINK = {"kind": "user", "sessionId": None}
+BY_DEVICE = {"kind": "user", "sessionId": "other"}
+BY_ITSELF = {"kind": "user", "sessionId": "own"}
+BY_ADMIN = {"kind": "admin", "sessionId": "boss"}
+BY_SERVER = {"kind": "system", "sessionId": None}
+
+
+@pytest.fixture
+async def message(device: Any, page_node: Any) -> Any:
+    page = (await device("Reader")).page
+    await page.goto(f"{page_node.url}/docs/api")
+
+    async def ask(file: str, name: str, *given: Any) -> Any:
+        return await page.evaluate(ASK, [file, name, list(given)])
+
+    return ask
+
+
+def end(reason: Any, by: Any) -> Any:
+    return {"code": "session_revoked", "reason": reason, "by": by, "at": "2026-11-24T18:00:00.000Z"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "by", "said"),
+    [
+        ("password_changed", BY_LINK, "with a mailed link"),
+        ("password_changed", BY_DEVICE, "was changed"),
+        ("revoked", BY_LINK, "link in our mail"),
+        ("revoked", BY_DEVICE, "Another of your devices"),
+        ("revoked", BY_SERVER, "more devices than allowed"),
+        ("revoked_others", BY_DEVICE, "or turned on two-step verification"),
+        ("admin", BY_ADMIN, "or locked the account"),
+        ("account_deleted", BY_ITSELF, "8 December 2026"),
+        ("account_deleted", BY_ITSELF, "“Keep my account”"),
+        ("account_deleted", BY_SERVER, "was deleted"),
+    ],
+)
+async def test_the_reason_of_an_end_names_who_or_what_can_have_done_it(
+    message: Any, reason: Any, by: Any, said: Any
+) -> None:
+    assert said in await message("logout-messages", "logoutReason", end(reason, by), FOURTEEN_DAYS)
+
+
+async def test_how_long_a_deletion_can_be_cancelled_is_not_guessed_before_the_server_has_told(
+    message: Any,
+) -> None:
+    said = await message("logout-messages", "logoutReason", end("account_deleted", BY_ITSELF), NOTHING_KNOWN)
+    assert said.startswith("You can cancel the deletion")
+
+
+async def test_a_log_out_that_could_not_be_counted_is_not_told_as_one_of_no_connection(message: Any) -> None:
+    nobody = {"sockets": 0, "notified": 0, "acknowledged": 0, "closed": 0, "pending": 0}
+    assert "It was offline" in await message("logout-messages", "deliverySentence", nobody, 1)
+    for logged_out, who in ((1, "Logged out."), (3, "3 devices logged out.")):
+        said = await message("logout-messages", "deliverySentence", {**nobody, "incomplete": True}, logged_out)
+        assert said.startswith(who)
+        assert "could not be counted" in said
+
+
+@pytest.mark.parametrize(
+    ("reason", "by", "title"),
+    [
+        ("logout", BY_ITSELF, "You logged out in another tab"),
+        ("logout_all", BY_ITSELF, "You ended all your sessions"),
+        ("account_deleted", BY_ITSELF, "Your account will be deleted"),
+        ("account_deleted", BY_DEVICE, "Your account will be deleted"),
+        ("password_changed", BY_LINK, "You were logged out"),
+        ("admin", BY_ADMIN, "You were logged out by an administrator"),
+    ],
+)
+async def test_the_title_of_an_end_blames_no_device_that_did_not_do_it(
+    device: Any, page_node: Any, reason: Any, by: Any, title: Any
+) -> None:
+    page = (await device("Reader")).page
+    await page.goto(f"{page_node.url}/docs/api")
+    said = await page.evaluate(
+        """async (end) => {
+            const { logoutTitle } = await import("/demo/ui/logout-messages.js");
+            return logoutTitle(end, new Map(), "own");
+        }""",
+        end(reason, by),
+    )
+    assert said == title
+
+
+async def test_a_device_is_told_by_what_was_seen_of_it_before_its_own_name(message: Any) -> None:
+    device = {"name": "Desk", "browser": "Firefox", "os": "Linux"}
+    session = {"device": device, "ip": "193.0.6.139", "location": {"city": None, "country": "NL"}}
+    seen = "Firefox on Linux, Netherlands, 193.0.6.139, calling itself “Desk”"
+    assert await message("alert-messages", "alertSentence", ["new_device"], session) == f"New device: {seen}."
+    nameless = {"device": {**device, "name": None}, "ip": "193.0.6.139", "location": None}
+    elsewhere = "One of your logins is also used from somewhere else: Firefox on Linux, 193.0.6.139."
+    assert await message("alert-messages", "alertSentence", ["refresh_elsewhere"], nameless) == elsewhere
+    assert (
+        await message("alert-messages", "alertSentence", ["new_device"], nameless)
+        == "New device: Firefox on Linux, 193.0.6.139."
+    )
+
+
+@pytest.mark.parametrize(
+    ("wait", "said"), [(5_000, "5 seconds"), (300_000, "5 minutes"), (86_000_000, "24 hours"), (None, "a moment")]
+)
+async def test_how_long_to_wait_is_said_in_words_for_people(message: Any, wait: Any, said: Any) -> None:
+    sentence = await message(
+        "error-messages", "errorSentence", {"code": "rate_limited", "message": "", "retryAfterMs": wait}
+    )
+    assert sentence == f"Too many attempts. Try again in {said}."
