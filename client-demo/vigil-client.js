@@ -196,6 +196,7 @@ export class VigilClient {
     const io = await this.#prepare();
     return new WaitingLogin({
       api: this.#api,
+      tokens: this.#tokens,
       socket: this.#newSocket(io),
       mfa,
       isForSocket: this.#options.delivery === "body",
@@ -485,7 +486,8 @@ export class VigilClient {
   async #logIn(path, credentials) {
     await this.#prepare();
     const { delivery } = this.#options;
-    const answer = await this.#api.request("POST", path, { body: { ...credentials, delivery } });
+    const answer = await this.#tokens.whileNoneRefreshes(() =>
+      this.#api.request("POST", path, { body: { ...credentials, delivery } }));
     return answer.mfaRequired ? answer : this.#adopt(answer);
   }
 

@@ -29,6 +29,7 @@ const MAX_BACKOFF_EXPONENT = 4;
 
 export class WaitingLogin {
   #api;
+  #tokens;
   #socket;
   #finish;
   #isForSocket;
@@ -46,6 +47,7 @@ export class WaitingLogin {
   /**
    * @param {object} options
    * @param {import("./vigil-http.js").Api} options.api
+   * @param {import("./vigil-tokens.js").TokenKeeper} options.tokens
    * @param {import("./vigil-connection.js").SocketLike} options.socket used by nobody else
    * @param {MfaToken} options.mfa
    * @param {boolean} options.isForSocket whether the socket may complete this login
@@ -53,8 +55,9 @@ export class WaitingLogin {
    *   takes over the completed login, and its live socket if there is one
    * @param {WaitingListener} options.listener
    */
-  constructor({ api, socket, mfa, isForSocket, finish, listener }) {
+  constructor({ api, tokens, socket, mfa, isForSocket, finish, listener }) {
     this.#api = api;
+    this.#tokens = tokens;
     this.#socket = socket;
     this.#finish = finish;
     this.#isForSocket = isForSocket;
@@ -77,7 +80,7 @@ export class WaitingLogin {
         return this.#finish(grant, this.#socket);
       });
     }
-    const grant = await this.#post("/2fa/verify", answer);
+    const grant = await this.#tokens.whileNoneRefreshes(() => this.#post("/2fa/verify", answer));
     this.close();
     return this.#finish(grant, null);
   }

@@ -25,7 +25,7 @@ const MAX_WAIT_MS = 30_000;
 export function tabLock(name) {
   if (globalThis.navigator?.locks) return new WebLock(name);
   const storage = usableStorage();
-  return storage ? new LeaseLock(name, storage) : NO_LOCK;
+  return storage ? new LeaseLock(name, storage) : new PageLock();
 }
 
 /** Web Locks: released by the browser even when the tab crashes. */
@@ -142,11 +142,22 @@ export class LeaseLock {
   }
 }
 
-/**
- * For a tab that shares nothing, or whose storage is blocked: only the server's leeway for racing refreshes is left.
- * @type {TabLock}
- */
-export const NO_LOCK = { run: (task) => task() };
+/** For a tab that shares nothing, or whose storage is blocked: one task at a time within this page. */
+export class PageLock {
+  /** @type {Promise<unknown>} */
+  #last = Promise.resolve();
+
+  /**
+   * @template T
+   * @param {() => Promise<T>} task
+   * @returns {Promise<T>}
+   */
+  run(task) {
+    const result = this.#last.then(task);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+}
 
 /**
  * Messages between the tabs of one browser. Without BroadcastChannel, a storage event announces logins and logouts

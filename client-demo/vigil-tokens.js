@@ -6,7 +6,7 @@
  */
 import { VigilError } from "./vigil-errors.js";
 import { sleep } from "./vigil-reconnect.js";
-import { NO_LOCK, TabChannel, tabLock } from "./vigil-tabs.js";
+import { PageLock, TabChannel, tabLock } from "./vigil-tabs.js";
 
 /**
  * `expiresAt` is the server's clock, in milliseconds. `accessToken` is null when it travels in a cookie.
@@ -59,7 +59,7 @@ export class TokenKeeper {
     this.#storage = storage;
     this.#onToken = onToken;
     this.#onSibling = onSibling;
-    this.#lock = name === null ? NO_LOCK : tabLock(`${name}:refresh`);
+    this.#lock = name === null ? new PageLock() : tabLock(`${name}:refresh`);
     this.#channel = name === null ? null : new TabChannel(name, (message) => this.#receive(message));
   }
 
@@ -103,6 +103,16 @@ export class TokenKeeper {
     if (this.current !== replacing && this.#isUsable()) return /** @type {Token} */ (this.current);
     this.#renewing ??= this.#lock.run(() => this.#refresh(replacing)).finally(() => { this.#renewing = null; });
     return this.#renewing;
+  }
+
+  /**
+   * Sends a login while no tab refreshes: the late answer of a refresh would replace the cookies of the login.
+   * @template T
+   * @param {() => Promise<T>} login
+   * @returns {Promise<T>}
+   */
+  whileNoneRefreshes(login) {
+    return this.#lock.run(login);
   }
 
   /** Marks a token as expired because the server refused it. @param {Token|null} token */

@@ -4,6 +4,7 @@
 counts as a top-level domain: app.site.localhost and auth.site.localhost are one site, app.localhost is another.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -151,6 +152,34 @@ async def test_a_csrf_token_that_another_tabs_login_has_replaced_is_asked_for_an
         assert await page.evaluate(LOG_IN, [email, PASSWORD]) is None
     edited = await first.evaluate("client.call('PATCH', '/me', { name: 'Grace' })")
     assert edited["user"]["name"] == "Grace"
+
+
+@pytest.mark.parametrize("more", [{}, {"tabs": None}])
+async def test_a_login_waits_for_the_refresh_whose_late_answer_would_replace_its_cookies(
+    nodes: dict[str, Node], context: BrowserContext, http: Any, more: dict[str, Any]
+) -> None:
+    node, page, order = nodes["strict"], await context.new_page(), list[str]()
+    email = await Api(node.url, http).register(verify=False)
+    asked = [under_its_name(node), "cookies", more]
+    await page.goto(f"{SIBLING}/")
+    await page.evaluate(START, asked)
+    assert await page.evaluate(LOG_IN, [email, PASSWORD]) is None
+    await is_live(page)
+    await page.reload()
+
+    async def hold(route: Route) -> None:
+        # Time for a login that does not wait.
+        await asyncio.sleep(0.5)
+        await route.continue_()
+
+    await page.route("**/api/auth/refresh", hold)
+    page.on("request", lambda request: order.append("login") if request.url.endswith("/login") else None)
+    page.on("requestfinished", lambda request: order.append("refresh") if "/refresh" in request.url else None)
+    async with page.expect_request("**/api/auth/refresh"):
+        await page.evaluate(START, asked)
+    assert await page.evaluate(LOG_IN, [email, PASSWORD]) is None
+    await is_live(page)
+    assert order == ["refresh", "login"]
 
 
 async def test_it_lasts_where_third_party_cookies_are_blocked(nodes: dict[str, Node], http: Any) -> None:

@@ -71,6 +71,6 @@ async def test_they_return_from_a_node_that_stops_and_stay_away_when_their_login
         async def is_away(client: StockClient = client) -> bool:
             return not client.comes_back
 
-        await eventually(is_away, "it stays away", timeout=10)
+        await eventually(is_away, "it stays away", timeout=30)
         assert client.lost[-1] == "server disconnect"
         assert len(client.sockets) == 2

@@ -67,7 +67,7 @@ class Wire:
         async def seen() -> bool:
             return self.has_frame(pattern)
 
-        await eventually(seen, pattern, timeout=10)
+        await eventually(seen, pattern, timeout=30)
 
     def has_post(self, path: str) -> bool:
         return any(url.endswith(path) for url in self.posts)

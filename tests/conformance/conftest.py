@@ -18,8 +18,8 @@ from auth.platform.metrics import Metrics
 from realtime.engine.emitter import Emitter
 from realtime.engine.sockets import SocketServer
 
-# Ping interval and timeout of the official test suites, and of production.
-QUICK, PATIENT = (0.3, 0.2), (25.0, 20.0)
+# Ping interval and timeout: of the official test suites, with the timeout of production, and of production.
+QUICK, STEADY, PATIENT = (0.3, 0.2), (0.3, 20.0), (25.0, 20.0)
 
 
 @pytest.fixture(scope="session")
@@ -45,15 +45,21 @@ def engine(start: Callable[..., str], http: aiohttp.ClientSession) -> Wire:
 
 
 @pytest.fixture
+def steady_engine(start: Callable[..., str], http: aiohttp.ClientSession) -> Wire:
+    """An Engine.IO echo server with a ping interval of 0.3 s, for clients that must be able to answer in time."""
+    return Wire(http, start(*STEADY, "--engine-only"), "/engine.io/", *STEADY)
+
+
+@pytest.fixture
 def patient_engine(start: Callable[..., str], http: aiohttp.ClientSession) -> Wire:
     """An Engine.IO echo server with production pings, so that no connection ends by ping timeout."""
     return Wire(http, start(*PATIENT, "--engine-only"), "/engine.io/", *PATIENT)
 
 
 @pytest.fixture
-def quick(start: Callable[..., str], http: aiohttp.ClientSession) -> Wire:
-    """A Socket.IO server with a ping interval of 0.3 s and a timeout of 0.2 s."""
-    return Wire(http, start(*QUICK), "/socket.io/", *QUICK)
+def steady(start: Callable[..., str], http: aiohttp.ClientSession) -> Wire:
+    """A Socket.IO server with a ping interval of 0.3 s, for clients that must be able to answer in time."""
+    return Wire(http, start(*STEADY), "/socket.io/", *STEADY)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from conformance.wire import PATIENTLY, PING, PONG, PROMPTLY, Polling, Refused, 
 from support.waiting import Stopwatch, eventually
 
 # How late a timer may be on a busy machine.
-LATE = 0.5
+LATE = 5.0
 # How early a timer seems, since the greeting was on its way while it ran.
 EARLY = 0.05
 
@@ -48,46 +48,50 @@ class TestHandshake:
         terms = json.loads((await patient_engine.ask(EIO="4", transport="polling")).text[1:])
         assert (terms["pingInterval"], terms["pingTimeout"]) == (25_000, 20_000)
 
-    async def test_no_two_sessions_have_the_same_id(self, engine: Wire) -> None:
-        opened = await asyncio.gather(*(engine.poll_in() for _ in range(20)))
+    async def test_no_two_sessions_have_the_same_id(self, patient_engine: Wire) -> None:
+        opened = await asyncio.gather(*(patient_engine.poll_in() for _ in range(20)))
         assert len({polling.sid for polling in opened}) == 20
 
     @pytest.mark.parametrize("version", [None, "", "abc", "3", "5"])
-    async def test_a_missing_or_unknown_version_is_refused(self, engine: Wire, version: str | None) -> None:
+    async def test_a_missing_or_unknown_version_is_refused(
+        self, patient_engine: Wire, version: str | None
+    ) -> None:
         """The text: "If a mandatory query parameter is missing, then the server MUST respond with an HTTP 400"."""
         query = {"transport": "polling"} | ({} if version is None else {"EIO": version})
-        assert (await engine.ask(**query)).status == 400
+        assert (await patient_engine.ask(**query)).status == 400
 
     @pytest.mark.parametrize("transport", [None, "", "abc", "Polling"])
-    async def test_a_missing_or_unknown_transport_is_refused(self, engine: Wire, transport: str | None) -> None:
+    async def test_a_missing_or_unknown_transport_is_refused(
+        self, patient_engine: Wire, transport: str | None
+    ) -> None:
         query = {"EIO": "4"} | ({} if transport is None else {"transport": transport})
-        assert (await engine.ask(**query)).status == 400
+        assert (await patient_engine.ask(**query)).status == 400
 
     @pytest.mark.parametrize(
         "query",
         [{"transport": "websocket"}, {"EIO": "abc", "transport": "websocket"}, {"EIO": "4"},
          {"EIO": "4", "transport": "abc"}, {"EIO": "4", "transport": "polling"}],
     )  # fmt: skip
-    async def test_so_is_a_websocket_with_such_a_query(self, engine: Wire, query: dict[str, str]) -> None:
+    async def test_so_is_a_websocket_with_such_a_query(self, patient_engine: Wire, query: dict[str, str]) -> None:
         """The text: "if a mandatory query parameter is missing … MUST close the WebSocket connection"."""
         with contextlib.suppress(Refused):
-            async with engine.websocket(**query) as socket:
+            async with patient_engine.websocket(**query) as socket:
                 assert await socket.until_closed(PROMPTLY) == []
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-    async def test_only_get_opens_a_session(self, engine: Wire, method: str) -> None:
-        assert (await engine.ask(method, EIO="4", transport="polling")).status == 400
+    async def test_only_get_opens_a_session(self, patient_engine: Wire, method: str) -> None:
+        assert (await patient_engine.ask(method, EIO="4", transport="polling")).status == 400
 
-    async def test_a_websocket_transport_without_a_websocket_is_refused(self, engine: Wire) -> None:
-        assert (await engine.ask(EIO="4", transport="websocket")).status == 400
+    async def test_a_websocket_transport_without_a_websocket_is_refused(self, patient_engine: Wire) -> None:
+        assert (await patient_engine.ask(EIO="4", transport="websocket")).status == 400
 
-    async def test_an_unknown_session_is_refused_however_it_is_addressed(self, engine: Wire) -> None:
+    async def test_an_unknown_session_is_refused_however_it_is_addressed(self, patient_engine: Wire) -> None:
         """The text: "The server MUST return an HTTP 400 response if the session ID is not known"."""
-        nobody = Polling(engine, "0123456789abcdef")
+        nobody = Polling(patient_engine, "0123456789abcdef")
         assert (await nobody.poll()).status == 400
         assert (await nobody.post("4hello")).status == 400
         with pytest.raises(Refused):
-            async with engine.upgrade(nobody):
+            async with patient_engine.upgrade(nobody):
                 pass
 
 
@@ -99,8 +103,10 @@ class TestMessagesByPolling:
         [["4hello"], ["4test1", "4test2", "4test3"], ["4hello", "bAQIDBA=="], ["bAQIDBA==", "4", "bAA=="],
          ["4€ ü 日本 \U0001f980"], ["4" + "x" * 100_000], ["42", "43"]],
     )  # fmt: skip
-    async def test_what_is_posted_is_taken_and_comes_back_in_order(self, engine: Wire, packets: list[str]) -> None:
-        polling = await engine.poll_in()
+    async def test_what_is_posted_is_taken_and_comes_back_in_order(
+        self, patient_engine: Wire, packets: list[str]
+    ) -> None:
+        polling = await patient_engine.poll_in()
         posted = await polling.post(*packets)
         assert (posted.status, posted.text) == (200, "ok")
         assert await polling.messages(len(packets)) == packets
@@ -112,8 +118,8 @@ class TestMessagesByPolling:
         reply = await poll.answer(PROMPTLY)
         assert (reply.status, reply.text) == (200, "4hello")
 
-    async def test_a_post_of_more_than_max_payload_is_refused(self, engine: Wire) -> None:
-        polling = await engine.poll_in()
+    async def test_a_post_of_more_than_max_payload_is_refused(self, patient_engine: Wire) -> None:
+        polling = await patient_engine.poll_in()
         assert (await polling.post("4" + "x" * 1_000_001)).status in (0, 413)
 
     async def test_a_post_of_just_max_payload_is_taken(self, patient_engine: Wire) -> None:
@@ -190,9 +196,9 @@ class TestMessagesByWebSocket:
             await socket.send(frame)
             assert await socket.receive() == frame
 
-    async def test_a_thousand_messages_keep_their_order(self, engine: Wire) -> None:
+    async def test_a_thousand_messages_keep_their_order(self, patient_engine: Wire) -> None:
         sent: list[str | bytes] = [f"4{n}" if n % 3 else n.to_bytes(2, "big") for n in range(1000)]
-        async with engine.connection() as socket:
+        async with patient_engine.connection() as socket:
             sending = asyncio.create_task(socket.send(*sent))
             assert await socket.messages(len(sent)) == sent
             await sending
@@ -212,20 +218,20 @@ class TestMessagesByWebSocket:
 class TestHeartbeat:
     """Protocol, "Heartbeat"."""
 
-    async def test_a_websocket_client_is_pinged_at_the_interval_announced(self, engine: Wire) -> None:
-        async with engine.connection() as socket:
+    async def test_a_websocket_client_is_pinged_at_the_interval_announced(self, steady_engine: Wire) -> None:
+        async with steady_engine.connection() as socket:
             for _ in range(3):
                 watch = Stopwatch()
                 assert await socket.receive() == PING
-                assert engine.interval - EARLY <= watch.seconds <= engine.interval + LATE
+                assert steady_engine.interval - EARLY <= watch.seconds <= steady_engine.interval + LATE
                 await socket.send(PONG)
 
-    async def test_so_is_a_polling_client(self, engine: Wire) -> None:
-        polling = await engine.poll_in()
+    async def test_so_is_a_polling_client(self, steady_engine: Wire) -> None:
+        polling = await steady_engine.poll_in()
         for _ in range(3):
             watch = Stopwatch()
             assert (await polling.poll()).text == PING
-            assert engine.interval - EARLY <= watch.seconds <= engine.interval + LATE
+            assert steady_engine.interval - EARLY <= watch.seconds <= steady_engine.interval + LATE
             assert (await polling.post(PONG)).text == "ok"
 
     async def test_a_websocket_that_does_not_answer_is_closed_when_its_time_is_over(self, engine: Wire) -> None:
@@ -288,10 +294,10 @@ class TestClose:
         assert (await poll.answer(PROMPTLY)).packets[0] == "4hello"
         await polling.until_gone(PROMPTLY)
 
-    async def test_a_websocket_client_can_close(self, engine: Wire) -> None:
-        async with engine.connection() as socket:
+    async def test_a_websocket_client_can_close(self, patient_engine: Wire) -> None:
+        async with patient_engine.connection() as socket:
             await socket.send("1")
-            await socket.until_closed(engine.interval + engine.timeout + LATE)
+            await socket.until_closed(PROMPTLY)
 
     async def test_a_websocket_that_ends_ends_the_session(self, patient_engine: Wire) -> None:
         async with patient_engine.connection() as socket:
@@ -311,11 +317,11 @@ class TestClose:
 class TestUpgrade:
     """Protocol, "Upgrade"."""
 
-    async def test_a_polling_client_changes_over_to_websocket(self, engine: Wire) -> None:
+    async def test_a_polling_client_changes_over_to_websocket(self, patient_engine: Wire) -> None:
         """The text: "send a `noop` packet to any pending `GET` request … respond with a `pong` packet"."""
-        polling = await engine.poll_in()
+        polling = await patient_engine.poll_in()
         poll = await polling.hang()
-        async with engine.upgrade(polling) as socket:
+        async with patient_engine.upgrade(polling) as socket:
             await socket.send("2probe")
             assert await socket.receive() == "3probe"
             assert (await poll.answer(PROMPTLY)).text in ("6", "2")
@@ -397,9 +403,9 @@ class TestUpgrade:
             await socket.send("5")
             assert await socket.messages(2) == ["4hello", b"\x01\x02\x03\x04"]
 
-    async def test_heartbeats_go_on_by_websocket(self, engine: Wire) -> None:
-        polling = await engine.poll_in()
-        async with engine.upgrade(polling) as socket:
+    async def test_heartbeats_go_on_by_websocket(self, steady_engine: Wire) -> None:
+        polling = await steady_engine.poll_in()
+        async with steady_engine.upgrade(polling) as socket:
             await socket.send("2probe", "5")
             assert await socket.receive() == "3probe"
             for _ in range(3):
@@ -493,8 +499,8 @@ class TestOtherOrigins:
     def allows(self, headers: Any) -> bool:
         return headers["Access-Control-Allow-Origin"] in ("*", self.ORIGIN)
 
-    async def test_a_preflight_is_answered(self, engine: Wire) -> None:
-        reply = await engine.ask(
+    async def test_a_preflight_is_answered(self, patient_engine: Wire) -> None:
+        reply = await patient_engine.ask(
             "OPTIONS",
             headers={
                 "Origin": self.ORIGIN,
@@ -509,13 +515,13 @@ class TestOtherOrigins:
         assert "POST" in reply.headers["Access-Control-Allow-Methods"]
         assert "content-type" in reply.headers["Access-Control-Allow-Headers"].lower()
 
-    async def test_so_is_every_request(self, engine: Wire) -> None:
-        polling = await engine.poll_in()
+    async def test_so_is_every_request(self, patient_engine: Wire) -> None:
+        polling = await patient_engine.poll_in()
         for method, body, query in (
             ("GET", None, {"EIO": "4", "transport": "polling"}),
             ("POST", "4hello", polling.query),
             ("GET", None, polling.query),
             ("GET", None, {"EIO": "4", "transport": "none"}),
         ):
-            reply = await engine.ask(method, body, {"Origin": self.ORIGIN}, **query)
+            reply = await patient_engine.ask(method, body, {"Origin": self.ORIGIN}, **query)
             assert self.allows(reply.headers), (method, query)

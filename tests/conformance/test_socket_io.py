@@ -64,15 +64,15 @@ class TestConnecting:
     @pytest.mark.parametrize("namespace", NAMESPACES)
     @pytest.mark.parametrize("auth", [None, {}, {"token": "123"}, {"€": [1, {"a": None}]}])
     async def test_a_client_connects_and_is_told_what_it_brought(
-        self, quick: Wire, namespace: str, auth: Any
+        self, steady: Wire, namespace: str, auth: Any
     ) -> None:
-        async with quick.connection() as socket:
+        async with steady.connection() as socket:
             await greeted(socket, namespace, auth)
 
     @pytest.mark.parametrize("text", ["40/custom", "40/custom,", "40/custom,{}"])
-    async def test_the_comma_may_be_left_out_where_nothing_follows(self, quick: Wire, text: str) -> None:
+    async def test_the_comma_may_be_left_out_where_nothing_follows(self, steady: Wire, text: str) -> None:
         """Packet encoding, "Format"."""
-        async with quick.connection() as socket:
+        async with steady.connection() as socket:
             await socket.send(text)
             answer, activation = await socket.messages(2)
             assert str(answer).startswith('40/custom,{"sid":"')
@@ -87,9 +87,9 @@ class TestConnecting:
                 await socket.send(packet(2, namespace, ["message", namespace]))
                 assert await socket.message() == packet(2, namespace, ["message-back", namespace])
 
-    async def test_an_unknown_namespace_is_refused(self, quick: Wire) -> None:
+    async def test_an_unknown_namespace_is_refused(self, steady: Wire) -> None:
         """The text: "a CONNECT_ERROR packet if the connection is not allowed"."""
-        async with quick.connection() as socket:
+        async with steady.connection() as socket:
             await socket.send("40/random")
             assert await socket.message() == '44/random,{"message":"Invalid namespace"}'
 
@@ -118,8 +118,8 @@ class TestConnecting:
             await socket.until_closed(PATIENTLY)
         assert watch.seconds >= CONNECT_SECONDS - 0.1
 
-    async def test_answering_pings_is_no_way_around_that(self, quick: Wire) -> None:
-        async with quick.connection() as socket:
+    async def test_answering_pings_is_no_way_around_that(self, steady: Wire) -> None:
+        async with steady.connection() as socket:
             watch = Stopwatch()
             assert await events(socket) == []
         assert watch.seconds <= CONNECT_SECONDS + PROMPTLY
@@ -258,8 +258,8 @@ class TestBinary:
             await socket.send('423["message-with-ack",3]')
             assert await socket.messages(4) == ["431[1]", f"461-2[{ONE}]", b"\2", "433[3]"]
 
-    async def test_a_ping_between_text_and_attachment_does_no_harm(self, quick: Wire) -> None:
-        async with connected(quick, "/") as socket:
+    async def test_a_ping_between_text_and_attachment_does_no_harm(self, steady: Wire) -> None:
+        async with connected(steady, "/") as socket:
             await socket.send(f'451-2["message-with-ack",{ONE}]')
             assert await socket.receive() == PING
             await socket.send(PONG, b"\2")
@@ -269,9 +269,9 @@ class TestBinary:
 class TestDisconnecting:
     """Exchange protocol, "Disconnection from a namespace"."""
 
-    async def test_nothing_answers_and_the_connection_stays(self, quick: Wire) -> None:
+    async def test_nothing_answers_and_the_connection_stays(self, steady: Wire) -> None:
         """The text: "No response is expected from the other side"."""
-        async with connected(quick, "/") as socket:
+        async with connected(steady, "/") as socket:
             await socket.send("41")
             assert await socket.receive() == PING
 

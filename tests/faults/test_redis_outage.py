@@ -320,8 +320,8 @@ async def test_frozen_the_nodes_call_themselves_deaf_and_answer_from_mongodb_wit
 
     answer = await eventually(deaf, "readiness names the bus", timeout=12)
     assert answer.status == 503
-    assert max(seconds) < 3
-    await ended.wait("session-revoked", timeout=8)
+    assert max(seconds) < 8
+    await ended.wait("session-revoked", timeout=30)
     whole.redis.thaw()
     await both_ready(http, *pair)
     await seeing.wait("sessions-changed", lambda e: e["change"] == "removed", timeout=RELAYED_SECONDS)
@@ -347,7 +347,7 @@ async def test_frozen_too_shortly_for_anyone_to_be_deaf_a_device_that_left_meanw
         return {session["sessionId"] for session in listed if session["online"]} == {laptop.session_id}
 
     # A node that has just met a silent Redis does not ask it for half a second.
-    await eventually(only_the_laptop_is_online, "the list says so, too", timeout=5)
+    await eventually(only_the_laptop_is_online, "the list says so, too", timeout=30)
 
 
 async def test_asvs_16_5_3_roles_taken_away_while_redis_is_down_are_gone_from_sockets_when_it_is_back(

@@ -59,7 +59,7 @@ async def test_asvs_16_5_2_without_the_replicas_that_writes_need_everything_goes
     async def neither_is_ready() -> bool:
         return {(await readiness(http, node)).status for node in pair} == {503}
 
-    await eventually(neither_is_ready, "neither says that it is ready", timeout=5)
+    await eventually(neither_is_ready, "neither says that it is ready", timeout=30)
     without_replicas(0)
     await both_ready(http, *pair)
     removed = await seeing.wait("sessions-changed", lambda e: e["change"] == "removed", timeout=12)

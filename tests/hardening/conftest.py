@@ -43,7 +43,7 @@ async def accepts(node: Node, token: dict[str, str]) -> bool:
 async def watching(attacked: Node, token: dict[str, str]) -> AsyncIterator[RawSocket]:
     """The victim's socket. Asserts that it is served before and after the test, and no traceback was logged."""
     before = len(attacked.log)
-    await eventually(lambda: accepts(attacked, token), "it recovers from the previous attack", timeout=5)
+    await eventually(lambda: accepts(attacked, token), "it recovers from the previous attack", timeout=30)
     async with RawSocket.open(attacked.url) as raw:
         assert (await raw.connect(token)).kind == "0"
         yield raw

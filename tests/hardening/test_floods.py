@@ -185,4 +185,4 @@ async def test_every_frame_must_be_masked_not_only_the_first(
         await wire.writer.drain()
         await asyncio.sleep(0)
         wire.write(data[7 + cut :])
-        assert await wire.until_closed(timeout=4) == 1002
+        assert await wire.until_closed(timeout=30) == 1002

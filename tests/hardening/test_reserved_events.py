@@ -42,7 +42,7 @@ async def test_nor_does_one_with_an_attachment(attacked: Any, token: Any, watchi
         await raw.connect(token)
         await raw.send("451-" + json.dumps([name, PLACEHOLDER]))
         await raw.send(b"x")
-        await raw.until_closed(timeout=4)
+        await raw.until_closed(timeout=30)
 
 
 @pytest.mark.parametrize("name", RESERVED)
@@ -53,7 +53,7 @@ async def test_nor_does_one_by_polling(
     assert await polling.send(b"40" + json.dumps(token).encode()) == 200
     await polling.until("ready")
     await polling.send(f'42["{name}"]\x1e429["sessions-list",{{}}]'.encode())
-    assert "439" not in await polling.rest(timeout=4)
+    assert "439" not in await polling.rest(timeout=30)
 
 
 @pytest.mark.parametrize("name", ["Connect", "connect ", "connection", "error", "message", "*", "__proto__"])

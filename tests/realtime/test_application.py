@@ -61,7 +61,7 @@ class TestEvents:
         async def logged() -> bool:
             return "12-34-56" in node.text()
 
-        await eventually(logged, "the operator can read why", timeout=5)
+        await eventually(logged, "the operator can read why", timeout=30)
         assert (await live.ask("probe:echo", {}))["ok"] is True
 
     async def test_an_answer_that_is_no_json_is_an_internal_error_too(

@@ -142,7 +142,7 @@ async def test_what_makes_no_sense_closes_its_own_connection(
 ) -> None:
     for frame in frames:
         await raw.send(frame)
-    await raw.until_closed(timeout=4)
+    await raw.until_closed(timeout=30)
     await still_serves(node, standing)
 
 
@@ -167,7 +167,7 @@ async def test_the_same_before_the_handshake_is_not_served_either(node: Node, st
 
 async def test_text_that_is_no_utf8_closes_the_connection(raw: RawSocket, node: Node, standing: Any) -> None:
     await raw.ws._writer.send_frame(b'42["\xff\xfe"]', aiohttp.WSMsgType.TEXT)
-    await raw.until_closed(timeout=4)
+    await raw.until_closed(timeout=30)
     await still_serves(node, standing)
 
 
@@ -240,14 +240,14 @@ async def test_an_announced_attachment_that_never_comes_holds_up_only_its_sender
     # The server's pings go on and the peer's answers are no attachments; the next message is none either.
     await raw.send("3")
     await raw.send('42["sessions-list",{}]')
-    await raw.until_closed(timeout=4)
+    await raw.until_closed(timeout=30)
 
 
 @pytest.mark.parametrize("early", ['421["sessions-list",{}]', "431[]", "41"])
 async def test_who_talks_before_the_handshake_is_not_served(node: Node, early: str) -> None:
     async with RawSocket.open(node.url) as stranger:
         await stranger.send(early)
-        await stranger.until_closed(timeout=4)
+        await stranger.until_closed(timeout=30)
         assert stranger.heard == []
 
 

@@ -52,7 +52,7 @@ async def test_the_pong_behind_the_ack_shows_that_a_pair_arrived(
     async def is_confirmed() -> bool:
         return await outcome(thief, stolen) == "concurrent"
 
-    await eventually(is_confirmed, "the pair is confirmed", timeout=5)
+    await eventually(is_confirmed, "the pair is confirmed", timeout=30)
 
 
 async def test_a_client_that_dies_before_its_ack_loses_nothing(node: Node, log_in: LogIn) -> None:
@@ -80,7 +80,7 @@ async def test_pongs_that_nobody_asked_for_prove_nothing(node: Node, log_in: Log
         async def is_confirmed() -> bool:
             return await outcome(login, login.refresh_token) == "concurrent"
 
-        await eventually(is_confirmed, "its pong confirms the pair", timeout=5)
+        await eventually(is_confirmed, "its pong confirms the pair", timeout=30)
 
 
 @pytest.mark.parametrize("in_use", [True, False])

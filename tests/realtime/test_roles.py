@@ -205,7 +205,7 @@ async def test_changes_in_quick_succession_end_with_the_last(
         async def settled(live: Live = live) -> bool:
             return await roles_of(live) == []
 
-        await eventually(settled, "the last change holds", timeout=5)
+        await eventually(settled, "the last change holds", timeout=30)
         versions = [event["version"] for event in live.all("roles-changed")]
         assert versions == sorted(versions)
         assert live.all("roles-changed")[-1]["roles"] == []

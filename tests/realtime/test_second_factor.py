@@ -186,7 +186,7 @@ class TestFinishing:
         secured = await secure(Api(brief_nodes[0].url, http))
         live = await connect(brief_nodes[0], None, mfa_token=await secured.begin())
         ack = await live.ask("mfa-verify", secured.recovery(0))
-        await live.wait("token-expiring", timeout=6)
+        await live.wait("token-expiring", timeout=30)
         renewed = await live.ask("refresh", {"refreshToken": ack["refreshToken"]})
         assert (renewed["ok"], renewed["outcome"]) == (True, "rotated")
 

@@ -248,12 +248,12 @@ class TestLeases:
 
     async def test_a_lease_that_an_entry_renewed_does_not_hide_a_loss(self, world: World, here: Place) -> None:
         await here.renew()
-        await eventually(lambda: asyncio.sleep(0, bool(here.resynced)), "it puts its sockets back", timeout=5)
+        await eventually(lambda: asyncio.sleep(0, bool(here.resynced)), "it puts its sockets back", timeout=30)
         await world.lose_all()
         await here.join(socket_of("session"))
         assert await world.lease_of("here") is not None
         await here.renew()
-        await eventually(lambda: asyncio.sleep(0, len(here.resynced) == 2), "and again", timeout=5)
+        await eventually(lambda: asyncio.sleep(0, len(here.resynced) == 2), "and again", timeout=30)
         await here.renew()
         await asyncio.sleep(0)
         assert here.resynced == ["here", "here"]
@@ -363,7 +363,7 @@ class TestLeases:
             await here.join(socket_of("session"))
         else:
             assert (await here.presence.online("user"))[0] == set()
-        await eventually(lambda: world.lease_of("ghost"), "it gets a lease to run out", timeout=5)
+        await eventually(lambda: world.lease_of("ghost"), "it gets a lease to run out", timeout=30)
         await world.let_lease_run_out("ghost")
 
         async def gone() -> bool:

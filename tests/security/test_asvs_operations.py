@@ -127,7 +127,7 @@ async def test_asvs_16_3_1_a_login_that_a_limit_refused_is_in_the_log(start_node
         mine = {line["event"]: line for line in lines if line.get("request_id") == refused.body["requestId"]}
         return mine if "request" in mine else {}
 
-    mine = await eventually(logged, "the request's line", timeout=5)
+    mine = await eventually(logged, "the request's line", timeout=30)
     assert mine["rate_limited"]["limit"] == "login"
     assert (mine["request"]["path"], mine["request"]["ip"]) == ("/api/auth/login", "127.0.0.1")
     assert email not in node.text()

@@ -187,7 +187,7 @@ class TestQueue:
 
         each.enqueue(fail)
         each.enqueue(job)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not ran:
                 await asyncio.sleep(0)
 

@@ -89,7 +89,7 @@ async def test_a_flood_is_paused_back_and_nothing_of_it_is_lost(
     async def held() -> bool:
         return heard._is_paused
 
-    await eventually(held, "reading is paused", timeout=5)
+    await eventually(held, "reading is paused", timeout=30)
     got = [await heard.get(5) for _ in range(5000)]
     assert [message and int(message.rstrip(b"x")) for message in got] == list(range(5000))
 

@@ -14,7 +14,7 @@ async def has(made: list[Any], count: int) -> None:
     async def enough() -> bool:
         return len(made) >= count
 
-    await eventually(enough, f"{count} calls", timeout=5, every=0.005)
+    await eventually(enough, f"{count} calls", timeout=30, every=0.005)
 
 
 async def test_calls_are_made_in_the_order_of_their_deadlines() -> None:

@@ -156,7 +156,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Room]:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 
