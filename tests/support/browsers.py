@@ -14,7 +14,13 @@ PASSWORD = "a quiet harbour at dusk"
 DESKTOP = ViewportSize(width=1280, height=860)
 PHONE = ViewportSize(width=390, height=844)
 # The headless shell, which draws no windows, needs the least CPU.
-CHROMIUM_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_NAMES = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 # Without internet access, Chromium's background requests would cause many failing DNS look-ups.
 QUIET = (
     "--disable-gpu",
