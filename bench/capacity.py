@@ -16,6 +16,7 @@ from typing import Any
 from bench.plan import plan
 from bench.plan_figures import Assumptions, PlanError, Stores, assume, node_costs, store_costs
 from bench.plan_report import put_in, report
+from bench.storms import SAMPLE
 
 RESULTS = Path("artefacts/bench.json")
 SIZES = (100_000, 1_000_000, 100_000_000)
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--into", type=Path, metavar="FILE", help="a document whose plan is replaced")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulations (%(default)s)")
+    parser.add_argument(
+        "--sample", type=_count, default=SAMPLE, help="clients to simulate at most, for each storm (%(default)s)"
+    )
     given = parser.parse_args(arguments)
     try:
         costs = node_costs(read_json(given.results, "`make bench` writes it"))
@@ -65,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         assumptions, stores = assume(given.set, Assumptions(), stores)
         plans = [plan(sockets, costs, stores, assumptions) for sockets in given.sockets]
-        text = report(plans, costs, stores, assumptions, seed=given.seed)
+        text = report(plans, costs, stores, assumptions, seed=given.seed, sample=given.sample)
         if given.into is not None:
             given.into.write_text(put_in(_read(given.into, "it must already exist"), text))
     except PlanError as error:

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from bench.plan import Plan, Rates, mongo_writes
 from bench.plan_figures import SCENARIOS, Assumptions, Costs, PlanError, Stores
-from bench.storms import RETRIES, Storm, expiry_storm, reconnect_storm
+from bench.storms import RETRIES, SAMPLE, Storm, expiry_storm, reconnect_storm
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: str = "") -> list[str]:
@@ -31,13 +31,15 @@ def size(value: float) -> str:
     return f"{value:.0f} B"
 
 
-def report(plans: Sequence[Plan], costs: Costs, stores: Stores, given: Assumptions, *, seed: int) -> str:
-    """Render the whole report."""
+def report(
+    plans: Sequence[Plan], costs: Costs, stores: Stores, given: Assumptions, *, seed: int, sample: int = SAMPLE
+) -> str:
+    """Render the whole report. `sample`: clients to simulate at most, for each storm."""
     lines = ["### Nodes, shards, network", "", *topology(plans, given)]
     lines += ["### Load in steady state, each second", "", *steady(plans)]
-    lines += ["### A zone is lost", "", *zone_losses(plans, given, seed)]
-    lines += ["### A crowd comes back, by how much too many it is", "", *crowds(seed)]
-    lines += ["### Tokens end together", "", *expiries(plans, given, seed)]
+    lines += ["### A zone is lost", "", *zone_losses(plans, given, seed, sample)]
+    lines += ["### A crowd comes back, by how much too many it is", "", *crowds(seed, sample)]
+    lines += ["### Tokens end together", "", *expiries(plans, given, seed, sample)]
     lines += ["### Measured costs of a node", "", *table(("figure", "value"), _costs(costs))]
     lines += ["### Measured costs of the stores", "", *figures(stores)]
     lines += ["### Assumptions", "", *figures(given)]
@@ -84,28 +86,28 @@ def steady(plans: Sequence[Plan]) -> list[str]:
     return _rows(plans, [row(each.name) for each in fields(Rates)])
 
 
-def zone_losses(plans: Sequence[Plan], given: Assumptions, seed: int) -> list[str]:
+def zone_losses(plans: Sequence[Plan], given: Assumptions, seed: int, sample: int) -> list[str]:
     """Render the effect of losing a zone, by retry strategy."""
     rows = []
     for each in plans:
         lost = round(each.sockets / given.zones)
         for retry in RETRIES:
-            storm = reconnect_storm(lost, each.handshakes_per_second, retry, seed=seed)
+            storm = reconnect_storm(lost, each.handshakes_per_second, retry, seed=seed, sample=sample)
             rows.append([f"{short(lost)}, {retry.name}", short(each.handshakes_per_second), *_cells(storm)])
     return table(("clients, retry", "handshakes/s served", *_HEAD, "all back"), rows)
 
 
-def crowds(seed: int) -> list[str]:
+def crowds(seed: int, sample: int) -> list[str]:
     """Render the effect of retry strategies under overloads, stated in seconds of work for the server."""
     crowd, rows = 100_000, []
     for seconds in (10, 60, 300):
         for retry in RETRIES:
-            storm = reconnect_storm(crowd, crowd / seconds, retry, seed=seed)
+            storm = reconnect_storm(crowd, crowd / seconds, retry, seed=seed, sample=sample)
             rows.append([f"{seconds} s of work, {retry.name}", *_cells(storm)])
     return table((f"{short(crowd)} clients, retry", *_HEAD, "all back"), rows)
 
 
-def expiries(plans: Sequence[Plan], given: Assumptions, seed: int) -> list[str]:
+def expiries(plans: Sequence[Plan], given: Assumptions, seed: int, sample: int) -> list[str]:
     """Render the expiry of tokens issued together, with and without jitter."""
     rows = []
     for each in plans:
@@ -123,6 +125,7 @@ def expiries(plans: Sequence[Plan], given: Assumptions, seed: int) -> list[str]:
                 jitter_share=jitter,
                 issued_over_s=over,
                 seed=seed,
+                sample=sample,
             )
             cells = [*_cells(storm), short(storm.late), short(storm.dropped)]
             rows.append([f"{short(clients)}, {title}", short(capacity), *cells])

@@ -135,7 +135,7 @@ def test_nodes_that_poll_may_be_more_than_the_database_can_answer() -> None:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    status = main(arguments)
+    status = main([*arguments, "--sample", "100"])
     out, err = capsys.readouterr()
     return status, out, err
 
@@ -183,7 +183,7 @@ def test_sizes_and_assumptions_can_be_set(measured: Path, capsys: pytest.Capture
 
 
 def test_every_figure_is_told_with_unit_and_source() -> None:
-    text = report([planned(1000)], COSTS, STORES, GIVEN, seed=1)
+    text = report([planned(1000)], COSTS, STORES, GIVEN, seed=1, sample=100)
     for figures in (Assumptions, Stores, Costs):
         for name in figures.__slots__:
             assert f"`{name}`" in text
