@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize, async_playwright
 from support.browsers import DESKTOP, QUIET, Device, chromium_path
 from support.clients import Api
 from support.nodes import Installation, Node, ServiceUrls, drop
 from support.providers import NodeOpenIdServer
+
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -41,16 +45,38 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         os.killpg(process.pid, signal.SIGTERM)
 
 
-@pytest.fixture
-async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """A connection to Chromium for one test; closes its pages after the test."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run these tests in one event loop per process, since the connection to Chromium belongs to its loop."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def connection(chromium: str) -> AsyncIterator[Browser]:
+    """The connection to Chromium. Shared, since each starts a driver, which takes half a second of CPU."""
     async with async_playwright() as playwright:
         running = await playwright.chromium.connect(chromium)
         yield running
         await running.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(connection: Browser) -> AsyncIterator[Browser]:
+    """Chromium for one test; closes its pages after the test."""
+    yield connection
+    for context in connection.contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """As for all tests, in the event loop of these."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield session
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def device(browser: Browser) -> AsyncIterator[Callable[..., Any]]:
     """Opens devices. Afterwards asserts that no page raised an error or violated the Content-Security-Policy."""
     opened: list[Device] = []

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 ASK = """async ([file, name, given]) => {
     const messages = await import(`/demo/ui/${file}.js`);
@@ -17,7 +18,7 @@ BY_ADMIN = {"kind": "admin", "sessionId": "boss"}
 BY_SERVER = {"kind": "system", "sessionId": None}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def message(device: Any, page_node: Any) -> Any:
     page = (await device("Reader")).page
     await page.goto(f"{page_node.url}/docs/api")

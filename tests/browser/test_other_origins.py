@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright
 from support.browsers import QUIET, chromium_path
 from support.clients import PASSWORD, Api
@@ -81,7 +82,7 @@ def nodes(services: ServiceUrls) -> Iterator[dict[str, Node]]:
     drop(services, installation.name)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context()
     await serve_pages(context)
