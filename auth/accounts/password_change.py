@@ -57,7 +57,12 @@ class PasswordChange(Operation):
             await self._step_up.require(principal)
         else:
             await self._prove(user, current_password, principal, client)
-        await self._passwords.check(password, context=(user.email, user.name, user.username), ip=client.ip)
+        await self._passwords.check(
+            password,
+            context=(user.email, user.name, user.username),
+            current_hash=user.password_hash,
+            ip=client.ip,
+        )
         new_hash = await self._passwords.hash(password, ip=client.ip)
         now = self._clock()
         own, reason = principal.session_id, RevocationReason.PASSWORD_CHANGED

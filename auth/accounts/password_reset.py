@@ -81,7 +81,12 @@ class PasswordReset(Operation):
         user = await self._users.by_id(found.user_id) if found else None
         if found is None or user is None or found.data["credentialsVersion"] != str(user.credentials_version):
             raise _invalid_link()
-        await self._passwords.check(password, context=(user.email, user.name, user.username), ip=client.ip)
+        await self._passwords.check(
+            password,
+            context=(user.email, user.name, user.username),
+            current_hash=user.password_hash,
+            ip=client.ip,
+        )
         new_hash = await self._passwords.hash(password, ip=client.ip)
         now = self._clock()
         keeps = keep_sessions and user.email_verified_at is not None

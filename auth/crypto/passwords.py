@@ -2,8 +2,8 @@
 
 Policy (NIST SP 800-63B-4, section 3.1.1.2; OWASP ASVS 5.0, V6.2): 8 to 128 characters of any kind, no
 composition rules, no truncation. Common passwords and passwords built from the user's name or address are
-rejected with the reason. Passwords are hashed in Unicode NFC, as RFC 8265 and NIST recommend, so that the same
-input on another device gives the same password; nothing else is changed.
+rejected with the reason, and so is the current password. Passwords are hashed in Unicode NFC, as RFC 8265 and
+NIST recommend, so that the same input on another device gives the same password; nothing else is changed.
 
 The pool is shared fairly between client networks (a /48 of IPv6, a /24 of IPv4): they are served in turn, and
 when the queue is full, the network with the most jobs is refused. A flood from one network therefore delays any
@@ -51,6 +51,7 @@ MAX_CONTEXT_WORDS = 12
 SERVICE_WORDS = ("vigil",)
 EASY_WARNING = "This password is easy to guess. Add another word or two."
 COMMON_WARNING = "Many people use this password, so it is tried first. Choose another."
+UNCHANGED = "Choose a password other than the current one."
 # User-friendly versions of zxcvbn's warnings; those not listed are shown as they are.
 USER_WARNINGS = {
     "": EASY_WARNING,
@@ -118,10 +119,18 @@ class Passwords:
         """
         return await self._run(ip, lambda: self._verify(password, password_hash))
 
-    async def check(self, password: str, *, context: Sequence[str | None] = (), ip: str = "") -> None:
+    async def check(
+        self,
+        password: str,
+        *,
+        context: Sequence[str | None] = (),
+        current_hash: str | None = None,
+        ip: str = "",
+    ) -> None:
         """Raise `InvalidRequest` with the reason if `password` is not acceptable as a new password.
 
-        `context` is what an attacker would try first: the user's address and names.
+        `context` is what an attacker would try first: the user's address and names. `current_hash` is the hash of
+        the password that is to be replaced: the new one must differ from it.
         """
         characters = len(_normalised(password))
         if characters < MIN_CHARACTERS:
@@ -134,6 +143,10 @@ class Passwords:
         weakness = await self._run(ip, lambda: self._weakness(password, words))
         if weakness is not None:
             raise _password_error(weakness)
+        if current_hash is None:
+            return
+        if (await self.verify(password=password, password_hash=current_hash, ip=ip)).matches:
+            raise _password_error(UNCHANGED)
 
     def close(self) -> None:
         """Stop the threads and cancel queued jobs."""

@@ -37,6 +37,29 @@ async def test_a_forgotten_password_is_replaced_by_a_mailed_link(
     await phone.is_live()
 
 
+async def test_a_reset_refuses_the_current_password_and_lifts_the_lockout_of_wrong_ones(
+    demo: Any, device: Any, account: Any, http: aiohttp.ClientSession
+) -> None:
+    node = demo(VIGIL_RATE_LIMITS="on", VIGIL_LIMIT_LOGIN="2/day")
+    email = await account(node)
+    phone = await device("Phone", viewport=PHONE)
+    await phone.open(node)
+    for problem in ["is wrong", "is wrong", "Too many attempts"]:
+        await phone.fill_login(email, "not my password at all")
+        await expect(phone.by("form-error")).to_contain_text(problem)
+    api = Api(node.url, http)
+    assert (await api.call("POST", "/password/forgot", {"email": email})).status == 202
+    token = await mailed(api, email, re.compile(r"\?reset=(\S+)"))
+    await phone.open(node, f"/?reset={token}")
+    await phone.page.get_by_label("New password").fill("a quiet harbour at dusk")
+    await phone.by("submit").click()
+    await expect(phone.by("password-note")).to_have_text("Choose a password other than the current one.")
+    await phone.page.get_by_label("New password").fill(NEW_PASSWORD)
+    await phone.by("submit").click()
+    await phone.fill_login(email, NEW_PASSWORD)
+    await phone.is_live()
+
+
 async def test_a_link_that_was_used_leads_to_a_new_one(page_node: Any, device: Any) -> None:
     phone = await device("Phone")
     await phone.open(page_node, "/?reset=not-a-token-of-ours")

@@ -78,6 +78,38 @@ async def test_asvs_6_3_1_guesses_at_the_current_password_are_limited(start_node
     assert (await change(login)).code == "rate_limited"
 
 
+async def test_the_current_password_is_refused_as_a_new_one(api: Api) -> None:
+    email = await api.register()
+    laptop, phone = await api.login(email), await api.login(email)
+    token = await reset_link(api, email)
+    by_link = await api.call("POST", "/password/reset", {"token": token, "password": PASSWORD})
+    for answer in (await change(laptop, password=PASSWORD), by_link):
+        assert (answer.status, answer.code) == (400, "invalid_request")
+        [error] = answer.body["errors"]
+        assert error == {"field": "password", "message": "Choose a password other than the current one."}
+    assert (await phone.call("GET", "/me")).status == 200
+    # The link is still valid for another password.
+    assert (await api.call("POST", "/password/reset", {"token": token, "password": NEW})).status == 200
+
+
+@pytest.mark.parametrize("known_device", [False, True])
+@pytest.mark.parametrize("limit", ["VIGIL_LIMIT_LOGIN", "VIGIL_LIMIT_PASSWORD_GUESSES"])
+async def test_a_new_password_lifts_the_lockout_of_wrong_ones(
+    start_node: Any, http: Any, limit: str, known_device: bool
+) -> None:
+    api = Api(start_node(VIGIL_RATE_LIMITS="on", **{limit: "3/day"}).url, http)
+    email = await api.register()
+    login = await api.login(email)
+    if not known_device:
+        api.cookies.clear()
+    for expected in ["invalid_credentials"] * 3 + ["rate_limited"]:
+        assert (await log_in(api, email, "not the one")).code == expected
+        assert (await change(login, currentPassword="not the one")).code == expected
+    token = await reset_link(api, email)
+    assert (await api.call("POST", "/password/reset", {"token": token, "password": NEW})).status == 200
+    assert (await log_in(api, email, NEW)).status == 200
+
+
 @pytest.mark.parametrize("password", ["short", "password123", "x" * 129])
 async def test_a_new_password_that_will_not_do_is_refused_beside_its_field(api: Api, password: str) -> None:
     login = await api.login(await api.register())

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.core.errors import InvalidRequest, RateLimited, Unavailable
-from auth.crypto.passwords import MAX_CONTEXT_WORDS, Passwords, context_words, share_of
+from auth.crypto.passwords import MAX_CONTEXT_WORDS, UNCHANGED, Passwords, context_words, share_of
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 GOOD = "correct horse battery staple"
@@ -203,6 +203,14 @@ async def test_after_closing_nothing_is_hashed_and_nobody_waits() -> None:
     hasher.let.set()
     results = await asyncio.gather(*tries, return_exceptions=True)
     assert any(isinstance(each, asyncio.CancelledError) for each in results)
+
+
+async def test_a_new_password_differs_from_the_current_one(passwords: Passwords) -> None:
+    current_hash = await passwords.hash(GOOD)
+    with pytest.raises(InvalidRequest) as refused:
+        await passwords.check(GOOD, current_hash=current_hash)
+    assert [(error.field, error.message) for error in refused.value.errors] == [("password", UNCHANGED)]
+    await passwords.check(f"{GOOD} again", current_hash=current_hash)
 
 
 async def reason(passwords: Passwords, password: str, *context: str) -> str | None:
