@@ -327,7 +327,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
             devices=parts.devices,
             locations=parts.locations,
         ),
-        not_me=NotMe(services, sessions=sessions, tokens=tokens),
+        not_me=NotMe(services, sessions=sessions, store=stores.sessions, tokens=tokens),
         administration=Administration(
             services,
             directory=stores.directory,

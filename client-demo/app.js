@@ -88,7 +88,7 @@ function Dialogs() {
   return html`
     ${request && html`
       <${ApprovalDialog} key=${request.approvalId} client=${client} request=${request}
-                         onAnswer=${(answer) => answerApproval(request, answer)}
+                         onAnswer=${(answer) => answerApproval(request, answer)} onDenied=${warnOfDenied}
                          onClosed=${(text) => closeApproval(request.approvalId, text ?? DISMISSED)} />`}
     ${stepUp && html`<${StepUpDialog} client=${client} config=${config} ...${stepUp} />`}`;
 }
@@ -153,7 +153,7 @@ async function reportNotMe(sessionId) {
   const answered = (entry) => (entry.sessionId === sessionId ? { ...entry, isOpen: false } : entry);
   const entries = clearEnded(model.entries.map(answered), (each) => each === sessionId);
   const text = `${outcome} Change your password now: someone else may know it.`;
-  update({ entries, problem: null, account: { tone: "warning", text } });
+  update({ entries, problem: null, account: { tone: "warning", text, isAlarm: true } });
   logEntry("good", text);
 }
 
@@ -163,6 +163,12 @@ function dismissAlert(key) {
 
 const APPROVAL_ANSWER = "login-approval-answer";
 const DISMISSED = "A new device asked for approval. You dismissed the request.";
+
+/** Whoever started a login that was denied entered the password. */
+function warnOfDenied() {
+  const text = "The login was denied. Change your password: whoever logged in may know it.";
+  update({ account: { tone: "warning", text, isAlarm: true } });
+}
 
 /** Approvals that this device is answering: their result is taken from the acknowledgement, not from the push. */
 const answering = new Set();
@@ -260,9 +266,10 @@ function onApprovalRequested(request) {
 }
 
 /** Answered on another device: closes the dialog here, and a step-up for it. */
-function onApprovalClosed({ approvalId, status }) {
+function onApprovalClosed({ approvalId, status, tryAgain }) {
   if (model.stepUp?.approvalId !== approvalId && answering.delete(approvalId)) return;
-  closeApproval(approvalId, `A new device was ${status} on another of your devices.`);
+  closeApproval(approvalId, tryAgain ? "A wrong number for a new device was chosen on another of your devices."
+    : `A new device was ${status} on another of your devices.`);
 }
 
 function closeApproval(approvalId, text) {

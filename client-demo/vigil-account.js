@@ -89,6 +89,14 @@ export class Account {
    */
   confirmEmail = (token) => this.#open("POST", "/email/confirm", { token });
 
+  /**
+   * The login that a mail is about. Changes nothing.
+   * @param {string} token from the mail about a new login
+   * @returns {Promise<{device: import("./vigil-types.js").Device, ip: string, loggedInAt: string, live: boolean,
+   *   location: import("./vigil-types.js").Session["location"]}>}
+   */
+  reportedLogin = (token) => this.#open("POST", "/alerts/not-me/login", { token });
+
   /** @param {string} token from the mail about a new login @returns {Promise<{revoked: number, delivery: Delivery}>} */
   notMe = (token) => this.#open("POST", "/alerts/not-me", { token });
 

@@ -52,11 +52,13 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  *   session: Session}} sessions-changed
  * @property {{eventId: number, sessionId: string, online: boolean, sockets: number,
  *   lastSeenAt: string}} device-status
- * @property {{eventId: number, kind: string, session: Session, at: string}} security-alert
+ * @property {{eventId: number, kind: string, session: Session, at: string, approvedBy?: string}} security-alert
+ *   not sent to the session that approved the login
  * @property {{eventId: number, approvalId: string, device: import("./vigil-types.js").Device,
  *   location: Session["location"], ip: string, numbers: number[],
- *   expiresAt: string}} login-approval-requested a new device waits for this one's approval
- * @property {{eventId: number, approvalId: string, status: "approved"|"denied"}} login-approval-closed
+ *   expiresAt: string, afterWrongNumber?: true}} login-approval-requested a new device waits for this one's approval
+ * @property {{eventId: number, approvalId: string, status: "approved"|"denied",
+ *   tryAgain?: true}} login-approval-closed `tryAgain`: a request with new numbers follows
  * @property {{eventId: number, roles: string[]}} roles-changed
  *
  * @typedef {object} VigilOptions

@@ -12,6 +12,8 @@ import { retryDelay, sleep } from "./vigil-reconnect.js";
  * @typedef {{mfaToken: string, expiresAt?: string|null}} MfaToken
  *
  * @typedef {{number: number, expiresAt: string, status: ApprovalStatus}} Approval
+ * @typedef {{status: ApprovalStatus, retryAfterMs?: number}} ApprovalResult after a denial, `retryAfterMs` says for how
+ *   long no approval can be requested
  * @typedef {"pending"|"approved"|"denied"|"expired"} ApprovalStatus
  *
  * @typedef {object} WaitingListener
@@ -41,8 +43,10 @@ export class WaitingLogin {
   #attempt = 0;
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #timer;
-  /** @type {(status: ApprovalStatus|null) => void} called with the approval's result; null: socket lost */
+  /** @type {(result: ApprovalResult|null) => void} called with the approval's result; null: socket lost */
   #onApproval = () => undefined;
+  /** @type {(number: number) => void} called with another number to show */
+  #onNumber = () => undefined;
 
   /**
    * @param {object} options
@@ -90,9 +94,14 @@ export class WaitingLogin {
     return (await this.#ask("mfa-passkey-options", "/webauthn/login/options")).options;
   }
 
-  /** Asks the user's other devices for approval, or returns the request that is open. @returns {Promise<Approval>} */
-  askApproval() {
-    return this.#ask("approval-request", "/approvals");
+  /**
+   * Asks the user's other devices for approval, or returns the request that is open.
+   * @param {{canRenumber?: boolean}} [options] `canRenumber`: the caller passes `onNumber` to `result`, so that after a
+   *   wrong number the devices can be asked once more, with new numbers
+   * @returns {Promise<Approval>}
+   */
+  askApproval({ canRenumber = false } = {}) {
+    return this.#ask("approval-request", "/approvals", canRenumber ? { canRenumber } : {});
   }
 
   /**
@@ -100,10 +109,24 @@ export class WaitingLogin {
    * @param {Approval} approval
    * @returns {Promise<ApprovalStatus>} anything but `pending`
    */
-  async outcome({ status, expiresAt }) {
-    if (status !== "pending") return status;
+  async outcome(approval) {
+    return (await this.result(approval)).status;
+  }
+
+  /**
+   * Like `outcome`, with more about the answer.
+   * @param {Approval} approval
+   * @param {(number: number) => void} [onNumber] called with another number to show: a wrong one was chosen
+   * @returns {Promise<ApprovalResult>}
+   */
+  async result({ number, status, expiresAt }, onNumber = () => undefined) {
+    if (status !== "pending") return { status };
+    let shown = number;
+    this.#onNumber = (next) => {
+      if (next !== shown) onNumber(shown = next);
+    };
     // HTTP fetches what the socket may have missed: after a loss, and at the deadline.
-    return (this.#isOpen && (await this.#pushed(Date.parse(expiresAt)))) || this.#polled();
+    return (this.#isOpen && (await this.#pushed(Date.parse(expiresAt)))) || this.#polled(() => shown);
   }
 
   /** Stops waiting. Does not end the login. */
@@ -118,7 +141,8 @@ export class WaitingLogin {
     };
     on("mfa-required", ({ deadlineMs }) => this.#opened(deadlineMs));
     on("mfa-closed", ({ code }) => this.#ended(code));
-    on("login-approval-result", ({ status }) => this.#onApproval(status));
+    on("login-approval-number", ({ number }) => this.#onNumber(number));
+    on("login-approval-result", (result) => this.#onApproval(result));
     on("disconnect", () => this.#lost(null));
     on("connect_error", ({ data }) => {
       if (data?.code === "invalid_token") this.#ended(data.code);
@@ -169,14 +193,15 @@ export class WaitingLogin {
   /**
    * @param {string} event
    * @param {string} path of the same request over HTTP
+   * @param {object} [body]
    */
-  async #ask(event, path) {
-    if (!this.#isOpen) return this.#post(path, {});
+  async #ask(event, path, body = {}) {
+    if (!this.#isOpen) return this.#post(path, body);
     try {
-      return await acknowledged(this.#socket, event, {}, ANSWER_TIMEOUT_MS);
+      return await acknowledged(this.#socket, event, body, ANSWER_TIMEOUT_MS);
     } catch (error) {
       if (!["disconnected", "timeout"].includes(asVigilError(error).code)) throw error;
-      return this.#post(path, {});
+      return this.#post(path, body);
     }
   }
 
@@ -189,23 +214,24 @@ export class WaitingLogin {
     return this.#api.request("POST", path, { body: { ...body, mfaToken: this.#mfaToken }, timeoutMs });
   }
 
-  /** @param {number} expiresAt @returns {Promise<ApprovalStatus|null>} null when the socket did not receive it */
+  /** @param {number} expiresAt @returns {Promise<ApprovalResult|null>} null when the socket did not receive it */
   async #pushed(expiresAt) {
     const left = Math.max(expiresAt - this.#api.serverNow(), 0);
     const pushed = new Promise((resolve) => { this.#onApproval = resolve; });
-    const status = await Promise.race([pushed, sleep(left).then(() => null)]);
+    const result = await Promise.race([pushed, sleep(left).then(() => null)]);
     this.#onApproval = () => undefined;
-    return status;
+    return result;
   }
 
-  /** @returns {Promise<ApprovalStatus>} */
-  async #polled() {
+  /** @param {() => number} shown the number that is shown @returns {Promise<ApprovalResult>} */
+  async #polled(shown) {
     for (;;) {
       if (this.#isClosed) throw new VigilError({ code: "disconnected", message: "the login was closed" });
       let pause = POLL_PAUSE_MS;
       try {
-        const { status } = await this.#post("/approvals/status", {}, STATUS_TIMEOUT_MS);
-        if (status !== "pending") return status;
+        const { number, ...result } = await this.#post("/approvals/status", { number: shown() }, STATUS_TIMEOUT_MS);
+        if (result.status !== "pending") return result;
+        this.#onNumber(number);
       } catch (error) {
         const refusal = asVigilError(error);
         if (!refusal.retryable) throw error;

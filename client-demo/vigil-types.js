@@ -1,7 +1,8 @@
 /** Types of the protocol that several modules share. Nothing here exists at run time. */
 
 /**
- * @typedef {{name: string, browser: string|null, os: string|null,
+ * `name` was chosen by the device, or else is `detected`: the name that the server made from the browser's headers.
+ * @typedef {{name: string, detected?: string, browser: string|null, os: string|null,
  *   kind: "desktop"|"phone"|"tablet"|"bot"|"other"}} Device
  *
  * @typedef {object} Session

@@ -6,12 +6,24 @@ after confirmation, so programs that fetch every link of a mail end no session (
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
 from auth.core.errors import InvalidToken, Unavailable
-from auth.core.models import Actor, Client, Delivery, Principal, RevocationReason, Session, Sighting, User
+from auth.core.models import (
+    Actor,
+    Client,
+    ClientKind,
+    Delivery,
+    Device,
+    Principal,
+    RevocationReason,
+    Session,
+    Sighting,
+    User,
+)
 from auth.core.text import email_key
 from auth.notifications.mail_contents import NewLogin, RefreshElsewhere
 from auth.notifications.undo_links import LINK_LIFE
@@ -36,6 +48,7 @@ from auth.stores.sessions.store import SessionStore
 
 log = structlog.get_logger()
 
+STALE_LINK = "This link is no longer valid."
 # A node counts the refreshes of this many sessions; evicting one can only miss a `rapid_refresh`.
 MAX_COUNTED_SESSIONS = 20_000
 
@@ -148,7 +161,7 @@ class Alerts(Operation):
             token = await self._issue_link(user, before, now)
             content = RefreshElsewhere(
                 at=now,
-                device=before.rotated_by or before.device,
+                device=_last_client(before),
                 ip=before.ip,
                 logged_in_at=before.logged_in_at,
                 other_device=presenter.kind,
@@ -178,13 +191,43 @@ class Alerts(Operation):
             log.exception("alert_not_mailed", user_id=session.user_id, session_id=session.session_id)
 
 
+def _last_client(session: Session) -> Device | ClientKind:
+    """The client that used a session last: as its device is named in the list, unless it is of another kind."""
+    kind, device = session.rotated_by, session.device
+    is_same = kind is None or (kind.browser, kind.os) == (device.browser, device.os)
+    return device if kind is None or is_same else kind
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedLogin:
+    """The login that an alert mail is about, and whether it has not ended yet."""
+
+    session: Session
+    live: bool
+
+
 class NotMe(Operation):
     """Ends sessions that their user reports with "this wasn't me"."""
 
-    def __init__(self, services: Services, *, sessions: Sessions, tokens: OneTimeTokens) -> None:
+    def __init__(
+        self, services: Services, *, sessions: Sessions, store: SessionStore, tokens: OneTimeTokens
+    ) -> None:
         super().__init__(services)
         self._sessions = sessions
+        self._store = store
         self._tokens = tokens
+
+    async def login_of(self, token: str) -> ReportedLogin:
+        """The login that a mailed link is about; changes nothing.
+
+        Raises `InvalidToken` for an expired or unknown token, or if the session is not stored any more.
+        """
+        now = self._clock()
+        found = await self._tokens.find(token, Purpose.NOT_ME, now=now, also_used=True)
+        session = await self._store.get(found.data.get("sessionId") or "") if found else None
+        if found is None or session is None or session.user_id != found.user_id:
+            raise InvalidToken(STALE_LINK)
+        return ReportedLogin(session, session.is_live(now))
 
     async def by_link(self, token: str, *, client: Client) -> Revoked:
         """End the session that a mailed link is about; no error if it has already ended or the link was used.
@@ -194,7 +237,7 @@ class NotMe(Operation):
         found = await self._tokens.consume(token, Purpose.NOT_ME, now=self._clock())
         session_id = found.data.get("sessionId") if found else None
         if found is None or session_id is None:
-            raise InvalidToken("This link is no longer valid.")
+            raise InvalidToken(STALE_LINK)
         revoked = await self._sessions.end_one(
             found.user_id, session_id, reason=RevocationReason.REVOKED, by=Actor("user"), client=client
         )

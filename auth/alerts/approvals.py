@@ -1,17 +1,19 @@
 """Login approval: a device that is online approves a login on another device, instead of a code.
 
 The new device shows a number, the other devices show three; only someone who sees both can approve, so that
-habitually confirming prompts lets nobody in (ASVS 5.0, 6.6.4). An approval is bound to the login that requested it
-(6.6.2) and answered once. The approving session must have been authenticated with two factors and must still be
-live when the login is completed. An approved login is not itself multi-factor (RFC 8176: `mca`), so sensitive
-operations, including other approvals, first require a factor.
+habitually confirming prompts lets nobody in (ASVS 5.0, 6.6.4). After a wrong number there is one more try with new
+numbers, once an hour for an account, if the new device can show a second number.
+
+An approval is bound to the login that requested it (6.6.2) and answered once. The approving session must have been
+authenticated with two factors and must still be live when the login is completed. An approved login is not itself
+multi-factor (RFC 8176: `mca`), so sensitive operations, including other approvals, first require a factor.
 """
 
 import contextlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -74,8 +76,16 @@ class ApprovalLine(Protocol):
     async def ask(self, approval: Approval) -> None:
         """Show the request on every live device of the user. Raises `Unavailable` if it cannot be sent."""
 
-    async def tell(self, approval: Approval) -> None:
-        """Send the answer to those devices and the waiting request. Best effort, because it is also stored."""
+    async def renumber(self, closed_id: str, approval: Approval) -> None:
+        """Show the request with its new numbers on those devices instead of the request `closed_id`, and send the
+        new number to the waiting device. Best effort, because they are also stored.
+        """
+
+    async def tell(self, approval: Approval, *, off_for: float | None = None) -> None:
+        """Send the answer to those devices and the waiting request. Best effort, because it is also stored.
+
+        `off_for`: for how many seconds after a denial no approval can be requested.
+        """
 
     def listen(self, login_id: bytes) -> contextlib.AbstractContextManager[ApprovalListener]:
         """Listen for the answer to one login; replaces an earlier listener.
@@ -86,19 +96,27 @@ class ApprovalLine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RequestedApproval:
-    """The status of a request; `number` is shown by the new device."""
+    """The status of a request; `number` is shown by the new device.
+
+    `off_for`: after a denial, for how many seconds no approval can be requested.
+    """
 
     number: int
     status: ApprovalStatus
     expires_at: datetime
+    off_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The result of an answer; `revoked`: the sessions that were ended with it."""
+    """The result of an answer; `revoked`: the sessions that were ended with it.
+
+    `try_again`: the number was wrong, and a request with new numbers follows.
+    """
 
     status: ApprovalStatus
     revoked: Revoked | None = None
+    try_again: bool = False
 
 
 class ApprovalFactor:
@@ -123,8 +141,11 @@ class ApprovalFactor:
         online, _ = await self._presence.online(user.user_id)
         return bool(online)
 
-    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> None:  # noqa: ARG002
-        """Raise `InvalidCode` unless a session that is still live approved this login. Accepted once."""
+    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> str:  # noqa: ARG002
+        """Return the id of the session that approved this login. Accepted once.
+
+        Raises `InvalidCode` unless there is one that is still live.
+        """
         if isinstance(occasion, Principal):
             raise InvalidCode
         now = self._clock()
@@ -134,6 +155,7 @@ class ApprovalFactor:
         session = await self._sessions.get(approval.answered_by)
         if session is None or session.user_id != user.user_id or not session.is_live(now):
             raise InvalidCode("The device that approved this login was logged out.")
+        return session.session_id
 
 
 class Approvals(Operation):
@@ -164,9 +186,10 @@ class Approvals(Operation):
         self._counter = services.metrics.approvals
         services.metrics.begin(self._counter, "asked", ApprovalStatus.APPROVED, ApprovalStatus.DENIED)
 
-    async def ask(self, mfa_token: str, *, client: Client) -> RequestedApproval:
+    async def ask(self, mfa_token: str, *, can_renumber: bool = False, client: Client) -> RequestedApproval:
         """Request approval of a waiting login; repeated while it is pending, returns the same request.
 
+        `can_renumber`: the new device can show a second number, so a wrong one need not deny the login.
         Raises `InvalidToken`, `AccountLocked`, `Conflict` if no device can be asked, `RateLimited` if this user
         was asked too often or has recently denied a login, or `Unavailable`.
         """
@@ -176,7 +199,7 @@ class Approvals(Operation):
         if asked is not None and asked.status(now) is not ApprovalStatus.EXPIRED:
             return self._requested(asked)
         await self._check_may_ask(login, client)
-        approval = self._approval(login, client)
+        approval = self._approval(login, client, tries=2 if can_renumber else 1)
         if await self._store.begin(approval) is None:
             return await self._concurrent_request(login_id)
         try:
@@ -192,10 +215,11 @@ class Approvals(Operation):
         self,
         mfa_token: str,
         *,
+        shown: int | None = None,
         seconds: float = MAX_WAIT_SECONDS,
         on_leave: Callable[[Callable[[], None]], None] = lambda _: None,
     ) -> RequestedApproval:
-        """Wait until the request is answered or expires, at most `seconds`; return its status.
+        """Wait until the request is answered, expires, or has another number than `shown`, at most `seconds`.
 
         `on_leave` receives a callback to call when the caller disconnects. Only one caller waits for a login: a
         later call ends an earlier one. Raises `InvalidToken` if no approval was requested, `RateLimited` or
@@ -209,17 +233,24 @@ class Approvals(Operation):
                 if approval is None:
                     raise InvalidToken("No approval was requested for this login.")
                 asked, left = self._requested(approval), deadline - time.monotonic()
-                if asked.status is not ApprovalStatus.PENDING or news.over or left <= 0:
+                if asked.status is ApprovalStatus.DENIED:
+                    return replace(asked, off_for=await self._off_for(approval.user_id))
+                is_new = asked.status is not ApprovalStatus.PENDING or shown not in (None, asked.number)
+                if is_new or news.over or left <= 0:
                     return asked
                 await news.wait(min(left, POLL_SECONDS))
 
     async def approve(self, principal: Principal, approval_id: str, *, number: int, client: Client) -> Answered:
-        """Approve a login with the number that the new device shows; a wrong number denies it.
+        """Approve a login with the number that the new device shows.
 
+        A wrong number ends the request: with a request with new numbers if there is another try, otherwise with a
+        denial.
         Raises `StepUpRequired` if the principal's session has one factor only (the request stays pending),
         `NotFound` if the request is no longer pending, `SessionRevoked` or `Unavailable`.
         """
         await self._step_up.require_two_factors(principal)
+        if await self._renumber(principal, approval_id, number, client):
+            return Answered(ApprovalStatus.DENIED, try_again=True)
         return await self._answer(principal, approval_id, number, client)
 
     async def deny(
@@ -279,10 +310,10 @@ class Approvals(Operation):
             raise Unavailable  # the concurrent request could not be sent and was withdrawn
         return self._requested(approval)
 
-    def _approval(self, login: WaitingLogin, client: Client) -> Approval:
+    def _approval(self, login: WaitingLogin, client: Client, *, tries: int) -> Approval:
         now, numbers = self._clock(), draw_numbers()
         return Approval(
-            approval_id=secrets.token_urlsafe(24),
+            approval_id=new_id(),
             login_id=login.challenge.challenge_id,
             user_id=login.user.user_id,
             number=secrets.choice(numbers),
@@ -293,7 +324,32 @@ class Approvals(Operation):
             ip=client.ip,
             asked_at=now,
             expires_at=min(now + REQUEST_LIFE, login.challenge.expires_at),
+            tries_left=tries,
         )
+
+    async def _renumber(self, principal: Principal, approval_id: str, number: int, client: Client) -> bool:
+        """Ask once more with new numbers, if `number` is wrong and there is another try."""
+        user_id, now = principal.user_id, self._clock()
+        asked = await self._store.pending(approval_id, user_id=user_id, now=now)
+        if asked is None or asked.number == number or asked.tries_left < 2:
+            return False
+        try:
+            # Over all logins of the account, because whoever knows the password can start any number of them.
+            await self._limits.hit("approval_denied", "wrong_number", user_id)
+        except RateLimited:
+            return False
+        numbers = draw_numbers()
+        renewed = replace(asked, approval_id=new_id(), number=secrets.choice(numbers), numbers=numbers)
+        renewed_now = await self._store.renumber(approval_id, user_id=user_id, renewed=renewed, now=now)
+        if renewed_now is None:
+            raise NotFound(NOT_PENDING)  # answered concurrently
+        await self._line.renumber(approval_id, renewed_now)
+        await self._record("approval_wrong_number", renewed_now, principal, client)
+        return True
+
+    async def _off_for(self, user_id: str) -> float | None:
+        """For how many seconds no approval can be requested, because a login was denied."""
+        return await self._limits.blocked_for("approval_denied", user_id)
 
     async def _answer(
         self, principal: Principal, approval_id: str, number: int | None, client: Client
@@ -310,17 +366,19 @@ class Approvals(Operation):
         if approval.answer is ApprovalStatus.DENIED:
             # Whoever started the login passed the first factor; do not let them go on to guess codes.
             await self._challenges.withdraw(approval.login_id, ChallengePurpose.SECOND_FACTOR)
-        await self._line.tell(approval)
+            with contextlib.suppress(RateLimited):  # already blocked by an earlier denial
+                await self._limits.hit("approval_denied", user_id)
+            await self._line.tell(approval, off_for=await self._off_for(user_id))
+        else:
+            await self._line.tell(approval)
         self._counter.labels(approval.answer.value).inc()
         await self._record(f"approval_{approval.answer.value}", approval, principal, client)
         if approval.answer is ApprovalStatus.DENIED:
-            await self._after_denial(approval, wrong_number=number is not None)
+            await self._notify_of_denial(approval, wrong_number=number is not None)
         return Answered(approval.answer)
 
-    async def _after_denial(self, approval: Approval, *, wrong_number: bool) -> None:
-        """Block further requests for a while, and notify the user that someone passed their first factor."""
-        with contextlib.suppress(RateLimited):  # already blocked by an earlier denial
-            await self._limits.hit("approval_denied", approval.user_id)
+    async def _notify_of_denial(self, approval: Approval, *, wrong_number: bool) -> None:
+        """Notify the user that someone passed their first factor."""
         user = await self._users.by_id(approval.user_id)
         if user is not None:
             notice = LoginDenied(
@@ -337,6 +395,11 @@ class Approvals(Operation):
             client=client,
             details={"device": approval.device.name, "askedFrom": approval.ip},
         )
+
+
+def new_id() -> str:
+    """Draw the id of a request."""
+    return secrets.token_urlsafe(24)
 
 
 def draw_numbers() -> tuple[int, ...]:

@@ -23,6 +23,7 @@ CACHED_USER_AGENTS = 2000
 DESKTOPS = frozenset({"Windows", "macOS", "ChromeOS", "Linux", "FreeBSD", "OpenBSD", "NetBSD", "Solaris"})
 LINUXES = frozenset({"Ubuntu", "Debian", "Fedora", "Red Hat", "CentOS", "SUSE", "Gentoo", "Arch Linux", "Mint"})
 SYSTEMS = DESKTOPS | LINUXES | {"iOS", "Android", "Windows Phone", "KaiOS", "Tizen"}
+APPLE_MODELS = ("iPhone", "iPad", "iPod touch")
 OS_NAMES = {"Mac OS X": "macOS", "Mac OS": "macOS", "Chrome OS": "ChromeOS", "Chromium OS": "ChromeOS"}
 BROWSER_NAMES = {"Mobile Safari": "Safari", "IE Mobile": "Internet Explorer", "IE": "Internet Explorer"}
 # Variants that ua-parser distinguishes but users do not: "Chrome Mobile iOS", "Firefox Mobile".
@@ -63,12 +64,13 @@ class Devices:
         os = _os(parsed, hints)
         browser = _browser(parsed, hints)
         model = _model(parsed, hints)
-        given = printable(name or "", MAX_NAME)
+        detected = _name(browser, model or os)
         return Device(
-            name=given or _name(browser, model or os),
+            name=printable(name or "", MAX_NAME) or detected,
             browser=browser,
             os=os,
             kind=_kind(parsed, os, user_agent, hints),
+            detected=detected,
         )
 
     def kind(self, client: Client) -> ClientKind | None:
@@ -89,8 +91,13 @@ class Devices:
 def plain_name(device: Device | ClientKind) -> str:
     """A device name for mails about a possible attacker: browser and system, if they are known names. Pure.
 
-    Any other text is chosen by the client and could be a message or a phone number.
+    The system of an iPhone or iPad is named as in the list of devices. Any other text is chosen by the client and
+    could be a message or a phone number.
     """
+    if isinstance(device, Device) and device.browser in BROWSERS:
+        names = [f"{device.browser} on {model}" for model in APPLE_MODELS]
+        if device.detected in names:
+            return device.detected
     known = [device.browser if device.browser in BROWSERS else None, device.os if device.os in SYSTEMS else None]
     return " on ".join(word for word in known if word) or UNKNOWN_DEVICE
 

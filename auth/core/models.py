@@ -51,12 +51,17 @@ NOWHERE = Client("")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A label by which users recognise a login. Never proof of identity."""
+    """A label by which users recognise a login. Never proof of identity.
+
+    `name` was chosen by the device, or else is `detected`: the name made from its headers. Sessions of earlier
+    versions have no `detected`.
+    """
 
     name: str
     browser: str | None = None
     os: str | None = None
     kind: Literal["desktop", "phone", "tablet", "bot", "other"] = "other"
+    detected: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +221,8 @@ class Session:
     # the last one.
     replays: int = 0
     replayed_at: datetime | None = None
+    # The session that approved this login; it gets no alert about it.
+    approved_by: str | None = None
 
     @property
     def proved_at(self) -> datetime:
@@ -260,6 +267,8 @@ class Approval:
     ip: str
     asked_at: datetime
     expires_at: datetime
+    # How many numbers may be chosen: 2 if the new device can show a second one.
+    tries_left: int = 1
     answer: ApprovalStatus | None = None
     answered_by: str | None = None
 

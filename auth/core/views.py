@@ -55,6 +55,7 @@ Moment = Annotated[
     PlainSerializer(iso, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-21T09:30:00.000Z"]}),
 ]
+ApprovalNumber = Annotated[int, Field(ge=0, le=99)]
 Counter = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)]
 
 
@@ -75,6 +76,11 @@ def omittable(description: str | None = None) -> Any:
         description=description,
         json_schema_extra=_not_null,
     )
+
+
+def as_ms(seconds: float | None) -> int | None:
+    """Seconds in milliseconds, for a field that may be omitted."""
+    return None if seconds is None else round(seconds * 1000)
 
 
 class View(BaseModel):
@@ -107,6 +113,15 @@ class Input(BaseModel):
         strict=True,
         frozen=True,
         hide_input_in_errors=True,
+    )
+
+
+class AsksApproval(Input):
+    """What a new device can do while it waits for approval on another device."""
+
+    can_renumber: bool = Field(
+        False,
+        description="The new device can show a second number: a wrong number then need not deny the login.",
     )
 
 
@@ -233,14 +248,17 @@ def _sentence(detail: ErrorDetails) -> str:
 class DeviceView(View):
     """A label by which users recognise a login."""
 
-    name: str
+    name: str = Field(description="Chosen by the device, or else the same as `detected`.")
+    detected: str | None = omittable("The name made from the browser's headers; absent for logins before 0.3.")
     browser: str | None
     os: str | None
     kind: Literal["desktop", "phone", "tablet", "bot", "other"]
 
     @classmethod
     def of(cls, device: Device) -> Self:
-        return cls(name=device.name, browser=device.browser, os=device.os, kind=device.kind)
+        return cls(
+            name=device.name, detected=device.detected, browser=device.browser, os=device.os, kind=device.kind
+        )
 
 
 class LocationView(View):

@@ -1,6 +1,7 @@
 """Second factors: the interface of each kind, and the registry of all."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from auth.core.errors import InvalidCode
@@ -9,6 +10,14 @@ from auth.stores.challenges import Challenge
 
 # The context of an answer: a login that waits for its second factor, or a session that steps up.
 Occasion = Challenge | Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A right answer: the `amr` values that it adds, and the id of the session that approved, if one did."""
+
+    amr: tuple[str, ...]
+    approved_by: str | None = None
 
 
 class SecondFactor(Protocol):
@@ -26,8 +35,11 @@ class SecondFactor(Protocol):
     async def is_ready(self, user: User) -> bool:
         """Whether the user could use this factor now."""
 
-    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> None:
-        """Raise `InvalidCode` unless `answer` is right for this occasion. A right answer is accepted only once."""
+    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> str | None:
+        """Raise `InvalidCode` unless `answer` is right for this occasion. A right answer is accepted only once.
+
+        Returns the id of the session that approved, if the factor is the approval of another session.
+        """
 
 
 class SecondFactors:
@@ -45,8 +57,8 @@ class SecondFactors:
         """Return the methods that the user has set up; only these are accepted for a step-up."""
         return await self._ready(user, stands_alone=True)
 
-    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> tuple[str, ...]:
-        """Verify an answer and return the `amr` it adds.
+    async def prove(self, user: User, answer: FactorAnswer, occasion: Occasion) -> Proof:
+        """Verify an answer.
 
         Raises `InvalidCode` for a wrong answer or a method that is not set up.
         """
@@ -57,12 +69,11 @@ class SecondFactors:
             # `is_ready` is not checked: the device that approved may have gone offline since.
             if isinstance(occasion, Principal):
                 raise InvalidCode
-            await factor.prove(user, answer, occasion)
-            return factor.amr
+            return Proof(factor.amr, approved_by=await factor.prove(user, answer, occasion))
         if not await factor.is_ready(user):
             raise InvalidCode
         await factor.prove(user, answer, occasion)
-        return (*factor.amr, MULTI_FACTOR)
+        return Proof((*factor.amr, MULTI_FACTOR))
 
     async def _ready(self, user: User, *, stands_alone: bool) -> tuple[str, ...]:
         factors = [factor for factor in self._factors.values() if factor.stands_alone is stands_alone]

@@ -129,7 +129,7 @@ class StepUp(Operation):
         self, user: User, answer: FactorAnswer, principal: Principal, client: Client
     ) -> tuple[str, ...]:
         if answer.method != PASSWORD:
-            return await self._second_factors.prove(user, answer, principal)
+            return (await self._second_factors.prove(user, answer, principal)).amr
         if await self._second_factors.own_methods(user) or answer.password is None:
             raise InvalidCode
         guesser = self._guesses.at_step_up(user, principal, client=client)

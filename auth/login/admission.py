@@ -176,7 +176,7 @@ class Admission(Operation):
         await self._limits.hit("second_factor", user.user_id)
         await self._check_allowed(user, client)
         try:
-            added = await self._second_factors.prove(user, answer, login.challenge)
+            proof = await self._second_factors.prove(user, answer, login.challenge)
         except InvalidCode:
             await self._record_failure(user, f"wrong_{answer.method}"[:32], client)
             if not login.challenge.tries_left:
@@ -185,8 +185,10 @@ class Admission(Operation):
         if await self._challenges.consume(mfa_token, ChallengePurpose.SECOND_FACTOR, now=self._clock()) is None:
             raise InvalidToken
         await self._limits.reset("second_factor", user.user_id)
-        amr = tuple(dict.fromkeys((*data["amr"], *added)))
-        return await self._start(user, amr, data["deviceName"], login.delivery, client)
+        amr = tuple(dict.fromkeys((*data["amr"], *proof.amr)))
+        return await self._start(
+            user, amr, data["deviceName"], login.delivery, client, approved_by=proof.approved_by
+        )
 
     async def _notify_second_factor_failed(self, user: User, client: Client) -> None:
         """Notify the owner that someone passed the first factor and failed the second (ASVS 5.0, 6.3.5)."""
@@ -234,11 +236,23 @@ class Admission(Operation):
             raise EmailNotVerified
 
     async def _start(
-        self, user: User, amr: Sequence[str], device_name: str | None, delivery: TokenDelivery, client: Client
+        self,
+        user: User,
+        amr: Sequence[str],
+        device_name: str | None,
+        delivery: TokenDelivery,
+        client: Client,
+        *,
+        approved_by: str | None = None,
     ) -> LoggedIn:
         try:
             started = await self._sessions.start(
-                user, amr=amr, device_name=device_name, delivery=delivery, client=client
+                user,
+                amr=amr,
+                device_name=device_name,
+                delivery=delivery,
+                client=client,
+                approved_by=approved_by,
             )
         except (AccountLocked, Conflict, SessionLimitReached) as refusal:
             await self._record_failure(user, refusal.code, client)

@@ -176,8 +176,18 @@ class RateLimits:
 
     async def check_all(self, *counted: Counted) -> None:
         """Raise `RateLimited` if one of these limits is used up; counts nothing. One round trip."""
+        used_up = await self._used_up(*counted)
+        if used_up:
+            raise await self._refusal(used_up)
+
+    async def blocked_for(self, name: LimitName, *identity: str) -> float | None:
+        """For how many seconds the limit stays used up; None if it is not. Counts nothing."""
+        used_up = await self._used_up((name, identity))
+        return await self._longest_wait(used_up) if used_up else None
+
+    async def _used_up(self, *counted: Counted) -> list[tuple[LimitName, Window]]:
         if not self._enabled:
-            return
+            return []
         named = self._named(counted)
         keys = [window.key for _, window in named]
         shared = await self._redis(lambda: self._link.execute("MGET", *keys)) or [None] * len(keys)
@@ -186,9 +196,7 @@ class RateLimits:
         counts = [
             max(int(count or 0), self._local.count(key, now=now)) for key, count in zip(keys, shared, strict=True)
         ]
-        beyond = [each for each, count in zip(named, counts, strict=True) if count >= each[1].amount]
-        if beyond:
-            raise await self._refusal(beyond)
+        return [each for each, count in zip(named, counts, strict=True) if count >= each[1].amount]
 
     async def reset(self, name: LimitName, *identity: str) -> None:
         """Reset the counters of an identity, locally and in Redis."""
@@ -237,8 +245,10 @@ class RateLimits:
             self.refused(name)
             # Logged with the request id, since these refusals are not in the audit trail (ASVS 5.0, 16.3.1).
             log.info("rate_limited", limit=name)
-        left = await asyncio.gather(*(self._seconds_left(window) for _, window in beyond))
-        return RateLimited(retry_after_seconds=max(left))
+        return RateLimited(retry_after_seconds=await self._longest_wait(beyond))
+
+    async def _longest_wait(self, beyond: Sequence[tuple[LimitName, Window]]) -> float:
+        return max(await asyncio.gather(*(self._seconds_left(window) for _, window in beyond)))
 
     async def _seconds_left(self, window: Window) -> float:
         left_ms = await self._redis(lambda: self._link.execute("PTTL", window.key))

@@ -17,6 +17,9 @@ RAPID_REFRESH = "rapid_refresh"
 REFRESH_ELSEWHERE = "refresh_elsewhere"
 RISKS = (NEW_DEVICE, NEW_COUNTRY, IMPOSSIBLE_TRAVEL, RAPID_REFRESH, REFRESH_ELSEWHERE)
 
+# The alerts about a login; the others are about the use of a session.
+LOGIN_ALERTS = (NEW_DEVICE, NEW_COUNTRY)
+
 # Before that, an account without sessions is new, and its first login is not reported.
 SETTLED_AFTER = timedelta(days=1)
 # Faster than an airliner. Distances below NEAR_KM are within the error of location databases.

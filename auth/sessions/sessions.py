@@ -115,8 +115,9 @@ class Sessions(Operation):
         device_name: str | None,
         delivery: TokenDelivery,
         client: Client,
+        approved_by: str | None = None,
     ) -> StartedSession:
-        """Start a session for a user who has just authenticated.
+        """Start a session for a user who has just authenticated. `approved_by`: the session that approved it.
 
         Raises `AccountLocked`, `Conflict`, `SessionLimitReached` or `Unavailable`.
         """
@@ -142,6 +143,7 @@ class Sessions(Operation):
             rotated_at=now,
             expires_at=now + min(self._rules.idle_life, self._rules.whole_life),
             ends_at=now + self._rules.whole_life,
+            approved_by=approved_by,
         )
         entered = await self._session_start.enter(session, credentials_version=user.credentials_version)
         session = entered.session

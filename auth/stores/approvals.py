@@ -55,6 +55,33 @@ class ApprovalStore:
         return _approval(await self._approvals.find_one({"_id": Binary(login_id)}))
 
     @outage_is_unavailable
+    async def pending(self, approval_id: str, *, user_id: str, now: datetime) -> Approval | None:
+        """The user's approval of this id, while it can be answered."""
+        return _approval(await self._approvals.find_one(_answerable(approval_id, user_id, now)))
+
+    @outage_is_unavailable
+    async def renumber(
+        self, approval_id: str, *, user_id: str, renewed: Approval, now: datetime
+    ) -> Approval | None:
+        """Replace the id and the numbers of an approval by those of `renewed`, with one try less.
+
+        One conditional update: None if it can no longer be answered, or has no further try.
+        """
+        document = await self._approvals.find_one_and_update(
+            _answerable(approval_id, user_id, now) | {"triesLeft": {"$gt": 1}},
+            {
+                "$set": {
+                    "approvalId": renewed.approval_id,
+                    "number": renewed.number,
+                    "numbers": list(renewed.numbers),
+                },
+                "$inc": {"triesLeft": -1},
+            },
+            return_document=ReturnDocument.AFTER,
+        )
+        return _approval(document)
+
+    @outage_is_unavailable
     async def answer(
         self, approval_id: str, *, user_id: str, number: int | None, session_id: str, now: datetime
     ) -> Approval | None:
@@ -65,7 +92,7 @@ class ApprovalStore:
         """
         right: Any = {"$eq": ["$number", number]} if number is not None else False
         document = await self._approvals.find_one_and_update(
-            {"approvalId": approval_id, "userId": user_id, "answer": None, "expiresAt": {"$gt": now}},
+            _answerable(approval_id, user_id, now),
             [
                 {
                     "$set": {
@@ -123,6 +150,10 @@ class ApprovalStore:
         await self._approvals.delete_one({"approvalId": approval_id, "answer": None})
 
 
+def _answerable(approval_id: str, user_id: str, now: datetime) -> Document:
+    return {"approvalId": approval_id, "userId": user_id, "answer": None, "expiresAt": {"$gt": now}}
+
+
 def _document(approval: Approval) -> Document:
     device, location = approval.device, approval.location
     return {
@@ -137,6 +168,7 @@ def _document(approval: Approval) -> Document:
         "askedAt": approval.asked_at,
         "expiresAt": approval.expires_at,
         "removeAt": approval.expires_at + KEPT,
+        "triesLeft": approval.tries_left,
         "answer": None,
         "answeredBy": None,
         "answeredAt": None,
@@ -155,11 +187,13 @@ def _approval(document: Document | None) -> Approval | None:
         user_id=document["userId"],
         number=document["number"],
         numbers=tuple(document["numbers"]),
-        device=Device(**document["device"]),
+        # The device that asks is never named by itself.
+        device=Device(**document["device"], detected=document["device"]["name"]),
         location=Location(**location) if location else None,
         ip=document["ip"],
         asked_at=document["askedAt"],
         expires_at=document["expiresAt"],
+        tries_left=document.get("triesLeft", 1),
         answer=ApprovalStatus(answer) if answer else None,
         answered_by=document["answeredBy"],
     )

@@ -4,6 +4,7 @@ import { AccountHistorySetting } from "./account-history-setting.js";
 import { EmailSetting } from "./email-setting.js";
 import { Component, createRef, html } from "./html.js";
 import { IdentitiesSetting } from "./identities-setting.js";
+import { NextSteps } from "./next-steps.js";
 import { PasskeysSetting } from "./passkeys-setting.js";
 import { PasswordSetting } from "./password-setting.js";
 import { PhoneSetting } from "./phone-setting.js";
@@ -15,10 +16,15 @@ const SETTINGS = [
   PhoneSetting, AccountHistorySetting, AccountDataSetting,
 ];
 
-/** Properties: `client`, `config`, `user`, `notice` ({tone, text} or empty), `onClose()`. */
+/**
+ * Properties: `client`, `config`, `user`, `notice` ({tone, text} or empty; `isAlarm` offers what keeps others out),
+ * `onClose()`.
+ */
 export class AccountView extends Component {
   state = { passkeyChanges: 0 };
   #heading = createRef();
+  #password = createRef();
+  #twoStep = createRef();
   /** Passkeys are second factors too: the two-step card reloads when they change. */
   #onPasskeys = () => this.setState(({ passkeyChanges }) => ({ passkeyChanges: passkeyChanges + 1 }));
 
@@ -29,6 +35,7 @@ export class AccountView extends Component {
   }
 
   render({ user, notice, onClose, ...props }, { passkeyChanges }) {
+    const refs = new Map([[PasswordSetting, this.#password], [TwoStepSetting, this.#twoStep]]);
     return html`
       <section class="account" aria-labelledby="account-title" data-testid="account-view">
         <header class="account-head">
@@ -38,8 +45,11 @@ export class AccountView extends Component {
         <div role="status">
           ${notice.text && html`<p class=${`notice is-${notice.tone}`} data-testid="account-notice">${notice.text}</p>`}
         </div>
+        ${notice.isAlarm && html`
+          <${NextSteps} client=${props.client} onPassword=${() => this.#password.current.show("form")}
+                        onTwoStep=${() => this.#twoStep.current.base.querySelector("h2").focus()} />`}
         <div class="settings">
-          ${user && SETTINGS.map((Each) => html`<${Each} key=${Each.name} user=${user} ...${props}
+          ${user && SETTINGS.map((Each) => html`<${Each} key=${Each.name} user=${user} ...${props} ref=${refs.get(Each)}
                                             passkeyChanges=${passkeyChanges} onPasskeys=${this.#onPasskeys} />`)}
         </div>
       </section>`;

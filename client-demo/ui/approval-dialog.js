@@ -10,7 +10,7 @@ const PROBLEMS = { step_up_required: "The device was not approved. Confirm it’
 
 /**
  * Properties: `client`, `request` (the event), `onAnswer(answer)` sends the answer, `onClosed(text)` with null when
- * it was dismissed.
+ * it was dismissed, `onDenied()` after a denial.
  */
 export class ApprovalDialog extends Component {
   state = { busy: false, denying: false, problem: "" };
@@ -34,11 +34,13 @@ export class ApprovalDialog extends Component {
 
   answer = async (answer) => {
     if (this.state.busy) return;
-    const { onAnswer, onClosed } = this.props;
+    const { onAnswer, onClosed, onDenied } = this.props;
     this.setState({ busy: true, problem: "" });
     try {
-      const { status } = await onAnswer(answer);
+      const { status, tryAgain } = await onAnswer(answer);
+      if (tryAgain) return onClosed("You chose a wrong number for a new device.");
       onClosed(status === "approved" ? "You approved a new device." : "You denied a new device.");
+      if (status === "denied") onDenied();
     } catch (error) {
       const refusal = asVigilError(error);
       if (refusal.code === "not_found") return onClosed("A new device asked for approval. The request has ended.");
@@ -52,11 +54,14 @@ export class ApprovalDialog extends Component {
       <${Dialog} title="Are you logging in on another device?" testid="approval" unasked
                  onClose=${() => onClosed(null)}>
         <dl class="facts">
-          <dt>Device</dt><dd data-testid="approval-device">${deviceSoftware(request) || request.device?.name || "Unknown"}</dd>
+          <dt>Device</dt><dd data-testid="approval-device">${deviceSoftware(request) || "Unknown"}</dd>
           <dt>From</dt><dd>${where || "Unknown place"}</dd>
           <dt>Time left</dt><dd class="tabular">${countdown(this.#left())}</dd>
         </dl>
-        <p>Choose the number it shows:</p>
+        ${request.afterWrongNumber ? html`
+          <p class="notice is-warning" data-testid="approval-again">That number was wrong. The other device now shows a
+            new one. Another wrong number denies the login.</p>
+          <p>Choose the new number it shows:</p>` : html`<p>Choose the number it shows:</p>`}
         <div class="approval-choices">
           ${request.numbers.map((number) => html`
             <button key=${number} class="button approval-choice tabular" type="button" aria-disabled=${busy}

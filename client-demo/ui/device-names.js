@@ -7,9 +7,9 @@ export function deviceName({ device }) {
   return device?.name || deviceSoftware({ device }) || "an unknown device";
 }
 
-/** Browser and operating system. @param {Partial<Session>} session */
+/** The name that the server made: browser and system, or model. @param {Partial<Session>} session */
 export function deviceSoftware({ device }) {
-  return [device?.browser, device?.os].filter(Boolean).join(" on ");
+  return device?.detected || [device?.browser, device?.os].filter(Boolean).join(" on ");
 }
 
 /**

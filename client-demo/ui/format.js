@@ -55,6 +55,11 @@ export function longDate(time) {
   return new Date(time).toLocaleDateString([], { dateStyle: "long" });
 }
 
+/** @param {string|number} time */
+export function longTime(time) {
+  return new Date(time).toLocaleString([], { dateStyle: "long", timeStyle: "short" });
+}
+
 /**
  * The entry of `sentences`, never an inherited property.
  * @param {Record<string, string>} sentences

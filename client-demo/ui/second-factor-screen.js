@@ -2,7 +2,7 @@
 import { asVigilError } from "../vigil-errors.js";
 import { ApprovalRequest } from "./approval-request.js";
 import { FactorForm } from "./factor-form.js";
-import { countdown, plural } from "./format.js";
+import { countdown, duration, plural } from "./format.js";
 import { Component, html } from "./html.js";
 
 const warning = (text) => ({ tone: "warning", text });
@@ -10,7 +10,10 @@ const OVER = warning("This login has ended. Log in again.");
 const TOO_LATE = warning("That took too long. Log in again.");
 const TOO_MANY = warning("Too many wrong codes. Log in again.");
 const ENDS = { timeout: TOO_LATE, too_many_tries: TOO_MANY };
-const DENIED = warning("The login was denied on the other device. If that was not you, change your password.");
+/** @param {number} [retryAfterMs] for how long no approval can be requested */
+const denied = (retryAfterMs) => warning("The login was denied on the other device."
+  + `${retryAfterMs ? ` Login approval is off for ${duration(retryAfterMs)}: use another method.` : ""}`
+  + " If you did not deny it, change your password.");
 
 /** Below this the remaining time is highlighted: about what it takes to open an app and type a code. */
 const SHORT_MS = 30_000;
@@ -67,7 +70,7 @@ export class SecondFactorScreen extends Component {
   /** Created once: a new function would be a new component, which would ask the devices again. */
   Approval = () => html`
     <${ApprovalRequest} waiting=${this.#waiting} onApproved=${() => this.finish({ method: "approval" })}
-                        onOver=${() => this.#startOver(OVER)} onDenied=${() => this.#startOver(DENIED)} />`;
+                        onOver=${() => this.#startOver(OVER)} onDenied=${(retryAfterMs) => this.#startOver(denied(retryAfterMs))} />`;
 
   triesLeft = ({ code }) => {
     const { secondFactor: tries } = this.props.config.tries;

@@ -12,17 +12,32 @@ import orjson
 
 from auth.core.errors import RateLimited, Unavailable
 from auth.core.models import Approval, ApprovalStatus
-from auth.core.views import DeviceView, LocationView
+from auth.core.views import DeviceView, LocationView, View, as_ms
 from realtime.broker.bus import Bus, Message
 from realtime.broker.user_log import NewEvent, UserLog
-from realtime.protocol import messages
+from realtime.protocol.approval_messages import (
+    LoginApprovalClosed,
+    LoginApprovalNumber,
+    LoginApprovalRequested,
+    LoginApprovalResult,
+)
 from realtime.protocol.messages import ServerEvent
 
 # Long-polling HTTP requests that one node holds at a time; each is answered within twenty seconds.
 MOST_LISTENERS = 2_000
 FULL_RETRY_SECONDS = 2.0
 
-OnAnswer = Callable[[bytes, messages.LoginApprovalResult], None]
+DEVICE_EVENTS: dict[type[View], ServerEvent] = {
+    LoginApprovalRequested: ServerEvent.LOGIN_APPROVAL_REQUESTED,
+    LoginApprovalClosed: ServerEvent.LOGIN_APPROVAL_CLOSED,
+}
+# By the kind of a message on the bus: what the sockets of the waiting login receive.
+WAITING_NEWS: dict[str, tuple[ServerEvent, type[View]]] = {
+    "approval": (ServerEvent.LOGIN_APPROVAL_RESULT, LoginApprovalResult),
+    "approval-number": (ServerEvent.LOGIN_APPROVAL_NUMBER, LoginApprovalNumber),
+}
+
+OnNews = Callable[[bytes, ServerEvent, View], None]
 
 
 class Listener:
@@ -61,38 +76,36 @@ class LiveApprovals:
         self._bus = bus
         self._listeners: dict[bytes, Listener] = {}
         self._closing = False
-        self._on_answer: list[OnAnswer] = []
+        self._on_news: list[OnNews] = []
 
-    def subscribe(self, on_answer: OnAnswer) -> None:
-        """Call `on_answer` with the login id and the result of each answer from now on."""
-        self._on_answer.append(on_answer)
+    def subscribe(self, on_news: OnNews) -> None:
+        """Call `on_news` with the login id, and the event for its sockets, at each answer and new number."""
+        self._on_news.append(on_news)
 
     async def ask(self, approval: Approval) -> None:
         """See `auth.alerts.approvals.ApprovalLine.ask`."""
-        asked = messages.LoginApprovalRequested(
-            event_id=0,
-            approval_id=approval.approval_id,
-            device=DeviceView.of(approval.device),
-            location=LocationView.of(approval.location) if approval.location else None,
-            ip=approval.ip,
-            numbers=approval.numbers,
-            expires_at=approval.expires_at,
-        )
-        await self._publish(approval, ServerEvent.LOGIN_APPROVAL_REQUESTED, asked.to_wire())
+        await self._publish(approval, _requested(approval))
 
-    async def tell(self, approval: Approval) -> None:
+    async def renumber(self, closed_id: str, approval: Approval) -> None:
+        """See `auth.alerts.approvals.ApprovalLine.renumber`."""
+        closed = LoginApprovalClosed(
+            event_id=0, approval_id=closed_id, status=ApprovalStatus.DENIED.value, try_again=True
+        )
+        with suppress(Unavailable):  # the request expires, and can then be repeated
+            await self._publish(approval, closed, _requested(approval, after_wrong_number=True))
+        number = LoginApprovalNumber(number=approval.number, expires_at=approval.expires_at)
+        await self._tell("approval-number", approval.login_id, number)
+
+    async def tell(self, approval: Approval, *, off_for: float | None = None) -> None:
         """See `auth.alerts.approvals.ApprovalLine.tell`."""
         if approval.answer is None:
             return
-        closed = messages.LoginApprovalClosed(
-            event_id=0, approval_id=approval.approval_id, status=approval.answer.value
-        )
+        status = approval.answer.value
+        closed = LoginApprovalClosed(event_id=0, approval_id=approval.approval_id, status=status)
         with suppress(Unavailable):  # the devices drop the request when it expires
-            await self._publish(approval, ServerEvent.LOGIN_APPROVAL_CLOSED, closed.to_wire())
-        self._answered(approval.login_id, approval.answer)
-        await self._bus.send_to_others(
-            {"t": "approval", "login": approval.login_id.hex(), "status": approval.answer.value}
-        )
+            await self._publish(approval, closed)
+        result = LoginApprovalResult(status=status, retry_after_ms=as_ms(off_for))
+        await self._tell("approval", approval.login_id, result)
 
     @contextmanager
     def listen(self, login_id: bytes) -> Iterator[Listener]:
@@ -112,8 +125,10 @@ class LiveApprovals:
                 del self._listeners[login_id]
 
     def take(self, message: Message) -> None:
-        """Handle an answer that another node received."""
-        self._answered(bytes.fromhex(message["login"]), ApprovalStatus(message["status"]))
+        """Handle an answer, or a new number, that another node received."""
+        kind = message["t"]
+        news = WAITING_NEWS[kind][1].model_validate(message)
+        self._take(kind, bytes.fromhex(message["login"]), news)
 
     def close(self) -> None:
         """End all waiting requests, because the node is shutting down."""
@@ -121,12 +136,36 @@ class LiveApprovals:
         for listener in self._listeners.values():
             listener.leave()
 
-    def _answered(self, login_id: bytes, status: ApprovalStatus) -> None:
-        for on_answer in self._on_answer:
-            on_answer(login_id, messages.LoginApprovalResult(status=status.value))
+    async def _tell(self, kind: str, login_id: bytes, news: View) -> None:
+        self._take(kind, login_id, news)
+        await self._bus.send_to_others({"t": kind, "login": login_id.hex(), **news.to_wire()})
+
+    def _take(self, kind: str, login_id: bytes, news: View) -> None:
+        for on_news in self._on_news:
+            on_news(login_id, WAITING_NEWS[kind][0], news)
         listener = self._listeners.get(login_id)
         if listener is not None:
             listener.tell()
 
-    async def _publish(self, approval: Approval, event: ServerEvent, payload: dict[str, object]) -> None:
-        await self._log.publish(approval.user_id, [NewEvent(event, "", orjson.dumps(payload))])
+    async def _publish(
+        self,
+        approval: Approval,
+        *events: LoginApprovalRequested | LoginApprovalClosed,
+    ) -> None:
+        named = [(DEVICE_EVENTS[type(event)], event.to_wire()) for event in events]
+        await self._log.publish(
+            approval.user_id, [NewEvent(name, "", orjson.dumps(payload)) for name, payload in named]
+        )
+
+
+def _requested(approval: Approval, *, after_wrong_number: bool = False) -> LoginApprovalRequested:
+    return LoginApprovalRequested(
+        event_id=0,
+        approval_id=approval.approval_id,
+        device=DeviceView.of(approval.device),
+        location=LocationView.of(approval.location) if approval.location else None,
+        ip=approval.ip,
+        numbers=approval.numbers,
+        expires_at=approval.expires_at,
+        after_wrong_number=True if after_wrong_number else None,
+    )

@@ -117,7 +117,7 @@ class Outbound:
         async def take(message: Message) -> None:
             if message.get("t") == "receipt":
                 self._counts.receipt(message)
-            elif message.get("t") == "approval":
+            elif message.get("t") in {"approval", "approval-number"}:
                 self.approvals.take(message)
             else:
                 await on_message(message)

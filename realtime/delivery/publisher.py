@@ -25,6 +25,7 @@ from auth.core.events import (
 )
 from auth.core.models import Delivery, Session
 from auth.core.views import SessionView
+from auth.sessions.risk import LOGIN_ALERTS
 from auth.stores.stores import Stores
 from realtime.broker.user_log import NewEvent, UserLog
 from realtime.delivery.revocation_acks import Count, Counts
@@ -167,7 +168,13 @@ def events_of(fact: SessionFact, *, online: bool) -> list[NewEvent]:
                 _changed(session, "removed", online=False),
             ]
         case SecurityAlert(kind, session, at):
-            alert = messages.SecurityAlert(event_id=0, kind=kind, session=_view(session, online=False), at=at)
+            alert = messages.SecurityAlert(
+                event_id=0,
+                kind=kind,
+                session=_view(session, online=False),
+                at=at,
+                approved_by=session.approved_by if kind in LOGIN_ALERTS else None,
+            )
             return [_event(ServerEvent.SECURITY_ALERT, session, alert.to_wire())]
 
 

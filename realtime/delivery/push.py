@@ -47,6 +47,8 @@ class Push:
             self._set_roles(connection, roles_from_payload(frame.payload))
         elif frame.event == ServerEvent.LOGIN_APPROVAL_REQUESTED:
             self._request_approval(connection, frame)
+        elif frame.event == ServerEvent.SECURITY_ALERT and has_approved(connection, frame):
+            return
         elif frame.event != ServerEvent.SESSION_REVOKED:
             self._emitter.emit_here(connection.socket_id, frame.event, payload_for(connection, frame))
         elif frame.session_id == connection.session_id:
@@ -91,6 +93,11 @@ class Push:
         connection.state = SocketState.CLOSING
         connection.cancel_timer()
         self._emitter.drop(connection.socket_id, why)
+
+
+def has_approved(connection: Connection, alert: Frame) -> bool:
+    """Whether an alert is about a login that the socket's own session approved."""
+    return bool(alert.payload.get("approvedBy") == connection.session_id)
 
 
 def roles_from_payload(payload: dict[str, Any]) -> HeldRoles:

@@ -9,7 +9,7 @@ from auth.core.views import DeliveryView, View
 from realtime.gateway.waiting_logins import Serve as ServeWaiting
 from realtime.gateway.waiting_logins import WaitingSocket
 from realtime.hub import Connection
-from realtime.protocol import messages
+from realtime.protocol import approval_messages, messages
 from realtime.protocol.messages import ClientEvent
 
 Serve = Callable[[Connection, Any], Awaitable[View]]
@@ -27,7 +27,7 @@ class AlertHandlers:
         }
         self.served_waiting: Mapping[str, ServeWaiting] = {ClientEvent.APPROVAL_REQUEST: self._request}
 
-    async def _answer(self, connection: Connection, asked: messages.LoginApprovalAnswer) -> View:
+    async def _answer(self, connection: Connection, asked: approval_messages.LoginApprovalAnswer) -> View:
         principal, client = connection.principal, connection.client
         if asked.number is not None:
             answered = await self._approvals.approve(
@@ -38,15 +38,18 @@ class AlertHandlers:
                 principal, asked.approval_id, end_all=asked.end_all, client=client
             )
         revoked = answered.revoked
-        return messages.LoginApprovalAnswered(
+        return approval_messages.LoginApprovalAnswered(
             status=answered.status.value,
+            try_again=True if answered.try_again else None,
             revoked=revoked.count if revoked else None,
             delivery=DeliveryView.of(revoked.delivery) if revoked else None,
         )
 
-    async def _request(self, waiting: WaitingSocket, _: messages.ApprovalRequest) -> View:
-        asked = await self._approvals.ask(waiting.mfa_token, client=waiting.client)
-        return messages.ApprovalRequested(
+    async def _request(self, waiting: WaitingSocket, request: approval_messages.ApprovalRequest) -> View:
+        asked = await self._approvals.ask(
+            waiting.mfa_token, can_renumber=request.can_renumber, client=waiting.client
+        )
+        return approval_messages.ApprovalRequested(
             number=asked.number, status=asked.status.value, expires_at=asked.expires_at
         )
 

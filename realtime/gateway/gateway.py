@@ -107,7 +107,7 @@ class Gateway:
             metrics=self._metrics,
             clock=services.clock,
         )
-        outbound.approvals.subscribe(self._waiting.send_approval_result)
+        outbound.approvals.subscribe(self._waiting.send_approval_news)
 
     @property
     def is_open(self) -> bool:

@@ -144,10 +144,12 @@ class WaitingSockets:
         if waiting.gone:
             waiting.forget_inbox()
 
-    def send_approval_result(self, login_id: bytes, result: messages.LoginApprovalResult) -> None:
-        """Send another device's approval or denial to every socket of this node that waits with the login."""
+    def send_approval_news(self, login_id: bytes, event: ServerEvent, news: View) -> None:
+        """Send the answer of another device, or a new number, to every socket of this node that waits with the
+        login.
+        """
         for waiting in tuple(self._by_login.get(login_id, ())):
-            self._emitter.emit_here(waiting.socket_id, ServerEvent.LOGIN_APPROVAL_RESULT, result.to_wire())
+            self._emitter.emit_here(waiting.socket_id, event, news.to_wire())
 
     def drain(self, *, longest: float) -> None:
         """Ask every waiting socket to reconnect to another node, where its login stays valid, and disconnect it.

@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from auth.core.errors import AuthError, StepUpRequired
 from auth.core.models import Actor, RevocationReason
@@ -16,18 +16,27 @@ from auth.core.views import (
     Counter,
     Credential,
     DeliveryView,
-    DeviceView,
     Input,
-    LocationView,
     LoginView,
     Moment,
     RefreshedView,
     SessionView,
     Text,
     View,
+    as_ms,
     omittable,
 )
 from auth.factors.proofs import FactorProof, StepUpProof
+from realtime.protocol.approval_messages import (
+    ApprovalRequest,
+    ApprovalRequested,
+    LoginApprovalAnswer,
+    LoginApprovalAnswered,
+    LoginApprovalClosed,
+    LoginApprovalNumber,
+    LoginApprovalRequested,
+    LoginApprovalResult,
+)
 
 PROTOCOL_VERSION = 1
 
@@ -52,6 +61,7 @@ class ServerEvent(StrEnum):
     DRAINING = "draining"
     LOGIN_APPROVAL_REQUESTED = "login-approval-requested"
     LOGIN_APPROVAL_CLOSED = "login-approval-closed"
+    LOGIN_APPROVAL_NUMBER = "login-approval-number"
     LOGIN_APPROVAL_RESULT = "login-approval-result"
     MFA_REQUIRED = "mfa-required"
     MFA_CLOSED = "mfa-closed"
@@ -116,7 +126,7 @@ class ConnectRefusal(View):
 
     @classmethod
     def of(cls, error: AuthError) -> Self:
-        return cls(code=error.code, retryable=error.retryable, retry_after_ms=_retry_after_ms(error))
+        return cls(code=error.code, retryable=error.retryable, retry_after_ms=as_ms(error.retry_after_seconds))
 
 
 class Ready(View):
@@ -197,6 +207,9 @@ class SecurityAlert(View):
     kind: str = Field(examples=["new_device", "new_country", "refresh_elsewhere", "refresh_reused"])
     session: SessionView
     at: Moment
+    approved_by: str | None = omittable(
+        "The session that approved this login on another device. It does not get this alert."
+    )
 
 
 class RolesChanged(View):
@@ -213,26 +226,6 @@ class Draining(View):
     reconnect_after_ms: Counter
 
 
-class LoginApprovalRequested(View):
-    """A login waits for this user's approval; the new device shows one of the numbers. Acknowledge it."""
-
-    event_id: Counter
-    approval_id: str
-    device: DeviceView = Field(description="The new device, as described by itself.")
-    location: LocationView | None
-    ip: str
-    numbers: tuple[int, ...] = Field(min_length=3, max_length=3, examples=[[17, 58, 93]])
-    expires_at: Moment
-
-
-class LoginApprovalClosed(View):
-    """An approval request was answered, on any device. Unanswered requests end at their `expiresAt`."""
-
-    event_id: Counter
-    approval_id: str
-    status: Literal["approved", "denied"]
-
-
 class MfaRequired(View):
     """The first event on a socket whose login waits for its second factor: answer with `mfa-verify`."""
 
@@ -244,12 +237,6 @@ class MfaClosed(View):
     """The socket no longer waits for a second factor, and is disconnected."""
 
     code: MfaClosedCode
-
-
-class LoginApprovalResult(View):
-    """The answer of the user's devices, sent to the waiting login's socket. If approved, send `mfa-verify`."""
-
-    status: Literal["approved", "denied"]
 
 
 class Reauthenticate(Input):
@@ -278,49 +265,10 @@ class SessionsRevokeOthers(Input):
     """End all other sessions of the user. No fields."""
 
 
-class LoginApprovalAnswer(Input):
-    """Approve a login with the number shown on the new device, or deny it; a wrong number denies it, too."""
-
-    approval_id: Credential
-    number: Annotated[int, Field(ge=0, le=99)] | None = None
-    deny: Literal[True] | None = None
-    end_all: bool = Field(
-        False, description="With `deny`: end all sessions, this one too, even if the request is already closed."
-    )
-
-    @model_validator(mode="after")
-    def _is_one_answer(self) -> Self:
-        if (self.number is None) is (self.deny is None):
-            raise ValueError("give either number or deny")
-        if self.end_all and self.deny is None:
-            raise ValueError("endAll requires deny")
-        return self
-
-
 class AlertNotMe(Input):
     """The session that the user did not start."""
 
     session_id: Credential
-
-
-class ApprovalRequest(Input):
-    """Ask the user's devices to approve the login that waits on this socket. No fields."""
-
-
-class ApprovalRequested(View):
-    """The devices were asked. Repeated requests get the same answer while the first is pending."""
-
-    number: int = Field(description="The number to show on the new device.", examples=[58])
-    status: Literal["pending", "approved", "denied", "expired"]
-    expires_at: Moment
-
-
-class LoginApprovalAnswered(View):
-    """The resulting status and, with `endAll`, the ended sessions and the delivery of their revocation."""
-
-    status: Literal["approved", "denied"]
-    revoked: Counter | None = omittable()
-    delivery: DeliveryView | None = omittable()
 
 
 class MfaVerify(FactorProof):
@@ -394,7 +342,7 @@ class Refusal(View):
             code=error.code,
             message=error.message,
             retryable=True if error.retryable else None,
-            retry_after_ms=_retry_after_ms(error),
+            retry_after_ms=as_ms(error.retry_after_seconds),
             acr=asked.acr if asked else None,
             max_age=asked.max_age if asked else None,
             methods=asked.methods if asked else None,
@@ -413,6 +361,7 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.DRAINING: Draining,
     ServerEvent.LOGIN_APPROVAL_REQUESTED: LoginApprovalRequested,
     ServerEvent.LOGIN_APPROVAL_CLOSED: LoginApprovalClosed,
+    ServerEvent.LOGIN_APPROVAL_NUMBER: LoginApprovalNumber,
     ServerEvent.LOGIN_APPROVAL_RESULT: LoginApprovalResult,
     ServerEvent.MFA_REQUIRED: MfaRequired,
     ServerEvent.MFA_CLOSED: MfaClosed,
@@ -443,7 +392,3 @@ def served(data: View) -> dict[str, Any]:
 def refused(error: AuthError) -> dict[str, Any]:
     """The ack of an event that was refused."""
     return Refusal.of(error).to_wire()
-
-
-def _retry_after_ms(error: AuthError) -> int | None:
-    return None if error.retry_after_seconds is None else round(error.retry_after_seconds * 1000)

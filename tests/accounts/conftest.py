@@ -99,6 +99,7 @@ class RecordingSessions:
         device_name: str | None,
         delivery: TokenDelivery,
         client: Client,
+        approved_by: str | None = None,
     ) -> Started:
         self.started.append((user, {"amr": tuple(amr), "device_name": device_name, "delivery": delivery}))
         return Started(session_of(user, self.now), IssuedTokens("a", self.now, "r", self.now))

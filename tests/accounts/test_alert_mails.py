@@ -44,6 +44,17 @@ def test_a_new_login_is_told_with_device_place_time_and_a_link_that_asks_first(t
     assert "from a country that" in new_login(templates, "new_country").text
 
 
+def test_an_iphone_has_one_name_in_mails_and_in_the_list(templates: MailTemplates) -> None:
+    iphone = Device("Safari on iPhone", "Safari", "iOS", "phone", "Safari on iPhone")
+    mail = new_login(templates, "new_device", device=iphone)
+    for text in (mail.text, mail.html):
+        assert "Safari on iPhone" in text
+        assert "iOS" not in text
+    # A model that anybody can claim is not quoted.
+    claimed = replace(iphone, detected="Safari on Call 0800", name="Safari on Call 0800")
+    assert "Safari on iOS" in new_login(templates, "new_device", device=claimed).text
+
+
 def test_a_denied_login_is_told_with_what_was_done(templates: MailTemplates) -> None:
     denied = login_denied(templates)
     guessed = login_denied(templates, wrong_number=True)

@@ -22,7 +22,7 @@ from auth.core.errors import (
     StepUpRequired,
     Unavailable,
 )
-from auth.core.models import ApprovalStatus, FactorAnswer, RevocationReason, TokenDelivery
+from auth.core.models import Approval, ApprovalStatus, FactorAnswer, RevocationReason, TokenDelivery
 from auth.login.admission import LoggedIn
 from auth.notifications.mail_contents import LoginDenied
 
@@ -287,6 +287,68 @@ async def test_asvs_6_6_3_one_guess_is_all_that_a_request_takes(world: World) ->
         with pytest.raises(InvalidToken):
             await world.admission.finish(pending.mfa_token, answer, client=PHONE)
     assert (await world.approvals.wait(pending.mfa_token)).status is ApprovalStatus.DENIED
+
+
+def wrong_number(asked: Approval) -> int:
+    return next(number for number in asked.numbers if number != asked.number)
+
+
+async def test_after_a_wrong_number_a_device_that_can_show_another_is_asked_once_more(world: World) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending, can_renumber=True)
+    waiting = asyncio.create_task(world.approvals.wait(pending.mfa_token, shown=asked.number, seconds=10))
+    answered = await world.approvals.approve(laptop, asked.approval_id, number=wrong_number(asked), client=LAPTOP)
+    assert (answered.status, answered.try_again) == (ApprovalStatus.DENIED, True)
+    renewed = world.line.asked[-1]
+    assert renewed.approval_id != asked.approval_id
+    assert renewed.expires_at == asked.expires_at
+    shown = await waiting
+    assert (shown.status, shown.number) == (ApprovalStatus.PENDING, renewed.number)
+    # The old numbers are worth nothing any more.
+    with pytest.raises(NotFound):
+        await world.approvals.approve(laptop, asked.approval_id, number=asked.number, client=LAPTOP)
+    await world.approvals.approve(laptop, renewed.approval_id, number=renewed.number, client=LAPTOP)
+    assert (await world.finish(pending)).session.approved_by == laptop.session_id
+    assert world.mails.kinds == []
+    kinds = ["approval_asked", "approval_wrong_number", "approval_approved", "login"]
+    assert (await world.trail(ada))[-4:] == kinds
+
+
+async def test_asvs_6_6_3_a_second_wrong_number_denies_and_says_for_how_long_approval_is_off(
+    world: World,
+) -> None:
+    ada = await world.user()
+    laptop = await world.device(ada)
+    pending = await world.begin(ada)
+    asked = await world.ask(pending, can_renumber=True)
+    await world.approvals.approve(laptop, asked.approval_id, number=wrong_number(asked), client=LAPTOP)
+    renewed = world.line.asked[-1]
+    answered = await world.approvals.approve(
+        laptop, renewed.approval_id, number=wrong_number(renewed), client=LAPTOP
+    )
+    assert (answered.status, answered.try_again) == (ApprovalStatus.DENIED, False)
+    result = await world.approvals.wait(pending.mfa_token)
+    assert result.status is ApprovalStatus.DENIED
+    assert result.off_for == pytest.approx(3600, abs=60)
+    assert world.line.off_for == pytest.approx(3600, abs=60)
+    assert world.mails.kinds == ["login_denied"]
+
+
+async def test_asvs_6_6_3_of_all_logins_of_an_account_one_in_an_hour_gets_a_second_try(world: World) -> None:
+    """Or whoever knows the password would begin many logins and have a second guess at each."""
+    ada = await world.user()
+    laptop = await world.device(ada)
+    first = await world.ask(await world.begin(ada), can_renumber=True)
+    second = await world.ask(await world.begin(ada), can_renumber=True)
+    again = [
+        (
+            await world.approvals.approve(laptop, each.approval_id, number=wrong_number(each), client=LAPTOP)
+        ).try_again
+        for each in (first, second)
+    ]
+    assert again == [True, False]
 
 
 async def test_asvs_6_6_4_nobody_can_be_pestered(world: World) -> None:

@@ -107,10 +107,27 @@ async def test_a_login_of_somebody_else_ends_by_the_button(api: Api, send: Any, 
     stranger, token = await told_of(api, email)
     page = await follow(send, api, "notme", token)
     assert (await stranger.call("GET", "/me")).status == 200
+    facts = dict(re.findall(r"<dt>(\w+)</dt><dd>([^<]+)</dd>", page.answer.body))
+    assert (facts["Device"], facts["From"]) == ("Firefox on Linux", "127.0.0.1")
+    assert re.fullmatch(r"\d+ \w+ \d{4}, \d\d:\d\d UTC", facts["Time"])
     ended, again = await page.press(), await page.press()
     assert "That device is logged out" in ended.body
     assert "already logged out" in again.body
     assert (await stranger.call("GET", "/me")).code == "session_revoked"
+
+
+async def test_a_page_can_ask_which_login_the_link_is_about_and_changes_nothing(api: Api, email: str) -> None:
+    stranger, token = await told_of(api, email)
+    for live in (True, False):
+        login = (await api.call("POST", "/alerts/not-me/login", {"token": token})).data
+        assert login.keys() == {"device", "ip", "location", "loggedInAt", "live"}
+        assert (login["device"]["detected"], login["ip"], login["live"]) == ("Firefox on Linux", "127.0.0.1", live)
+        if live:
+            assert (await stranger.call("GET", "/me")).status == 200
+            assert (await api.call("POST", "/alerts/not-me", {"token": token})).data["revoked"] == 1
+    for bad in ("x", "a" * 43):
+        refused = await api.call("POST", "/alerts/not-me/login", {"token": bad})
+        assert (refused.status, refused.code) == (401, "invalid_token")
 
 
 async def test_what_follows_the_links_without_their_buttons_changes_nothing(
@@ -154,7 +171,8 @@ async def test_a_link_that_is_not_good_says_so(api: Api, send: Any, name: str) -
         answer = await send("POST", NAMES[name], body, FORM_TYPE, url=api.url)
         assert (answer.status, "no longer valid" in answer.body) == (400, True)
     marked = (await follow(send, api, name, '"><b>')).answer
-    assert (marked.status, "<b>" in marked.body) == (200, False)
+    # The page of an alert reads its token at once, to name the login.
+    assert (marked.status, "<b>" in marked.body) == (400 if name == "notme" else 200, False)
 
 
 @pytest.mark.parametrize("query", ["", "?verified=1", "?login=access_denied"])

@@ -185,6 +185,61 @@ async def test_a_wrong_number_denies_and_ends_the_login(home: Home, phone: NewDe
     assert (again["ok"], again["code"]) == (False, "not_found")
 
 
+@pytest.mark.parametrize("way", ["socket", "http"])
+async def test_after_a_wrong_number_both_sides_get_new_ones_once(
+    home: Home, phone: NewDevice, shared_nodes: Any, connect: Any, way: str
+) -> None:
+    await phone.begin()
+    if way == "socket":
+        waiting = await connect(shared_nodes[0], None, mfa_token=phone.token)
+        shown = await waiting.ask("approval-request", {"canRenumber": True})
+    else:
+        shown = (await phone.call("/approvals", canRenumber=True)).data
+        polling = asyncio.create_task(phone.call("/approvals/status", number=shown["number"]))
+    request = await asked(home)
+    wrong = next(number for number in request["numbers"] if number != shown["number"])
+    answer = {"approvalId": request["approvalId"], "number": wrong}
+    assert await home.live.ask("login-approval-answer", answer) == {
+        "ok": True,
+        "status": "denied",
+        "tryAgain": True,
+    }
+    closed = await home.live.wait("login-approval-closed")
+    assert (closed["approvalId"], closed["status"], closed["tryAgain"]) == (request["approvalId"], "denied", True)
+    again = await home.live.wait("login-approval-requested", lambda event: "afterWrongNumber" in event)
+    news = await waiting.wait("login-approval-number") if way == "socket" else (await polling).data
+    assert news["number"] in again["numbers"]
+    assert news["expiresAt"] == again["expiresAt"] == shown["expiresAt"]
+    answer = {"approvalId": again["approvalId"], "number": news["number"]}
+    assert (await home.live.ask("login-approval-answer", answer))["status"] == "approved"
+    assert (await phone.call("/2fa/verify", method="approval")).status == 200
+
+
+async def test_the_device_that_approved_a_login_gets_no_alert_about_it_and_the_others_do(
+    home: Home, phone: NewDevice, shared_nodes: Any, connect: Any
+) -> None:
+    assert (await phone.begin())["methods"]
+    other = Api(shared_nodes[1].url, phone.api.http)
+    pending = await other.call("POST", "/login", {"email": home.email, "password": PASSWORD})
+    proof = {"mfaToken": pending.data["mfaToken"], "method": "totp", "code": await home.app.code()}
+    tablet = await connect(shared_nodes[1], (await other.call("POST", "/2fa/verify", proof)).data["accessToken"])
+    shown = await phone.ask()
+    request = await asked(home)
+    answer = {"approvalId": request["approvalId"], "number": shown["number"]}
+    assert (await home.live.ask("login-approval-answer", answer))["ok"]
+    finished = (await phone.call("/2fa/verify", method="approval")).data
+    session_id = finished["session"]["sessionId"]
+    alert = await tablet.wait("security-alert")
+    assert (alert["kind"], alert["session"]["sessionId"]) == ("new_device", session_id)
+    assert alert["approvedBy"] == home.login.session_id
+    # A later event has arrived, so the alert would have, too.
+    await connect(shared_nodes[0], finished["accessToken"])
+    await home.live.wait("device-status", lambda event: event["sessionId"] == session_id)
+    assert home.live.all("security-alert") == []
+    outbox = (await phone.api.call("GET", "/dev/outbox.json")).body["messages"]
+    assert [mail for mail in outbox if mail["to"] == home.email and "New login" in mail["subject"]]
+
+
 async def test_a_denial_can_end_every_session_and_the_one_that_denies_hears_of_it(
     home: Home, phone: NewDevice
 ) -> None:
@@ -379,3 +434,24 @@ async def test_asvs_6_6_4_a_node_limits_what_devices_are_asked(start_node: Any, 
     await phone.begin()
     refused = await phone.call("/approvals")
     assert int(refused.headers["Retry-After"]) > 3000
+
+
+async def test_a_denied_login_is_told_for_how_long_approval_is_off(
+    start_node: Any, http: Any, connect: Any
+) -> None:
+    node = start_node(VIGIL_RATE_LIMITS="on")
+    api = Api(node.url, http)
+    email = await api.register()
+    login = await api.login(email)
+    app = Authenticator((await login.call("POST", "/2fa/setup", {})).data["secret"])
+    await login.call("POST", "/2fa/enable", {"code": await app.code()})
+    live = await connect(node, login.access_token)
+    phone = NewDevice(api, email)
+    await phone.begin()
+    waiting = await connect(node, None, mfa_token=phone.token)
+    await waiting.ask("approval-request")
+    request = await live.wait("login-approval-requested")
+    await live.ask("login-approval-answer", {"approvalId": request["approvalId"], "deny": True})
+    for result in (await waiting.wait("login-approval-result"), (await phone.call("/approvals/status")).data):
+        assert result["status"] == "denied"
+        assert 3_500_000 < result["retryAfterMs"] <= 3_600_000

@@ -59,6 +59,20 @@ async def test_the_mailed_link_ends_that_session_and_no_other(world: World, ada:
     assert await disowned(world, ada) == ["mail"]
 
 
+async def test_the_login_of_a_link_is_named_before_and_after_it_ended(world: World, ada: User) -> None:
+    session, token = await alarming(world, ada)
+    before = await world.not_me.login_of(token)
+    assert (before.session.session_id, before.live) == (session.session_id, True)
+    assert world.facts.ended == []
+    await world.not_me.by_link(token, client=LAPTOP)
+    after = await world.not_me.login_of(token)
+    assert (after.session.session_id, after.live) == (session.session_id, False)
+    world.time.go(days=7)
+    for stale in (token, "guess", "A" * 43, "\ud800"):
+        with pytest.raises(InvalidToken):
+            await world.not_me.login_of(stale)
+
+
 async def test_the_link_ends_once_whatever_follows_it_at_once_and_succeeds_again(world: World, ada: User) -> None:
     _, token = await alarming(world, ada)
     revoked = await asyncio.gather(*(world.not_me.by_link(token, client=LAPTOP) for _ in range(6)))

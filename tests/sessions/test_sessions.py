@@ -49,7 +49,7 @@ async def test_a_login_begins_a_session_and_says_so(world: World, ada: User) -> 
     assert await world.stored(session) == session
     assert world.facts.facts == [SessionCreated(session)]
     assert (session.user_id, session.roles, session.amr) == (ada.user_id, ("user", "admin"), ("pwd", "otp"))
-    assert session.device == Device("Ada’s laptop", "Chrome", "Windows", "desktop")
+    assert session.device == Device("Ada’s laptop", "Chrome", "Windows", "desktop", "Chrome on Windows")
     assert (session.delivery, session.ip) == (TokenDelivery.COOKIES, LAPTOP.ip)
     assert (session.logged_in_at, session.expires_at, session.ends_at) == (now, now + IDLE_LIFE, now + WHOLE_LIFE)
     assert (session.generation, session.confirmed) == (0, False)

@@ -31,7 +31,7 @@ def approval(**changes: Any) -> Approval:
         "user_id": "ada",
         "number": 58,
         "numbers": (17, 58, 93),
-        "device": Device("Firefox on Linux", "Firefox", "Linux", "desktop"),
+        "device": Device("Firefox on Linux", "Firefox", "Linux", "desktop", "Firefox on Linux"),
         "location": Location(None, "NL"),
         "ip": "192.0.2.1",
         "asked_at": NOW,
@@ -84,6 +84,25 @@ async def test_the_right_number_approves_and_anything_else_denies(
     answered = await answer(approvals, asked, number=number)
     assert answered == replace(asked, answer=expected, answered_by="laptop")
     assert await approvals.of_login(asked.login_id) == answered
+
+
+async def test_an_approval_gets_new_numbers_once_and_only_if_it_has_another_try(approvals: ApprovalStore) -> None:
+    asked, strict = approval(tries_left=2), approval()
+    for each in (asked, strict):
+        await approvals.begin(each)
+    renewed = replace(asked, approval_id="renewed", number=21, numbers=(21, 22, 23))
+
+    async def renumber(of: Approval, user_id: str = "ada") -> Approval | None:
+        return await approvals.renumber(of.approval_id, user_id=user_id, renewed=renewed, now=NOW)
+
+    assert await renumber(strict) is None
+    assert await renumber(asked, user_id="eve") is None
+    results = await asyncio.gather(*(renumber(asked) for _ in range(10)))
+    assert [each for each in results if each] == [replace(renewed, tries_left=1)]
+    assert await renumber(renewed) is None
+    assert await approvals.pending(asked.approval_id, user_id="ada", now=NOW) is None
+    assert await approvals.pending("renewed", user_id="ada", now=NOW) == replace(renewed, tries_left=1)
+    assert await approvals.pending("renewed", user_id="ada", now=asked.expires_at) is None
 
 
 async def test_the_first_of_concurrent_answers_wins(approvals: ApprovalStore) -> None:

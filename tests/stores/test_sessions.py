@@ -25,7 +25,7 @@ async def test_a_session_round_trips(store: SessionStore, time: Time) -> None:
     made = make_session(
         time.now,
         generation=2**32 - 1,
-        device=Device("Ada’s $phone", None, None, "phone"),
+        device=Device("Ada’s $phone", None, None, "phone", "Safari on iPhone"),
         user_agent="$agent.with{odd}\0 signs ✓",
         ip="2001:db8::1",
         location=Location("Łódź", "PL"),

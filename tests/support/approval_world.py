@@ -49,6 +49,7 @@ class RecordingLine:
 
     asked: list[Approval] = field(default_factory=list)
     told: list[Approval] = field(default_factory=list)
+    off_for: float | None = None
     cut: bool = False
     deaf: bool = False
     listeners: dict[bytes, Listener] = field(default_factory=dict)
@@ -58,8 +59,14 @@ class RecordingLine:
             raise Unavailable
         self.asked.append(approval)
 
-    async def tell(self, approval: Approval) -> None:
+    async def renumber(self, closed_id: str, approval: Approval) -> None:
+        self.asked.append(approval)
+        if not self.deaf and approval.login_id in self.listeners:
+            self.listeners[approval.login_id].tell()
+
+    async def tell(self, approval: Approval, *, off_for: float | None = None) -> None:
         self.told.append(approval)
+        self.off_for = off_for
         if not self.deaf and approval.login_id in self.listeners:
             self.listeners[approval.login_id].tell()
 
@@ -128,9 +135,9 @@ class World:
         assert isinstance(pending, MfaPending)
         return pending
 
-    async def ask(self, pending: MfaPending, client: Client = PHONE) -> Approval:
+    async def ask(self, pending: MfaPending, client: Client = PHONE, **can: bool) -> Approval:
         """Request approval; return what the devices were sent."""
-        await self.approvals.ask(pending.mfa_token, client=client)
+        await self.approvals.ask(pending.mfa_token, client=client, **can)
         return self.line.asked[-1]
 
     async def finish(self, pending: MfaPending) -> LoggedIn:

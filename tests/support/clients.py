@@ -29,6 +29,7 @@ EVENTS = (
     "draining",
     "login-approval-requested",
     "login-approval-closed",
+    "login-approval-number",
     "login-approval-result",
     "mfa-required",
     "mfa-closed",

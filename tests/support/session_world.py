@@ -303,7 +303,7 @@ async def make_world(mongo: Mongo, *, theft_ends_all: bool = True, elsewhere_end
         audit_events,
         metrics,
         mongo,
-        NotMe(services, sessions=sessions, tokens=tokens),
+        NotMe(services, sessions=sessions, store=store, tokens=tokens),
         users,
     )
 

@@ -64,12 +64,12 @@ def test_client_hints_say_what_a_reduced_user_agent_hides() -> None:
         mobile="?1",
         ua='"Brave";v="126", "Chromium";v="126", "Not)A;Brand";v="8"',
     )
-    assert device == Device("Brave on Pixel 8", "Brave", "Android", "phone")
+    assert device == Device("Brave on Pixel 8", "Brave", "Android", "phone", "Brave on Pixel 8")
 
 
 def test_the_name_given_at_login_stands_and_the_rest_is_still_read() -> None:
     device = read("curl/8.5.0", name="  Kitchen\n tablet\u202e ")
-    assert device == Device("Kitchen tablet", "curl", None, "other")
+    assert device == Device("Kitchen tablet", "curl", None, "other", "curl")
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\x00\x01"])

@@ -17,7 +17,6 @@ from realtime.broker.user_log import NewEvent
 from realtime.delivery import approvals
 from realtime.delivery.approvals import LiveApprovals
 from realtime.hub import Connections, Frame
-from realtime.protocol.messages import LoginApprovalResult
 
 NOW = utc_now()
 ASKED = Approval(
@@ -76,15 +75,33 @@ async def waits(live: LiveApprovals, login_id: bytes = b"login", seconds: float 
 async def test_an_answer_wakes_who_waits_here_and_is_told_to_every_node(
     live: LiveApprovals, log: Log, others: Others
 ) -> None:
-    results: list[tuple[bytes, LoginApprovalResult]] = []
-    live.subscribe(lambda login_id, result: results.append((login_id, result)))
+    results: list[tuple[bytes, str, Any]] = []
+    live.subscribe(lambda login_id, event, news: results.append((login_id, event, news.to_wire())))
     waiting = asyncio.create_task(waits(live))
     await asyncio.sleep(0)
-    await live.tell(DENIED)
+    await live.tell(DENIED, off_for=3600.0)
     assert (await waiting)[0] < 1
     assert log.published == [("user", "login-approval-closed")]
-    assert others.told == [{"t": "approval", "login": b"login".hex(), "status": "denied"}]
-    assert [(login_id, result.status) for login_id, result in results] == [(b"login", "denied")]
+    result = {"status": "denied", "retryAfterMs": 3_600_000}
+    assert others.told == [{"t": "approval", "login": b"login".hex(), **result}]
+    assert results == [(b"login", "login-approval-result", result)]
+
+
+async def test_new_numbers_replace_the_request_and_wake_who_waits_on_any_node(
+    live: LiveApprovals, log: Log, others: Others
+) -> None:
+    results: list[tuple[bytes, str, Any]] = []
+    live.subscribe(lambda login_id, event, news: results.append((login_id, event, news.to_wire())))
+    waiting = asyncio.create_task(waits(live))
+    await asyncio.sleep(0)
+    await live.renumber("a0", ASKED)
+    assert (await waiting)[0] < 1
+    assert log.published == [("user", "login-approval-closed"), ("user", "login-approval-requested")]
+    number = {"number": 58, "expiresAt": iso(ASKED.expires_at)}
+    assert results == [(b"login", "login-approval-number", number)]
+    [message] = others.told
+    live.take(message)
+    assert results[1:] == results[:1]
 
 
 async def test_what_another_node_took_wakes_who_waits_here(live: LiveApprovals, others: Others) -> None:

@@ -20,7 +20,8 @@ from realtime.broker.user_log import JoinResult
 from realtime.engine.timers import Timers
 from realtime.gateway.waiting_logins import WaitingSocket, WaitingSockets
 from realtime.hub import Connection
-from realtime.protocol.messages import CLIENT_EVENTS, ClientEvent, LoginApprovalResult
+from realtime.protocol.approval_messages import LoginApprovalResult
+from realtime.protocol.messages import CLIENT_EVENTS, ClientEvent, ServerEvent
 
 NOW = utc_now()
 USER = User("ada", "ada@example.org", None, None, (), NOW)
@@ -269,8 +270,8 @@ async def test_other_parts_can_serve_events_of_their_own_and_tell_every_socket_o
     good, bad = here.send(first, "begin-factor", {"number": 1}), here.send(first, "begin-factor", {"number": "1"})
     await until(lambda: bad.acks)
     assert (good.acks, bad.acks[0]["code"]) == ([{"ok": True, "number": 2}], "invalid_request")
-    here.room.send_approval_result(b"id", result)
-    here.room.send_approval_result(b"another", result)
+    here.room.send_approval_news(b"id", ServerEvent.LOGIN_APPROVAL_RESULT, result)
+    here.room.send_approval_news(b"another", ServerEvent.LOGIN_APPROVAL_RESULT, result)
     told = [payload for event, payload in here.sockets.told if event == "login-approval-result"]
     assert told == [result.to_wire()] * 2
 

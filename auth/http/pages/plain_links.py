@@ -1,7 +1,7 @@
 """Plain pages for mailed links, used if there is neither the demo page nor an application page.
 
-As in mailed_links.py, opening the link shows a page, and its button performs the action. The token is checked only
-when the form is submitted.
+As in mailed_links.py, opening the link shows a page, and its button performs the action. Opening it changes
+nothing: before the form is submitted, a token is read only to name the login that the link of an alert is about.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,6 +12,7 @@ from aiohttp import web
 from auth.accounts.email_change import EmailChange, Side
 from auth.accounts.password_reset import PasswordReset
 from auth.alerts.alerts import NotMe
+from auth.clients.devices import plain_name
 from auth.core.errors import AuthError, InvalidRequest, InvalidToken, NotFound, RateLimited
 from auth.core.models import Client
 from auth.http.context import CLIENT
@@ -19,6 +20,7 @@ from auth.http.edge.middleware import Handler
 from auth.http.pages.mailed_links import form_page, one_token, read_form
 from auth.http.pages.pages import Pages
 from auth.http.routing import API
+from auth.notifications.mail_templates import readable
 
 CONFIRMED = {
     Side.BOTH: ("Your address is changed", "Your account now uses the new address. You can close this page."),
@@ -42,6 +44,8 @@ class PlainLink:
     form: str
     act: Callable[[str, dict[str, str], Client], Awaitable[tuple[str, str]]]
     wants_password: bool = False
+    # What the link is about, as names and values. Changes nothing.
+    facts: Callable[[str], Awaitable[tuple[tuple[str, str], ...]]] | None = None
 
 
 class PlainLinks:
@@ -78,6 +82,7 @@ class PlainLinks:
                 look="danger",
                 form=f"{API}/alerts/not-me/form",
                 act=self._end_login,
+                facts=self._login_facts,
             ),
         }
 
@@ -87,7 +92,7 @@ class PlainLinks:
         if name is None:
             raise NotFound
         try:
-            return self._form(self._links[name], one_token(request.query.getall(name)))
+            return await self._form(self._links[name], one_token(request.query.getall(name)))
         except InvalidToken:
             return self._stale()
 
@@ -100,17 +105,19 @@ class PlainLinks:
             form = await read_form(request)
             try:
                 token = one_token([form.get("token", "")])
-                heading, text = await link.act(token, form, request[CLIENT])
+                try:
+                    heading, text = await link.act(token, form, request[CLIENT])
+                except (InvalidRequest, RateLimited) as error:
+                    return await self._form(link, token, error)
             except InvalidToken:
                 return self._stale()
-            except (InvalidRequest, RateLimited) as error:
-                return self._form(link, token, error)
             return self._pages.response("link_end.html", heading=heading, text=text)
 
         return submit
 
-    def _form(self, link: PlainLink, token: str, error: AuthError | None = None) -> web.Response:
-        return form_page(self._pages, "plain_link.html", error, link=link, token=token)
+    async def _form(self, link: PlainLink, token: str, error: AuthError | None = None) -> web.Response:
+        facts = await link.facts(token) if link.facts else ()
+        return form_page(self._pages, "plain_link.html", error, link=link, token=token, facts=facts)
 
     def _stale(self) -> web.Response:
         heading, text = "This link is no longer valid", "Request a new one if you still need it."
@@ -123,6 +130,19 @@ class PlainLinks:
     async def _confirm_address(self, token: str, _form: dict[str, str], client: Client) -> tuple[str, str]:
         _, side = await self._email_change.confirm(token, client=client)
         return CONFIRMED[side]
+
+    async def _login_facts(self, token: str) -> tuple[tuple[str, str], ...]:
+        session = (await self._not_me.login_of(token)).session
+        place = (
+            ", ".join(part for part in (session.location.city, session.location.country) if part)
+            if (session.location)
+            else ""
+        )
+        return (
+            ("Device", plain_name(session.device)),
+            ("From", f"{session.ip} ({place})" if place else session.ip),
+            ("Time", readable(session.logged_in_at)),
+        )
 
     async def _end_login(self, token: str, _form: dict[str, str], client: Client) -> tuple[str, str]:
         revoked = await self._not_me.by_link(token, client=client)

@@ -3,8 +3,15 @@
 from auth.alerts.alerts import NotMe
 from auth.alerts.factor_removal import FactorRemoval, Removal
 from auth.core.errors import Conflict, InvalidToken
+from auth.core.views import DeviceView, LocationView
 from auth.http.routing import Call, endpoint
-from auth.http.schemas.common import NotMeRequest, RemovedFactorsAnswer, RevokedAnswer, UndoRequest
+from auth.http.schemas.common import (
+    NotMeRequest,
+    RemovedFactorsAnswer,
+    ReportedLoginAnswer,
+    RevokedAnswer,
+    UndoRequest,
+)
 
 
 class AlertRoutes:
@@ -28,6 +35,26 @@ class AlertRoutes:
         """Idempotent: a link that was used before succeeds and ends nothing."""
         revoked = await self._not_me.by_link(body.token, client=call.client)
         return RevokedAnswer.of(revoked)
+
+    @endpoint(
+        "POST",
+        "/alerts/not-me/login",
+        summary="Get the login that an alert mail is about",
+        tag="Sessions",
+        public=True,
+        errors=(InvalidToken,),
+    )
+    async def reported_login(self, _call: Call, body: NotMeRequest) -> ReportedLoginAnswer:
+        """For the page that asks "Was this you?". Changes nothing, and does not use up the link."""
+        login = await self._not_me.login_of(body.token)
+        session = login.session
+        return ReportedLoginAnswer(
+            device=DeviceView.of(session.device),
+            ip=session.ip,
+            location=LocationView.of(session.location) if session.location else None,
+            logged_in_at=session.logged_in_at,
+            live=login.live,
+        )
 
     @endpoint(
         "POST",

@@ -2,6 +2,7 @@
 
 from auth.alerts.approvals import Approvals
 from auth.core.errors import AccountLocked, Conflict, InvalidToken, StepUpRequired
+from auth.core.views import as_ms
 from auth.http.routing import Call, endpoint
 from auth.http.schemas.common import (
     ApprovalAnswer,
@@ -9,6 +10,7 @@ from auth.http.schemas.common import (
     ApprovalSettingAnswer,
     ApprovalSettingRequest,
     ApprovalStatusAnswer,
+    ApprovalStatusRequest,
     Nothing,
 )
 
@@ -30,16 +32,23 @@ class ApprovalRoutes:
     )
     async def ask_for_approval(self, call: Call, body: ApprovalRequest) -> ApprovalAnswer:
         """Idempotent while pending: returns the same number and does not notify the devices again."""
-        approval = await self._approvals.ask(body.mfa_token, client=call.client)
+        approval = await self._approvals.ask(body.mfa_token, can_renumber=body.can_renumber, client=call.client)
         return ApprovalAnswer(number=approval.number, status=approval.status.value, expires_at=approval.expires_at)
 
     @endpoint(
         "POST", "/approvals/status", summary="Wait for the approval status", public=True, errors=(InvalidToken,)
     )
-    async def approval_status(self, call: Call, body: ApprovalRequest) -> ApprovalStatusAnswer:
-        """Long poll: responds when the status changes, or after 20 s. One request at a time per login."""
-        approval = await self._approvals.wait(body.mfa_token, on_leave=call.on_disconnect)
-        return ApprovalStatusAnswer(status=approval.status.value, expires_at=approval.expires_at)
+    async def approval_status(self, call: Call, body: ApprovalStatusRequest) -> ApprovalStatusAnswer:
+        """Long poll: responds when the status or the number changes, or after 20 s. One request at a time per
+        login.
+        """
+        approval = await self._approvals.wait(body.mfa_token, shown=body.number, on_leave=call.on_disconnect)
+        return ApprovalStatusAnswer(
+            number=approval.number,
+            status=approval.status.value,
+            expires_at=approval.expires_at,
+            retry_after_ms=as_ms(approval.off_for),
+        )
 
     @endpoint("GET", "/approvals", summary="Get whether my devices may approve logins")
     async def approval_setting(self, call: Call, _: Nothing) -> ApprovalSettingAnswer:

@@ -9,11 +9,15 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from auth.core.text import MAX_NAME
 from auth.core.views import (
+    ApprovalNumber,
+    AsksApproval,
     AssuredView,
     Counter,
     Credential,
     DeliveryView,
+    DeviceView,
     Input,
+    LocationView,
     LoginView,
     Moment,
     SessionView,
@@ -276,10 +280,19 @@ class AssuredAnswer(AssuredView):
     """Until when sensitive operations are allowed without re-authentication."""
 
 
-class ApprovalRequest(Input):
+class ApprovalRequest(AsksApproval):
     """The pending login."""
 
     mfa_token: Credential
+
+
+class ApprovalStatusRequest(Input):
+    """The pending login, and the number that is shown on the new device."""
+
+    mfa_token: Credential
+    number: ApprovalNumber | None = Field(
+        None, description="Answers at once if the number to show is another one by now."
+    )
 
 
 class ApprovalSettingRequest(Input):
@@ -288,17 +301,18 @@ class ApprovalSettingRequest(Input):
     enabled: bool
 
 
-class ApprovalStatusAnswer(View):
-    """The status of the approval request."""
+class ApprovalAnswer(View):
+    """The approval request, after the devices were notified."""
 
+    number: int = Field(description="Number to show on the new device.", examples=[58])
     status: Literal["pending", "approved", "denied", "expired"]
     expires_at: Moment = Field(description="Until when the devices can answer.")
 
 
-class ApprovalAnswer(ApprovalStatusAnswer):
-    """The approval request, after the devices were notified."""
+class ApprovalStatusAnswer(ApprovalAnswer):
+    """The status of the approval request."""
 
-    number: int = Field(description="Number to show on the new device.", examples=[58])
+    retry_after_ms: Counter | None = omittable("After a denial: for how long no approval can be requested.")
 
 
 class ApprovalSettingAnswer(View):
@@ -311,6 +325,16 @@ class NotMeRequest(Input):
     """The token of the mailed link."""
 
     token: Credential
+
+
+class ReportedLoginAnswer(View):
+    """The login that an alert mail is about."""
+
+    device: DeviceView
+    ip: str
+    location: LocationView | None
+    logged_in_at: Moment
+    live: bool = Field(description="Whether the login has not ended yet.")
 
 
 class UndoRequest(Input):

@@ -46,6 +46,8 @@ def document_of(session: Session) -> Document:
         "roles": list(session.roles),
         "rolesVersion": session.roles_version,
         "amr": list(session.amr),
+        # Not in `device`: nodes of earlier versions accept no other fields there.
+        "detectedDevice": device.detected,
         "device": {"name": device.name, "browser": device.browser, "os": device.os, "kind": device.kind},
         "userAgent": session.user_agent,
         "ip": session.ip,
@@ -59,6 +61,7 @@ def document_of(session: Session) -> Document:
         "purgeAt": session.expires_at + EXPIRED_KEPT,
         "revokedAt": None,
         "expiredAt": None,
+        "approvedBy": session.approved_by,
     }
 
 
@@ -76,7 +79,7 @@ def session_of(document: Mapping[str, Any]) -> Session:
         delivery=TokenDelivery(document["delivery"]),
         roles=tuple(document["roles"]),
         amr=tuple(document["amr"]),
-        device=Device(**document["device"]),
+        device=Device(**document["device"], detected=document.get("detectedDevice")),
         user_agent=document["userAgent"],
         ip=document["ip"],
         location=location_of(document["location"]),
@@ -93,4 +96,5 @@ def session_of(document: Mapping[str, Any]) -> Session:
         rotated_by=ClientKind(**kind) if kind else None,
         replays=document.get("replays", 0),
         replayed_at=document.get("replayedAt"),
+        approved_by=document.get("approvedBy"),
     )
