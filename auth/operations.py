@@ -269,12 +269,12 @@ def make_operations(services: Services, parts: Parts) -> Operations:
             step_up=step_up,
         ),
         registration=registration,
-        profile=Profile(users=stores.users),
+        profile=Profile(users=stores.users, clock=clock),
         password_change=PasswordChange(
             services, passwords=parts.passwords, endings=endings, step_up=step_up, guesses=guesses
         ),
         password_reset=PasswordReset(services, tokens=tokens, passwords=parts.passwords, endings=endings),
-        email_change=EmailChange(services, tokens=tokens, step_up=step_up),
+        email_change=EmailChange(services, changes=stores.email_changes, tokens=tokens, step_up=step_up),
         data_export=DataExport(
             services,
             events=stores.audit_events,

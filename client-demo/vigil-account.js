@@ -83,6 +83,9 @@ export class Account {
    */
   resetPassword = (reset) => this.#open("POST", "/password/reset", reset);
 
+  /** Cancels the change of address: its links become invalid. */
+  cancelEmailChange = () => this.call("DELETE", "/email/change");
+
   /**
    * @param {string} token from one of the two mailed links
    * @returns {Promise<{user: User, confirmed: "old"|"new"|"both"}>}

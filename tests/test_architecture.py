@@ -36,7 +36,6 @@ LARGE_CLASSES: dict[str, tuple[int, str]] = {
         "every way a session begins, goes on and ends, each of a few lines",
     ),
     "auth/stores/sessions/store.py:SessionStore": (32, "every update of one collection, which must agree"),
-    "auth/stores/users/store.py:Users": (22, "every update of one collection, which must agree"),
     "realtime/engine/connection.py:EngineSocket": (40, "one connection's state, over both transports"),
     "realtime/engine/server.py:EngineServer": (30, "what HTTP asks of the engine, and what the engine asks of us"),
     "realtime/engine/websocket.py:WebSocket": (32, "a protocol of asyncio, whose callbacks are many"),

@@ -15,6 +15,7 @@ from auth.factors.step_up import StepUp
 from auth.notifications.mail_contents import ConfirmNewAddress, ConfirmOldAddress, EmailChanged
 from auth.services import Operation, Services
 from auth.stores.one_time_tokens import OneTimeTokens, Purpose
+from auth.stores.users.email_changes import EmailChanges
 from auth.stores.users.store import EmailTaken
 
 LINK_LIFE = timedelta(hours=1)
@@ -31,8 +32,11 @@ class Side(StrEnum):
 class EmailChange(Operation):
     """Changes the e-mail address of an account."""
 
-    def __init__(self, services: Services, *, tokens: OneTimeTokens, step_up: StepUp) -> None:
+    def __init__(
+        self, services: Services, *, changes: EmailChanges, tokens: OneTimeTokens, step_up: StepUp
+    ) -> None:
         super().__init__(services)
+        self._changes = changes
         self._tokens = tokens
         self._step_up = step_up
 
@@ -48,7 +52,7 @@ class EmailChange(Operation):
         await self._limits.hit("mail", "email_change", user.user_id)
         now = self._clock()
         taken = await self._users.by_email(address.key) is not None
-        change_id = await self._users.begin_email_change(
+        change_id = await self._changes.begin(
             user.user_id, email=address.address, now=now, expires_at=now + LINK_LIFE
         )
         await self._audit.record(
@@ -67,6 +71,16 @@ class EmailChange(Operation):
             link = ConfirmNewAddress(token=new, requested_at=now, valid_for=LINK_LIFE)
             await self._mailer.send(user, link, to=address.address)
 
+    async def cancel(self, principal: Principal, *, client: Client) -> None:
+        """Cancel the change that waits for its confirmations, if there is one: its links become invalid."""
+        if await self._changes.cancel(principal.user_id, now=self._clock()):
+            await self._audit.record(
+                "email_change_cancelled",
+                user_id=principal.user_id,
+                session_id=principal.session_id,
+                client=client,
+            )
+
     async def confirm(self, token: str, *, client: Client) -> tuple[User, Side]:
         """Record the confirmation from one mailbox; make the change once both have confirmed.
 
@@ -79,7 +93,7 @@ class EmailChange(Operation):
             raise _invalid_link()
         side, change_id = Side(found.data["side"] or ""), found.data["changeId"] or ""
         try:
-            confirmed = await self._users.confirm_email_change(
+            confirmed = await self._changes.confirm(
                 found.user_id, change_id=change_id, new=side is Side.NEW, now=now
             )
         except EmailTaken:

@@ -1,7 +1,8 @@
 """A user's profile: read and update."""
 
+from auth.core.clock import Clock
 from auth.core.errors import SessionRevoked
-from auth.core.models import Principal, User
+from auth.core.models import PendingEmail, Principal, User
 from auth.core.text import clean_name, clean_username, username_taken
 from auth.stores.users.store import UsernameTaken, Users
 
@@ -19,8 +20,14 @@ UNSET = Unset()
 class Profile:
     """A user's own account."""
 
-    def __init__(self, *, users: Users) -> None:
+    def __init__(self, *, users: Users, clock: Clock) -> None:
         self._users = users
+        self._clock = clock
+
+    def pending_email(self, user: User) -> PendingEmail | None:
+        """The change of address that the user's mailboxes can still confirm."""
+        pending = user.pending_email
+        return pending if pending and pending.expires_at > self._clock() else None
 
     async def me(self, principal: Principal) -> User:
         """Return the principal's account. Raises `SessionRevoked` if it is deleted."""

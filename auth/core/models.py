@@ -143,6 +143,15 @@ class SessionsToEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingEmail:
+    """A change of address that waits for its confirmations: `confirmed` is the mailbox that has given one."""
+
+    email: str
+    expires_at: datetime
+    confirmed: Literal["old", "new"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """An account. `user_id` is opaque and is the `sub` of every token."""
 
@@ -160,6 +169,8 @@ class User:
     phone_verified_at: datetime | None = None
     # Whether the user's logins may be approved on another device.
     login_approval: bool = True
+    # A change of address that was requested last, expired or not.
+    pending_email: PendingEmail | None = None
     # When the account is to be erased, if the user requested it.
     deletion_at: datetime | None = None
     # Incremented with each change of `roles`; the greater version wins if changes arrive out of order.

@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails
 
 from auth.core.clock import iso
 from auth.core.errors import FieldError, InvalidRequest
-from auth.core.models import Delivery, Device, IssuedTokens, Location, Session, User
+from auth.core.models import Delivery, Device, IssuedTokens, Location, PendingEmail, Session, User
 
 # ECMA-262 Number.MAX_SAFE_INTEGER: a browser's JSON.parse rounds larger numbers.
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -305,6 +305,14 @@ class SessionView(View):
         )
 
 
+class PendingEmailView(View):
+    """A change of address that waits for the confirmation of both mailboxes."""
+
+    email: str
+    expires_at: Moment
+    confirmed: Literal["old", "new"] | None = Field(description="The mailbox that has confirmed already.")
+
+
 class UserView(View):
     """An account, as shown to its owner."""
 
@@ -317,9 +325,10 @@ class UserView(View):
     roles: tuple[str, ...]
     created_at: Moment
     deletion_at: Moment | None = omittable("When the account will be erased, after DELETE /me.")
+    pending_email: PendingEmailView | None = omittable("A change of address that waits; only in answers of /me.")
 
     @classmethod
-    def of(cls, user: User) -> Self:
+    def of(cls, user: User, *, pending_email: PendingEmail | None = None) -> Self:
         return cls(
             user_id=user.user_id,
             email=user.email,
@@ -330,6 +339,13 @@ class UserView(View):
             roles=user.roles,
             created_at=user.created_at,
             deletion_at=user.deletion_at,
+            pending_email=PendingEmailView(
+                email=pending_email.email,
+                expires_at=pending_email.expires_at,
+                confirmed=pending_email.confirmed,
+            )
+            if pending_email
+            else None,
         )
 
 

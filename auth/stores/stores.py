@@ -20,6 +20,7 @@ from auth.stores.sessions.store import SessionStore
 from auth.stores.signing_keys import SigningKeys
 from auth.stores.users.account_data import AccountData
 from auth.stores.users.directory import Directory
+from auth.stores.users.email_changes import EmailChanges
 from auth.stores.users.login_methods import AccountLoginMethods
 from auth.stores.users.pending_revocations import PendingRevocationStore
 from auth.stores.users.store import Users
@@ -47,6 +48,7 @@ class Stores:
         self.session_places = SessionPlaces(database)
         self.session_roles = SessionRoles(database)
         self.account_login_methods = AccountLoginMethods(database)
+        self.email_changes = EmailChanges(database)
         self.directory = Directory(database)
         self.signing_keys = SigningKeys(database)
 

@@ -245,7 +245,7 @@ class World:
             endings=self.endings,
             require_verified_email=require_verified_email,
         )
-        self.profile = Profile(users=self.users)
+        self.profile = Profile(users=self.users, clock=lambda: self.now)
         self.step_up = StepUp(
             self.services,
             sessions=self.session_store,

@@ -7,6 +7,7 @@ import pytest
 from auth.accounts.email_change import EmailChange
 from auth.core.errors import RateLimited
 from auth.core.models import Principal, User
+from auth.stores.users.email_changes import EmailChanges
 
 ADA = "ada@example.org"
 NEW = "new@example.org"
@@ -15,6 +16,7 @@ NEW = "new@example.org"
 def operation(world: Any) -> EmailChange:
     return EmailChange(
         world.services,
+        changes=EmailChanges(world.mongo.database),
         tokens=world.tokens,
         step_up=world.step_up,
     )
@@ -30,6 +32,15 @@ async def written(world: Any) -> tuple[int, int]:
     names = ("mails", "one_time_tokens", "audit_events")
     counts = [await world.mongo.database[name].count_documents({}) for name in names]
     return counts[0] + counts[1], counts[2]
+
+
+async def test_a_change_that_expired_is_not_shown_any_more(world: Any) -> None:
+    user, principal = await someone(world)
+    await operation(world).ask(principal, NEW, client=world.client())
+    shown = world.profile.pending_email(await world.profile.me(principal))
+    assert (shown.email, shown.confirmed) == (NEW, None)
+    world.pass_time(hours=1)
+    assert world.profile.pending_email(await world.users.by_id(user.user_id)) is None
 
 
 @pytest.mark.parametrize("limit", ["5/hour", "1/hour"])

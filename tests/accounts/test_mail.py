@@ -3,9 +3,11 @@
 import asyncio
 import email
 import email.policy
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ from auth.notifications.smtp import (
 from auth.notifications.undo_links import AddedMethod
 from auth.platform.settings.settings import SettingsError
 
+PAGE = Path(__file__).resolve().parents[2] / "client-demo" / "app.css"
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 FROM = "Vigil <no-reply@vigil.example>"
 MAIL = Mail(
@@ -132,6 +135,38 @@ def test_every_mail_has_text_and_html_with_one_button_and_nothing_from_elsewhere
         assert mail.subject.removeprefix("Vigil: ") in mail.html
         assert "{{" not in mail.text + mail.html
         assert "None" not in mail.text + mail.html
+
+
+def page_colours() -> list[dict[str, str]]:
+    """The colours of the demo page by name, light and dark."""
+    schemes = PAGE.read_text().split("@media (prefers-color-scheme: dark)")[:2]
+    return [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", scheme)) for scheme in schemes]
+
+
+def test_mails_look_like_the_page_light_and_dark(templates: MailTemplates) -> None:
+    light, dark = page_colours()
+    for mail in every_mail(templates):
+        head, _, body = mail.html.partition("</style>")
+        assert 'name="color-scheme" content="light dark"' in head
+        allowed = {light[name] for name in ("page", "surface", "line", "ink", "ink-muted", "accent")} | {"#ffffff"}
+        assert set(re.findall(r"#[0-9a-f]{6}\b", body)) == allowed
+        names = ("page", "surface", "line", "ink", "ink-muted", "accent", "on-accent")
+        assert set(re.findall(r"#[0-9a-f]{6}\b", head)) == {dark[name] for name in names}
+        # Every element with a colour of its own has a class that the dark scheme changes, except the mark.
+        for style in re.findall(
+            r'<(?:p|table|h1|div|body|td)\b([^>]*style="[^"]*color:#16191d[^"]*"[^>]*)>', body
+        ):
+            assert re.search(r'class="(text|title)"', style), style
+
+
+def test_mails_begin_with_the_mark_and_the_name_of_the_service() -> None:
+    harbour = MailTemplates(public_url="https://vigil.example", service="Harbour", locations=Locations())
+    for mail in every_mail(harbour):
+        assert mail.html.startswith("<!doctype html>")
+        body = mail.html.partition("<body")[2]
+        mark, name, subject = (body.index(part) for part in ("#0f766e;border-radius:9px", ">Harbour<", "<h1"))
+        assert mark < name < subject
+        assert mail.text.endswith("-- \nSent by Harbour, https://vigil.example\n")
 
 
 def test_every_mail_that_can_be_written_is_checked_here() -> None:

@@ -102,11 +102,16 @@ async def test_the_address_changes_when_both_mailboxes_agree(
     await laptop.page.get_by_label("New e-mail address").fill(other)
     await laptop.by("setting-email").get_by_test_id("submit").click()
     await expect(laptop.by("email-result")).to_contain_text("open the link in both")
+    await expect(laptop.by("pending-email")).to_contain_text(f"Change to {other}, until ")
+    await laptop.picture("55-pending-address")
     token = await mailed(api, email, re.compile(r"\?email=(\S+)"))
     reader = await device("Mailbox")
     await reader.open(node, f"/?email={token}")
     await reader.by("confirm-email").click()
     await expect(reader.by("notice")).to_contain_text("one to go")
+    await laptop.page.reload()
+    await laptop.by("account").click()
+    await expect(laptop.by("pending-email")).to_contain_text("Confirmed from your current mailbox.")
 
     # In the browser that is logged in, the page says it where the person is.
     token = await mailed(api, other, re.compile(r"\?email=(\S+)"))
@@ -114,9 +119,26 @@ async def test_the_address_changes_when_both_mailboxes_agree(
     await laptop.by("confirm-email").click()
     await expect(laptop.by("account-notice")).to_contain_text(f"Your address is now {other}")
     await expect(laptop.by("email-summary")).to_have_text(other)
+    await expect(laptop.by("pending-email")).to_have_count(0)
     await laptop.by("logout").click()
     await expect(laptop.by("login-form")).to_be_visible()
     await expect(laptop.by("notice")).to_have_count(0)
+
+
+async def test_a_change_of_address_that_waits_is_cancelled(page_node: Any, device: Any, account: Any) -> None:
+    email = await account(page_node)
+    phone = await device("Phone", viewport=PHONE, dark=True)
+    await phone.login(page_node, email)
+    await phone.by("account").click()
+    await phone.by("change-email").click()
+    await phone.page.get_by_label("New e-mail address").fill(f"new-{email}")
+    await phone.by("setting-email").get_by_test_id("submit").click()
+    await phone.by("pending-email").scroll_into_view_if_needed()
+    await phone.picture("56-pending-address-phone")
+    await phone.by("cancel-email").click()
+    await expect(phone.by("email-result")).to_contain_text("The change was cancelled.")
+    await expect(phone.by("pending-email")).to_have_count(0)
+    await expect(phone.by("email-summary")).to_have_text(email)
 
 
 async def test_a_verified_address_is_told_to_whoever_is_logged_in(

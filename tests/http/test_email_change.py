@@ -53,6 +53,29 @@ async def test_the_address_changes_when_both_mailboxes_agreed(
     assert await mailed(api, email, re.compile(r"(You will get no more e-mails at this address)"))
 
 
+async def pending(login: Login) -> Any:
+    return (await login.call("GET", "/me")).data["user"].get("pendingEmail")
+
+
+async def test_a_change_that_waits_is_shown_and_can_be_cancelled(api: Api, login: Login, email: str) -> None:
+    assert await pending(login) is None
+    new = new_address()
+    await ask(login, new)
+    links = {"old": await mailed(api, email, LINK), "new": await mailed(api, new, LINK)}
+    shown = await pending(login)
+    assert (shown["email"], shown["confirmed"]) == (new, None)
+    assert (await confirm(api, links["new"])).status == 200
+    renamed = (await login.call("PATCH", "/me", {"name": "Ada"})).data["user"]
+    assert renamed["pendingEmail"] == await pending(login) == {**shown, "confirmed": "new"}
+    for _ in range(2):
+        assert (await login.call("DELETE", "/email/change")).status == 200
+    assert await pending(login) is None
+    for link in links.values():
+        assert (await confirm(api, link)).code == "invalid_token"
+    kinds = [event["kind"] for event in (await login.call("GET", "/me/security-log")).data["events"]]
+    assert kinds.count("email_change_cancelled") == 1
+
+
 async def test_a_link_followed_again_says_the_same(api: Api, login: Login, email: str) -> None:
     new = new_address()
     await ask(login, new)

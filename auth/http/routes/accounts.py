@@ -4,6 +4,7 @@ from auth.accounts.profile import Profile
 from auth.accounts.registration import LINK_LIFE, Registration
 from auth.accounts.registration_links import LinkProof, new_browser_secret
 from auth.core.errors import InvalidCredentials, InvalidToken, PasswordRequired
+from auth.core.models import User
 from auth.core.views import UserView
 from auth.http.context import set_cookies
 from auth.http.cookies import registration_cookie
@@ -82,9 +83,12 @@ class AccountRoutes:
 
     @endpoint("GET", "/me", summary="Get my account")
     async def me(self, call: Call, _: Nothing) -> UserAnswer:
-        return UserAnswer(user=UserView.of(await self._profile.me(call.principal)))
+        return self._own(await self._profile.me(call.principal))
 
     @endpoint("PATCH", "/me", summary="Change my name or username")
     async def update_me(self, call: Call, body: ProfileRequest) -> UserAnswer:
         changes = body.model_dump(include=body.model_fields_set)
-        return UserAnswer(user=UserView.of(await self._profile.update(call.principal, **changes)))
+        return self._own(await self._profile.update(call.principal, **changes))
+
+    def _own(self, user: User) -> UserAnswer:
+        return UserAnswer(user=UserView.of(user, pending_email=self._profile.pending_email(user)))

@@ -15,7 +15,7 @@ from auth.http.schemas.accounts import (
     PasswordResetAnswer,
     ResetPasswordRequest,
 )
-from auth.http.schemas.common import Empty, RevokedAnswer
+from auth.http.schemas.common import Empty, Nothing, RevokedAnswer
 
 
 class CredentialRoutes:
@@ -80,6 +80,12 @@ class CredentialRoutes:
     async def change_email(self, call: Call, body: ChangeEmailRequest) -> Empty:
         """Respond identically whether or not the new address is already in use."""
         await self._email_change.ask(call.principal, body.email, client=call.client)
+        return Empty()
+
+    @endpoint("DELETE", "/email/change", summary="Cancel the change of my e-mail address")
+    async def cancel_email_change(self, call: Call, _: Nothing) -> Empty:
+        """The mailed links become invalid. Idempotent."""
+        await self._email_change.cancel(call.principal, client=call.client)
         return Empty()
 
     @endpoint(

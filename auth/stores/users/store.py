@@ -1,14 +1,14 @@
 """Users: one document per account, unique by the key of its e-mail address."""
 
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from auth.core.models import SessionsToEnd, User
+from auth.core.models import PendingEmail, SessionsToEnd, User
 from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 from auth.stores.users.pending_revocations import NEW_CREDENTIALS, ends_sessions, read_ending
@@ -36,16 +36,6 @@ class Verified:
 
     user: User
     newly: bool
-
-
-@dataclass(frozen=True, slots=True)
-class EmailConfirmed:
-    """A user who confirmed a change of address. `is_made`: the change is complete; `newly`: by this call."""
-
-    user: User
-    is_made: bool
-    newly: bool = False
-    old_email: str = ""
 
 
 class Users:
@@ -254,55 +244,6 @@ class Users:
         return _user(changed)
 
     @outage_is_unavailable
-    async def begin_email_change(self, user_id: str, *, email: str, now: datetime, expires_at: datetime) -> str:
-        """Start a change of address to `email`, replacing any earlier one; return the change's id."""
-        change_id = secrets.token_hex(8)
-        change = {"id": change_id, "email": email, "expiresAt": expires_at, "old": False, "new": False}
-        await self._users.update_one({"_id": user_id}, {"$set": {"emailChange": change | {"askedAt": now}}})
-        return change_id
-
-    @outage_is_unavailable
-    async def confirm_email_change(
-        self, user_id: str, *, change_id: str, new: bool, now: datetime
-    ) -> EmailConfirmed | None:
-        """Record the confirmation of one mailbox (`new`: the new one); the second confirmation completes the
-        change.
-
-        None if the change has expired or was replaced. Guarantee: under concurrency the change is made once,
-        and `newly` is true for one caller. If a caller was interrupted in between, another confirmation
-        completes the change. Raises `EmailTaken` if another account has the address by now.
-        """
-        waiting = {"_id": user_id, "emailChange.id": change_id, "emailChange.expiresAt": {"$gt": now}}
-        side = "emailChange.new" if new else "emailChange.old"
-        noted = await self._users.find_one_and_update(
-            waiting, {"$set": {side: True}}, return_document=ReturnDocument.AFTER
-        )
-        if noted is None:
-            made = await self._users.find_one({"_id": user_id, "emailChangedBy": change_id})
-            return None if made is None else EmailConfirmed(_known(made), is_made=True)
-        if not (noted["emailChange"]["old"] and noted["emailChange"]["new"]):
-            return EmailConfirmed(_known(noted), is_made=False)
-        email = noted["emailChange"]["email"]
-        fields = {
-            "email": email,
-            "emailKey": email.casefold(),
-            "emailVerifiedAt": now,
-            "emailChangedBy": change_id,
-        }
-        try:
-            after = await self._users.find_one_and_update(
-                waiting | {"emailChange.old": True, "emailChange.new": True},
-                {"$set": fields, "$unset": {"emailChange": ""}},
-                return_document=ReturnDocument.AFTER,
-            )
-        except DuplicateKeyError:
-            raise EmailTaken from None
-        if after is None:
-            # Another caller has completed it in between.
-            return EmailConfirmed(replace(_known(noted), email=email), is_made=True)
-        return EmailConfirmed(_known(after), is_made=True, newly=True, old_email=noted["email"])
-
-    @outage_is_unavailable
     async def schedule_deletion(self, user_id: str, *, at: datetime, ends: SessionsToEnd) -> datetime | None:
         """Schedule the account's erasure at `at`, unless scheduled already; return the time, or None without an
         account.
@@ -427,4 +368,12 @@ def read_user(document: Document) -> User:
         login_methods_version=document.get("waysVersion", 0),
         methods_to_remove=tuple(document.get("waysThatGo", ())),
         sessions_to_end=read_ending(document),
+        pending_email=_pending_email(document.get("emailChange")),
     )
+
+
+def _pending_email(change: Document | None) -> PendingEmail | None:
+    if change is None:
+        return None
+    confirmed: Literal["old", "new"] | None = "old" if change["old"] else "new" if change["new"] else None
+    return PendingEmail(change["email"], change["expiresAt"], confirmed)
