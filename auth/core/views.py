@@ -55,7 +55,14 @@ Moment = Annotated[
     PlainSerializer(iso, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-21T09:30:00.000Z"]}),
 ]
-ApprovalNumber = Annotated[int, Field(ge=0, le=99)]
+
+
+def _whole(value: object) -> object:
+    """A whole number from a client that has only floats: 58.0 is an integer in JSON Schema."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+ApprovalNumber = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=99)]
 Counter = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)]
 
 

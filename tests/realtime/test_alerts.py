@@ -33,7 +33,7 @@ async def test_the_mailed_link_ends_the_login_and_following_it_by_a_get_ends_not
     phone = await log_in(first, laptop.data["user"]["email"], user_agent=IPHONE)
     live = await connect(second, phone.access_token)
     text = await mail_about(laptop)
-    assert "Safari on iOS" in text
+    assert "Safari on iPhone" in text
     found = LINK.search(text)
     assert found is not None
     async with http.get(f"{first.url}/?notme={found[1]}", allow_redirects=False):
