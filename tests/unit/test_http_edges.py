@@ -88,6 +88,7 @@ def test_what_is_public_is_a_short_list() -> None:
         "POST /approvals",
         "POST /approvals/status",
         "POST /alerts/not-me",
+        "POST /alerts/not-me/login",
         "POST /factors/undo",
         "GET /oauth/providers",
         "POST /refresh",
