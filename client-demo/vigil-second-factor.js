@@ -231,7 +231,8 @@ export class WaitingLogin {
       try {
         const { number, ...result } = await this.#post("/approvals/status", { number: shown() }, STATUS_TIMEOUT_MS);
         if (result.status !== "pending") return result;
-        this.#onNumber(number);
+        // Servers before 0.3 do not repeat the number.
+        if (number !== undefined) this.#onNumber(number);
       } catch (error) {
         const refusal = asVigilError(error);
         if (!refusal.retryable) throw error;
