@@ -61,7 +61,7 @@ def indexed_database(services: ServiceUrls) -> Iterator[str]:
 @pytest.fixture
 async def mongo(services: ServiceUrls, indexed_database: str) -> AsyncIterator[Mongo]:
     """An empty database through the default driver; tests/stores tests both drivers."""
-    connection = Mongo(services.mongo, indexed_database, "pymongo")
+    connection = Mongo(services.patient_mongo, indexed_database, "pymongo")
     for name in await connection.database.list_collection_names():
         await connection.database[name].delete_many({})
     yield connection

@@ -8,6 +8,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Literal, ParamSpec, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import (
@@ -54,27 +55,30 @@ def refusal_as_settings_error() -> Iterator[None]:
         ) from None
 
 
+# In milliseconds. The options of the URL override them.
+DEFAULTS = {
+    "serverSelectionTimeoutMS": 2000,
+    "connectTimeoutMS": 2000,
+    # For a whole operation, including retries and the wait for a connection, so that clients get `unavailable`
+    # before they give up, even if MongoDB accepts a command and does not answer.
+    "timeoutMS": 3000,
+    "waitQueueTimeoutMS": 2000,
+    "maxPoolSize": 64,
+}
+
+
 class Mongo:
     """A client and its database: the one configured, else the URL's, else `vigil`.
 
-    Writes wait for a majority, so that none is rolled back. Raises `SettingsError` for an unusable URL.
+    Writes wait for a majority, so that none is rolled back, whatever the URL says. Raises `SettingsError` for an
+    unusable URL.
     """
 
     def __init__(self, url: str, database: str | None, driver: Literal["motor", "pymongo"]) -> None:
-        options: dict[str, Any] = {
-            "tz_aware": True,
-            "w": "majority",
-            "serverSelectionTimeoutMS": 2000,
-            "connectTimeoutMS": 2000,
-            # For a whole operation, including retries and the wait for a connection, so that clients get
-            # `unavailable` before they give up, even if MongoDB accepts a command and does not answer.
-            "timeoutMS": 3000,
-            "waitQueueTimeoutMS": 2000,
-            "maxPoolSize": 64,
-            "appname": "vigil",
-        }
         try:
-            self._client = _client_class(driver)(url, **options)
+            asked = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
+            defaults = {name: value for name, value in DEFAULTS.items() if name.lower() not in asked}
+            self._client = _client_class(driver)(url, tz_aware=True, w="majority", appname="vigil", **defaults)
         except (ConfigurationError, ValueError):
             # The driver's message is not shown: it can contain parts of the URL, including its password.
             raise SettingsError("VIGIL_MONGO_URL is wrong: it is not a usable MongoDB URL") from None

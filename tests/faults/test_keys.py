@@ -44,7 +44,7 @@ def started_together(keyed_installation: Installation) -> Iterator[Nodes]:
 
 @pytest.fixture
 async def empty_database(services: ServiceUrls, database_name: str) -> AsyncIterator[Mongo]:
-    mongo = Mongo(services.mongo, database_name, "pymongo")
+    mongo = Mongo(services.patient_mongo, database_name, "pymongo")
     yield mongo
     await mongo.close()
 

@@ -90,7 +90,7 @@ class StoredFamily:
 def new_family(services: ServiceUrls, database_name: str) -> Iterator[Callable[[], StoredFamily]]:
     """Makes families on one database, whose client lives in a loop of its own."""
     with asyncio.Runner() as runner:
-        mongo = Mongo(services.mongo, database_name, "pymongo")
+        mongo = Mongo(services.patient_mongo, database_name, "pymongo")
         runner.run(make_world(mongo))
         yield lambda: StoredFamily(runner.run, mongo)
         runner.run(mongo.close())

@@ -15,7 +15,7 @@ from auth.stores.sessions.store import SessionStore
 @pytest.fixture(params=["motor", "pymongo"])
 async def mongo(request: pytest.FixtureRequest, services: ServiceUrls, database_name: str) -> AsyncIterator[Mongo]:
     """A database without indexes, on each driver in turn."""
-    connection = Mongo(services.mongo, database_name, request.param)
+    connection = Mongo(services.patient_mongo, database_name, request.param)
     yield connection
     await connection.close()
 

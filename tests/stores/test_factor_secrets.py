@@ -28,7 +28,7 @@ async def store(mongo: Mongo) -> FactorSecrets:
 @pytest.fixture
 async def two_nodes(services: Any, database_name: str, store: FactorSecrets) -> AsyncIterator[list[FactorSecrets]]:
     """The same collection accessed by two nodes, one on each driver."""
-    both = [Mongo(services.mongo, database_name, driver) for driver in ("motor", "pymongo")]
+    both = [Mongo(services.patient_mongo, database_name, driver) for driver in ("motor", "pymongo")]
     yield [FactorSecrets(each.database) for each in both]
     for each in both:
         await each.close()

@@ -48,7 +48,7 @@ def test_every_public_method_raises_unavailable(store: type) -> None:
 
 async def test_an_unreachable_mongodb_is_unavailable() -> None:
     # Motor only: PyMongo's client leaks a socket if closed while connecting.
-    mongo = Mongo("mongodb://127.0.0.1:1/", "nothing", "motor")
+    mongo = Mongo("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", "nothing", "motor")
     with pytest.raises(Unavailable):
         await Users(mongo.database).by_id("u")
     with pytest.raises(Unavailable):

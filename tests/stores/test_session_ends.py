@@ -215,8 +215,8 @@ async def test_only_documents_past_their_retention_are_removed(
     gone = make_session(now - timedelta(days=8), expires_at=now - EXPIRED_KEPT - timedelta(seconds=1))
     just_expired = make_session(now - timedelta(days=7), expires_at=now - timedelta(minutes=1))
     live = make_session(now)
-    revoked_long_ago = make_session(now - timedelta(days=100), expires_at=now - timedelta(days=89))
-    revoked = make_session(now - timedelta(days=95), expires_at=now - timedelta(days=60))
+    revoked_long_ago = make_session(now - timedelta(days=100), expires_at=now)
+    revoked = make_session(now - timedelta(days=95), expires_at=now)
     for each in (just_expired, live, revoked_long_ago, revoked):
         await store.create(each)
     past = [
@@ -227,7 +227,6 @@ async def test_only_documents_past_their_retention_are_removed(
     # Given past dates; inserted after the sessions that stay, so that their removal proves a complete TTL pass.
     for each, ago in past:
         await collection.update_one({"_id": each.session_id}, {"$unset": {"purgeAt": ""}})
-        await collection.update_one({"_id": each.session_id}, {"$set": {"expiresAt": now}})
         assert await revoke(store, each, Time(now - ago))
     await store.create(gone)
 

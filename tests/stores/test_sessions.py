@@ -433,7 +433,7 @@ async def test_every_query_uses_an_index(mongo: Mongo, store: SessionStore, sess
 
 async def test_without_mongodb_every_method_raises_unavailable(time: Time) -> None:
     """Nothing listens on the port. Motor only: PyMongo's client leaks a socket if closed while connecting."""
-    mongo = Mongo("mongodb://127.0.0.1:1/", "nothing", "motor")
+    mongo = Mongo("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", "nothing", "motor")
     store, one = SessionStore(mongo.database, revoked_kept=REVOKED_KEPT), make_session(time.now)
     calls = {
         "ensure_indexes": store.ensure_indexes(),

@@ -93,7 +93,7 @@ async def test_mongodb_removes_a_retired_key(store: SigningKeys) -> None:
 
 
 async def test_without_mongodb_every_method_raises_unavailable() -> None:
-    mongo = Mongo("mongodb://127.0.0.1:1/", "nothing", "motor")
+    mongo = Mongo("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", "nothing", "motor")
     store, now = SigningKeys(mongo.database), Time().now
     outcomes = await asyncio.gather(
         store.ensure_indexes(),
@@ -115,3 +115,15 @@ async def test_an_unusable_url_gives_one_line_without_the_password(driver: Any, 
     with pytest.raises(SettingsError, match=r"^VIGIL_MONGO_URL is wrong") as wrong:
         Mongo(url, "vigil", driver)
     assert "sesame" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+async def test_timeouts_and_the_size_of_the_pool_in_the_url_count_and_a_weaker_guarantee_does_not(
+    driver: Any,
+) -> None:
+    mongo = Mongo("mongodb://127.0.0.1:1/?timeoutMS=9000&MAXPOOLSIZE=5&w=0", "vigil", driver)
+    options = mongo.database.client.options
+    assert (options.timeout, options.pool_options.max_pool_size) == (9, 5)
+    assert options.server_selection_timeout == 2
+    assert mongo.database.write_concern.document == {"w": "majority"}
+    await mongo.close()

@@ -31,6 +31,12 @@ class ServiceUrls:
     mongo: str
     redis: str
 
+    @property
+    def patient_mongo(self) -> str:
+        """The URL of MongoDB for stores in a test's own process: they wait on a busy machine."""
+        url, _, query = self.mongo.partition("?")
+        return f"{url}?{query}{'&' if query else ''}timeoutMS=60000&waitQueueTimeoutMS=60000"
+
 
 @dataclass
 class Node:
