@@ -63,13 +63,19 @@ class Devices:
         os = _os(parsed, hints)
         browser = _browser(parsed, hints)
         model = _model(parsed, hints)
-        given = printable(name or "", MAX_NAME)
         return Device(
-            name=given or _name(browser, model or os),
+            name=printable(name or "", MAX_NAME) or _name(browser, model or os),
             browser=browser,
             os=os,
             kind=_kind(parsed, os, user_agent, hints),
         )
+
+    def name(self, given: str | None, device: Device, user_agent: str) -> str:
+        """The new name of a device: `given`, or without one the name that `read` derives."""
+        return printable(given or "", MAX_NAME) or _name(device.browser, self._model_of(user_agent) or device.os)
+
+    def _model_of(self, user_agent: str) -> str | None:
+        return _model(self._parse(printable(user_agent, MAX_USER_AGENT)), {})
 
     def kind(self, client: Client) -> ClientKind | None:
         """The kind of client by its user agent alone; None without a user agent."""

@@ -47,7 +47,7 @@ ROUTES = (
     PasskeyRoutes(ABSENT, ABSENT, ABSENT, ABSENT),
     ProviderRoutes(ABSENT, ABSENT, ABSENT, phone_login=True),
     PhoneRoutes(ABSENT, ABSENT, ABSENT, enabled=True),
-    SessionRoutes(ABSENT),
+    SessionRoutes(ABSENT, ABSENT),
     ApprovalRoutes(ABSENT),
     AlertRoutes(ABSENT, ABSENT),
     AdminRoutes(ABSENT, ABSENT, ABSENT, ABSENT, ABSENT),
