@@ -91,6 +91,9 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/phone/verify-otp",
     "/api/auth/verify-email",
     "/api/auth/verify-email/form",
+    # Which form the code of a method has.
+    "/api/auth/2fa/verify",
+    "/api/auth/step-up",
     # Which links were mailed.
     "/api/auth/factors/undo",
     "/api/auth/factors/undo/form",
