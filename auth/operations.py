@@ -61,6 +61,7 @@ from auth.platform.metrics import Metrics
 from auth.platform.rate_limits import RateLimits
 from auth.platform.settings.settings import Settings
 from auth.services import Services
+from auth.sessions.device_rename import DeviceRename
 from auth.sessions.endings import SessionEndings
 from auth.sessions.key_reset import KeyReset
 from auth.sessions.session_start import SessionStart
@@ -102,6 +103,7 @@ class Operations:
 
     # Sessions
     sessions: Sessions
+    device_rename: DeviceRename
     session_endings: SessionEndings
     key_reset: KeyReset
     # Second factors
@@ -254,6 +256,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
 
     return Operations(
         sessions=sessions,
+        device_rename=_make_device_rename(services, parts),
         session_endings=endings,
         key_reset=KeyReset(services, keys=parts.keys, accounts=stores.sessions, sessions=sessions),
         step_up=step_up,
@@ -378,6 +381,18 @@ def _make_sessions(services: Services, parts: Parts) -> Sessions:
         locations=parts.locations,
         risks=Alerts(services, store=stores.sessions, tokens=stores.one_time_tokens),
         rules=session_rules(tokens),
+    )
+
+
+def _make_device_rename(services: Services, parts: Parts) -> DeviceRename:
+    stores, live = parts.stores, parts.live
+    return DeviceRename(
+        services,
+        sessions=stores.sessions,
+        names=stores.session_device_names,
+        devices=parts.devices,
+        presence=live.presence,
+        publisher=live.publisher,
     )
 
 

@@ -309,6 +309,16 @@ export class VigilClient {
     return (await this.#ask("session-revoke", { sessionId }, "DELETE", path)).delivery;
   }
 
+  /**
+   * Renames a device of this user. An empty name restores the one that the server derives.
+   * @param {string} sessionId
+   * @param {string} deviceName
+   * @returns {Promise<Session>}
+   */
+  async renameDevice(sessionId, deviceName) {
+    return (await this.call("PATCH", `/sessions/${encodeURIComponent(sessionId)}`, { deviceName })).session;
+  }
+
   /** @returns {Promise<{revoked: number, delivery: Delivery}>} */
   revokeOthers() {
     return this.#ask("sessions-revoke-others", {}, "POST", "/sessions/revoke-others");

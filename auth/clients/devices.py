@@ -73,6 +73,10 @@ class Devices:
             detected=detected,
         )
 
+    def name(self, given: str | None, device: Device) -> str:
+        """The new name of a device: `given`, or without one the name that the server made."""
+        return printable(given or "", MAX_NAME) or device.detected or _name(device.browser, device.os)
+
     def kind(self, client: Client) -> ClientKind | None:
         """The kind of client by its user agent alone; None without a user agent."""
         return self._kind_by(client.user_agent)

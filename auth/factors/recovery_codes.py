@@ -46,6 +46,11 @@ def code_digest(code: str) -> bytes | None:
     return hashlib.sha256(read.encode()).digest() if _CODE.fullmatch(read) else None
 
 
+def is_code(typed_code: str) -> bool:
+    """Whether this has the form of a code."""
+    return code_digest(typed_code) is not None
+
+
 class RecoveryCodeFactor(Operation):
     """Implements `registry.SecondFactor`. `beside`: the factors that the codes can replace."""
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from auth.core.errors import EmailNotVerified, InvalidCode, SessionRevoked, StepUpRequired
 from auth.core.models import MULTI_FACTOR, Client, FactorAnswer, Principal, Session, User
 from auth.crypto.passwords import Passwords
+from auth.factors.code_forms import require_code_form
 from auth.factors.password_guesses import PasswordGuesses
 from auth.factors.registry import SecondFactors
 from auth.services import Operation, Services
@@ -109,8 +110,9 @@ class StepUp(Operation):
         """Verify a proof in the principal's session; return until when it is sufficient.
 
         Accepts a second factor if one is set up, otherwise the password. Raises `InvalidCode`, `RateLimited`,
-        `SessionRevoked` or `Unavailable`.
+        `SessionRevoked` or `Unavailable`; `InvalidRequest`, without counting a try, for a malformed code.
         """
+        require_code_form(answer)
         await self._limits.hit("second_factor", principal.user_id)
         user, _ = await self.current(principal)
         try:

@@ -50,6 +50,11 @@ def provisioning_uri(secret: str, *, account: str, service: str) -> str:
     )
 
 
+def is_code(typed_code: str) -> bool:
+    """Whether this has the form of a code."""
+    return _CODE.fullmatch(typed.code(typed_code)) is not None
+
+
 def time_step(now: datetime) -> int:
     """Return the number of the time step since the Unix epoch (RFC 6238, section 4.2)."""
     return int(now.timestamp()) // STEP_SECONDS

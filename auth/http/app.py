@@ -111,7 +111,7 @@ def _add_api(
             phone_login=parts.settings.phone_login,
         ),
         PhoneRoutes(operations.phone_login, operations.own_phone, identity, enabled=parts.settings.phone_login),
-        SessionRoutes(operations.sessions),
+        SessionRoutes(operations.sessions, operations.device_rename),
         ApprovalRoutes(operations.approvals),
         AlertRoutes(operations.not_me, operations.factor_removal),
         AdminRoutes(

@@ -33,6 +33,7 @@ from auth.core.models import (
     TokenDelivery,
     User,
 )
+from auth.factors.code_forms import require_code_form
 from auth.factors.registry import SecondFactors
 from auth.notifications.mail_contents import SecondFactorFailed
 from auth.services import Operation, Services
@@ -167,8 +168,10 @@ class Admission(Operation):
 
         Raises `InvalidToken` if it is no longer waiting: it expired, was completed, had five wrong answers, or the
         credentials changed in the meantime. Raises `InvalidCode`, `AccountLocked`, `EmailNotVerified`, `Conflict`,
-        `SessionLimitReached`, `RateLimited` or `Unavailable`.
+        `SessionLimitReached`, `RateLimited` or `Unavailable`; `InvalidRequest`, without counting a try, for a
+        malformed code.
         """
+        require_code_form(answer)
         taken = await self._challenges.take_try(mfa_token, ChallengePurpose.SECOND_FACTOR, now=self._clock())
         login = await self._waiting(taken)
         user, data = login.user, login.challenge.data

@@ -1,15 +1,13 @@
 /** Export of the account's data, and deletion of the account. */
 import { longDate } from "./format.js";
 import { html } from "./html.js";
+import { saveFile } from "./save-file.js";
 import { SettingCard } from "./setting-card.js";
 
 export class AccountDataSetting extends SettingCard {
   export = () => this.run(async () => {
     const everything = await this.props.client.account.export();
-    const file = new Blob([JSON.stringify(everything, null, 2)], { type: "application/json" });
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: "account.json" });
-    link.click();
-    URL.revokeObjectURL(link.href);
+    saveFile("account.json", JSON.stringify(everything, null, 2), "application/json");
     return "Saved as account.json.";
   });
 

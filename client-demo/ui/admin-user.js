@@ -109,7 +109,7 @@ export class AdminUser extends Component {
         <button class="link" type="button" data-testid="admin-back" onClick=${onBack}>Back to all users</button>
         <p class=${`result ${result.failed ? "is-error" : ""}`} role="status" data-testid="admin-result">${result.text}</p>
         ${whole && html`
-          <h3 tabindex="-1" ref=${this.#heading} class="breakable">${whole.user.name || whole.user.email}</h3>
+          <h2 tabindex="-1" ref=${this.#heading} class="breakable">${whole.user.name || whole.user.email}</h2>
           <${Facts} ...${whole} now=${client.serverNow()} />
           ${isAdmin && roles.length > 0 && html`
             <${Roles} user=${whole.user} roles=${roles} busy=${busy} onSet=${this.setRole} />`}
@@ -117,7 +117,7 @@ export class AdminUser extends Component {
           ${isAdmin && whole.factors.length > 0 && this.factorsPart(removing, busy)}
           <${Sessions} sessions=${whole.sessions} ownSessionId=${client.sessionId} now=${client.serverNow()}
                        busy=${busy} onEnd=${this.endOne} onEndAll=${this.endAll} />
-          ${isAdmin && (trail ? html`<h4>Audit log</h4><${AdminAuditLog} client=${client} userId=${userId} />` : html`
+          ${isAdmin && (trail ? html`<h3>Audit log</h3><${AdminAuditLog} client=${client} userId=${userId} />` : html`
             <button class="button" type="button" data-testid="admin-trail"
                     onClick=${() => this.setState({ trail: true })}>Audit log of this account</button>`)}`}
       </div>`;
@@ -191,7 +191,7 @@ function Roles({ user, roles, busy, onSet }) {
 
 function Sessions({ sessions, ownSessionId, now, busy, onEnd, onEndAll }) {
   return html`
-    <h4>Sessions <span class="count tabular" data-testid="admin-session-count">${sessions.length}</span></h4>
+    <h3>Sessions <span class="count tabular" data-testid="admin-session-count">${sessions.length}</span></h3>
     <ul class="rows">
       ${sessions.map((session) => html`
         <li key=${session.sessionId} class="row" data-testid="admin-session">

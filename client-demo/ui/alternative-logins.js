@@ -1,44 +1,29 @@
 /** Login methods other than the password: passkey, phone, and the buttons of the providers. */
-import { passkeyErrorSentence } from "./error-messages.js";
-import { Component, html } from "./html.js";
+import { html } from "./html.js";
 import { KeyIcon, PhoneIcon } from "./icons.js";
-import { PasskeyHint, getPasskey, supportsPasskeys } from "./webauthn.js";
+import { PasskeyHint, supportsPasskeys } from "./webauthn.js";
 
-/**
- * Properties: `client`, `config`, `device()` (`{deviceName}` or empty), `onAnswer(answer)` for the answer of a login,
- * `onPhone()`.
- */
-export class AlternativeLogins extends Component {
-  state = { busy: false, problem: "" };
+/** Properties: `primary`, `busy`, `problem`, `onUse()`. */
+export function PasskeyButton({ primary, busy, problem, onUse }) {
+  if (!supportsPasskeys()) return html`<${PasskeyHint} />`;
+  return html`
+    <button class=${`button wide ${primary ? "primary" : ""}`} type="button" data-testid="passkey-login"
+            aria-disabled=${busy} onClick=${onUse}><${KeyIcon} />${busy ? "Waiting…" : "Log in with a passkey"}</button>
+    <div class="form-problem passkey-problem" role="alert" data-testid="passkey-error">${problem}</div>`;
+}
 
-  usePasskey = async () => {
-    if (this.state.busy) return;
-    this.setState({ busy: true, problem: "" });
-    const { client, device, onAnswer } = this.props;
-    try {
-      const credential = await getPasskey(await client.passkeyLoginOptions());
-      onAnswer(await client.loginWithPasskey(credential, device()));
-    } catch (error) {
-      this.setState({ problem: passkeyErrorSentence(error) });
-    } finally {
-      this.setState({ busy: false });
-    }
-  };
-
-  render({ config: { loginMethods }, onPhone }, { busy, problem }) {
-    return html`
-      <div class="alternative-logins">
-        <p class="or muted"><span>or</span></p>
-        ${!supportsPasskeys() ? html`<${PasskeyHint} />` : html`
-          <button class="button wide" type="button" data-testid="passkey-login" aria-disabled=${busy}
-                  onClick=${this.usePasskey}><${KeyIcon} />${busy ? "Waiting…" : "Log in with a passkey"}</button>`}
-        ${loginMethods.phone && html`
-          <button class="button wide" type="button" data-testid="to-phone" onClick=${onPhone}>
-            <${PhoneIcon} />Log in with your phone</button>`}
-        ${loginMethods.providers.map(({ id, name }) => html`
-          <a key=${id} class="button wide" data-testid=${`provider-${id}`}
-             href=${`/api/auth/oauth/${encodeURIComponent(id)}/start?delivery=cookie`}>Log in with ${name}</a>`)}
-        <div class="form-problem" role="alert" data-testid="other-ways-error">${problem}</div>
-      </div>`;
-  }
+/** Properties: `config`, `passkey` (its button, unless it is elsewhere), `onPhone()`. */
+export function AlternativeLogins({ config: { loginMethods }, passkey, onPhone }) {
+  if (!passkey && !loginMethods.phone && loginMethods.providers.length === 0) return null;
+  return html`
+    <div class="alternative-logins">
+      <p class="or muted"><span>or</span></p>
+      ${passkey}
+      ${loginMethods.phone && html`
+        <button class="button wide" type="button" data-testid="to-phone" onClick=${onPhone}>
+          <${PhoneIcon} />Log in with your phone</button>`}
+      ${loginMethods.providers.map(({ id, name }) => html`
+        <a key=${id} class="button wide" data-testid=${`provider-${id}`}
+           href=${`/api/auth/oauth/${encodeURIComponent(id)}/start?delivery=cookie`}>Log in with ${name}</a>`)}
+    </div>`;
 }

@@ -1,6 +1,7 @@
-/** The user's devices, updated live, with buttons to log them out. */
+/** The user's devices, updated live, with buttons to rename them and log them out. */
 import { asVigilError } from "../vigil-errors.js";
 import { deviceName, deviceSoftware, placeName } from "./device-names.js";
+import { DeviceRename } from "./device-rename.js";
 import { errorSentence } from "./error-messages.js";
 import { relativeTime } from "./format.js";
 import { Component, html } from "./html.js";
@@ -12,7 +13,7 @@ const KIND_ICONS = { desktop: DesktopIcon, phone: PhoneIcon, tablet: TabletIcon 
 /** Interval at which relative times are drawn again. */
 const REDRAW_MS = 10_000;
 
-/** Properties: `client`, `devices`, `onDone(text)` for the security log. */
+/** Properties: `client`, `config`, `devices`, `onDone(text)` for the security log. */
 export class DevicesCard extends Component {
   state = { result: { text: "", failed: false }, busy: null, confirming: false };
 
@@ -58,7 +59,7 @@ export class DevicesCard extends Component {
     return [null, 0];
   });
 
-  render({ client, devices }, { result, busy, confirming }) {
+  render({ client, config, devices }, { result, busy, confirming }) {
     const { sessions, version } = devices;
     const now = client.serverNow();
     return html`
@@ -69,7 +70,7 @@ export class DevicesCard extends Component {
         ${version === null && sessions.length === 0 && html`<p class="empty">Loading your devices…</p>`}
         <ul class="devices" data-testid="device-list" aria-busy=${devices.stale}>
           ${sessions.map((session) => html`
-            <${DeviceRow} key=${session.sessionId} session=${session} now=${now}
+            <${DeviceRow} key=${session.sessionId} client=${client} config=${config} session=${session} now=${now}
                           busy=${busy === session.sessionId} onEnd=${() => this.endOne(session)} />`)}
         </ul>
         ${sessions.length === 1 && html`<p class="empty">Log in from another browser, and it appears here at once.</p>`}
@@ -106,7 +107,7 @@ export class DevicesCard extends Component {
 /** Focuses the safe answer, because the focused button was removed. */
 const focusOnce = (button) => button?.focus();
 
-function DeviceRow({ session, now, busy, onEnd }) {
+function DeviceRow({ client, config, session, now, busy, onEnd }) {
   const { device, isCurrent, online, ip } = session;
   const Icon = KIND_ICONS[device.kind] ?? UnknownDeviceIcon;
   const name = deviceName(session);
@@ -132,6 +133,7 @@ function DeviceRow({ session, now, busy, onEnd }) {
             ? html`<span class="online">Online now</span>`
             : `Last seen ${relativeTime(session.lastSeenAt, now)}`}
           ${" · "}<time dateTime=${session.loggedInAt}>logged in ${relativeTime(session.loggedInAt, now)}</time></p>
+        <${DeviceRename} client=${client} session=${session} name=${name} maxLength=${config.maxLengths.deviceName} />
       </div>
     </li>`;
 }

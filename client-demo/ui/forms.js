@@ -15,7 +15,7 @@ export const newPassword = ({ password: { minLength, maxLength } }, label = "New
  * A form that shows errors next to the field that the server named, or above the button.
  *
  * Properties: `fields`, `submitLabel`, `busyLabel`, `onSubmit(values)`, `testid`, `values`, `focusFirst`,
- * `onCancel`, `onInput(values)`, and `explain(error, values)`, which may return an element to add to the error message.
+ * `onCancel`, `onInput(values)`, `quiet` for a form that is not the first choice, and `explain(error, values)`, which may return an element to add to the error message.
  */
 export class Form extends Component {
   state = { errors: {}, problem: null, busy: false, sent: {} };
@@ -62,7 +62,7 @@ export class Form extends Component {
     });
   }
 
-  render({ fields, values = {}, submitLabel, busyLabel, testid, explain, onCancel, onInput }, { errors, problem, busy, sent }) {
+  render({ fields, values = {}, submitLabel, busyLabel, testid, explain, quiet, onCancel, onInput }, { errors, problem, busy, sent }) {
     return html`
       <form class="form" data-testid=${testid} ref=${this.#form} onSubmit=${this.submit}
             onInput=${() => onInput?.(Object.fromEntries(new FormData(this.#form.current)))} novalidate>
@@ -71,7 +71,7 @@ export class Form extends Component {
         <div class="form-problem" role="alert" data-testid="form-error">
           ${problem && html`<p>${errorSentence(problem)}</p>${explain?.(problem, sent)}`}
         </div>
-        <button class="button primary wide" type="submit" data-testid="submit" aria-disabled=${busy}>
+        <button class=${`button wide ${quiet ? "" : "primary"}`} type="submit" data-testid="submit" aria-disabled=${busy}>
           ${busy ? busyLabel : submitLabel}
         </button>
         ${onCancel && html`
@@ -103,7 +103,7 @@ class Field extends Component {
   /** Unique: several forms on one page have fields of the same name. */
   #id = `field-${fieldCount++}`;
 
-  render({ name, label, type, hint, optional, autocomplete, initial, error, plain, numeric }, { revealed }) {
+  render({ name, label, type, hint, optional, autocomplete, initial, error, plain, numeric, after }, { revealed }) {
     const id = this.#id;
     const isPassword = type === "password";
     return html`
@@ -121,8 +121,11 @@ class Field extends Component {
               ${revealed ? "Hide" : "Show"}<span class="visually-hidden"> password</span>
             </button>`}
         </div>
-        <p class=${`field-note ${error ? "is-error" : ""}`} id=${`${id}-note`} aria-live="polite"
-           data-testid=${`${name}-note`}>${error ?? hint ?? ""}</p>
+        <div class="field-foot">
+          <p class=${`field-note ${error ? "is-error" : ""}`} id=${`${id}-note`} aria-live="polite"
+             data-testid=${`${name}-note`}>${error ?? hint ?? ""}</p>
+          ${after}
+        </div>
       </div>`;
   }
 }

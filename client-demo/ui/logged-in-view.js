@@ -74,7 +74,7 @@ export class LoggedInView extends Component {
                          onSend=${(text) => room.send(text)} onSendAgain=${(key) => room.sendAgain(key)} />
           </div>
           <div class="pane pane-devices">
-            <${DevicesCard} client=${client} devices=${devices} onDone=${onDone} />
+            <${DevicesCard} client=${client} config=${config} devices=${devices} onDone=${onDone} />
           </div>
           <div class="pane pane-security">
             <${SecurityLogCard} entries=${entries} onNotMe=${this.notMe} />

@@ -2,11 +2,11 @@
 import { Component, createRef, html } from "./html.js";
 import { Logo } from "./icons.js";
 import { LoginScreen } from "./login-screen.js";
+import { MailScreen } from "./mail-screen.js";
 import { ConfirmEmailScreen, NotMeScreen } from "./mailed-link-confirmation.js";
-import { OutboxHint } from "./outbox-hint.js";
 import { ForgotScreen, ResetScreen } from "./password-reset.js";
 import { PhoneScreen } from "./phone-login.js";
-import { MailScreen, RegisterScreen, ResendScreen } from "./registration-screens.js";
+import { RegisterScreen, ResendScreen } from "./registration-screens.js";
 import { SecondFactorScreen } from "./second-factor-screen.js";
 
 /**
@@ -40,10 +40,9 @@ export class LoginView extends Component {
   }
 }
 
-function Notice({ tone = "info", text, outbox }) {
+function Notice({ tone = "info", text }) {
   return html`<div class="notice-place" role="status">
     ${text && html`<p class=${`notice is-${tone}`} data-testid="notice">${text}</p>`}
-    ${outbox && html`<${OutboxHint} />`}
   </div>`;
 }
 

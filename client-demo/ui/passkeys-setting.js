@@ -2,7 +2,7 @@
 import { relativeTime } from "./format.js";
 import { Form } from "./forms.js";
 import { html } from "./html.js";
-import { RecoveryCodes } from "./recovery-codes.js";
+import { showRecoveryCodes } from "./recovery-codes.js";
 import { SettingCard } from "./setting-card.js";
 import { PasskeyHint, createPasskey, supportsPasskeys } from "./webauthn.js";
 
@@ -12,7 +12,7 @@ const NAME_FIELD = { name: "name", label: "Name", type: "text", autocomplete: "o
 
 export class PasskeysSetting extends SettingCard {
   firstState() {
-    return { passkeys: null, wantsCodes: false, codes: null };
+    return { passkeys: null, wantsCodes: false };
   }
 
   componentDidMount() {
@@ -36,7 +36,9 @@ export class PasskeysSetting extends SettingCard {
   };
 
   getCodes = () => this.run(async () => {
-    this.setState({ codes: await this.props.client.account.renewRecoveryCodes(), wantsCodes: false });
+    const { client } = this.props;
+    showRecoveryCodes(client, await client.account.renewRecoveryCodes());
+    this.setState({ wantsCodes: false });
     this.props.onPasskeys();
     return "";
   });
@@ -54,7 +56,7 @@ export class PasskeysSetting extends SettingCard {
     return "Passkey removed.";
   });
 
-  render(_, { passkeys, wantsCodes, codes, open }) {
+  render(_, { passkeys, wantsCodes, open }) {
     const none = "None yet. A passkey logs you in with your fingerprint, face or PIN, and cannot be phished. "
       + "Once you have one, a login with your password asks for it too.";
     const some = "Use them to log in and to confirm it’s you.";
@@ -77,7 +79,6 @@ export class PasskeysSetting extends SettingCard {
           <p>Get recovery codes too: you need them where this passkey does not work, or when you lose it.</p>
           <div class="card-actions">${this.button("get-codes", "Get recovery codes", this.getCodes, { small: true })}</div>
         </div>`}
-      ${codes && html`<${RecoveryCodes} codes=${codes} onKept=${() => this.setState({ codes: null })} />`}
       ${!supportsPasskeys() ? html`<${PasskeyHint} />` : open === "add" ? html`
         <${Form} key="add" testid="passkey-form" fields=${[NAME_FIELD]} values=${{ name: systemName() }} focusFirst
                  submitLabel="Add a passkey" busyLabel="Waiting for the passkey…" onSubmit=${this.add}

@@ -1,18 +1,16 @@
 /** Password reset: asking for the mailed link, and choosing a new password with it. */
 import { BackToLogin } from "./back-to-login.js";
 import { isLinkExpired } from "./error-messages.js";
-import { duration, plural } from "./format.js";
+import { plural } from "./format.js";
 import { EMAIL, Form, newPassword } from "./forms.js";
 import { html } from "./html.js";
 
 const EXPIRED = { tone: "warning", text: "This link has expired or was already used. Request a new one." };
 
-export function ForgotScreen({ client, config: { lifetimes }, email, onScreen }) {
-  const life = lifetimes.passwordResetLinkMs;
+export function ForgotScreen({ client, email, onScreen }) {
   const submit = async ({ email: address }) => {
     await client.account.forgotPassword(address);
-    const text = `If this address has an account, a link was sent to it.${life ? ` It expires in ${duration(life)}.` : ""}`;
-    onScreen("login", address, { tone: "good", outbox: true, text });
+    onScreen("mail", address, null, { purpose: "reset" });
   };
   return html`
     <p class="login-lead muted">We will mail you a link to choose a new password.</p>

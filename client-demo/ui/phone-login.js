@@ -99,9 +99,9 @@ export class PhoneForms extends Component {
 }
 
 /** The screen of the login view. */
-export function PhoneScreen({ client, config, email, deviceName, onScreen, onLoggedIn }) {
+export function PhoneScreen({ client, config, email, onScreen, onLoggedIn }) {
   const verify = async (answer) => {
-    const login = await client.loginWithPhone({ ...answer, ...(deviceName && { deviceName }) });
+    const login = await client.loginWithPhone(answer);
     if (login.mfaRequired) onScreen("second-factor", email, null, { mfa: login });
     else onLoggedIn();
   };

@@ -3,12 +3,12 @@ import { totpField } from "./factor-form.js";
 import { plural } from "./format.js";
 import { Form } from "./forms.js";
 import { html } from "./html.js";
-import { RecoveryCodes } from "./recovery-codes.js";
+import { showRecoveryCodes } from "./recovery-codes.js";
 import { SettingCard } from "./setting-card.js";
 
 export class TwoStepSetting extends SettingCard {
   firstState() {
-    return { factors: null, approvals: null, setup: null, codes: null };
+    return { factors: null, approvals: null, setup: null };
   }
 
   componentDidMount() {
@@ -32,21 +32,22 @@ export class TwoStepSetting extends SettingCard {
   });
 
   enable = async ({ code }) => {
-    const codes = await this.props.client.account.enableTotp(code);
-    this.say("Two-step verification is on. Your other devices were logged out.", { setup: null, codes });
+    const { client } = this.props;
+    showRecoveryCodes(client, await client.account.enableTotp(code));
+    this.say("Two-step verification is on. Your other devices were logged out.", { setup: null });
     await this.load();
   };
 
   disable = () => this.run(async () => {
     await this.props.client.account.disableTotp();
-    this.setState({ codes: null });
     await this.load();
     return "The authenticator app was removed.";
   });
 
   renewCodes = () => this.run(async () => {
+    const { client } = this.props;
     const hadCodes = this.state.factors.recoveryCodes !== null;
-    this.setState({ codes: await this.props.client.account.renewRecoveryCodes() });
+    showRecoveryCodes(client, await client.account.renewRecoveryCodes());
     await this.load();
     return hadCodes ? "The old codes no longer work." : "";
   });
@@ -57,9 +58,8 @@ export class TwoStepSetting extends SettingCard {
     return enabled ? "Your devices can now approve new logins." : "Your devices can no longer approve new logins.";
   });
 
-  render(_, { factors, setup, codes, open, approvals }) {
+  render(_, { factors, setup, open, approvals }) {
     return this.card({ id: "two-step", title: "Two-step verification", summary: summaryOf(factors) }, html`
-      ${codes && html`<${RecoveryCodes} codes=${codes} onKept=${() => this.setState({ codes: null })} />`}
       ${setup ? this.setupForm(setup) : factors && open === null && this.actions(factors, approvals)}
       ${open === "disable" && this.question("disable", "Turn the authenticator app off?", "Yes, turn it off", this.disable)}
       ${open === "codes" && this.question("new-codes", "Make new codes? The old ones will stop working.", "Yes, make new ones",
@@ -80,20 +80,34 @@ export class TwoStepSetting extends SettingCard {
       </div>`;
   }
 
-  setupForm({ qrSvg, secret }) {
+  copyKey = async () => {
+    const copied = navigator.clipboard?.writeText(this.state.setup.secret) ?? Promise.reject();
+    this.say(await copied.then(() => "Copied.", () => "Could not copy. Select the key."));
+  };
+
+  setupForm({ qrSvg, secret, uri }) {
+    const isPhone = isTouchScreen();
     return html`
+      ${isPhone && html`
+        <a class="button primary" href=${uri} data-testid="totp-open">Open in your authenticator app</a>`}
       <div class="totp" key="setup">
         <img class="totp-qr" width="200" height="200" alt="QR code for the authenticator app" data-testid="totp-qr"
              src=${imageOf(qrSvg)} />
         <div>
-          <p>Scan this with your authenticator app, or enter this key:</p>
-          <p><code class="breakable" data-testid="totp-secret">${secret}</code></p>
+          <p>${isPhone ? "Or scan the code with another device, or enter this key:"
+            : "Scan this with your authenticator app, or enter this key:"}</p>
+          <p><code class="totp-key" data-testid="totp-secret">${secret.match(/.{1,4}/g).join(" ")}</code></p>
+          <button class="button small" type="button" data-testid="copy-key" onClick=${this.copyKey}>Copy the key</button>
         </div>
       </div>
       <${Form} testid="totp-enable-form" fields=${[totpField(this.props.config)]} submitLabel="Turn on" busyLabel="Checking…"
+               focusFirst=${!isPhone}
                onSubmit=${this.enable} onCancel=${() => this.setState({ setup: null })} />`;
   }
 }
+
+/** Authenticator apps run on phones and tablets. There the keyboard of a focused field would hide the key. */
+const isTouchScreen = () => matchMedia("(pointer: coarse)").matches;
 
 /** Converts the server's inline SVG to an image URL; an SVG image needs the XML namespace. */
 function imageOf(svg) {

@@ -26,6 +26,34 @@ export async function getPasskey(options) {
 }
 
 /**
+ * Offers passkeys among the suggestions of a field with the token `webauthn` in its `autocomplete`, until one is chosen
+ * or `signal` aborts.
+ * @param {() => Promise<any>} newOptions from the server, as JSON; called again when they expire
+ * @param {AbortSignal} signal
+ * @returns {Promise<object|null>} the passkey's answer, as JSON; null if this browser offers none in this way
+ */
+export async function offerPasskey(newOptions, signal) {
+  if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) return null;
+  for (;;) {
+    const options = await newOptions();
+    const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
+    const round = new AbortController();
+    const end = () => round.abort();
+    signal.addEventListener("abort", end);
+    const timer = setTimeout(end, options.timeout);
+    try {
+      if (signal.aborted) return null;
+      return (await navigator.credentials.get({ publicKey, mediation: "conditional", signal: round.signal })).toJSON();
+    } catch (error) {
+      if (signal.aborted || error.name !== "AbortError") throw error;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+    }
+  }
+}
+
+/**
  * @param {object} options from the server, as JSON
  * @returns {Promise<object>} the new passkey's public part, as JSON
  */

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.authenticator import code_at
 
-from auth.core.errors import AuthError, InvalidCode, RateLimited, SessionRevoked, StepUpRequired
+from auth.core.errors import AuthError, InvalidCode, InvalidRequest, RateLimited, SessionRevoked, StepUpRequired
 from auth.core.models import SYSTEM, FactorAnswer, Principal, RevocationReason, User
 from auth.factors.totp import time_step
 
@@ -86,6 +86,14 @@ async def test_a_code_that_logged_somebody_in_is_no_proof_any_more(world: Any, u
     await world.admission.finish(pending.mfa_token, FactorAnswer("totp", code=code), client=world.client())
     with pytest.raises(InvalidCode):
         await prove(world, old, FactorAnswer("totp", code=code))
+
+
+async def test_a_code_that_cannot_be_one_is_no_try(world: Any, old: Principal) -> None:
+    world.use_limits(limit_second_factor="1/5 minutes")
+    for malformed in (FactorAnswer("totp", code="12345"), FactorAnswer("recovery_code", code="7Q2MX")):
+        with pytest.raises(InvalidRequest):
+            await prove(world, old, malformed)
+    await prove(world, old, FactorAnswer("password", password=PASSWORD))
 
 
 @pytest.mark.parametrize(

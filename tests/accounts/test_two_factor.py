@@ -13,6 +13,7 @@ from auth.core.errors import (
     AuthError,
     Conflict,
     InvalidCode,
+    InvalidRequest,
     InvalidToken,
     RateLimited,
     SessionRevoked,
@@ -365,13 +366,25 @@ class TestLoggingIn:
 
     async def test_asvs_6_6_3_five_wrong_answers_end_it(self, world: Any, phone: Phone) -> None:
         pending = await begin(world)
-        for wrong in (totp("000000"), recovery("x"), totp(""), FactorAnswer("totp"), FactorAnswer("approval")):
+        unknown = "-".join(["7Q2MX"] * 5)
+        for wrong in (totp("000000"), recovery(unknown), totp("111111"), totp("222222"), FactorAnswer("approval")):
             with pytest.raises(InvalidCode):
                 await finish(world, pending, wrong)
         with pytest.raises(InvalidToken):
             await finish(world, pending, totp(phone.code()))
         reasons = [event.details["reason"] for event in (await world.audited(phone.user))[:5]]
         assert reasons.count("wrong_totp") == 3
+
+    async def test_a_code_that_cannot_be_one_costs_no_try(self, world: Any, phone: Phone) -> None:
+        world.use_limits(limit_second_factor="1/5 minutes", limit_totp_guesses="1/day")
+        pending = await begin(world)
+        forms = (recovery(phone.recovery_codes[0][:-1]), recovery("123456"), totp("12345"), totp("x" * 64))
+        for malformed in (*forms, totp(""), FactorAnswer("totp"), FactorAnswer("recovery_code")):
+            with pytest.raises(InvalidRequest) as refused:
+                await finish(world, pending, malformed)
+            assert [error.field for error in refused.value.errors] == ["code"]
+        assert "login_failed" not in {event.kind for event in await world.audited(phone.user)}
+        await finish(world, pending, totp(phone.code()))
 
     async def test_asvs_6_3_1_tries_are_limited_over_all_logins_of_the_account(
         self, world: Any, phone: Phone

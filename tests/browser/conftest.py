@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize, async_playwright
-from support.browsers import DESKTOP, QUIET, Device, chromium_path
+from support.browsers import DESKTOP, NAMED_LOGIN, QUIET, Device, chromium_path
 from support.clients import Api
 from support.nodes import Installation, Node, ServiceUrls, drop
 from support.providers import NodeOpenIdServer
@@ -87,6 +87,7 @@ async def device(browser: Browser) -> AsyncIterator[Callable[..., Any]]:
         context = await browser.new_context(
             viewport=viewport, color_scheme="dark" if dark else "light", locale="en-GB", **options
         )
+        await context.add_init_script(NAMED_LOGIN % json.dumps(name))
         one = Device(await context.new_page(), name)
         one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
         one.page.on(

@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from playwright.async_api import expect
+import pytest
+from playwright.async_api import ViewportSize, expect
 from support.browsers import PHONE, Device
+
+LAPTOP = ViewportSize(width=1024, height=600)
 
 AUTHENTICATOR = {
     "protocol": "ctap2",
@@ -35,6 +38,46 @@ async def add_passkey(one: Device) -> None:
     await one.by("codes-kept").click()
 
 
+async def without_suggestions(one: Device) -> None:
+    """Makes no suggestions, which this authenticator would answer at once."""
+    none = "PublicKeyCredential.isConditionalMediationAvailable = async () => false"
+    await one.page.add_init_script(none)
+    await one.page.evaluate(none)
+
+
+async def passkey_is_first(one: Device) -> bool:
+    button, field = [await one.by(name).bounding_box() for name in ("passkey-login", "email")]
+    assert button
+    assert field
+    return button["y"] < field["y"]
+
+
+@pytest.mark.parametrize("viewport", [LAPTOP, PHONE], ids=["laptop", "phone"])
+async def test_every_way_to_begin_is_in_sight_at_once(demo: Any, device: Any, viewport: Any) -> None:
+    one = await device("Laptop", viewport=viewport)
+    await one.open(demo(VIGIL_HOST="localhost"))
+    for name in ("to-register", "email", "password", "to-forgot", "submit", "passkey-login"):
+        await expect(one.by(name)).to_be_in_viewport(ratio=1)
+    await one.picture(f"33-entrance-{viewport['width']}")
+
+
+async def test_a_passkey_is_offered_among_the_suggestions_of_the_first_field(
+    demo: Any, device: Any, account: Any
+) -> None:
+    node = demo(VIGIL_HOST="localhost")
+    email = await account(node)
+    phone = await device("Phone", viewport=PHONE)
+    await give_authenticator(phone)
+    await phone.login(node, email)
+    await phone.by("account").click()
+    await add_passkey(phone)
+    # This authenticator needs no person: it answers the suggestion at once.
+    async with phone.page.expect_response("**/webauthn/login/verify") as verified:
+        await phone.by("logout").click()
+    assert (await verified.value).status == 200
+    await phone.is_live()
+
+
 async def test_a_passkey_is_added_logs_in_alone_and_is_removed(demo: Any, device: Any, account: Any) -> None:
     node = demo(VIGIL_HOST="localhost")
     email = await account(node)
@@ -49,9 +92,20 @@ async def test_a_passkey_is_added_logs_in_alone_and_is_removed(demo: Any, device
     await expect(phone.by("passkey-name")).to_have_text("Blue phone")
     await phone.picture("30-passkeys-phone")
 
+    await without_suggestions(phone)
     await phone.by("logout").click()
     await expect(phone.by("login-form")).to_be_visible()
     await phone.picture("31-entrance-phone")
+    assert not await passkey_is_first(phone)
+    await phone.by("passkey-login").click()
+    await phone.is_live()
+    await phone.by("logout").click()
+    await expect(phone.by("login-form")).to_be_visible()
+    assert await passkey_is_first(phone)
+    await phone.picture("32-entrance-passkey-first")
+    await phone.page.reload()
+    await expect(phone.by("login-form")).to_be_visible()
+    assert await passkey_is_first(phone)
     await phone.by("passkey-login").click()
     await phone.is_live()
 
@@ -75,6 +129,7 @@ async def test_a_passkey_finishes_a_login_that_began_with_the_password(
     await laptop.by("account").click()
     await add_passkey(laptop)
     await expect(laptop.by("two-step-summary")).to_have_text("On · 1 passkey · 10 recovery codes left")
+    await without_suggestions(laptop)
     await laptop.by("logout").click()
     await expect(laptop.by("login-form")).to_be_visible()
     await laptop.fill_login(email)

@@ -47,7 +47,7 @@ ROUTES = (
     PasskeyRoutes(ABSENT, ABSENT, ABSENT, ABSENT),
     ProviderRoutes(ABSENT, ABSENT, ABSENT, phone_login=True),
     PhoneRoutes(ABSENT, ABSENT, ABSENT, enabled=True),
-    SessionRoutes(ABSENT),
+    SessionRoutes(ABSENT, ABSENT),
     ApprovalRoutes(ABSENT),
     AlertRoutes(ABSENT, ABSENT),
     AdminRoutes(ABSENT, ABSENT, ABSENT, ABSENT, ABSENT),
@@ -91,6 +91,9 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/phone/verify-otp",
     "/api/auth/verify-email",
     "/api/auth/verify-email/form",
+    # Which form the code of a method has.
+    "/api/auth/2fa/verify",
+    "/api/auth/step-up",
     # Which links were mailed.
     "/api/auth/factors/undo",
     "/api/auth/factors/undo/form",

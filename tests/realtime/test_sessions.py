@@ -286,6 +286,25 @@ class TestChanges:
         assert [e["version"] for e in heard] == [e["version"] for e in told[1:]]
         assert (await seeing.ask("sessions-list"))["version"] == told[-1]["version"]
 
+    async def test_a_new_name_comes_to_every_device_with_the_next_version(
+        self, shared_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
+        first, second = shared_nodes
+        laptop = await log_in(first)
+        phone = await log_in(second, laptop.data["user"]["email"])
+        seeing, other = await connect(first, laptop.access_token), await connect(second, phone.access_token)
+        version = (await seeing.ask("sessions-list"))["version"]
+        answer = await laptop.call("PATCH", f"/sessions/{phone.session_id}", {"deviceName": "Blue phone"})
+        assert answer.data["session"]["online"]
+        for live, is_own in ((seeing, False), (other, True)):
+            told = await live.wait("sessions-changed", lambda event: event["change"] == "updated")
+            assert told["version"] == version + 1
+            assert told["session"]["device"]["name"] == "Blue phone"
+            assert (told["session"]["online"], told["session"]["isCurrent"]) == (True, is_own)
+        listed = await other.ask("sessions-list")
+        assert listed["version"] == version + 1
+        assert by_id(listed["sessions"])[phone.session_id]["device"]["name"] == "Blue phone"
+
     async def test_a_device_hears_of_its_own_end_as_its_own(
         self, shared_nodes: Any, connect: Any, log_in: Any
     ) -> None:

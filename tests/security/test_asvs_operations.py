@@ -19,7 +19,7 @@ FORGED = "rt1." + "A" * 91
 # What to answer wrongly with, by the way in.
 WRONG: dict[str, Callable[[Any], dict[str, Any]]] = {
     "app": lambda body: {"code": f"{(int(body['code']) + 1) % 10**6:06}"},
-    "recovery code": lambda body: {"code": "AAAA-" * 4 + "AAAA"},
+    "recovery code": lambda body: {"code": "AAAAA-" * 4 + "AAAAA"},
     "passkey": lambda body: {"credential": body["credential"] | {"id": "AAAA", "rawId": "AAAA"}},
     "phone": lambda body: {"otp": f"{(int(body['otp']) + 1) % 10**6:06}"},
 }

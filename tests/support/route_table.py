@@ -26,7 +26,7 @@ ROUTES = (
     PasskeyRoutes(*[None] * 4),  # type: ignore[arg-type]
     ProviderRoutes(*[None] * 3, phone_login=True),  # type: ignore[arg-type]
     PhoneRoutes(*[None] * 3, enabled=True),  # type: ignore[arg-type]
-    SessionRoutes(None),  # type: ignore[arg-type]
+    SessionRoutes(*[None] * 2),  # type: ignore[arg-type]
     ApprovalRoutes(None),  # type: ignore[arg-type]
     AlertRoutes(*[None] * 2),  # type: ignore[arg-type]
     AdminRoutes(*[None] * 5),  # type: ignore[arg-type]

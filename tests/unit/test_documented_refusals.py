@@ -98,7 +98,13 @@ def test_whatever_ends_a_login_is_listed_for_every_way_in(operation: Any) -> Non
     assert len(login_methods) >= 4
     for row in login_methods:
         assert everywhere <= listed(row), row.path
-    of_its_own = {errors.RateLimited, errors.Unavailable, errors.InvalidToken, errors.InvalidCode}
+    of_its_own: set[type[errors.AuthError]] = {
+        errors.RateLimited,
+        errors.Unavailable,
+        errors.InvalidToken,
+        errors.InvalidCode,
+        errors.InvalidRequest,
+    }
     assert said_to_raise(operation) - of_its_own <= set(LOGIN_REFUSALS)
 
 

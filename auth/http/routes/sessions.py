@@ -1,10 +1,18 @@
-"""Session endpoints: list devices; log out one, the others or all."""
+"""Session endpoints: list devices; rename one; log out one, the others or all."""
 
 from auth.core.errors import NotFound
 from auth.core.views import DeliveryView, SessionView
 from auth.http.context import clear_browser_data
 from auth.http.routing import Call, endpoint
-from auth.http.schemas.common import DeliveryAnswer, Nothing, RevokedAnswer, SessionsAnswer
+from auth.http.schemas.common import (
+    DeliveryAnswer,
+    Nothing,
+    RenameDeviceRequest,
+    RevokedAnswer,
+    SessionAnswer,
+    SessionsAnswer,
+)
+from auth.sessions.device_rename import DeviceRename
 from auth.sessions.sessions import Sessions
 
 
@@ -13,8 +21,9 @@ class SessionRoutes:
 
     tag = "Sessions"
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, device_rename: DeviceRename) -> None:
         self._sessions = sessions
+        self._device_rename = device_rename
 
     @endpoint("GET", "/sessions", summary="List my devices")
     async def list_sessions(self, call: Call, _: Nothing) -> SessionsAnswer:
@@ -25,6 +34,15 @@ class SessionRoutes:
             for session in listed.sessions
         )
         return SessionsAnswer(sessions=views, count=len(views), version=listed.version)
+
+    @endpoint("PATCH", "/sessions/{sessionId}", summary="Rename one device", errors=(NotFound,))
+    async def rename_device(self, call: Call, body: RenameDeviceRequest) -> SessionAnswer:
+        session_id = call.request.match_info["sessionId"]
+        session, online = await self._device_rename.rename(
+            call.principal, session_id, name=body.device_name, client=call.client
+        )
+        view = SessionView.of(session, current_session_id=call.principal.session_id, online=online)
+        return SessionAnswer(session=view)
 
     @endpoint("DELETE", "/sessions/{sessionId}", summary="Log out one device", errors=(NotFound,))
     async def revoke_session(self, call: Call, _: Nothing) -> DeliveryAnswer:

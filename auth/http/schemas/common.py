@@ -123,6 +123,14 @@ class LoginRequest(LoginOptions):
     password: CurrentPassword
 
 
+class RenameDeviceRequest(Input):
+    """The new name of a device."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"deviceName": "Kitchen laptop"}]})
+
+    device_name: Name | None = Field(description="As at login; null or empty restores the derived name.")
+
+
 class RefreshRequest(Input):
     """The refresh token, unless it is sent as a cookie."""
 
@@ -168,6 +176,12 @@ class SessionsAnswer(View):
     sessions: tuple[SessionView, ...]
     count: Counter
     version: Counter = Field(description="Number of changes; if a pushed `version` skips a number, list again.")
+
+
+class SessionAnswer(View):
+    """One of the user's live sessions."""
+
+    session: SessionView
 
 
 class DeliveryAnswer(View):
