@@ -4,6 +4,7 @@ import { AccountHistorySetting } from "./account-history-setting.js";
 import { EmailSetting } from "./email-setting.js";
 import { Component, createRef, html } from "./html.js";
 import { IdentitiesSetting } from "./identities-setting.js";
+import { LoadProblem } from "./load-problem.js";
 import { PasskeysSetting } from "./passkeys-setting.js";
 import { PasswordSetting } from "./password-setting.js";
 import { PhoneSetting } from "./phone-setting.js";
@@ -15,20 +16,23 @@ const SETTINGS = [
   PhoneSetting, AccountHistorySetting, AccountDataSetting,
 ];
 
-/** Properties: `client`, `config`, `user`, `notice` ({tone, text} or empty), `onClose()`. */
+/** Properties: `client`, `config`, `user`, `notice` ({tone, text} or null), `onClose()`. */
 export class AccountView extends Component {
-  state = { passkeyChanges: 0 };
+  state = { passkeyChanges: 0, isMissing: false };
   #heading = createRef();
   /** Passkeys are second factors too: the two-step card reloads when they change. */
   #onPasskeys = () => this.setState(({ passkeyChanges }) => ({ passkeyChanges: passkeyChanges + 1 }));
 
   componentDidMount() {
     this.#heading.current.focus();
-    // Changes made on other devices are not pushed. If this fails, the known values stay.
-    this.props.client.me().catch(() => undefined);
+    this.load();
   }
 
-  render({ user, notice, onClose, ...props }, { passkeyChanges }) {
+  /** Changes made on other devices are not pushed. If this fails, the known values stay. */
+  load = () => this.props.client.me().then(
+    () => this.setState({ isMissing: false }), () => this.setState({ isMissing: true }));
+
+  render({ user, notice, onClose, ...props }, { passkeyChanges, isMissing }) {
     return html`
       <section class="account" aria-labelledby="account-title" data-testid="account-view">
         <header class="account-head">
@@ -36,8 +40,10 @@ export class AccountView extends Component {
           <button class="button small" type="button" data-testid="account-close" onClick=${onClose}>Back</button>
         </header>
         <div role="status">
-          ${notice.text && html`<p class=${`notice is-${notice.tone}`} data-testid="account-notice">${notice.text}</p>`}
+          ${notice && html`<p class=${`notice is-${notice.tone}`} data-testid="account-notice">${notice.text}</p>`}
         </div>
+        ${!user && isMissing && html`
+          <${LoadProblem} client=${props.client} text="Your account could not be loaded." onRetry=${this.load} />`}
         <div class="settings">
           ${user && SETTINGS.map((Each) => html`<${Each} key=${Each.name} user=${user} ...${props}
                                             passkeyChanges=${passkeyChanges} onPasskeys=${this.#onPasskeys} />`)}

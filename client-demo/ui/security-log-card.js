@@ -27,8 +27,8 @@ export function SecurityLogCard({ entries, onNotMe }) {
   return html`
     <section class="card security-log-card" aria-labelledby="activity-title">
       <h2 id="activity-title">Security log</h2>
-      <div class="security-log" role="log" aria-live="polite" aria-relevant="additions" aria-labelledby="activity-title"
-           tabindex="0" data-testid="security-log">
+      <div role="log" aria-live="polite" aria-relevant="additions" aria-labelledby="activity-title"
+           data-testid="security-log">
         <ul>
           ${entries.map(({ key, at, tone, text, suspect }) => html`
             <li key=${key} class=${`security-log-entry is-${tone}`} data-testid="security-entry" data-tone=${tone}>

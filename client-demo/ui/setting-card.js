@@ -1,15 +1,34 @@
-/** Base class of the account page's cards: runs one action at a time, shows its result, opens forms in place. */
+/** Base class of the account page's cards: loads what it shows, runs one action at a time, shows its result, opens forms in place. */
 import { asVigilError } from "../vigil-errors.js";
 import { errorSentence } from "./error-messages.js";
 import { Component, html } from "./html.js";
+import { LoadProblem } from "./load-problem.js";
 
 export class SettingCard extends Component {
+  /** What `load` reads, to begin a sentence with: "Your passkeys". */
+  what = "";
   /** @type {Record<string, any>} */
-  state = { open: null, busy: false, result: { text: "", failed: false }, ...this.firstState() };
+  state = { isMissing: false, open: null, busy: false, result: { text: "", failed: false }, ...this.firstState() };
 
   /** Initial state of the subclass. @returns {Record<string, any>} */
   firstState() {
     return {};
+  }
+
+  /** Reads what the card shows. Cards that show only their properties have nothing to load. */
+  async load() {}
+
+  reload = () => this.load().then(
+    () => this.setState({ isMissing: false }), () => this.setState({ isMissing: true }));
+
+  componentDidMount() {
+    // An error of the lost connection is no longer true.
+    this.stop = this.props.client.on("ready", () => this.state.result.failed && this.say(""));
+    this.reload();
+  }
+
+  componentWillUnmount() {
+    this.stop();
   }
 
   getSnapshotBeforeUpdate() {
@@ -43,11 +62,13 @@ export class SettingCard extends Component {
 
   /** @param {{id: string, title: string, summary: unknown}} card @param {unknown} content */
   card({ id, title, summary }, content) {
-    const { text, failed } = this.state.result;
+    const { result: { text, failed }, isMissing } = this.state;
+    const problem = isMissing && html`
+      <${LoadProblem} client=${this.props.client} text=${`${this.what} could not be loaded.`} onRetry=${this.reload} />`;
     return html`
       <section class="card setting" aria-labelledby=${`${id}-title`} data-testid=${`setting-${id}`}>
         <h2 id=${`${id}-title`} tabindex="-1">${title}</h2>
-        <div class="setting-summary muted" data-testid=${`${id}-summary`}>${summary}</div>
+        <div class="setting-summary muted" data-testid=${`${id}-summary`}>${problem || summary}</div>
         ${content}
         <p class=${`result ${failed ? "is-error" : ""}`} role="status" data-testid=${`${id}-result`}>${text}</p>
       </section>`;
