@@ -189,8 +189,24 @@ async function reportNotMe(sessionId) {
   logEntry("good", text);
 }
 
-function dismissAlert(key) {
-  update({ entries: model.entries.map((entry) => (entry.key === key ? { ...entry, isOpen: false } : entry)) });
+/** "It was me", or the session has ended: on every device, except for alerts about this device's own session. */
+async function dismissAlert(key) {
+  const { sessionId, suspect } = model.entries.find((entry) => entry.key === key);
+  setOpen((entry) => entry.key === key, false);
+  if (!suspect || sessionId === client.sessionId) return;
+  try {
+    await client.account.dismissAlerts(sessionId);
+  } catch (error) {
+    const refusal = asVigilError(error);
+    if (refusal.code === "not_found") return;
+    setOpen((entry) => entry.key === key, true);
+    update({ problem: `The alert was not dismissed. ${errorSentence(refusal)}` });
+  }
+}
+
+/** @param {(entry: import("./ui/security-log-card.js").Entry) => boolean} isMeant @param {boolean} isOpen */
+function setOpen(isMeant, isOpen) {
+  update({ entries: model.entries.map((entry) => (isMeant(entry) ? { ...entry, isOpen } : entry)) });
 }
 
 const APPROVAL_ANSWER = "login-approval-answer";
@@ -267,7 +283,11 @@ function onReady({ userId, recovered }) {
 }
 
 function onSessionsChanged({ change, session }) {
-  if (change === "updated") return;
+  if (change === "updated") {
+    // Another device dismissed them.
+    if (session.alerts?.length === 0) setOpen((entry) => entry.isOpen && entry.sessionId === session.sessionId, false);
+    return;
+  }
   const known = model.knownDevices.get(session.sessionId);
   const whole = { ...known, ...session };
   const isNew = change === "created";
@@ -281,12 +301,27 @@ function onDevices(devices) {
   // A stale list does not prove that a session has ended.
   const entries = devices.stale ? model.entries : clearEnded(model.entries, (sessionId) => !live.has(sessionId));
   update({ devices, entries, knownDevices: new Map([...model.knownDevices, ...live]) });
+  for (const session of devices.sessions) restoreAlerts(session);
+}
+
+/** Alerts of before this page was opened come back until they are answered. */
+function restoreAlerts(session) {
+  for (const { kind, at } of session.alerts ?? []) {
+    if (session.isCurrent && isLoginAlert(kind)) continue;
+    const known = model.entries.find(({ key }) => key === alertKey(kind, session));
+    if (!known?.kinds?.includes(kind)) onSecurityAlert({ kind, session, at });
+  }
+}
+
+/** One login can cause two alerts: both share one entry, and a repeated alert replaces the earlier one. */
+function alertKey(kind, session, eventId) {
+  if (!session || !canBeReported(kind)) return `alert:${eventId}`;
+  return `${isLoginAlert(kind) ? "created" : kind}:${session.sessionId}`;
 }
 
 function onSecurityAlert({ kind, session, at, eventId }) {
-  // One login can cause two alerts: both share one entry.
-  const key = session && isLoginAlert(kind) ? `created:${session.sessionId}` : `alert:${eventId}`;
-  const kinds = [...model.entries.find((entry) => entry.key === key)?.kinds ?? [], kind];
+  const key = alertKey(kind, session, eventId);
+  const kinds = [...new Set([...model.entries.find((entry) => entry.key === key)?.kinds ?? [], kind])];
   // For this device's own session, only its use from elsewhere is an alert.
   const isAlert = session && (session.sessionId !== client.sessionId || kind === "refresh_elsewhere");
   // A session that is already blocked needs no "This wasn't me".

@@ -183,6 +183,14 @@ MULTI_FACTOR = "mfa"
 
 
 @dataclass(frozen=True, slots=True)
+class SessionAlert:
+    """A `security-alert` about a session that the user has not answered yet."""
+
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One login on one device; equals one refresh token family (sessions.md)."""
 
@@ -216,6 +224,7 @@ class Session:
     # the last one.
     replays: int = 0
     replayed_at: datetime | None = None
+    alerts: tuple[SessionAlert, ...] = ()
 
     @property
     def proved_at(self) -> datetime:

@@ -79,7 +79,7 @@ export class LoggedInView extends Component {
           </div>
           <div class="pane pane-security">
             <${ConnectionCard} client=${client} connection=${connection} reauthentications=${reauthentications} />
-            <${SecurityLogCard} entries=${entries} onNotMe=${onNotMe} />
+            <${SecurityLogCard} client=${client} entries=${entries} onNotMe=${onNotMe} />
           </div>
           <div class="pane pane-chat">
             <${ChatCard} chat=${chat} userId=${userId} isLive=${connection.state === "live"}
