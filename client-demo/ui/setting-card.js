@@ -35,14 +35,26 @@ export class SettingCard extends Component {
     return this.base?.contains(document.activeElement) ?? false;
   }
 
-  /** When the focused element was removed, focuses the question that replaced it, or the heading. */
+  /** When the focused element was removed, focuses the question that replaced it, what had opened it, or the heading. */
   componentDidUpdate(_props, _state, hadFocus) {
     if (!hadFocus || document.activeElement !== document.body) return;
-    (this.base.querySelector("[role=group][tabindex]") ?? this.base.querySelector("h2")).focus();
+    const { testid, place } = this.#opener;
+    const opener = this.base.querySelectorAll(`[data-testid="${testid}"]`)[place];
+    (this.base.querySelector("[role=group][tabindex]") ?? opener ?? this.base.querySelector("h2")).focus();
   }
 
+  /** The button that opened a form: rows have the same buttons, so also its place among them. */
+  #opener = { testid: "", place: 0 };
+
   /** Opens a form of this card; null closes it. */
-  show = (open) => this.setState({ open, result: { text: "", failed: false } });
+  show = (open) => {
+    const { testid } = document.activeElement.dataset;
+    if (open && testid && this.base.contains(document.activeElement)) {
+      const alike = [...this.base.querySelectorAll(`[data-testid="${testid}"]`)];
+      this.#opener = { testid, place: alike.indexOf(document.activeElement) };
+    }
+    this.setState({ open, result: { text: "", failed: false } });
+  };
 
   /** @type {(text: string, options?: {failed?: boolean, [state: string]: any}) => void} */
   say = (text, { failed = false, ...more } = {}) => this.setState({ result: { text, failed }, ...more });
@@ -74,10 +86,11 @@ export class SettingCard extends Component {
       </section>`;
   }
 
-  /** Asks for confirmation. @param {() => unknown} act */
+  /** Asks for confirmation; Escape means no. @param {() => unknown} act */
   question(testid, text, yes, act) {
     return html`
-      <div class="card-actions question" key="question" role="group" tabindex="-1" aria-label=${text}>
+      <div class="card-actions question" key="question" role="group" tabindex="-1" aria-label=${text}
+           onKeyDown=${({ key }) => key === "Escape" && this.show(null)}>
         <p>${text}</p>
         ${this.button(`${testid}-confirm`, yes, act, { danger: true })}
         ${this.button(`${testid}-cancel`, "No", () => this.show(null))}

@@ -142,3 +142,19 @@ async def test_questions_are_cancelled_by_escape_and_give_the_focus_back(adminis
     await laptop.by("logout-all").click()
     await expect(laptop.by("confirm")).to_be_visible()
     await laptop.is_live()
+
+
+async def test_a_question_of_the_account_page_is_cancelled_by_escape_and_gives_the_focus_back(
+    page_node: Any, device: Any, account: Any
+) -> None:
+    laptop = await device("Laptop")
+    await laptop.login(page_node, await account(page_node))
+    await laptop.by("account").click()
+    await laptop.by("delete-account").click()
+    await expect(laptop.by("delete-confirm")).to_be_visible()
+    await laptop.page.keyboard.press("Escape")
+    await expect(laptop.by("delete-confirm")).to_have_count(0)
+    await expect(laptop.by("delete-account")).to_be_focused()
+    await laptop.by("change-password").click()
+    await laptop.by("setting-password").get_by_test_id("cancel").click()
+    await expect(laptop.by("change-password")).to_be_focused()
