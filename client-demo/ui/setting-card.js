@@ -4,6 +4,8 @@ import { errorSentence } from "./error-messages.js";
 import { Component, html } from "./html.js";
 import { LoadProblem } from "./load-problem.js";
 
+const NO_OPENER = { testid: "", place: 0 };
+
 export class SettingCard extends Component {
   /** What `load` reads, to begin a sentence with: "Your passkeys". */
   what = "";
@@ -44,7 +46,7 @@ export class SettingCard extends Component {
   }
 
   /** The button that opened a form: rows have the same buttons, so also its place among them. */
-  #opener = { testid: "", place: 0 };
+  #opener = NO_OPENER;
 
   /** Opens a form of this card; null closes it. */
   show = (open) => {
@@ -64,7 +66,10 @@ export class SettingCard extends Component {
     if (this.state.busy) return;
     this.setState({ busy: true, result: { text: "", failed: false } });
     try {
-      this.say(await act(), { open: null });
+      const done = await act();
+      // What had opened the form may now be about another row.
+      this.#opener = NO_OPENER;
+      this.say(done, { open: null });
     } catch (error) {
       this.say(errorSentence(asVigilError(error)), { failed: true });
     } finally {
