@@ -17,7 +17,7 @@ from auth.accounts.registration import Registration
 from auth.admin.account_locks import AccountLocks
 from auth.admin.people import Administration, LiveCounter
 from auth.admin.roles import Roles
-from auth.alerts.alerts import Alerts, NotMe
+from auth.alerts.alerts import Alerts, Dismissals, NotMe
 from auth.alerts.approvals import ApprovalFactor, ApprovalLine, Approvals
 from auth.alerts.factor_removal import FactorRemoval
 from auth.audit import AuditLog
@@ -132,6 +132,7 @@ class Operations:
     # Alerts and approvals on other devices
     approvals: Approvals
     not_me: NotMe
+    dismissals: Dismissals
     # Administration
     administration: Administration
     roles: Roles
@@ -331,6 +332,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
             locations=parts.locations,
         ),
         not_me=NotMe(services, sessions=sessions, store=stores.sessions, tokens=tokens),
+        dismissals=Dismissals(services, alerts=stores.session_alerts, publisher=live.publisher),
         administration=Administration(
             services,
             directory=stores.directory,
@@ -379,7 +381,7 @@ def _make_sessions(services: Services, parts: Parts) -> Sessions:
         presence=live.presence,
         devices=parts.devices,
         locations=parts.locations,
-        risks=Alerts(services, store=stores.sessions, tokens=stores.one_time_tokens),
+        risks=Alerts(services, store=stores.sessions, alerts=stores.session_alerts, tokens=stores.one_time_tokens),
         rules=session_rules(tokens),
     )
 

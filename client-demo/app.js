@@ -4,12 +4,14 @@ import { alertSentence, canBeReported, isLoginAlert } from "./ui/alert-messages.
 import { ApprovalDialog } from "./ui/approval-dialog.js";
 import { ChatRoom, EMPTY_CHAT } from "./ui/chat-room.js";
 import { describeDevice, deviceName } from "./ui/device-names.js";
+import { focusContent } from "./ui/dialog.js";
 import { errorSentence } from "./ui/error-messages.js";
 import { capitalised } from "./ui/format.js";
 import { html, render } from "./ui/html.js";
 import { LoggedInView } from "./ui/logged-in-view.js";
 import { LoggedOutView } from "./ui/logged-out-view.js";
 import { LoginView } from "./ui/login-view.js";
+import { HOME, addressOf, readRoute } from "./ui/routes.js";
 import { addEntry } from "./ui/security-log-card.js";
 import { UNKNOWN_CONFIG, readServerConfig } from "./ui/server-config.js";
 import { StepUpDialog } from "./ui/step-up-dialog.js";
@@ -24,6 +26,8 @@ let model = {
   user: null,
   userId: "",
   devices: NO_DEVICES,
+  /** When the connection was lost; null while it is live. */
+  asOf: null,
   /** All devices seen so far: the device that ended this session may already have left the list. */
   knownDevices: new Map(),
   chat: EMPTY_CHAT,
@@ -33,8 +37,9 @@ let model = {
   problem: null,
   /** `fromUrl`: opened by a mailed link or a provider, which takes precedence over an existing session. */
   login: { screen: "login", email: "", notice: null, fromUrl: false },
-  /** The notice of the account page, `{admin: true}` for administration; null while both are closed. */
-  account: null,
+  /** Which view of the login the URL names, and the notice of the account page. */
+  route: readRoute(location),
+  notice: null,
   /** Open dialogs: a step-up, and new devices that ask for approval. */
   stepUp: null,
   approvals: [],
@@ -51,16 +56,41 @@ function update(change) {
   // A microtask, not an animation frame, so that background tabs are updated too.
   queueMicrotask(() => {
     isDrawing = false;
+    const hadFocus = document.activeElement !== document.body;
     render(html`<${Page} />`, root);
+    // The focused element was removed: keyboard navigation continues at the content, not at the top of the page.
+    if (hadFocus && document.activeElement === document.body) focusContent();
     updateTitle();
   });
 }
 
-/** The tab's title is the view's heading, with the number of unanswered alerts. */
+/** The tab's title: what is shown, the view's heading, and the number of unanswered alerts. */
 function updateTitle() {
-  const heading = root.querySelector("h1")?.textContent.trim() ?? "Vigil";
+  const words = ["[data-title]", "h1"].map((each) => root.querySelector(each)?.textContent.trim());
   const { length } = openAlerts(model.entries);
-  document.title = `${length ? `(${length}) ` : ""}${heading === "Vigil" ? heading : `${heading} · Vigil`}`;
+  const title = [...words.filter((text) => text && text !== "Vigil"), "Vigil"].join(" · ");
+  document.title = `${length ? `(${length}) ` : ""}${title}`;
+}
+
+// ── views and the browser's history ───────────────────────────────────────────────────────────────
+
+/** Shows a view of the login and adds it to the browser's history. */
+function go(route, notice = null) {
+  const address = addressOf(location, route);
+  if (address !== location.pathname + location.hash) history.pushState(null, "", address);
+  update({ route, notice });
+}
+
+/** Shows a view in place of the current entry of the browser's history. */
+function replaceRoute(route, notice = null) {
+  history.replaceState(null, "", addressOf(location, route));
+  update({ route, notice });
+}
+
+/** Back, Forward, or a fragment that was typed. */
+function onHistory() {
+  if (showUrlScreen()) return;
+  update({ route: readRoute(location), notice: null });
 }
 
 function Page() {
@@ -78,7 +108,7 @@ function Page() {
   if (!model.user && !model.userId) return html`<${Splash} isWaiting=${connection.state === "waiting"} />`;
   return html`
     <${LoggedInView} model=${model} client=${client} room=${room} onLogout=${logOut} onDone=${logDone}
-                     onNotMe=${reportNotMe} onSeen=${dismissAlert} onAccount=${(account) => update({ account })} />
+                     onNotMe=${reportNotMe} onSeen=${dismissAlert} onGo=${go} onTitle=${updateTitle} />
     <${Dialogs} />`;
 }
 
@@ -115,7 +145,8 @@ function showScreen(screen, email = model.login.email, notice = null, more = {})
 function showNotice() {
   const { userId, login } = model;
   if (!userId || login.fromUrl || !login.notice) return;
-  update({ account: login.notice, login: { ...login, notice: null } });
+  go({ view: "account", part: "" }, login.notice);
+  update({ login: { ...login, notice: null } });
   client.me().then((user) => update({ user }), () => undefined);
 }
 
@@ -153,12 +184,29 @@ async function reportNotMe(sessionId) {
   const answered = (entry) => (entry.sessionId === sessionId ? { ...entry, isOpen: false } : entry);
   const entries = clearEnded(model.entries.map(answered), (each) => each === sessionId);
   const text = `${outcome} Change your password now: someone else may know it.`;
-  update({ entries, problem: null, account: { tone: "warning", text, isAlarm: true } });
+  update({ entries, problem: null });
+  go({ view: "account", part: "" }, { tone: "warning", text, isAlarm: true });
   logEntry("good", text);
 }
 
-function dismissAlert(key) {
-  update({ entries: model.entries.map((entry) => (entry.key === key ? { ...entry, isOpen: false } : entry)) });
+/** "It was me", or the session has ended: on every device, except for alerts about this device's own session. */
+async function dismissAlert(key) {
+  const { sessionId, suspect } = model.entries.find((entry) => entry.key === key);
+  setOpen((entry) => entry.key === key, false);
+  if (!suspect || sessionId === client.sessionId) return;
+  try {
+    await client.account.dismissAlerts(sessionId);
+  } catch (error) {
+    const refusal = asVigilError(error);
+    if (refusal.code === "not_found") return;
+    setOpen((entry) => entry.key === key, true);
+    update({ problem: `The alert was not dismissed. ${errorSentence(refusal)}` });
+  }
+}
+
+/** @param {(entry: import("./ui/security-log-card.js").Entry) => boolean} isMeant @param {boolean} isOpen */
+function setOpen(isMeant, isOpen) {
+  update({ entries: model.entries.map((entry) => (isMeant(entry) ? { ...entry, isOpen } : entry)) });
 }
 
 const APPROVAL_ANSWER = "login-approval-answer";
@@ -167,7 +215,7 @@ const DISMISSED = "A new device asked for approval. You dismissed the request.";
 /** Whoever started a login that was denied entered the password. */
 function warnOfDenied() {
   const text = "The login was denied. Change your password: whoever logged in may know it.";
-  update({ account: { tone: "warning", text, isAlarm: true } });
+  go({ view: "account", part: "" }, { tone: "warning", text, isAlarm: true });
 }
 
 /** Approvals that this device is answering: their result is taken from the acknowledgement, not from the push. */
@@ -186,6 +234,8 @@ async function answerApproval({ approvalId }, answer) {
 async function logOut() {
   try {
     await client.logout();
+    // Whoever logs in next begins at the beginning.
+    replaceRoute(HOME);
   } catch (error) {
     update({ problem: `You are still logged in. ${errorSentence(asVigilError(error))}` });
   }
@@ -210,7 +260,13 @@ const logDone = (text) => logEntry("good", text);
 
 function onState(connection) {
   if (connection.state === "waiting" && model.connection.state === "live") logEntry("info", "Connection lost. Reconnecting…");
-  update({ connection, problem: connection.state === "live" ? null : model.problem });
+  const isLive = connection.state === "live";
+  const isLost = hasBeenLive && ["connecting", "waiting"].includes(connection.state);
+  update({
+    connection,
+    problem: isLive ? null : model.problem,
+    asOf: isLive ? null : model.asOf ?? (isLost ? client.serverNow() : null),
+  });
   if (connection.state === "logged-out") onLoggedOut(connection);
 }
 
@@ -220,7 +276,7 @@ function onLoggedOut({ code }) {
   hasBeenLive = false;
   update({
     user: null, userId: "", entries: [], devices: NO_DEVICES, knownDevices: new Map(), reauthentications: 0,
-    problem: null, account: null, ...closeDialogs(),
+    problem: null, notice: null, asOf: null, ...closeDialogs(),
     login: notice && !login.notice ? { ...login, notice } : login,
   });
 }
@@ -233,7 +289,11 @@ function onReady({ userId, recovered }) {
 }
 
 function onSessionsChanged({ change, session }) {
-  if (change === "updated") return;
+  if (change === "updated") {
+    // Another device dismissed them.
+    if (session.alerts?.length === 0) setOpen((entry) => entry.isOpen && entry.sessionId === session.sessionId, false);
+    return;
+  }
   const known = model.knownDevices.get(session.sessionId);
   const whole = { ...known, ...session };
   const isNew = change === "created";
@@ -247,12 +307,27 @@ function onDevices(devices) {
   // A stale list does not prove that a session has ended.
   const entries = devices.stale ? model.entries : clearEnded(model.entries, (sessionId) => !live.has(sessionId));
   update({ devices, entries, knownDevices: new Map([...model.knownDevices, ...live]) });
+  for (const session of devices.sessions) restoreAlerts(session);
+}
+
+/** Alerts of before this page was opened come back until they are answered. */
+function restoreAlerts(session) {
+  for (const { kind, at } of session.alerts ?? []) {
+    if (session.isCurrent && isLoginAlert(kind)) continue;
+    const known = model.entries.find(({ key }) => key === alertKey(kind, session));
+    if (!known?.kinds?.includes(kind)) onSecurityAlert({ kind, session, at });
+  }
+}
+
+/** One login can cause two alerts: both share one entry, and a repeated alert replaces the earlier one. */
+function alertKey(kind, session, eventId) {
+  if (!session || !canBeReported(kind)) return `alert:${eventId}`;
+  return `${isLoginAlert(kind) ? "created" : kind}:${session.sessionId}`;
 }
 
 function onSecurityAlert({ kind, session, at, eventId }) {
-  // One login can cause two alerts: both share one entry.
-  const key = session && isLoginAlert(kind) ? `created:${session.sessionId}` : `alert:${eventId}`;
-  const kinds = [...model.entries.find((entry) => entry.key === key)?.kinds ?? [], kind];
+  const key = alertKey(kind, session, eventId);
+  const kinds = [...new Set([...model.entries.find((entry) => entry.key === key)?.kinds ?? [], kind])];
   // For this device's own session, only its use from elsewhere is an alert.
   const isAlert = session && (session.sessionId !== client.sessionId || kind === "refresh_elsewhere");
   // A session that is already blocked needs no "This wasn't me".
@@ -285,7 +360,7 @@ function closeDialogs() {
 
 function onEnded(end) {
   hasBeenLive = false;
-  update({ end, entries: [], chat: EMPTY_CHAT, account: null, ...closeDialogs() });
+  update({ end, entries: [], chat: EMPTY_CHAT, notice: null, asOf: null, ...closeDialogs() });
 }
 
 client.on("state", onState);
@@ -304,16 +379,19 @@ const room = new ChatRoom(client, (chat) => update({ chat }));
 
 // ── start ─────────────────────────────────────────────────────────────────────────────────────────
 
+/** Whether the URL asked for a screen or a notice. It is removed from the URL, and so from the browser's history. */
 function showUrlScreen() {
   const parameters = readUrlParameters(location);
-  if (!parameters) return;
-  history.replaceState(null, "", location.pathname);
+  if (!parameters) return false;
   const { account, screen, notice = null, ...more } = parameters;
-  if (account) update({ account });
-  else showScreen(screen, "", notice, { ...more, fromUrl: screen !== "login" && screen !== "resend" });
+  replaceRoute(account ? { view: "account", part: "" } : HOME, account);
+  if (!account) showScreen(screen, "", notice, { ...more, fromUrl: screen !== "login" && screen !== "resend" });
+  return true;
 }
 
 showUrlScreen();
+addEventListener("popstate", onHistory);
+addEventListener("hashchange", onHistory);
 root.replaceChildren();
 update({});
 readServerConfig(client).then((config) => update({ config }));

@@ -193,6 +193,9 @@ export class Account {
   /** @returns {Promise<object>} */
   export = async () => (await this.call("GET", "/me/export")).export;
 
+  /** "It was me": dismisses the alerts about another session, on every device. @param {string} sessionId */
+  dismissAlerts = (sessionId) => this.call("DELETE", `/sessions/${part(sessionId)}/alerts`);
+
   /**
    * Ends every session now and deletes the account after `lifetimes.accountDeletionMs`.
    * @returns {Promise<{deletedAt: string}>}

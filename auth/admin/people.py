@@ -7,7 +7,7 @@ security logs do not reveal an administrator's address.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -98,13 +98,13 @@ class Administration(Operation):
         limit: int,
         client: Client,
     ) -> Page[SeenUser]:
-        """Return accounts whose address, username or name starts with `query`, newest first.
+        """Return accounts whose address, username or any word of the name starts with `query`, newest first.
 
         Raises `RateLimited`, or `InvalidRequest` for an invalid cursor.
         """
         await self._limits.hit("admin", principal.user_id)
         query = typed.seen(query)
-        found = await self._directory.search(prefix=query, role=role, locked=locked, before=before, limit=limit)
+        found = await self._directory.search(query=query, role=role, locked=locked, before=before, limit=limit)
         asked = {"query": query, "role": role, "locked": locked, "before": before}
         await self._record("admin_users_searched", principal, "", client, _filter_details(asked))
         return Page(tuple(await asyncio.gather(*map(self.seen, found.rows))), found.next)
@@ -168,6 +168,12 @@ class Administration(Operation):
         asked = {"kind": kind, "since": since, "until": until, "before": before}
         await self._record("admin_audit_read", principal, user_id or "", client, _filter_details(asked))
         return page
+
+    async def people_in(self, events: Iterable[AuditEvent]) -> Sequence[User]:
+        """Return the accounts that the events belong to or are about, so that they can be shown by name."""
+        ids = {each for event in events for each in (event.user_id, event.details.get("user")) if each}
+        found = await asyncio.gather(*map(self._users.by_id, sorted(ids)))
+        return [user for user in found if user is not None]
 
     async def overview(self, principal: Principal, *, client: Client) -> Overview:
         """Count nodes, sockets and queued jobs. Raises `RateLimited`, or `Unavailable` without Redis."""

@@ -6,12 +6,13 @@ after confirmation, so programs that fetch every link of a mail end no session (
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from auth.core.errors import InvalidToken, Unavailable
+from auth.core.errors import Forbidden, InvalidToken, NotFound, Unavailable
+from auth.core.events import Publisher, SessionUpdated
 from auth.core.models import (
     Actor,
     Client,
@@ -44,6 +45,7 @@ from auth.sessions.risk import (
 from auth.sessions.sessions import Sessions
 from auth.sessions.types import RefreshCaller, Revoked
 from auth.stores.one_time_tokens import OneTimeTokens, Purpose
+from auth.stores.sessions.alerts import SessionAlerts
 from auth.stores.sessions.store import SessionStore
 
 log = structlog.get_logger()
@@ -56,9 +58,12 @@ MAX_COUNTED_SESSIONS = 20_000
 class Alerts(Operation):
     """Detects suspicious logins and refreshes. Implements `auth.sessions.types.Risks`; blocks nothing."""
 
-    def __init__(self, services: Services, *, store: SessionStore, tokens: OneTimeTokens) -> None:
+    def __init__(
+        self, services: Services, *, store: SessionStore, alerts: SessionAlerts, tokens: OneTimeTokens
+    ) -> None:
         super().__init__(services)
         self._store = store
+        self._alerts = alerts
         self._tokens = tokens
         self._counted = services.metrics.risks
         self._failed = services.metrics.jobs.labels("alert", "failed")
@@ -72,6 +77,8 @@ class Alerts(Operation):
             await self._judge_travel(earlier[0], session, session.logged_in_at, client)
         news = news_of(user, session, earlier)
         if news:
+            with self._best_effort(session):
+                await self._alerts.add(session.session_id, news, now=session.logged_in_at)
             await self._mail_login(user, session, news)
         for kind in news:
             self._counted.labels(kind).inc()
@@ -106,6 +113,7 @@ class Alerts(Operation):
         pair = pair_of(before, presenter.kind, presenter.location)
         if not await self._store.note_told(before.session_id, pair, now=now):
             return ()
+        await self._alerts.add(before.session_id, (REFRESH_ELSEWHERE,), now=now)
         await self._flag(REFRESH_ELSEWHERE, before, now, presenter.client, {"clients": pair})
         user = await self._users.by_id(before.user_id)
         if user is not None:
@@ -188,7 +196,38 @@ class Alerts(Operation):
             yield
         except Unavailable:
             self._failed.inc()
-            log.exception("alert_not_mailed", user_id=session.user_id, session_id=session.session_id)
+            log.exception("alert_not_completed", user_id=session.user_id, session_id=session.session_id)
+
+
+class Dismissals(Operation):
+    """Dismisses alerts for users who recognise the login: "it was me"."""
+
+    def __init__(self, services: Services, *, alerts: SessionAlerts, publisher: Publisher) -> None:
+        super().__init__(services)
+        self._alerts = alerts
+        self._publisher = publisher
+
+    async def dismiss(self, principal: Principal, session_id: str, *, client: Client) -> None:
+        """Dismiss the alerts about a session on every device of its user; no error if there are none.
+
+        Raises `NotFound` if the session is not live, or `Forbidden` for the principal's own: whoever logged in
+        with a stolen password must not answer for the owner.
+        """
+        if session_id == principal.session_id:
+            raise Forbidden("Only another device can dismiss alerts about this one.")
+        before = await self._alerts.clear(session_id, user_id=principal.user_id, now=self._clock())
+        if before is None:
+            raise NotFound("There is no such session.")
+        if not before.alerts:
+            return
+        await self._audit.record(
+            "alert_dismissed",
+            user_id=principal.user_id,
+            session_id=principal.session_id,
+            client=client,
+            details={"device": before.device.name, "alerts": " ".join(alert.kind for alert in before.alerts)},
+        )
+        await self._publisher.publish([SessionUpdated(replace(before, alerts=()))])
 
 
 def _last_client(session: Session) -> Device | ClientKind:

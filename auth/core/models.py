@@ -199,6 +199,14 @@ MULTI_FACTOR = "mfa"
 
 
 @dataclass(frozen=True, slots=True)
+class SessionAlert:
+    """A `security-alert` about a session that the user has not answered yet."""
+
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One login on one device; equals one refresh token family (sessions.md)."""
 
@@ -234,6 +242,7 @@ class Session:
     replayed_at: datetime | None = None
     # The session that approved this login; it gets no alert about it.
     approved_by: str | None = None
+    alerts: tuple[SessionAlert, ...] = ()
 
     @property
     def proved_at(self) -> datetime:

@@ -27,7 +27,16 @@ from pydantic_core import ErrorDetails
 
 from auth.core.clock import iso
 from auth.core.errors import FieldError, InvalidRequest
-from auth.core.models import Delivery, Device, IssuedTokens, Location, PendingEmail, Session, User
+from auth.core.models import (
+    Delivery,
+    Device,
+    IssuedTokens,
+    Location,
+    PendingEmail,
+    Session,
+    SessionAlert,
+    User,
+)
 
 # ECMA-262 Number.MAX_SAFE_INTEGER: a browser's JSON.parse rounds larger numbers.
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -279,6 +288,17 @@ class LocationView(View):
         return cls(city=location.city, country=location.country)
 
 
+class AlertView(View):
+    """An alert about a session that the user has not answered yet."""
+
+    kind: str = Field(examples=["new_device", "new_country", "refresh_elsewhere"])
+    at: Moment
+
+    @classmethod
+    def of(cls, alert: SessionAlert) -> Self:
+        return cls(kind=alert.kind, at=alert.at)
+
+
 class SessionView(View):
     """One login on one device. Never contains a token or hash."""
 
@@ -293,6 +313,7 @@ class SessionView(View):
     is_current: bool
     online: bool
     amr: tuple[str, ...]
+    alerts: tuple[AlertView, ...] = Field(description="Unanswered alerts about this session.")
 
     @classmethod
     def of(cls, session: Session, *, current_session_id: str | None, online: bool) -> Self:
@@ -309,6 +330,7 @@ class SessionView(View):
             is_current=session.session_id == current_session_id,
             online=online,
             amr=session.amr,
+            alerts=tuple(map(AlertView.of, session.alerts)),
         )
 
 

@@ -113,7 +113,7 @@ def _add_api(
         PhoneRoutes(operations.phone_login, operations.own_phone, identity, enabled=parts.settings.phone_login),
         SessionRoutes(operations.sessions, operations.device_rename),
         ApprovalRoutes(operations.approvals),
-        AlertRoutes(operations.not_me, operations.factor_removal),
+        AlertRoutes(operations.not_me, operations.dismissals, operations.factor_removal),
         AdminRoutes(
             operations.administration,
             operations.roles,

@@ -5,6 +5,7 @@ Used by both HTTP routes and socket handlers.
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -30,6 +31,7 @@ from auth.core.models import (
     Principal,
     RevocationReason,
     Session,
+    SessionAlert,
     SessionsToEnd,
     TokenDelivery,
     User,
@@ -147,9 +149,9 @@ class Sessions(Operation):
         )
         entered = await self._session_start.enter(session, credentials_version=user.credentials_version)
         session = entered.session
-        facts: list[Fact] = [SessionCreated(session)]
         news = await self._risks.judge_login(user, session, client=client)
-        facts += [SecurityAlert(kind, session, now) for kind in news]
+        session = replace(session, alerts=tuple(SessionAlert(kind, now) for kind in news))
+        facts: list[Fact] = [SessionCreated(session), *(SecurityAlert(kind, session, now) for kind in news)]
         await self._publisher.publish(facts)
         for session_id in entered.surplus:
             await self.end(session_id, user.user_id, reason=RevocationReason.REVOKED, by=SYSTEM, client=client)

@@ -13,6 +13,7 @@ from auth.stores.mongo import Mongo, refusal_as_settings_error
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import OutboxStore
 from auth.stores.passkeys import Passkeys
+from auth.stores.sessions.alerts import SessionAlerts
 from auth.stores.sessions.device_names import SessionDeviceNames
 from auth.stores.sessions.hooks import SessionHookStore
 from auth.stores.sessions.places import SessionPlaces
@@ -46,6 +47,7 @@ class Stores:
         self.sessions = SessionStore(database, revoked_kept=timedelta(days=settings.tokens.audit_days))
         self.session_endings = PendingRevocationStore(database)
         self.session_hooks = SessionHookStore(database)
+        self.session_alerts = SessionAlerts(database)
         self.session_device_names = SessionDeviceNames(database)
         self.session_places = SessionPlaces(database)
         self.session_roles = SessionRoles(database)

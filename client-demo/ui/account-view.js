@@ -4,6 +4,7 @@ import { AccountHistorySetting } from "./account-history-setting.js";
 import { EmailSetting } from "./email-setting.js";
 import { Component, createRef, html } from "./html.js";
 import { IdentitiesSetting } from "./identities-setting.js";
+import { LoadProblem } from "./load-problem.js";
 import { NextSteps } from "./next-steps.js";
 import { PasskeysSetting } from "./passkeys-setting.js";
 import { PasswordSetting } from "./password-setting.js";
@@ -17,11 +18,11 @@ const SETTINGS = [
 ];
 
 /**
- * Properties: `client`, `config`, `user`, `notice` ({tone, text} or empty; `isAlarm` offers what keeps others out),
+ * Properties: `client`, `config`, `user`, `notice` ({tone, text} or null; `isAlarm` offers what keeps others out),
  * `onClose()`.
  */
 export class AccountView extends Component {
-  state = { passkeyChanges: 0 };
+  state = { passkeyChanges: 0, isMissing: false };
   #heading = createRef();
   #password = createRef();
   #twoStep = createRef();
@@ -30,11 +31,14 @@ export class AccountView extends Component {
 
   componentDidMount() {
     this.#heading.current.focus();
-    // Changes made on other devices are not pushed. If this fails, the known values stay.
-    this.props.client.me().catch(() => undefined);
+    this.load();
   }
 
-  render({ user, notice, onClose, ...props }, { passkeyChanges }) {
+  /** Changes made on other devices are not pushed. If this fails, the known values stay. */
+  load = () => this.props.client.me().then(
+    () => this.setState({ isMissing: false }), () => this.setState({ isMissing: true }));
+
+  render({ user, notice, onClose, ...props }, { passkeyChanges, isMissing }) {
     const refs = new Map([[PasswordSetting, this.#password], [TwoStepSetting, this.#twoStep]]);
     return html`
       <section class="account" aria-labelledby="account-title" data-testid="account-view">
@@ -43,9 +47,11 @@ export class AccountView extends Component {
           <button class="button small" type="button" data-testid="account-close" onClick=${onClose}>Back</button>
         </header>
         <div role="status">
-          ${notice.text && html`<p class=${`notice is-${notice.tone}`} data-testid="account-notice">${notice.text}</p>`}
+          ${notice && html`<p class=${`notice is-${notice.tone}`} data-testid="account-notice">${notice.text}</p>`}
         </div>
-        ${notice.isAlarm && html`
+        ${!user && isMissing && html`
+          <${LoadProblem} client=${props.client} text="Your account could not be loaded." onRetry=${this.load} />`}
+        ${notice?.isAlarm && html`
           <${NextSteps} client=${props.client} onPassword=${() => this.#password.current.show("form")}
                         onTwoStep=${() => this.#twoStep.current.base.querySelector("h2").focus()} />`}
         <div class="settings">

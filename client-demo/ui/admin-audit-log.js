@@ -1,11 +1,16 @@
 /** The audit log for administrators, page by page: of all accounts, or of one. */
 import { VigilError, asVigilError } from "../vigil-errors.js";
+import { fullName } from "./admin-questions.js";
 import { eventDetails, eventName } from "./audit-event-text.js";
 import { errorSentence } from "./error-messages.js";
 import { capitalised } from "./format.js";
 import { Component, createRef, html } from "./html.js";
+import { LoadProblem } from "./load-problem.js";
 
 const PAGE = 30;
+
+/** The name of an account that the server no longer knows. */
+const ERASED = "An erased account";
 
 /** @param {string} at */
 const dayAndTime = (at) => new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
@@ -16,7 +21,7 @@ function midnight(day, later = 0) {
   return new Date(year, month - 1, date + later).toISOString();
 }
 
-/** Properties: `client`, and `userId` for one account; or `known` addresses by user id, and `onPick(userId)`. */
+/** Properties: `client`, `known` names by user id; `userId` for one account, otherwise `onPick(userId)`. */
 export class AdminAuditLog extends Component {
   state = { events: null, next: null, problem: "", kinds: [] };
   #form = createRef();
@@ -40,8 +45,9 @@ export class AdminAuditLog extends Component {
     const asked = ++this.#asked;
     try {
       const search = new URLSearchParams({ limit: String(PAGE), ...(before && { before }), ...(await this.#wanted()) });
-      const { events, next } = await this.props.client.call("GET", `/admin/audit?${search}`);
+      const { events, next, people } = await this.props.client.call("GET", `/admin/audit?${search}`);
       if (asked !== this.#asked) return;
+      for (const person of people) this.props.known.set(person.userId, fullName(person));
       this.setState(({ events: earlier, kinds }) => ({
         events: [...(before ? earlier : []), ...events], next, problem: "",
         kinds: [...new Set([...kinds, ...events.map(({ kind }) => kind)])].sort(),
@@ -72,17 +78,16 @@ export class AdminAuditLog extends Component {
       const message = found ? "Several accounts match." : "No account matches.";
       throw new VigilError({ code: "not_found", message });
     }
-    this.props.known.set(found.userId, found.email);
     return found.userId;
   }
 
-  render({ userId, known, onPick }, { events, next, problem, kinds }) {
+  render({ client, userId, known, onPick }, { events, next, problem, kinds }) {
     return html`
       <div class="audit-log" data-testid="trail">
         ${!userId && html`<${Filters} form=${this.#form} kinds=${kinds} onFilter=${this.filter} />`}
         ${events === null && !problem && html`<p class="empty" role="status">Loading…</p>`}
         ${events?.length === 0 && html`<p class="empty" role="status">No matches.</p>`}
-        <p class="result is-error" role="alert">${problem}</p>
+        ${problem && html`<${LoadProblem} client=${client} text=${problem} onRetry=${() => this.read(null)} />`}
         <ol class="rows" aria-label="Events, newest first">
           ${events?.map((event) => html`
             <${Entry} key=${event.id} event=${event} withUser=${!userId} known=${known} onPick=${onPick} />`)}
@@ -114,8 +119,8 @@ function Filters({ form, kinds, onFilter }) {
 }
 
 function Entry({ event, withUser, known, onPick }) {
-  const { userId } = event;
-  const details = eventDetails(event.details);
+  const { userId, details: { user: about, session: _, ...rest } } = event;
+  const details = [eventDetails(rest), about && `account: ${known.get(about) ?? ERASED}`].filter(Boolean).join(" · ");
   return html`
     <li class="row" data-testid="trail-event" data-kind=${event.kind}>
       <div class="row-text">
@@ -125,7 +130,7 @@ function Entry({ event, withUser, known, onPick }) {
         ${details && html`<p class="device-line">${capitalised(details)}</p>`}
         ${withUser && userId && html`
           <p class="device-line"><button class="link breakable" type="button" data-testid="trail-account"
-             onClick=${() => onPick(userId)}>${known.get(userId) ?? `Account ${userId}`}</button></p>`}
+             onClick=${() => onPick(userId)}>${known.get(userId) ?? ERASED}</button></p>`}
       </div>
     </li>`;
 }

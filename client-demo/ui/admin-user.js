@@ -1,37 +1,54 @@
 /** One user for administrators: roles, account lock, second factors, sessions and audit log. */
 import { asVigilError } from "../vigil-errors.js";
 import { AdminAuditLog } from "./admin-audit-log.js";
+import { ConfirmDialog } from "./confirm-dialog.js";
+import { endAllQuestion, endQuestion, factorsQuestion, fullName, lockQuestion, shortName } from "./admin-questions.js";
 import { deviceName, placeName } from "./device-names.js";
 import { errorSentence } from "./error-messages.js";
 import { relativeTime } from "./format.js";
-import { Form } from "./forms.js";
 import { Component, createRef, html } from "./html.js";
+import { LoadProblem } from "./load-problem.js";
 import { deliverySentence } from "./logout-messages.js";
 
-const REASON = {
-  name: "reason", label: "Reason", type: "text", optional: true, autocomplete: "off",
-  hint: "For the audit log. The user does not see it.",
-};
-
-/** Properties: `client`, `userId`, `ownUserId`, `isAdmin`, `roles` that can be granted, `onBack()`. */
+/**
+ * Properties: `client`, `userId`, `ownUserId`, `isAdmin`, `roles` that can be granted, `known` names by user id, `onBack()`,
+ * `onTitle()`.
+ */
 export class AdminUser extends Component {
-  state = { whole: null, result: { text: "", failed: false }, busy: false, locking: false, removing: false, trail: false };
+  /** `asking`: the question that is open, and what to do after it. */
+  state = { whole: null, isMissing: "", result: { text: "", failed: false }, busy: false, asking: null, trail: false };
   #heading = createRef();
+  #reason = createRef();
 
   componentDidMount() {
-    this.read().then(() => this.#heading.current?.focus(), (error) => this.#fail(error));
+    this.load();
   }
 
   #path(rest = "") {
     return `/admin/users/${encodeURIComponent(this.props.userId)}${rest}`;
   }
 
-  #fail(error) {
-    this.setState({ result: { text: errorSentence(asVigilError(error)), failed: true } });
+  load = async () => {
+    const { client, known, userId, onTitle } = this.props;
+    try {
+      const whole = await client.call("GET", this.#path());
+      known.set(userId, fullName(whole.user));
+      this.setState({ whole, isMissing: "" }, () => {
+        this.#heading.current?.focus();
+        onTitle();
+      });
+    } catch (error) {
+      this.setState({ isMissing: errorSentence(asVigilError(error)) });
+    }
+  };
+
+  getSnapshotBeforeUpdate() {
+    return document.activeElement !== document.body;
   }
 
-  async read() {
-    this.setState({ whole: await this.props.client.call("GET", this.#path()) });
+  /** When the focused element was removed, such as the session that was ended, focuses the name. */
+  componentDidUpdate(_props, _state, hadFocus) {
+    if (hadFocus && document.activeElement === document.body) this.#heading.current?.focus();
   }
 
   /**
@@ -41,32 +58,37 @@ export class AdminUser extends Component {
    */
   async run(act) {
     if (this.state.busy) return;
-    this.setState({ busy: true, result: { text: "", failed: false } });
+    this.setState({ busy: true, asking: null, result: { text: "", failed: false } });
     try {
       const { text, ...changed } = await act();
       this.setState(({ whole }) => ({ whole: { ...whole, ...changed }, result: { text, failed: false } }));
     } catch (error) {
-      this.#fail(error);
+      this.setState({ result: { text: errorSentence(asVigilError(error)), failed: true } });
     } finally {
       this.setState({ busy: false });
     }
+  }
+
+  /** Asks before an action. @param {object} question of admin-questions.js @param {() => void} act */
+  ask(question, act) {
+    if (!this.state.busy) this.setState({ asking: { ...question, act } });
   }
 
   setRole = (role, has) => this.run(async () => {
     const others = this.state.whole.user.roles.filter((each) => each !== role);
     const roles = has ? [...others, role] : others;
     const { user } = await this.props.client.call("PUT", this.#path("/roles"), { roles });
-    return { user, text: `${has ? "Now" : "No longer"} ${role}, effective on all devices.` };
+    return { user, text: `${shortName(user)} is ${has ? "now" : "no longer"} ${role}.` };
   });
 
-  lock = async ({ reason }) => {
-    const text = reason.trim();
-    const body = text ? { reason: text } : {};
-    const { user, delivery, revoked } = await this.props.client.call("POST", this.#path("/lock"), body);
-    this.setState({ locking: false });
-    const ended = revoked ? deliverySentence(delivery, revoked) : "No device was logged in.";
-    await this.run(async () => ({ user, sessions: [], text: `Locked. ${ended}` }));
-    this.#heading.current?.focus();
+  lock = async () => {
+    const reason = this.#reason.current.value.trim();
+    await this.run(async () => {
+      const body = reason ? { reason } : {};
+      const { user, delivery, revoked } = await this.props.client.call("POST", this.#path("/lock"), body);
+      const ended = revoked ? deliverySentence(delivery, revoked) : "No device was logged in.";
+      return { user, sessions: [], text: `Locked. ${ended}` };
+    });
   };
 
   unlock = () => this.run(async () => {
@@ -81,7 +103,6 @@ export class AdminUser extends Component {
       : "Nothing was removed.";
     const stays = "A passkey was kept because it is the only login method: the user must first set a password with "
       + "“Forgot your password?”.";
-    this.setState({ removing: false });
     const factors = this.state.whole.factors.filter((factor) => kept.includes(factor));
     return {
       factors: removed.length ? factors : this.state.whole.factors,
@@ -103,53 +124,59 @@ export class AdminUser extends Component {
     return { sessions, text: deliverySentence(delivery, 1) };
   });
 
-  render({ client, userId, ownUserId, isAdmin, roles, onBack }, { whole, result, busy, locking, removing, trail }) {
+  render({ client, onBack }, { whole, isMissing, result, asking }) {
     return html`
       <div class="admin-user" data-testid="admin-person">
         <button class="link" type="button" data-testid="admin-back" onClick=${onBack}>Back to all users</button>
-        <p class=${`result ${result.failed ? "is-error" : ""}`} role="status" data-testid="admin-result">${result.text}</p>
+        ${isMissing && html`<${LoadProblem} client=${client} text=${isMissing} onRetry=${this.load} />`}
         ${whole && html`
-          <h2 tabindex="-1" ref=${this.#heading} class="breakable">${whole.user.name || whole.user.email}</h2>
-          <${Facts} ...${whole} now=${client.serverNow()} />
-          ${isAdmin && roles.length > 0 && html`
-            <${Roles} user=${whole.user} roles=${roles} busy=${busy} onSet=${this.setRole} />`}
-          ${isAdmin && whole.user.userId !== ownUserId && this.lockPart(whole.user, locking, busy)}
-          ${isAdmin && whole.factors.length > 0 && this.factorsPart(removing, busy)}
-          <${Sessions} sessions=${whole.sessions} ownSessionId=${client.sessionId} now=${client.serverNow()}
-                       busy=${busy} onEnd=${this.endOne} onEndAll=${this.endAll} />
-          ${isAdmin && (trail ? html`<h3>Audit log</h3><${AdminAuditLog} client=${client} userId=${userId} />` : html`
-            <button class="button" type="button" data-testid="admin-trail"
-                    onClick=${() => this.setState({ trail: true })}>Audit log of this account</button>`)}`}
+          <h2 tabindex="-1" ref=${this.#heading} class="breakable" data-title>${shortName(whole.user)}</h2>`}
+        <p class=${`result ${result.failed ? "is-error" : ""}`} role="status" data-testid="admin-result">${result.text}</p>
+        ${whole && this.parts(this.props, this.state)}
+        ${asking && this.question(asking)}
       </div>`;
   }
 
-  factorsPart(removing, busy) {
-    if (!removing) {
-      return html`<button class="button" type="button" data-testid="admin-remove-factors" aria-disabled=${busy}
-                          onClick=${() => this.setState({ removing: true })}>Remove two-step verification…</button>`;
-    }
+  parts({ client, userId, ownUserId, isAdmin, roles, known }, { whole, busy, trail }) {
     return html`
-      <p class="muted">For a user who has lost them: verify the user's identity first.
-        All their devices are logged out, and they are notified by mail.</p>
-      <div class="actions">
-        <button class="button danger" type="button" data-testid="admin-remove-factors-confirm" aria-disabled=${busy}
-                onClick=${this.removeFactors}>Remove, and log out all devices</button>
-        <button class="button" type="button" onClick=${() => this.setState({ removing: false })}>Cancel</button>
-      </div>`;
+      <${Facts} ...${whole} now=${client.serverNow()} />
+      ${isAdmin && roles.length > 0 && html`
+        <${Roles} user=${whole.user} roles=${roles} busy=${busy} onSet=${this.setRole} />`}
+      ${isAdmin && whole.user.userId !== ownUserId && this.lockButton(whole, busy)}
+      ${isAdmin && whole.factors.length > 0 && html`
+        <button class="button danger" type="button" data-testid="admin-remove-factors" aria-disabled=${busy}
+                onClick=${() => this.ask(factorsQuestion(whole), this.removeFactors)}>Remove two-step verification…</button>`}
+      <${Sessions} sessions=${whole.sessions} ownSessionId=${client.sessionId} now=${client.serverNow()}
+                   busy=${busy} onEndAll=${() => this.ask(endAllQuestion(whole), this.endAll)}
+                   onEnd=${(session) => this.ask(endQuestion(whole, session), () => this.endOne(session.sessionId))} />
+      ${isAdmin && (trail
+        ? html`<h3>Audit log</h3><${AdminAuditLog} client=${client} userId=${userId} known=${known} />`
+        : html`<button class="button" type="button" data-testid="admin-trail"
+                       onClick=${() => this.setState({ trail: true })}>Audit log of this account</button>`)}`;
   }
 
-  lockPart({ lockedAt }, locking, busy) {
-    if (lockedAt) {
+  question({ title, text, label, act, withReason }) {
+    return html`
+      <${ConfirmDialog} title=${title} confirmLabel=${label} onConfirm=${act}
+                        onCancel=${() => this.setState({ asking: null })}>
+        <p class="breakable">${text}</p>
+        ${withReason && html`
+          <div class="field">
+            <label for="lock-reason">Reason <span class="muted">optional</span></label>
+            <input id="lock-reason" maxlength="200" autocomplete="off" ref=${this.#reason}
+                   aria-describedby="lock-reason-note" />
+            <p class="field-note" id="lock-reason-note">For the audit log. The user does not see it.</p>
+          </div>`}
+      <//>`;
+  }
+
+  lockButton(whole, busy) {
+    if (whole.user.lockedAt) {
       return html`<button class="button" type="button" data-testid="admin-unlock" aria-disabled=${busy}
                           onClick=${this.unlock}>Unlock this account</button>`;
     }
-    if (locking) {
-      return html`<${Form} testid="lock-form" fields=${[REASON]} submitLabel="Lock, and log out all devices"
-                           busyLabel="Locking…" focusFirst onSubmit=${this.lock}
-                           onCancel=${() => this.setState({ locking: false }, () => this.#heading.current?.focus())} />`;
-    }
     return html`<button class="button danger" type="button" data-testid="admin-lock" aria-disabled=${busy}
-                        onClick=${() => this.setState({ locking: true })}>Lock this account…</button>`;
+                        onClick=${() => this.ask(lockQuestion(whole), this.lock)}>Lock this account…</button>`;
   }
 }
 
@@ -203,11 +230,10 @@ function Sessions({ sessions, ownSessionId, now, busy, onEnd, onEndAll }) {
               ${" · "}${[placeName(session), session.ip].filter(Boolean).join(" · ")}</p>
           </div>
           <button class="button small" type="button" data-testid="admin-end" aria-disabled=${busy}
-                  aria-label=${`End the session on ${deviceName(session)}`}
-                  onClick=${() => onEnd(session.sessionId)}>End</button>
+                  aria-label=${`Log out ${deviceName(session)}`} onClick=${() => onEnd(session)}>Log out…</button>
         </li>`)}
     </ul>
     ${sessions.length > 1 && html`
       <button class="button danger" type="button" data-testid="admin-end-all" aria-disabled=${busy}
-              onClick=${onEndAll}>End all sessions</button>`}`;
+              onClick=${onEndAll}>Log out everywhere…</button>`}`;
 }

@@ -1,10 +1,12 @@
 /** Administration: search users, open one, read the audit log. Hides actions that a moderator may not take. */
 import { asVigilError } from "../vigil-errors.js";
 import { AdminAuditLog } from "./admin-audit-log.js";
+import { fullName, shortName } from "./admin-questions.js";
 import { AdminUser } from "./admin-user.js";
 import { errorSentence } from "./error-messages.js";
 import { plural } from "./format.js";
 import { Component, createRef, html } from "./html.js";
+import { LoadProblem } from "./load-problem.js";
 
 export const canAdminister = (user) => Boolean(user?.roles.some((role) => role === "admin" || role === "moderator"));
 const isAdmin = (user) => user.roles.includes("admin");
@@ -13,11 +15,17 @@ const isAdmin = (user) => user.roles.includes("admin");
 const TYPING_MS = 250;
 const PAGE = 20;
 
-/** Properties: `client`, `user` (oneself), `onClose()`. */
+/** The part of the audit log; any other part is the id of a user, and none the list of people. */
+const AUDIT = "audit";
+
+/** Properties: `client`, `user` (oneself), `part` of the route, `onPart(part)`, `onTitle()`, `onClose()`. */
 export class AdminView extends Component {
-  state = { view: "people", picked: null, overview: null };
-  /** Known addresses by user id. @type {Map<string, string>} */
+  state = { overview: null };
+  /** Known names by user id. @type {Map<string, string>} */
   #known = new Map();
+  /** What was searched for, and whom the search led to: kept for the way back. */
+  #search = {};
+  #picked = "";
   #heading = createRef();
 
   componentDidMount() {
@@ -32,14 +40,21 @@ export class AdminView extends Component {
   async readOverview() {
     const { client, user } = this.props;
     const overview = isAdmin(user) ? await client.call("GET", "/admin/overview").catch(() => null) : null;
-    this.setState({ overview, ...(!isAdmin(user) && { view: "people" }) });
+    this.setState({ overview });
   }
 
-  pick = (userId) => this.setState({ view: "people", picked: userId });
+  pick = (userId) => {
+    this.#picked = userId;
+    this.props.onPart(userId);
+  };
 
-  back = () => this.setState({ picked: null }, () => this.#heading.current?.focus({ preventScroll: true }));
+  remember = (search) => {
+    this.#search = search;
+  };
 
-  render({ client, user, onClose }, { view, picked, overview }) {
+  render({ client, user, part, onPart, onTitle, onClose }, { overview }) {
+    const isAudit = part === AUDIT && isAdmin(user);
+    const roles = overview?.roles ?? [];
     return html`
       <section class="card admin-view" aria-labelledby="admin-title" data-testid="admin-view">
         <header class="view-head">
@@ -49,17 +64,17 @@ export class AdminView extends Component {
         ${overview && html`<${Overview} ...${overview} />`}
         ${isAdmin(user) && html`
           <div class="switch" role="group" aria-label="View">
-            ${[["people", "People"], ["audit", "Audit log"]].map(([id, label]) => html`
+            ${[["people", "People", ""], ["audit", "Audit log", AUDIT]].map(([id, label, to]) => html`
               <button key=${id} class="button small" type="button" data-testid=${`admin-${id}`}
-                      aria-pressed=${view === id} onClick=${() => this.setState({ view: id })}>${label}</button>`)}
+                      aria-pressed=${isAudit === (to === AUDIT)} onClick=${() => onPart(to)}>${label}</button>`)}
           </div>`}
-        ${view === "audit" ? html`
-            <${AdminAuditLog} client=${client} known=${this.#known} onPick=${this.pick} />`
-          : picked ? html`
-            <${AdminUser} key=${picked} client=${client} userId=${picked} ownUserId=${user.userId}
-                            isAdmin=${isAdmin(user)} roles=${overview?.roles ?? []}
-                            onBack=${this.back} />`
-          : html`<${People} client=${client} roles=${overview?.roles ?? []} known=${this.#known} onPick=${this.pick} />`}
+        ${isAudit ? html`<${AdminAuditLog} key=${AUDIT} client=${client} known=${this.#known} onPick=${this.pick} />`
+          : part && part !== AUDIT ? html`
+            <${AdminUser} key=${part} client=${client} userId=${part} ownUserId=${user.userId} known=${this.#known}
+                          isAdmin=${isAdmin(user)} roles=${roles} onTitle=${onTitle} onBack=${() => onPart("")} />`
+          : html`
+            <${People} key="people" client=${client} roles=${roles} known=${this.#known} search=${this.#search}
+                       picked=${this.#picked} onSearch=${this.remember} onPick=${this.pick} onTitle=${onTitle} />`}
       </section>`;
   }
 }
@@ -71,14 +86,20 @@ function Overview({ nodes, sockets, queue, jobsDashboardUrl }) {
       ${jobsDashboardUrl && html` · <a href=${jobsDashboardUrl} rel="noreferrer" target="_blank">Job queue</a>`}</p>`;
 }
 
-/** Properties: `client`, `roles` to filter by, `known` addresses by user id, `onPick(userId)`. */
+/**
+ * Properties: `client`, `roles` to filter by, `known` names by user id, `search` and `picked` from before, `onPick(userId)`,
+ * `onSearch(search)`, `onTitle()`.
+ */
 class People extends Component {
   state = { users: null, next: null, problem: "" };
   #form = createRef();
   #asked = 0;
 
-  componentDidMount() {
-    this.find();
+  async componentDidMount() {
+    this.props.onTitle();
+    await this.find();
+    // Back from a person: their place in the list is where the eye returns to.
+    if (document.activeElement.matches("body, h1")) document.querySelector("[data-picked] button")?.focus();
   }
 
   componentWillUnmount() {
@@ -102,14 +123,14 @@ class People extends Component {
   async #read(before) {
     clearTimeout(this.timer);
     const asked = ++this.#asked;
-    const search = new URLSearchParams({ limit: String(PAGE), ...(before && { before }) });
-    for (const [name, value] of new FormData(this.#form.current)) {
-      if (String(value).trim()) search.set(name, String(value).trim());
-    }
+    const entries = [...new FormData(this.#form.current)].map(([name, value]) => [name, String(value).trim()]);
+    const wanted = Object.fromEntries(entries.filter(([, value]) => value));
+    this.props.onSearch(wanted);
+    const search = new URLSearchParams({ limit: String(PAGE), ...(before && { before }), ...wanted });
     try {
       const { users, next } = await this.props.client.call("GET", `/admin/users?${search}`);
       if (asked !== this.#asked) return;
-      for (const { userId, email } of users) this.props.known.set(userId, email);
+      for (const user of users) this.props.known.set(user.userId, fullName(user));
       const earlier = before ? this.state.users ?? [] : [];
       this.setState({ users: [...earlier, ...users], next, problem: "" });
     } catch (error) {
@@ -117,27 +138,28 @@ class People extends Component {
     }
   }
 
-  render({ roles, onPick }, { users, next, problem }) {
+  render({ client, roles, search, picked, onPick }, { users, next, problem }) {
     return html`
       <form class="admin-search" role="search" ref=${this.#form} onSubmit=${this.submit}>
         <div class="field">
           <label for="admin-query">Find people</label>
           <input id="admin-query" name="query" type="search" autocomplete="off" spellcheck=${false}
-                 placeholder="Beginning of an address or name" data-testid="admin-query"
+                 placeholder="Name or e-mail address" data-testid="admin-query" defaultValue=${search.query ?? ""}
                  onInput=${this.type} />
         </div>
         <div class="admin-filters">
           ${roles.length > 0 && html`
-            <${Choice} name="role" label="Role" onChange=${this.find}
+            <${Choice} name="role" label="Role" initial=${search.role} onChange=${this.find}
                        options=${[["", "Any role"], ...roles.map((role) => [role, role])]} />`}
-          <${Choice} name="locked" label="State" onChange=${this.find}
+          <${Choice} name="locked" label="State" initial=${search.locked} onChange=${this.find}
                      options=${[["", "Any state"], ["true", "Locked"], ["false", "Not locked"]]} />
         </div>
       </form>
-      <p class="result is-error" role="alert">${problem}</p>
+      ${problem && html`<${LoadProblem} client=${client} text=${problem} onRetry=${this.find} />`}
       ${users?.length === 0 && html`<p class="empty" role="status">No matches.</p>`}
       <ul class="rows" data-testid="admin-users" aria-label="People" aria-busy=${users === null}>
-        ${users?.map((user) => html`<${Person} key=${user.userId} user=${user} onPick=${onPick} />`)}
+        ${users?.map((user) => html`
+          <${Person} key=${user.userId} user=${user} isPicked=${user.userId === picked} onPick=${onPick} />`)}
       </ul>
       ${next && html`
         <button class="button wide" type="button" data-testid="admin-more" onClick=${() => this.#read(next)}>
@@ -145,21 +167,21 @@ class People extends Component {
   }
 }
 
-function Choice({ name, label, options, onChange }) {
+function Choice({ name, label, initial = "", options, onChange }) {
   return html`
     <label class="choice"><span class="visually-hidden">${label}</span>
       <select name=${name} data-testid=${`admin-${name}`} onChange=${onChange}>
-        ${options.map(([value, text]) => html`<option key=${value} value=${value}>${text}</option>`)}
+        ${options.map(([value, text]) => html`<option key=${value} value=${value} selected=${value === initial}>${text}</option>`)}
       </select>
     </label>`;
 }
 
-function Person({ user, onPick }) {
+function Person({ user, isPicked, onPick }) {
   const { userId, email, name, roles, lockedAt, online } = user;
   return html`
-    <li class="row" data-testid="admin-user" data-locked=${String(lockedAt !== null)}>
+    <li class="row" data-testid="admin-user" data-locked=${String(lockedAt !== null)} data-picked=${isPicked || undefined}>
       <button class="row-button" type="button" onClick=${() => onPick(userId)}>
-        <span class="row-name">${name || email}${" "}
+        <span class="row-name">${shortName(user)}${" "}
           ${lockedAt && html`<span class="badge is-danger">Locked</span>${" "}`}
           ${roles.map((role) => html`<span key=${role} class="badge">${role}</span>${" "}`)}
         </span>

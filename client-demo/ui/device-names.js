@@ -23,6 +23,17 @@ export function describeDevice(session) {
   return name && name !== software ? `${seen}, calling itself “${name}”` : seen;
 }
 
+/** How many devices a sentence names before it counts the rest. */
+const MAX_NAMED = 5;
+
+/** Names of devices: "Laptop, Phone and 3 more". @param {Partial<Session>[]} sessions */
+export function listOfNames(sessions) {
+  const named = sessions.length > MAX_NAMED + 1 ? sessions.slice(0, MAX_NAMED) : sessions;
+  const names = named.map(deviceName);
+  const last = named.length < sessions.length ? `${sessions.length - named.length} more` : names.pop();
+  return names.length ? `${names.join(", ")} and ${last}` : last;
+}
+
 const COUNTRIES = new Intl.DisplayNames("en", { type: "region" });
 
 /** @param {Partial<Session>} session */

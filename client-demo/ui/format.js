@@ -50,6 +50,11 @@ export function clockTime(time) {
   return new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
+/** @param {string|number} time @returns {string} such as "28 Nov" */
+export function shortDate(time) {
+  return new Date(time).toLocaleDateString([], { day: "numeric", month: "short" });
+}
+
 /** @param {string|number} time */
 export function longDate(time) {
   return new Date(time).toLocaleDateString([], { dateStyle: "long" });

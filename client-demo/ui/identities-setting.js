@@ -4,12 +4,10 @@ import { html } from "./html.js";
 import { SettingCard } from "./setting-card.js";
 
 export class IdentitiesSetting extends SettingCard {
+  what = "Your linked logins";
+
   firstState() {
     return { identities: null };
-  }
-
-  componentDidMount() {
-    this.load().catch(() => this.say("Your linked logins could not be loaded.", { failed: true }));
   }
 
   async load() {
@@ -27,9 +25,10 @@ export class IdentitiesSetting extends SettingCard {
     return "Unlinked.";
   });
 
-  render({ client, config: { loginMethods: { providers } } }, { identities }) {
+  render({ client, config: { loginMethods: { providers } } }, { identities, isMissing }) {
     // Hidden on servers without providers.
-    if (!identities || (providers.length === 0 && identities.length === 0)) return null;
+    if (!providers.length && !identities?.length) return null;
+    if (!identities) return isMissing && this.card({ id: "identities", title: "Linked logins", summary: "" });
     const nameOf = (id) => providers.find((provider) => provider.id === id)?.name ?? id;
     // One identity per provider: the server would refuse a second one.
     const linked = new Set(identities.map(({ provider }) => provider));

@@ -1,4 +1,4 @@
-/** The view of a logged-in user: chat, devices, security log and connection; account and administration pages. */
+/** The view of a logged-in user: devices, security log, connection and chat; account and administration pages. */
 import { AccountView } from "./account-view.js";
 import { AdminView, canAdminister } from "./admin-view.js";
 import { AlertBanner, openAlerts } from "./alert-banner.js";
@@ -9,92 +9,107 @@ import { DevicesCard } from "./devices-card.js";
 import { focusContent } from "./dialog.js";
 import { Component, createRef, html } from "./html.js";
 import { ChatIcon, DesktopIcon, Logo, ShieldIcon } from "./icons.js";
+import { HOME, isHome } from "./routes.js";
 import { SecurityLogCard } from "./security-log-card.js";
 
 const PANES = [
-  { id: "chat", label: "Chat", Icon: ChatIcon },
   { id: "devices", label: "Devices", Icon: DesktopIcon },
   { id: "security", label: "Security", Icon: ShieldIcon },
+  { id: "chat", label: "Chat", Icon: ChatIcon },
 ];
 
-/** Wide windows show all panes side by side; on a phone the bar at the bottom selects one. */
+const ACCOUNT = { view: "account", part: "" };
+const ADMIN = { view: "admin", part: "" };
+
+/**
+ * Wide windows show all panes side by side; on a phone the bar at the bottom selects one.
+ *
+ * Properties: `model`, `client`, `room`, `onLogout()`, `onDone(text)`, `onNotMe(sessionId)`, `onSeen(key)`,
+ * `onGo(route)` shows another view, `onTitle()` reads the tab's title again.
+ */
 export class LoggedInView extends Component {
-  state = { pane: "chat" };
   #main = createRef();
+  /** The pane to return to. */
+  #pane = HOME;
 
   componentDidMount() {
     // The focused form was removed: keyboard navigation continues at the content, not at the top of the page.
-    this.#main.current.focus({ preventScroll: true });
+    if (!this.#main.current.contains(document.activeElement)) this.#main.current.focus({ preventScroll: true });
   }
 
-  show(pane) {
-    this.setState({ pane });
-    if (this.props.model.account) this.props.onAccount(null);
+  componentDidUpdate({ model }) {
+    // Each view begins at its top.
+    if (model.route.view !== this.props.model.route.view) scrollTo(0, 0);
   }
 
-  notMe = (sessionId) => {
+  /** The link's own fragment would name a view. */
+  skip = (event) => {
+    event.preventDefault();
     focusContent();
-    this.props.onNotMe(sessionId);
   };
 
-  seen = (key) => {
-    focusContent();
-    this.props.onSeen(key);
-  };
-
-  render({ model, client, room, onLogout, onDone, onAccount }, { pane }) {
-    const { config, connection, user, userId, devices, chat, entries, reauthentications, problem, account } = model;
-    const shown = account ? "account" : pane;
+  render({ model, client, room, onLogout, onDone, onNotMe, onSeen, onGo, onTitle }) {
+    const { config, connection, user, userId, devices, chat, entries, reauthentications, problem, asOf } = model;
     // Hidden as soon as the role is removed.
-    const isAdministering = Boolean(account?.admin) && canAdminister(user);
-    const Brand = account ? "p" : "h1";
+    const route = model.route.view === "admin" && !canAdminister(user) ? HOME : model.route;
+    if (isHome(route)) this.#pane = route;
+    const close = () => onGo(this.#pane);
+    const Brand = isHome(route) ? "h1" : "p";
     return html`
-      <div class=${`logged-in shows-${shown}`} data-testid="app">
-        <a class="skip" href="#main">Skip to content</a>
-        <header class="topbar">
-          <div class="brand"><${Logo} /><${Brand} class="brand-name">Vigil<//></div>
-          <${ConnectionState} connection=${connection} />
-          <p class="who" data-testid="user-name" title=${user?.email}>${user?.name || user?.email || ""}</p>
-          ${canAdminister(user) && html`
-            <button class="button small" type="button" data-testid="admin" aria-pressed=${isAdministering}
-                    onClick=${() => onAccount(isAdministering ? null : { admin: true })}>Admin</button>`}
-          <button class="button small" type="button" data-testid="account"
-                  aria-pressed=${account !== null && !isAdministering}
-                  onClick=${() => onAccount(account && !isAdministering ? null : {})}>Account</button>
-          <button class="button small" type="button" data-testid="logout" onClick=${onLogout}>Log out</button>
-        </header>
-        <div class="banner-place" role="alert">
-          ${problem && html`<p class="banner" data-testid="problem">${problem}</p>`}
-          <${DeletionBanner} client=${client} user=${user} />
-          <${AlertBanner} alerts=${openAlerts(entries)} onNotMe=${this.notMe} onSeen=${this.seen} />
+      <div class=${`logged-in shows-${route.view}`} data-testid="app">
+        <a class="skip" href="#main" onClick=${this.skip}>Skip to content</a>
+        <div class="head">
+          <header class="topbar">
+            <div class="brand"><${Logo} /><${Brand} class="brand-name">Vigil<//></div>
+            <${ConnectionState} connection=${connection} />
+            <p class="who" data-testid="user-name" title=${user?.email}>${user?.name || user?.email || ""}</p>
+            ${canAdminister(user) && html`<${ViewButton} label="Admin" to=${ADMIN} route=${route} close=${close} onGo=${onGo} />`}
+            <${ViewButton} label="Account" to=${ACCOUNT} route=${route} close=${close} onGo=${onGo} />
+            <button class="button small" type="button" data-testid="logout" onClick=${onLogout}>Log out</button>
+          </header>
+          <div class="banner-place" role="alert">
+            ${problem && html`<p class="banner" data-testid="problem">${problem}</p>`}
+            <${DeletionBanner} client=${client} user=${user} />
+            <${AlertBanner} alerts=${openAlerts(entries)} onNotMe=${onNotMe} onSeen=${onSeen} />
+          </div>
         </div>
         <main class="panes" id="main" tabindex="-1" ref=${this.#main}>
+          <div class="pane pane-devices">
+            <${DevicesCard} client=${client} config=${config} devices=${devices} asOf=${asOf} onDone=${onDone} />
+          </div>
+          <div class="pane pane-security">
+            <${ConnectionCard} client=${client} connection=${connection} reauthentications=${reauthentications} />
+            <${SecurityLogCard} client=${client} entries=${entries} onNotMe=${onNotMe} />
+          </div>
           <div class="pane pane-chat">
             <${ChatCard} chat=${chat} userId=${userId} isLive=${connection.state === "live"}
                          onSend=${(text) => room.send(text)} onSendAgain=${(key) => room.sendAgain(key)} />
           </div>
-          <div class="pane pane-devices">
-            <${DevicesCard} client=${client} config=${config} devices=${devices} onDone=${onDone} />
-          </div>
-          <div class="pane pane-security">
-            <${SecurityLogCard} entries=${entries} onNotMe=${this.notMe} />
-            <${ConnectionCard} client=${client} connection=${connection} reauthentications=${reauthentications} />
-          </div>
-          ${account && html`
-            <div class="pane pane-account">
-              ${isAdministering
-                ? html`<${AdminView} client=${client} user=${user} onClose=${() => onAccount(null)} />`
-                : html`<${AccountView} client=${client} config=${config} user=${user} notice=${account} onDone=${onDone}
-                                       onClose=${() => onAccount(null)} />`}
+          ${route.view === "account" && html`
+            <div class="pane-whole">
+              <${AccountView} client=${client} config=${config} user=${user} notice=${model.notice} onDone=${onDone}
+                              onClose=${close} />
+            </div>`}
+          ${route.view === "admin" && html`
+            <div class="pane-whole">
+              <${AdminView} client=${client} user=${user} part=${route.part} onClose=${close} onTitle=${onTitle}
+                            onPart=${(part) => onGo({ view: "admin", part })} />
             </div>`}
         </main>
-        <nav class="tabbar" aria-label="Panes">
+        <nav class="tabbar" aria-label="Views">
           ${PANES.map(({ id, label, Icon }) => html`
             <button key=${id} class="tab" type="button" data-testid=${`pane-${id}`}
-                    aria-current=${shown === id ? "page" : undefined} onClick=${() => this.show(id)}>
-              <${Icon} />${label}
-            </button>`)}
+                    aria-current=${route.view === id ? "page" : undefined}
+                    onClick=${() => onGo({ view: id, part: "" })}><${Icon} />${label}</button>`)}
         </nav>
       </div>`;
   }
+}
+
+/** Opens a view, or closes it. */
+function ViewButton({ label, to, route, close, onGo }) {
+  const isOpen = route.view === to.view;
+  return html`
+    <button class="button small" type="button" data-testid=${to.view} aria-pressed=${isOpen}
+            onClick=${isOpen ? close : () => onGo(to)}>${label}</button>`;
 }

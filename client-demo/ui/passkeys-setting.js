@@ -11,12 +11,10 @@ const systemName = () => /Windows|Android|iPhone|iPad|Mac|Linux/.exec(navigator.
 const NAME_FIELD = { name: "name", label: "Name", type: "text", autocomplete: "off", hint: "Helps you tell your passkeys apart." };
 
 export class PasskeysSetting extends SettingCard {
+  what = "Your passkeys";
+
   firstState() {
     return { passkeys: null, wantsCodes: false };
-  }
-
-  componentDidMount() {
-    this.load().catch(() => this.say("Your passkeys could not be loaded.", { failed: true }));
   }
 
   async load() {

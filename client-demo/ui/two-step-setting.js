@@ -7,12 +7,10 @@ import { showRecoveryCodes } from "./recovery-codes.js";
 import { SettingCard } from "./setting-card.js";
 
 export class TwoStepSetting extends SettingCard {
+  what = "Two-step verification";
+
   firstState() {
     return { factors: null, approvals: null, setup: null };
-  }
-
-  componentDidMount() {
-    this.load().catch(() => this.say("Two-step verification could not be loaded.", { failed: true }));
   }
 
   componentDidUpdate(props, state, hadFocus) {

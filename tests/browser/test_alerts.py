@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 from support.browsers import PHONE
+from support.clients import Api
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0"
 WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -100,3 +101,66 @@ async def test_a_device_that_is_out_already_cannot_be_disowned_again(
     await expect(laptop.by("alert-banner")).to_contain_text("Already logged out.")
     await laptop.by("alert-seen").click()
     await expect(laptop.by("alert-banner")).to_have_count(0)
+
+
+async def test_an_alert_comes_back_after_a_reload_until_it_is_answered_on_any_device(
+    beside_a_stranger: Any, device: Any, page_node: Any
+) -> None:
+    laptop, _, enter, email = await beside_a_stranger(viewport=PHONE, dark=True)
+    second = await device("Office")
+    await second.login(page_node, email)
+    await second.page.goto("about:blank")
+    await enter()
+    await expect(laptop.by("alert-banner")).to_be_visible()
+    await laptop.page.reload()
+    await expect(laptop.by("alert-banner")).to_contain_text("New device: Firefox on Linux")
+    await expect(laptop.page).to_have_title("(1) Vigil")
+    await laptop.picture("43-alert-after-a-reload")
+    # It happened while this page was closed.
+    await second.open(page_node)
+    await expect(second.by("alert-banner")).to_contain_text("New device: Firefox on Linux")
+    await laptop.by("alert-seen").click()
+    await expect(second.by("alert-banner")).to_have_count(0)
+    for each in (laptop, second):
+        await each.page.reload()
+        await expect(each.by("device")).to_have_count(3)
+        await expect(each.by("alert-banner")).to_have_count(0)
+
+
+async def test_the_new_device_is_not_alarmed_about_itself(beside_a_stranger: Any) -> None:
+    _, stranger, enter, _ = await beside_a_stranger()
+    await enter()
+    await stranger.page.reload()
+    await expect(stranger.by("device")).to_have_count(2)
+    await expect(stranger.by("alert-banner")).to_have_count(0)
+    await expect(stranger.by("security-entry")).to_have_count(0)
+
+
+async def test_an_alert_that_could_not_be_dismissed_stays(beside_a_stranger: Any) -> None:
+    laptop, _, enter, _ = await beside_a_stranger()
+    await enter()
+    await laptop.page.route("**/api/auth/sessions/*/alerts", lambda route: route.abort())
+    await laptop.by("alert-seen").click()
+    await expect(laptop.by("problem")).to_contain_text("The alert was not dismissed.")
+    await expect(laptop.by("alert-banner")).to_be_visible()
+
+
+async def test_the_log_begins_with_what_happened_before_the_page_was_opened(
+    page_node: Any, device: Any, account: Any, http: Any
+) -> None:
+    email = await account(page_node)
+    for number in range(12):
+        await Api(page_node.url, http).login(email, device=f"Device {number}")
+    laptop = await device("Laptop")
+    await laptop.page.route("**/api/auth/me/security-log**", lambda route: route.abort())
+    await laptop.login(page_node, email)
+    await expect(laptop.page.get_by_text("Recorded events could not be loaded.")).to_be_visible()
+    await laptop.page.unroute("**/api/auth/me/security-log**")
+    await laptop.by("try-again").click()
+    await expect(laptop.by("recorded-event")).to_have_count(10)
+    await expect(laptop.by("recorded-event").first).to_contain_text(
+        "Login · Chrome on Linux, 127.0.0.1 · by password"
+    )
+    await laptop.by("recorded-more").click()
+    await expect(laptop.by("recorded-event").filter(has_text="Registered")).to_have_count(1)
+    await laptop.picture("44-recorded-events")

@@ -42,7 +42,6 @@ async def test_a_person_registers_follows_the_mail_and_ends_another_device(page_
     await laptop.say("hello")
     # The room is everybody's: others may have spoken before.
     await expect(phone.by("chat-text").last).to_have_text("hello")
-    await phone.by("pane-devices").click()
     await phone.picture("05-phone-devices")
     await laptop.picture("06-two-devices")
 
@@ -116,7 +115,7 @@ async def test_logging_out_all_others_and_everywhere(page_node: Any, device: Any
     await phone.fill_login(email)
     await phone.is_live()
     await laptop.by("logout-all").click()
-    await laptop.by("logout-all-confirm").click()
+    await laptop.by("confirm-yes").click()
     await expect(phone.by("ended")).to_have_attribute("data-reason", "logout_all")
     await expect(laptop.by("submit")).to_be_visible()
     await laptop.page.reload()

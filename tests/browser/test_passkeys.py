@@ -112,7 +112,7 @@ async def test_a_passkey_is_added_logs_in_alone_and_is_removed(demo: Any, device
     await phone.by("account").click()
     await phone.by("remove-passkey").click()
     await phone.by("remove-passkey-cancel").click()
-    await expect(phone.page.get_by_role("heading", name="Passkeys")).to_be_focused()
+    await expect(phone.by("remove-passkey")).to_be_focused()
     await phone.by("remove-passkey").click()
     await phone.by("remove-passkey-confirm").click()
     await expect(phone.by("passkey")).to_have_count(0)

@@ -58,7 +58,7 @@ async def test_it_is_linked_and_unlinked_on_the_account_page(
     await laptop.by("link-npm").click()
     await sign_in(laptop.page, name)
     await expect(laptop.by("account-notice")).to_contain_text("Linked")
-    assert laptop.page.url == f"{node.url}/"
+    assert laptop.page.url == f"{node.url}/#account"
     await expect(laptop.by("identity")).to_contain_text(f"{name}@example.org")
     await expect(laptop.by("user-name")).to_have_attribute("title", email)
     await expect(laptop.by("link-npm")).to_have_count(0)

@@ -155,6 +155,15 @@ async def test_accounts_are_found_by_how_address_username_or_name_begins(admin: 
     assert (await find(admin, query=f"zoe_{mark}"))[0] == (await find(admin, query="zoe.*"))[0] == []
 
 
+async def test_the_audit_trail_names_the_accounts_of_its_events(admin: Login, user: Login) -> None:
+    await admin.call("GET", f"/admin/users/{id_of(user)}")
+    page = (await admin.call("GET", "/admin/audit?kind=admin_user_seen&limit=1")).data
+    people = {person["userId"]: person for person in page["people"]}
+    assert set(people) == {id_of(admin), id_of(user)}
+    assert people[id_of(user)]["email"] == user.data["user"]["email"]
+    assert people[id_of(user)]["name"] == "Ada"
+
+
 async def test_pages_show_everybody_once_the_newest_first(admin: Login, api: Api) -> None:
     mark = secrets.token_hex(4)
     made = [await api.register(f"p{mark}-{n}@example.org") for n in range(5)]

@@ -49,7 +49,7 @@ ROUTES = (
     PhoneRoutes(ABSENT, ABSENT, ABSENT, enabled=True),
     SessionRoutes(ABSENT, ABSENT),
     ApprovalRoutes(ABSENT),
-    AlertRoutes(ABSENT, ABSENT),
+    AlertRoutes(ABSENT, ABSENT, ABSENT),
     AdminRoutes(ABSENT, ABSENT, ABSENT, ABSENT, ABSENT),
     ConfigRoutes(ABSENT, phone_login=True),
 )

@@ -73,3 +73,41 @@ async def test_a_device_disowns_a_login_at_a_tap(shared_nodes: Any, connect: Any
     assert (again["ok"], again["code"]) == (False, "not_found")
     for payload in ({}, {"sessionId": 1}, {"sessionId": {"$ne": 1}}, {"sessionId": "x", "more": 1}):
         assert (await live.ask("alert-not-me", payload))["code"] == "invalid_request"
+
+
+async def test_an_unanswered_alert_is_in_the_list_until_another_device_dismisses_it(
+    shared_nodes: Any, connect: Any, log_in: Any
+) -> None:
+    first, second = shared_nodes
+    laptop = await log_in(first, user_agent=FIREFOX)
+    phone = await log_in(first, laptop.data["user"]["email"], user_agent=IPHONE)
+
+    async def alerts() -> list[str]:
+        listed = (await laptop.call("GET", "/sessions")).data["sessions"]
+        (of_phone,) = [each["alerts"] for each in listed if each["sessionId"] == phone.session_id]
+        return [alert["kind"] for alert in of_phone]
+
+    path = f"/sessions/{phone.session_id}/alerts"
+    assert await alerts() == ["new_device"]
+    assert (await phone.call("DELETE", path)).code == "forbidden"
+    assert (await laptop.call("DELETE", "/sessions/nobody/alerts")).code == "not_found"
+    stranger = await log_in(first)
+    assert (await stranger.call("DELETE", path)).code == "not_found"
+    assert await alerts() == ["new_device"]
+
+    live = await connect(second, laptop.access_token)
+    for _ in range(2):
+        assert (await laptop.call("DELETE", path)).status == 200
+    changed = await live.wait("sessions-changed")
+    assert (changed["change"], changed["session"]["alerts"]) == ("updated", [])
+    assert await alerts() == []
+    log = (await laptop.call("GET", "/me/security-log")).data["events"]
+    assert [event["details"]["alerts"] for event in log if event["kind"] == "alert_dismissed"] == ["new_device"]
+
+
+async def test_the_push_of_a_new_session_has_its_alerts(node: Any, connect: Any, log_in: Any) -> None:
+    laptop = await log_in(node, user_agent=FIREFOX)
+    live = await connect(node, laptop.access_token)
+    await log_in(node, laptop.data["user"]["email"], user_agent=IPHONE)
+    created = await live.wait("sessions-changed")
+    assert [alert["kind"] for alert in created["session"]["alerts"]] == ["new_device"]

@@ -88,6 +88,9 @@ class Device:
         return self.by("device").filter(has=self.page.get_by_test_id("device-name").get_by_text(other, exact=True))
 
     async def say(self, text: str) -> None:
+        # A narrow window shows one view at a time.
+        if await self.by("pane-chat").is_visible():
+            await self.by("pane-chat").click()
         await self.by("chat-input").fill(text)
         await self.by("chat-send").click()
 

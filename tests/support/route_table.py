@@ -28,7 +28,7 @@ ROUTES = (
     PhoneRoutes(*[None] * 3, enabled=True),  # type: ignore[arg-type]
     SessionRoutes(*[None] * 2),  # type: ignore[arg-type]
     ApprovalRoutes(None),  # type: ignore[arg-type]
-    AlertRoutes(*[None] * 2),  # type: ignore[arg-type]
+    AlertRoutes(*[None] * 3),  # type: ignore[arg-type]
     AdminRoutes(*[None] * 5),  # type: ignore[arg-type]
     ConfigRoutes(None, phone_login=True),  # type: ignore[arg-type]
 )

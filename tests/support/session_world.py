@@ -27,6 +27,7 @@ from auth.sessions.types import SessionRules, StartedSession
 from auth.stores.audit_events import AuditEvent, AuditEvents
 from auth.stores.mongo import Mongo
 from auth.stores.one_time_tokens import OneTimeTokens
+from auth.stores.sessions.alerts import SessionAlerts
 from auth.stores.sessions.store import SessionStore
 from support.keys import ROOT_SECRET, held_ring
 
@@ -282,7 +283,7 @@ async def make_world(mongo: Mongo, *, theft_ends_all: bool = True, elsewhere_end
         presence=presence,
         devices=DEVICES,
         locations=LOCATIONS,
-        risks=Alerts(services, store=store, tokens=tokens),
+        risks=Alerts(services, store=store, alerts=SessionAlerts(mongo.database), tokens=tokens),
         rules=SessionRules(
             idle_life=IDLE_LIFE,
             whole_life=WHOLE_LIFE,

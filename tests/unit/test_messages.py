@@ -70,6 +70,7 @@ def test_a_session_is_shown_as_the_contract_says() -> None:
         "isCurrent": True,
         "online": True,
         "amr": ["pwd"],
+        "alerts": [],
     }
 
 

@@ -19,6 +19,7 @@ from auth.http.schemas.admin import (
     LockedAnswer,
     LockRequest,
     OverviewAnswer,
+    PersonView,
     RolesRequest,
     UsersAnswer,
     UsersQuery,
@@ -165,7 +166,12 @@ class AdminRoutes:
             limit=query.limit,
             client=call.client,
         )
-        return AuditAnswer(events=tuple(map(AuditEventView.of, page.rows)), next=_next(page.next))
+        people = await self._administration.people_in(page.rows)
+        return AuditAnswer(
+            events=tuple(map(AuditEventView.of, page.rows)),
+            people=tuple(map(PersonView.of, people)),
+            next=_next(page.next),
+        )
 
     @endpoint("GET", "/admin/overview", summary="Get an overview of the installation", role=ADMIN)
     async def overview(self, call: Call, _: Nothing) -> OverviewAnswer:

@@ -1,11 +1,13 @@
-"""Endpoints for the links in alert mails: end a login, or undo an added login method or factor."""
+"""Endpoints for alerts: dismiss one; and those of mailed links: end a login, undo an added factor."""
 
-from auth.alerts.alerts import NotMe
+from auth.alerts.alerts import Dismissals, NotMe
 from auth.alerts.factor_removal import FactorRemoval, Removal
-from auth.core.errors import Conflict, InvalidToken
+from auth.core.errors import Conflict, Forbidden, InvalidToken, NotFound
 from auth.core.views import DeviceView, LocationView
 from auth.http.routing import Call, endpoint
 from auth.http.schemas.common import (
+    Empty,
+    Nothing,
     NotMeRequest,
     RemovedFactorsAnswer,
     ReportedLoginAnswer,
@@ -15,12 +17,13 @@ from auth.http.schemas.common import (
 
 
 class AlertRoutes:
-    """Endpoints for recipients of alert mails."""
+    """Endpoints for users who were alerted."""
 
     tag = "Second factor"
 
-    def __init__(self, not_me: NotMe, removal: FactorRemoval) -> None:
+    def __init__(self, not_me: NotMe, dismissals: Dismissals, removal: FactorRemoval) -> None:
         self._not_me = not_me
+        self._dismissals = dismissals
         self._removal = removal
 
     @endpoint(
@@ -35,6 +38,19 @@ class AlertRoutes:
         """Idempotent: a link that was used before succeeds and ends nothing."""
         revoked = await self._not_me.by_link(body.token, client=call.client)
         return RevokedAnswer.of(revoked)
+
+    @endpoint(
+        "DELETE",
+        "/sessions/{sessionId}/alerts",
+        summary="Dismiss the alerts about a device",
+        tag="Sessions",
+        errors=(NotFound, Forbidden),
+    )
+    async def dismiss(self, call: Call, _: Nothing) -> Empty:
+        """For every device of the user. Idempotent. A session cannot dismiss alerts about itself."""
+        session_id = call.request.match_info["sessionId"]
+        await self._dismissals.dismiss(call.principal, session_id, client=call.client)
+        return Empty()
 
     @endpoint(
         "POST",

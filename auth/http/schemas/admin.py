@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, StringConstraints
 
 from auth.admin.people import Overview, SeenUser, TrailEvent
+from auth.core.models import User
 from auth.core.views import (
     Counter,
     Input,
@@ -41,7 +42,7 @@ class UsersQuery(Query):
     """Filters and paging of accounts."""
 
     query: Annotated[Text, StringConstraints(max_length=100)] | None = omittable(
-        "Prefix of the address, username or name; case-insensitive."
+        "Prefix of the address or username, or of words of the name; case-insensitive."
     )
     role: Name | None = omittable("Only accounts with this role.")
     locked: QueryBool | None = omittable(
@@ -148,10 +149,23 @@ class AuditEventView(View):
         )
 
 
+class PersonView(View):
+    """The names of an account."""
+
+    user_id: str
+    email: str
+    name: str | None
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        return cls(user_id=user.user_id, email=user.email, name=user.name)
+
+
 class AuditAnswer(View):
     """A page of the audit trail, newest first."""
 
     events: tuple[AuditEventView, ...]
+    people: tuple[PersonView, ...] = Field(description="The accounts named in these events, except erased ones.")
     next: str | None = Field(description="Value of `before` for the next page; null on the last page.")
 
 

@@ -6,7 +6,16 @@ from typing import Any
 
 from bson.binary import Binary
 
-from auth.core.models import Actor, ClientKind, Device, Location, RevocationReason, Session, TokenDelivery
+from auth.core.models import (
+    Actor,
+    ClientKind,
+    Device,
+    Location,
+    RevocationReason,
+    Session,
+    SessionAlert,
+    TokenDelivery,
+)
 from auth.stores.mongo import Document
 
 # How long an expired session is kept, so that its end can be announced before the TTL index removes it.
@@ -97,4 +106,5 @@ def session_of(document: Mapping[str, Any]) -> Session:
         replays=document.get("replays", 0),
         replayed_at=document.get("replayedAt"),
         approved_by=document.get("approvedBy"),
+        alerts=tuple(SessionAlert(kind, at) for kind, at in document.get("alerts", {}).items()),
     )

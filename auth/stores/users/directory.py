@@ -11,8 +11,9 @@ from auth.core.paging import Cursor, Page
 from auth.core.text import email_key
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 from auth.stores.users.pending_revocations import SETTLED, ends_sessions
-from auth.stores.users.store import read_user
+from auth.stores.users.store import name_words, read_user
 
+MAX_QUERY_WORDS = 5
 LAST_CHARACTER = "\U0010ffff"
 LOCKED: Document = {"$type": "date"}
 # Newest first; accounts with the same time are ordered by id.
@@ -37,22 +38,30 @@ class Directory:
             "rolesDueAt", partialFilterExpression={"rolesDueAt": {"$type": "date"}}, name="roles_due"
         )
         await self._users.create_index(
+            "nameWords", partialFilterExpression={"nameWords": {"$type": "string"}}, name="name_words"
+        )
+        # Finds the accounts for `_add_name_words` without a scan; empty once they are converted.
+        await self._users.create_index(
             "nameKey", partialFilterExpression={"nameKey": {"$type": "string"}}, name="name"
         )
+        await self._add_name_words()
+
+    async def _add_name_words(self) -> None:
+        """Split the names of accounts that were stored before any word of a name could be searched for."""
+        whole = {"nameKey": {"$type": "string"}}
+        words = {"nameWords": {"$split": ["$nameKey", " "]}}
+        await self._users.update_many(whole, [{"$set": words}, {"$unset": "nameKey"}])
 
     @outage_is_unavailable
     async def search(
-        self, *, prefix: str, role: str | None, locked: bool | None, before: Cursor | None, limit: int
+        self, *, query: str, role: str | None, locked: bool | None, before: Cursor | None, limit: int
     ) -> Page[User]:
-        """Accounts whose address, username or name begins with `prefix`, ignoring case; newest first."""
+        """Accounts whose address or username begins with `query`, or whose name has words that begin with its
+        words, ignoring case; newest first.
+        """
         wanted: list[Document] = []
-        if prefix:
-            # A range query, so that the input is never interpreted as a regular expression.
-            key = prefix.casefold()
-            begins = {"$gte": key, "$lt": key + LAST_CHARACTER}
-            keys = ("emailKey", "usernameKey", "nameKey")
-            # The partial indexes are used only if the query names their type.
-            wanted.append({"$or": [{name: begins | {"$type": "string"}} for name in keys]})
+        if query:
+            wanted.append(_matches(query))
         if role is not None:
             wanted.append({"roles": role})
         if locked is not None:
@@ -132,6 +141,22 @@ class Directory:
     async def _change(self, found: Document, change: Any) -> User | None:
         document = await self._users.find_one_and_update(found, change, return_document=ReturnDocument.AFTER)
         return read_user(document) if document else None
+
+
+def _matches(query: str) -> Document:
+    """The accounts found by a query. Ranges, so that the input is never interpreted as a regular expression."""
+    key = query.casefold()
+    # The partial indexes are used only if the query names their type.
+    keys: list[Document] = [{name: _begins(key)} for name in ("emailKey", "usernameKey")]
+    words = name_words(query)[:MAX_QUERY_WORDS]
+    if words:
+        named = [{"nameWords": {"$type": "string", "$elemMatch": _begins(word)}} for word in words]
+        keys.append({"$and": named})
+    return {"$or": keys}
+
+
+def _begins(key: str) -> Document:
+    return {"$gte": key, "$lt": key + LAST_CHARACTER, "$type": "string"}
 
 
 def _after(cursor: Cursor) -> Document:

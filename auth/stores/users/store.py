@@ -309,9 +309,14 @@ class Users:
         return _user(after)
 
 
+def name_words(name: str) -> list[str]:
+    """The words of a name, or of a search for one, without case."""
+    return name.casefold().split()
+
+
 def _name_fields(name: str | None) -> Document:
-    """The display name and its search key."""
-    return {"name": name, "nameKey": name.casefold() if name else None}
+    """The display name and its search keys: each of its words."""
+    return {"name": name, "nameWords": name_words(name) if name else None}
 
 
 def _username_fields(username: str | None) -> Document:
