@@ -313,7 +313,8 @@ function onDevices(devices) {
 /** Alerts of before this page was opened come back until they are answered. */
 function restoreAlerts(session) {
   for (const { kind, at } of session.alerts ?? []) {
-    if (session.isCurrent && isLoginAlert(kind)) continue;
+    // This device logged in, or let that device in.
+    if ((session.isCurrent || session.approvedBy === client.sessionId) && isLoginAlert(kind)) continue;
     const known = model.entries.find(({ key }) => key === alertKey(kind, session));
     if (!known?.kinds?.includes(kind)) onSecurityAlert({ kind, session, at });
   }

@@ -17,6 +17,7 @@
  * @property {boolean} isCurrent
  * @property {boolean} online
  * @property {string[]} amr
+ * @property {string} [approvedBy] session that approved this login
  * @property {{kind: string, at: string}[]} alerts that no device has dismissed
  *
  * @typedef {{sockets: number, notified: number, acknowledged: number, closed: number, pending: number,

@@ -314,6 +314,7 @@ class SessionView(View):
     online: bool
     amr: tuple[str, ...]
     alerts: tuple[AlertView, ...] = Field(description="Unanswered alerts about this session.")
+    approved_by: str | None = omittable("The session that approved this login, if one did.")
 
     @classmethod
     def of(cls, session: Session, *, current_session_id: str | None, online: bool) -> Self:
@@ -331,6 +332,7 @@ class SessionView(View):
             online=online,
             amr=session.amr,
             alerts=tuple(map(AlertView.of, session.alerts)),
+            approved_by=session.approved_by,
         )
 
 

@@ -82,7 +82,7 @@ async def test_the_views_before_a_login(page_node: Node, reader: Reader) -> None
     for query, ready in (
         ("reset=token", "reset-form"),
         ("email=token", "confirm-email"),
-        ("notme=token", "not-me-confirm"),
+        ("notme=token", "not-me-stale"),
         ("verified=0&code=token_expired", "resend-form"),
     ):
         await one.open(page_node, f"/?{query}")
