@@ -220,11 +220,11 @@ async def second_factor(node: Node, api: Api, known: Secrets, connect: Callable[
             done = await socket.ask("mfa-verify", right)
             assert not (await socket.ask("step-up", {"method": "password", "password": WRONG_PASSWORD}))["ok"]
         else:
-            assert (await api.call("POST", "/2fa/verify", {"mfaToken": token, **wrong})).status == 401
+            assert (await api.call("POST", "/2fa/verify", {"mfaToken": token, **wrong})).status == 400
             assert (await api.call("GET", f"/2fa?token={token}", token=token)).status == 401
             done = (await api.call("POST", "/2fa/verify", {"mfaToken": token, **right})).data
             step_up = {"method": "totp", "code": codes[0]}
-            assert (await Login(api, dict(done)).call("POST", "/step-up", step_up)).status == 401
+            assert (await Login(api, dict(done)).call("POST", "/step-up", step_up)).status == 400
         known.take(done)
     with pytest.raises(Refused):
         await connect(node, None, mfa_token=token)

@@ -71,7 +71,7 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-ApprovalNumber = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=99)]
+ApprovalNumber = Annotated[int, Field(ge=0, le=99), BeforeValidator(_whole)]
 Counter = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)]
 
 

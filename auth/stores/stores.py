@@ -3,6 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+import pymongo
+
 from auth.platform.settings.settings import Settings
 from auth.stores.approvals import ApprovalStore
 from auth.stores.audit_events import AuditEvents
@@ -26,6 +28,9 @@ from auth.stores.users.email_changes import EmailChanges
 from auth.stores.users.login_methods import AccountLoginMethods
 from auth.stores.users.pending_revocations import PendingRevocationStore
 from auth.stores.users.store import Users
+
+# For each operation while indexes are created: over a large collection that takes longer than any other operation.
+INDEX_SECONDS = 60
 
 
 class Stores:
@@ -77,4 +82,5 @@ class Stores:
         )
         with refusal_as_settings_error():
             await self.mongo.ping()
-            await asyncio.gather(*(collection.ensure_indexes() for collection in collections))
+            with pymongo.timeout(INDEX_SECONDS):
+                await asyncio.gather(*(collection.ensure_indexes() for collection in collections))

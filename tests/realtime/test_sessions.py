@@ -70,6 +70,7 @@ class TestListing:
             "isCurrent",
             "online",
             "amr",
+            "alerts",
         }
 
     async def test_a_payload_with_anything_in_it_is_refused(self, node: Node, connect: Any, standing: Any) -> None:
