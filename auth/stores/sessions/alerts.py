@@ -7,7 +7,7 @@ from pymongo import ReturnDocument
 
 from auth.core.models import Session
 from auth.stores.mongo import Database, outage_is_unavailable
-from auth.stores.sessions.documents import session_of
+from auth.stores.sessions.documents import live_at, session_of
 
 
 class SessionAlerts:
@@ -24,7 +24,7 @@ class SessionAlerts:
     @outage_is_unavailable
     async def clear(self, session_id: str, *, user_id: str, now: datetime) -> Session | None:
         """Remove the alerts about a live session; the session as it was before, None without such a session."""
-        found = {"_id": session_id, "userId": user_id, "revokedAt": None, "expiresAt": {"$gt": now}}
+        found = {"_id": session_id, "userId": user_id, **live_at(now)}
         before = await self._sessions.find_one_and_update(
             found, {"$unset": {"alerts": ""}}, return_document=ReturnDocument.BEFORE
         )

@@ -6,7 +6,7 @@ from pymongo import ReturnDocument
 
 from auth.core.models import Session
 from auth.stores.mongo import Database, outage_is_unavailable
-from auth.stores.sessions.documents import session_of
+from auth.stores.sessions.documents import live_at, session_of
 
 
 class SessionDeviceNames:
@@ -22,7 +22,7 @@ class SessionDeviceNames:
         One conditional update: a session that has ended keeps the name under which it ended.
         """
         document = await self._sessions.find_one_and_update(
-            {"_id": session_id, "userId": user_id, "revokedAt": None, "expiresAt": {"$gt": now}},
+            {"_id": session_id, "userId": user_id, **live_at(now)},
             {"$set": {"device.name": name}},
             return_document=ReturnDocument.AFTER,
         )

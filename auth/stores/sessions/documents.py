@@ -1,7 +1,7 @@
 """Conversion between sessions and their documents."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bson.binary import Binary
@@ -72,6 +72,11 @@ def document_of(session: Session) -> Document:
         "expiredAt": None,
         "approvedBy": session.approved_by,
     }
+
+
+def live_at(now: datetime) -> Document:
+    """The condition for sessions that are neither revoked nor expired."""
+    return {"revokedAt": None, "expiresAt": {"$gt": now}}
 
 
 def session_of(document: Mapping[str, Any]) -> Session:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from auth.stores.mongo import Database, outage_is_unavailable
+from auth.stores.sessions.documents import live_at
 
 # Clock difference tolerated between nodes: until then another node may still rotate an expired session.
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -41,9 +42,7 @@ class SessionPlaces:
     @outage_is_unavailable
     async def live(self, user_id: str, *, now: datetime) -> list[LiveLogin]:
         """All live sessions of the user, latest login first, in the same order on every node."""
-        cursor = self._sessions.find(
-            {"userId": user_id, "revokedAt": None, "expiresAt": {"$gt": now}}, {"loggedInAt": 1, "place": 1}
-        )
+        cursor = self._sessions.find({"userId": user_id, **live_at(now)}, {"loggedInAt": 1, "place": 1})
         return [
             LiveLogin(found["_id"], found["loggedInAt"], found.get("place"))
             async for found in cursor.sort([("loggedInAt", -1), ("_id", -1)])

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from auth.core.models import HeldRoles
 from auth.stores.mongo import Database, Document, outage_is_unavailable
+from auth.stores.sessions.documents import live_at
 
 
 class SessionRoles:
@@ -25,7 +26,7 @@ class SessionRoles:
         back.
         """
         await self._sessions.update_many(
-            {"userId": user_id, "revokedAt": None, "expiresAt": {"$gt": now}, **_before(held)},
+            {"userId": user_id, **live_at(now), **_before(held)},
             {
                 "$set": {"roles": list(held.roles), "rolesVersion": held.version, "unpublishedSince": now},
                 "$addToSet": {"unpublished": mark_of(held.version)},

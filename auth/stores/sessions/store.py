@@ -18,7 +18,7 @@ from auth.core.errors import Unavailable
 from auth.core.models import Actor, Client, ClientKind, Device, Location, RevocationReason, Session, Sighting
 from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, is_outage, outage_is_unavailable
-from auth.stores.sessions.documents import document_of, location_of, session_of
+from auth.stores.sessions.documents import document_of, live_at, location_of, session_of
 from auth.stores.sessions.rotations import Rotated, Rotation
 
 # Maximum sessions in a list, more than a user is expected to have. Revocations are not limited.
@@ -242,9 +242,7 @@ class SessionStore:
         if len(asked) > 1:
             user_ids = list({user_id for user_id, _ in asked})
             earliest = min(now for _, now in asked)
-            cursor = self._sessions.find(
-                {"userId": {"$in": user_ids}, "revokedAt": None, "expiresAt": {"$gt": earliest}}
-            )
+            cursor = self._sessions.find({"userId": {"$in": user_ids}, **live_at(earliest)})
             documents = await cursor.to_list(MAX_LISTED_BATCH)
             if len(documents) < MAX_LISTED_BATCH:
                 by_user: dict[str, list[Session]] = {user_id: [] for user_id in user_ids}
@@ -257,15 +255,13 @@ class SessionStore:
         return {(user_id, now): await self._live_of_one(user_id, now) for user_id, now in asked}
 
     async def _live_of_one(self, user_id: str, now: datetime) -> list[Session]:
-        cursor = self._sessions.find({"userId": user_id, "revokedAt": None, "expiresAt": {"$gt": now}})
+        cursor = self._sessions.find({"userId": user_id, **live_at(now)})
         return [session_of(document) for document in await cursor.sort("lastSeenAt", -1).to_list(MAX_LISTED)]
 
     @outage_is_unavailable
     async def live_among(self, session_ids: Sequence[str], *, now: datetime) -> set[str]:
         """Which of `session_ids` are live: a fallback for nodes that do not receive the bus."""
-        cursor = self._sessions.find(
-            {"_id": {"$in": list(session_ids)}, "revokedAt": None, "expiresAt": {"$gt": now}}, {"_id": 1}
-        )
+        cursor = self._sessions.find({"_id": {"$in": list(session_ids)}, **live_at(now)}, {"_id": 1})
         return {document["_id"] for document in await cursor.to_list(len(session_ids) or 1)}
 
     @outage_is_unavailable
@@ -300,7 +296,7 @@ class SessionStore:
         One conditional update: of concurrent callers the first ends the session.
         """
         document = await self._sessions.find_one_and_update(
-            {"_id": session_id, "userId": user_id, "revokedAt": None, "expiresAt": {"$gt": now}},
+            {"_id": session_id, "userId": user_id, **live_at(now)},
             {
                 "$set": self._revocation(reason, by, ip, now),
                 "$addToSet": {"unpublished": "ended"},
@@ -353,7 +349,7 @@ class SessionStore:
     @outage_is_unavailable
     async def _next_with_live(self, after: str, now: datetime) -> str | None:
         document = await self._sessions.find_one(
-            {"userId": {"$gt": after}, "revokedAt": None, "expiresAt": {"$gt": now}},
+            {"userId": {"$gt": after}, **live_at(now)},
             {"userId": 1},
             sort=[("userId", 1)],
         )
@@ -431,7 +427,7 @@ class SessionStore:
         live.
         """
         document = await self._sessions.find_one_and_update(
-            {"_id": session_id, "revokedAt": None, "expiresAt": {"$gt": now}},
+            {"_id": session_id, **live_at(now)},
             {"$set": {"assuredAt": now}, "$addToSet": {"amr": {"$each": list(amr)}}},
             return_document=ReturnDocument.AFTER,
         )
