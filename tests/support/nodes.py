@@ -75,7 +75,7 @@ class Node:
     def text(self) -> str:
         return "\n".join(self.log)
 
-    async def logged(self, *texts: str, after: int = 0, timeout: float = 10) -> list[str]:
+    async def logged(self, *texts: str, after: int = 0, timeout: float = 30) -> list[str]:
         """Wait for log lines, from number `after` on, that contain all of `texts`; return them.
 
         Log lines may arrive shortly after the response to the logged request.
