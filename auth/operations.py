@@ -63,7 +63,7 @@ from auth.platform.settings.settings import Settings
 from auth.services import Services
 from auth.sessions.device_rename import DeviceRename
 from auth.sessions.endings import SessionEndings
-from auth.sessions.key_reset import KeyReset
+from auth.sessions.mass_revocation import MassRevocation
 from auth.sessions.session_start import SessionStart
 from auth.sessions.sessions import Sessions
 from auth.sessions.types import RevocationList, session_rules
@@ -105,7 +105,7 @@ class Operations:
     sessions: Sessions
     device_rename: DeviceRename
     session_endings: SessionEndings
-    key_reset: KeyReset
+    mass_revocation: MassRevocation
     # Second factors
     step_up: StepUp
     two_factor: TwoFactor
@@ -259,7 +259,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
         sessions=sessions,
         device_rename=_make_device_rename(services, parts),
         session_endings=endings,
-        key_reset=KeyReset(services, keys=parts.keys, accounts=stores.sessions, sessions=sessions),
+        mass_revocation=MassRevocation(services, accounts=stores.sessions, sessions=sessions, keys=parts.keys),
         step_up=step_up,
         two_factor=two_factor,
         factor_removal=FactorRemoval(

@@ -8,8 +8,10 @@ import gc
 import os
 import sys
 from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from auth.core.clock import utc_now
 from auth.core.errors import StartRefused, Unavailable
 from auth.platform import logs
 from auth.platform.settings.settings import Settings
@@ -31,10 +33,32 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     granting.add_argument("role")
     factors = commands.add_parser("factors", help="second factors").add_subparsers(dest="action", required=True)
     factors.add_parser("remove", help="remove them from the account of a user who lost them").add_argument("email")
+    revoking = commands.add_parser("revoke", help="end sessions, and tell their devices")
+    which = revoking.add_mutually_exclusive_group(required=True)
+    which.add_argument("--all", action="store_true", help="of every account")
+    which.add_argument("--user", metavar="ID_OR_EMAIL", help="of one account")
+    which.add_argument(
+        "--before",
+        type=past_time,
+        metavar="TIME",
+        help="started by this time (2026-11-29T12:00Z; UTC unless it says otherwise), of every account",
+    )
     keys = commands.add_parser("keys", help="signing keys").add_subparsers(dest="action", required=True)
     keys.add_parser("rotate", help="sign with the next key from now on")
     keys.add_parser("reset", help="end all sessions and generate new keys, after a change of VIGIL_SECRET_KEY")
     return parser.parse_args(arguments)
+
+
+def past_time(text: str) -> datetime:
+    """Parse a time of ISO 8601, UTC if it names no offset. Raises `ArgumentTypeError`."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-11-29T12:00Z") from None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    if time > utc_now():
+        raise argparse.ArgumentTypeError(f"{text} is in the future")
+    return time
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -48,7 +72,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             from runtime.serving import run_jobs
 
             return _run(run_jobs(settings))
-        case "grant" | "factors" | "keys":
+        case "grant" | "factors" | "revoke" | "keys":
             return _run(_operation(arguments, settings))
         case _:
             from runtime.serving import run_server
@@ -64,6 +88,10 @@ def _operation(arguments: argparse.Namespace, settings: Settings) -> Coroutine[A
             return operator_commands.grant(settings, arguments.email, arguments.role)
         case "factors":
             return operator_commands.remove_factors(settings, arguments.email)
+        case "revoke" if arguments.user is not None:
+            return operator_commands.revoke_user(settings, arguments.user)
+        case "revoke":
+            return operator_commands.revoke_all(settings, begun_by=arguments.before)
         case _ if arguments.action == "reset":
             return operator_commands.reset_keys(settings)
         case _:

@@ -1,10 +1,10 @@
-"""One-shot operator commands beside running nodes: roles, second factors, signing keys.
+"""One-shot operator commands beside running nodes: roles, second factors, sessions, signing keys.
 
 Commands that need a node import it when they run, since that import loads the whole server.
 """
 
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from auth.core.clock import utc_now
 from auth.core.text import email_key
@@ -14,6 +14,10 @@ from auth.crypto.tokens import LEEWAY
 from auth.platform.settings.settings import Settings
 from auth.stores.stores import Stores
 from runtime.provision import root_secret, services
+
+# A line of progress after as many more accounts.
+PROGRESS_ACCOUNTS = 250
+ENDED = "ended {done.sessions} sessions of {done.accounts} accounts"
 
 
 async def grant(settings: Settings, email: str, role: str) -> int:
@@ -54,6 +58,40 @@ async def remove_factors(settings: Settings, email: str) -> int:
     return 0
 
 
+async def revoke_user(settings: Settings, id_or_email: str) -> int:
+    """End all sessions of an account; sockets on running nodes are notified immediately."""
+    from runtime.command_node import command_node
+
+    async with command_node(settings) as node:
+        node.outbound.start_publishing()
+        done = await node.operations.mass_revocation.of_user(id_or_email)
+    if done is None:
+        print(f"there is no account with the id or address {id_or_email}", file=sys.stderr)
+        return 1
+    print(ENDED.format(done=done))
+    return 0
+
+
+async def revoke_all(settings: Settings, *, begun_by: datetime | None) -> int:
+    """End the sessions of all accounts that were started by `begun_by`, by default by now; print the progress."""
+    from auth.sessions.mass_revocation import MassRevoked
+    from runtime.command_node import command_node
+
+    told = 0
+
+    def tell(done: MassRevoked) -> None:
+        nonlocal told
+        if done.accounts >= told + PROGRESS_ACCOUNTS:
+            told = done.accounts
+            print(f"{ENDED.format(done=done)} so far", flush=True)
+
+    async with command_node(settings) as node:
+        node.outbound.start_publishing()
+        done = await node.operations.mass_revocation.of_all(begun_by=begun_by or utc_now(), progress=tell)
+    print(ENDED.format(done=done))
+    return 0
+
+
 async def reset_keys(settings: Settings) -> int:
     """End all sessions and generate new signing keys; sockets on running nodes are notified immediately."""
     from runtime.command_node import command_node
@@ -61,8 +99,8 @@ async def reset_keys(settings: Settings) -> int:
     async with command_node(settings) as node:
         await node.stores.ensure_indexes()
         node.outbound.start_publishing()
-        done = await node.operations.key_reset.reset()
-    print(f"ended {done.sessions} sessions of {done.accounts} accounts; signing with {done.key_id}")
+        done = await node.operations.mass_revocation.reset_keys()
+    print(f"{ENDED.format(done=done)}; signing with {node.keys.current.key_id}")
     return 0
 
 
