@@ -11,7 +11,10 @@ from runtime.provision import root_secret, services
 
 @contextlib.asynccontextmanager
 async def command_node(settings: Settings, application: str | None = None) -> AsyncIterator[Node]:
-    """Create a node that accepts no connections, beside running ones. `application`: as in VIGIL_APPLICATION."""
+    """Create a node that accepts no connections, beside running ones. `application`: as in VIGIL_APPLICATION.
+
+    Raises `DatabaseTooNew` or `Unavailable`.
+    """
     async with services(settings, borrow=True) as (mongo_url, redis_url):
         node = Node(
             settings,
@@ -20,5 +23,6 @@ async def command_node(settings: Settings, application: str | None = None) -> As
             secret=root_secret(settings),
             application=load_application(application, ROOT),
         )
+        await node.stores.schema.check()
         yield node
         await node.close()

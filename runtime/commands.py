@@ -43,6 +43,10 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="TIME",
         help="started by this time (2026-11-29T12:00Z; UTC unless it says otherwise), of every account",
     )
+    migrating = commands.add_parser(
+        "migrate", help="bring the database to this version, after the last node's update"
+    )
+    migrating.add_argument("--dry-run", action="store_true", help="only say what would be changed")
     keys = commands.add_parser("keys", help="signing keys").add_subparsers(dest="action", required=True)
     keys.add_parser("rotate", help="sign with the next key from now on")
     keys.add_parser("reset", help="end all sessions and generate new keys, after a change of VIGIL_SECRET_KEY")
@@ -72,7 +76,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             from runtime.serving import run_jobs
 
             return _run(run_jobs(settings))
-        case "grant" | "factors" | "revoke" | "keys":
+        case "grant" | "factors" | "revoke" | "migrate" | "keys":
             return _run(_operation(arguments, settings))
         case _:
             from runtime.serving import run_server
@@ -92,6 +96,8 @@ def _operation(arguments: argparse.Namespace, settings: Settings) -> Coroutine[A
             return operator_commands.revoke_user(settings, arguments.user)
         case "revoke":
             return operator_commands.revoke_all(settings, begun_by=arguments.before)
+        case "migrate":
+            return operator_commands.migrate(settings, dry_run=arguments.dry_run)
         case _ if arguments.action == "reset":
             return operator_commands.reset_keys(settings)
         case _:

@@ -142,7 +142,7 @@ class Node:
         Raises `Unavailable` without MongoDB, `SettingsError` if a store rejects the credentials, or
         `KeySecretChanged`.
         """
-        await self.stores.ensure_indexes()
+        await self.stores.prepare()
         await self._check_redis()
         await self.keys.start()
         await self.live.start()
@@ -163,7 +163,7 @@ class Node:
 
     async def start_jobs(self) -> None:
         """Run only the background jobs, without sockets. Raises `Unavailable`."""
-        await self.stores.ensure_indexes()
+        await self.stores.prepare()
         self.outbound.start_publishing()
         await self._begin_jobs(work=True)
 

@@ -12,6 +12,7 @@ from auth.crypto.root_secret import RootSecret
 from auth.crypto.signing_keys import KeyRing
 from auth.crypto.tokens import LEEWAY
 from auth.platform.settings.settings import Settings
+from auth.stores.schema import MIGRATIONS, VERSION
 from auth.stores.stores import Stores
 from runtime.provision import root_secret, services
 
@@ -97,10 +98,33 @@ async def reset_keys(settings: Settings) -> int:
     from runtime.command_node import command_node
 
     async with command_node(settings) as node:
-        await node.stores.ensure_indexes()
+        await node.stores.prepare()
         node.outbound.start_publishing()
         done = await node.operations.mass_revocation.reset_keys()
     print(f"{ENDED.format(done=done)}; signing with {node.keys.current.key_id}")
+    return 0
+
+
+async def migrate(settings: Settings, *, dry_run: bool) -> int:
+    """Bring the database to the current version while nodes run; print what is changed."""
+    async with services(settings, borrow=True) as (mongo_url, _):
+        stores = Stores(settings, mongo_url)
+        version = await stores.schema.check()
+        if not dry_run:
+            await stores.prepare()
+        for step in (step for step in MIGRATIONS if step.version > version):
+            print(
+                f"{step.version}: {step.what}; documents to change: {await stores.schema.outdated(step)}",
+                flush=True,
+            )
+            changed = 0
+            while not dry_run and (count := await stores.schema.change_some(step)):
+                changed += count
+                print(f"changed {changed}", flush=True)
+            if not dry_run:
+                await stores.schema.reached(step.version)
+        await stores.mongo.close()
+    print(f"the database has the schema {version if dry_run else VERSION}; the current one is {VERSION}")
     return 0
 
 
@@ -108,7 +132,7 @@ async def rotate_keys(settings: Settings) -> int:
     """Sign access tokens with the next key from now on."""
     async with services(settings, borrow=True) as (mongo_url, _):
         stores = Stores(settings, mongo_url)
-        await stores.ensure_indexes()
+        await stores.prepare()
         life = timedelta(seconds=settings.tokens.access_token_seconds) + LEEWAY
         sealing_key = RootSecret(root_secret(settings)).derive("signing keys")
         key_id = await KeyRing(stores.signing_keys, sealing_key, token_life=life, clock=utc_now).rotate()

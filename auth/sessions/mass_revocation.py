@@ -1,9 +1,9 @@
 """Mass revocation: ends the sessions of many accounts at once, for operators (ASVS 5.0, 7.4.5).
 
 Each session is ended by its own conditional update with a mark for its announcement. If Redis is down, or the
-command is killed after the update, a running node announces it later (realtime/delivery/relay.py). A reset of the signing keys, for a root secret that was lost or
-disclosed, ends the sessions first: an interrupted reset leaves the old keys, with which no node starts under a new
-secret, so it has to be run again.
+command is killed after the update, a running node announces it later (realtime/delivery/relay.py). A reset of the
+signing keys, for a root secret that was lost or disclosed, ends the sessions first: an interrupted reset leaves
+the old keys, with which no node starts under a new secret, so it has to be run again.
 """
 
 import asyncio

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pymongo
+import structlog
 
 from auth.platform.settings.settings import Settings
 from auth.stores.approvals import ApprovalStore
@@ -15,6 +16,7 @@ from auth.stores.mongo import Mongo, refusal_as_settings_error
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import OutboxStore
 from auth.stores.passkeys import Passkeys
+from auth.stores.schema import VERSION, Schema
 from auth.stores.sessions.alerts import SessionAlerts
 from auth.stores.sessions.device_names import SessionDeviceNames
 from auth.stores.sessions.hooks import SessionHookStore
@@ -32,6 +34,8 @@ from auth.stores.users.store import Users
 # For each operation while indexes are created: over a large collection that takes longer than any other operation.
 INDEX_SECONDS = 60
 
+log = structlog.get_logger()
+
 
 class Stores:
     """MongoDB and its stores."""
@@ -39,6 +43,7 @@ class Stores:
     def __init__(self, settings: Settings, url: str) -> None:
         self.mongo = Mongo(url, settings.stores.mongo_database, settings.stores.mongo_driver)
         database = self.mongo.database
+        self.schema = Schema(database)
         self.users = Users(database)
         self.one_time_tokens = OneTimeTokens(database)
         self.challenges = Challenges(database)
@@ -61,8 +66,11 @@ class Stores:
         self.directory = Directory(database)
         self.signing_keys = SigningKeys(database)
 
-    async def ensure_indexes(self) -> None:
-        """Create missing indexes. Raises `Unavailable`, or `SettingsError` if MongoDB denies access."""
+    async def prepare(self) -> None:
+        """Check the version of the database, and create missing indexes.
+
+        Raises `DatabaseTooNew`, `Unavailable`, or `SettingsError` if MongoDB denies access.
+        """
         collections = (
             self.users,
             self.one_time_tokens,
@@ -81,6 +89,8 @@ class Stores:
             self.signing_keys,
         )
         with refusal_as_settings_error():
-            await self.mongo.ping()
+            version = await self.schema.check()
+            if version < VERSION:
+                log.warning("schema_is_older", version=version, current=VERSION, command="server.py migrate")
             with pymongo.timeout(INDEX_SECONDS):
                 await asyncio.gather(*(collection.ensure_indexes() for collection in collections))

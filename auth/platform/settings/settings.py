@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from auth.core.models import ADMIN, USER
 from auth.core.page_links import PageLinks
+from auth.platform.settings.mongo_url import check_promises
 from auth.platform.settings.origins import is_web, origin_of, passkey_origins, read_origin, read_passkey_origin
 from auth.platform.settings.passkey_domain import is_address, rp_id_problem
 from auth.platform.settings.providers import ProviderConfig, read_providers
@@ -92,7 +93,7 @@ PasskeyOrigins = Annotated[
 ]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_comma_list)]
 Countries = Annotated[tuple[Annotated[str, AfterValidator(_country)], ...], BeforeValidator(_comma_list)]
-MongoUrl = Annotated[SecretStr, service_url("mongodb", "mongodb+srv")]
+MongoUrl = Annotated[SecretStr, service_url("mongodb", "mongodb+srv"), AfterValidator(check_promises)]
 RedisUrl = Annotated[SecretStr, service_url("redis", "rediss", "unix"), AfterValidator(check_port)]
 Rate = Annotated[str, AfterValidator(_rate)]
 RoleNames = Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_role_names)]
