@@ -2,6 +2,7 @@
 
 python server.py                     one node (the same as `serve`)
 python server.py serve --workers N   N processes on one port, WebSocket only
+python server.py doctor              examine settings, stores and machine, and say what to do (--json)
 python server.py services            run only the embedded MongoDB and Redis, in the foreground
 python server.py worker              run only the background jobs
 python server.py grant EMAIL ROLE    give an account a role, for example to create the first administrator

@@ -26,6 +26,8 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         each.add_argument(
             "--workers", type=int, default=argparse.SUPPRESS, metavar="N", help="number of processes"
         )
+    examining = commands.add_parser("doctor", help="examine settings, stores and machine, and say what to do")
+    examining.add_argument("--json", action="store_true", help="print one JSON object")
     commands.add_parser("services", help="run only the embedded MongoDB and Redis")
     commands.add_parser("worker", help="run only the background jobs")
     granting = commands.add_parser("grant", help="give an account a role")
@@ -72,6 +74,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             from runtime.embedded.services import run_foreground
 
             return _run(run_foreground(settings.stores.data_dir))
+        case "doctor":
+            from runtime.doctor import examine
+
+            return _run(examine(settings, as_json=arguments.json))
         case "worker":
             from runtime.serving import run_jobs
 
@@ -117,6 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.load(os.environ)
     except StartRefused as refused:
+        if parsed.command == "doctor":
+            from runtime.doctor import report_refusal
+
+            return report_refusal(refused, as_json=parsed.json)
         return _refused(refused)
     logs.configure(level=settings.log.log_level, style=settings.log.log_format)
     try:

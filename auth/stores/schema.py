@@ -60,13 +60,21 @@ class Schema:
 
         Raises `DatabaseTooNew`, or `Unavailable`.
         """
+        version = await self.read()
+        if version is not None:
+            return version
+        try:
+            await self._schema.insert_one({"_id": "version", "version": VERSION})
+        except DuplicateKeyError:  # another node started at the same time
+            return await self.check()
+        return VERSION
+
+    @outage_is_unavailable
+    async def read(self) -> int | None:
+        """Return the database's version; None for a new database. Raises `DatabaseTooNew`, or `Unavailable`."""
         document = await self._schema.find_one({"_id": "version"})
         if document is None and await self._database["users"].find_one({}, {"_id": 1}) is None:
-            try:
-                await self._schema.insert_one({"_id": "version", "version": VERSION})
-            except DuplicateKeyError:  # another node started at the same time
-                return await self.check()
-            return VERSION
+            return None
         version = FIRST if document is None else int(document["version"])
         if version > VERSION:
             raise DatabaseTooNew(
