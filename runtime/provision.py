@@ -91,7 +91,7 @@ def _stored_secret(path: Path) -> bytes:
 
 
 def stop_signal() -> asyncio.Event:
-    """Return an event set by SIGINT or SIGTERM. A second signal exits the process immediately."""
+    """Return an event set by SIGINT, SIGTERM or SIGHUP. A second signal exits the process immediately."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def on_signal() -> None:
@@ -99,6 +99,6 @@ def stop_signal() -> asyncio.Event:
             os._exit(130)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal)
     return stop

@@ -23,8 +23,8 @@ SOUND = {
 }
 CHECKS = [
     "settings", "public url", "origins", "proxies", "mail", "file handles", "mongodb version",
-    "mongodb replica set", "mongodb clock", "schema", "indexes", "signing keys", "redis version", "redis clock", "redis persistence",
-    "redis eviction",
+    "mongodb replica set", "mongodb clock", "schema", "indexes", "signing keys", "redis version", "redis clock",
+    "redis persistence", "redis eviction",
 ]  # fmt: skip
 
 
