@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from auth.platform.settings.settings import Settings
 from runtime.application_loader import load_application
 from runtime.node import ROOT, Node
-from runtime.provision import root_secret, services
+from runtime.provision import root, services
 
 
 @contextlib.asynccontextmanager
@@ -20,7 +20,7 @@ async def command_node(settings: Settings, application: str | None = None) -> As
             settings,
             mongo_url=mongo_url,
             redis_url=redis_url,
-            secret=root_secret(settings),
+            root=root(settings),
             application=load_application(application, ROOT),
         )
         await node.stores.schema.check()

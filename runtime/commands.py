@@ -51,6 +51,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     migrating.add_argument("--dry-run", action="store_true", help="only say what would be changed")
     keys = commands.add_parser("keys", help="signing keys").add_subparsers(dest="action", required=True)
     keys.add_parser("rotate", help="sign with the next key from now on")
+    keys.add_parser("reseal", help="seal anew under VIGIL_SECRET_KEY what VIGIL_SECOND_SECRET_KEY has sealed")
     keys.add_parser("reset", help="end all sessions and generate new keys, after a change of VIGIL_SECRET_KEY")
     return parser.parse_args(arguments)
 
@@ -104,6 +105,8 @@ def _operation(arguments: argparse.Namespace, settings: Settings) -> Coroutine[A
             return operator_commands.revoke_all(settings, begun_by=arguments.before)
         case "migrate":
             return operator_commands.migrate(settings, dry_run=arguments.dry_run)
+        case _ if arguments.action == "reseal":
+            return operator_commands.reseal(settings)
         case _ if arguments.action == "reset":
             return operator_commands.reset_keys(settings)
         case _:

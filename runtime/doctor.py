@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from auth.core.clock import utc_now
 from auth.core.errors import StartRefused, Unavailable
-from auth.crypto.root_secret import RootSecret
 from auth.crypto.signing_keys import KeyRing, KeySecretChanged, choose_current
 from auth.crypto.tokens import LEEWAY
 from auth.platform.redis.link import RedisLink, as_text
@@ -20,7 +19,7 @@ from auth.platform.settings.settings import Settings
 from auth.stores.diagnosis import Diagnosis, MongoFacts
 from auth.stores.schema import VERSION
 from auth.stores.stores import Stores, missing_indexes
-from runtime.provision import root_secret, services
+from runtime.provision import root, services
 
 State = Literal["ok", "warn", "fail"]
 
@@ -174,16 +173,13 @@ async def _indexes(settings: Settings, stores: Stores) -> Finding:
 
 
 async def _keys(settings: Settings, stores: Stores) -> Finding:
-    ring = KeyRing(
-        stores.signing_keys,
-        RootSecret(root_secret(settings)).derive("signing keys"),
-        token_life=LEEWAY,
-        clock=utc_now,
-    )
+    ring = KeyRing.under(root(settings), stores.signing_keys, token_life=LEEWAY, clock=utc_now)
     try:
         await ring.reload()
     except KeySecretChanged:
         return Finding("signing keys", "fail", "another secret sealed them", "set VIGIL_SECRET_KEY to that secret")
+    if settings.tokens.second_secret_key is not None:
+        return Finding("signing keys", "warn", "two root secrets", "finish the replacement: docs/operations.md")
     current = choose_current(await stores.signing_keys.all())
     if current is None or current.activated_at is None:
         return Finding("signing keys", "ok", "none yet")

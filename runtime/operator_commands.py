@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from auth.core.clock import utc_now
 from auth.core.text import email_key
-from auth.crypto.root_secret import RootSecret
+from auth.crypto.sealing import SealBroken
 from auth.crypto.signing_keys import KeyRing
 from auth.crypto.tokens import LEEWAY
 from auth.platform.settings.settings import Settings
 from auth.stores.schema import MIGRATIONS, VERSION
 from auth.stores.stores import Stores
-from runtime.provision import root_secret, services
+from runtime.provision import root, services
 
 # A line of progress after as many more accounts.
 PROGRESS_ACCOUNTS = 250
@@ -134,8 +134,35 @@ async def rotate_keys(settings: Settings) -> int:
         stores = Stores(settings, mongo_url)
         await stores.prepare()
         life = timedelta(seconds=settings.tokens.access_token_seconds) + LEEWAY
-        sealing_key = RootSecret(root_secret(settings)).derive("signing keys")
-        key_id = await KeyRing(stores.signing_keys, sealing_key, token_life=life, clock=utc_now).rotate()
+        ring = KeyRing.under(root(settings), stores.signing_keys, token_life=life, clock=utc_now)
+        key_id = await ring.rotate()
         await stores.mongo.close()
     print(f"signing with {key_id}")
     return 0
+
+
+async def reseal(settings: Settings) -> int:
+    """Seal anew under the root secret what is sealed under the second one, while nodes run; print how much."""
+    from auth.factors.totp import factor_seal, seal_context
+
+    secrets = root(settings)
+    async with services(settings, borrow=True) as (mongo_url, _):
+        stores = Stores(settings, mongo_url)
+        await stores.schema.check()
+        keys = await KeyRing.under(secrets, stores.signing_keys, token_life=LEEWAY, clock=utc_now).reseal()
+        seal, last, factors, broken = factor_seal(secrets), "", 0, 0
+        while page := await stores.factor_secrets.sealed_after(last):
+            for user_id, sealed in page:
+                try:
+                    renewed = seal.renew(sealed, context=seal_context(user_id))
+                except SealBroken:
+                    broken += 1
+                    continue
+                if renewed is not None:
+                    factors += await stores.factor_secrets.replace_seal(user_id, sealed=sealed, renewed=renewed)
+            last = page[-1][0]
+        await stores.mongo.close()
+    print(f"sealed anew: {keys} signing keys, {factors} authenticator apps")
+    if broken:
+        print(f"sealed under neither secret: {broken} authenticator apps, which no longer work", file=sys.stderr)
+    return int(broken > 0)

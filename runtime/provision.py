@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from auth.core.errors import Unavailable
+from auth.crypto.root_secret import RootSecret
 from auth.platform.settings.settings import MIN_SECRET_BYTES, Settings, SettingsError
 from auth.stores.mongo import Mongo
 from runtime.embedded.services import EmbeddedError, EmbeddedServices, ServiceUrls
@@ -66,6 +67,12 @@ async def _running(url_file: Path) -> ServiceUrls | None:
         finally:
             await mongo.close()
     return services
+
+
+def root(settings: Settings) -> RootSecret:
+    """Return the root secret, and the second one while it is replaced. Raises `SettingsError`."""
+    second = settings.tokens.second_secret_key
+    return RootSecret(root_secret(settings), second.get_secret_value().encode() if second else None)
 
 
 def root_secret(settings: Settings) -> bytes:

@@ -19,7 +19,7 @@ from auth.platform.settings.settings import Settings, SettingsError
 from runtime.application_loader import load_application
 from runtime.command_node import command_node
 from runtime.node import ROOT, Node
-from runtime.provision import root_secret, services, stop_signal
+from runtime.provision import root, root_secret, services, stop_signal
 from runtime.workers import reserve_port, run_workers, until_parent_is_gone
 
 STOP_SECONDS = 8.0
@@ -52,7 +52,7 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
             settings,
             mongo_url=mongo_url,
             redis_url=redis_url,
-            secret=root_secret(settings),
+            root=root(settings),
             application=application,
         )
         await node.start()

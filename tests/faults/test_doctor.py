@@ -106,6 +106,7 @@ async def test_a_missing_index_an_older_schema_and_an_old_key_are_found(
         ({"VIGIL_SMTP_URL": ""}, "mail", "fail"),
         ({"VIGIL_MONGO_URL": "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100"}, "mongodb", "fail"),
         ({"VIGIL_REDIS_URL": "redis://127.0.0.1:1/0"}, "redis", "fail"),
+        ({"VIGIL_SECOND_SECRET_KEY": "another-" + "0123456789abcdef" * 2}, "signing keys", "warn"),
         ({"VIGIL_PORT": "x"}, "settings", "fail"),
         ({"VIGIL_MONGO_URL": "mongodb://ada:sesame@db/?w=1"}, "settings", "fail"),
     ],

@@ -51,7 +51,7 @@ def app_of(**environ: str) -> web.Application:
     parts: dict[str, Any] = {
         **{field.name: absent for field in fields(HttpParts)},
         "settings": settings,
-        "csrf_key": b"k" * 32,
+        "csrf_keys": [b"k" * 32],
         "jwks": dict,
         "asyncapi": partial(asyncapi.build, settings.public_url),
         "demo": Path(__file__).parents[2] / "client-demo",

@@ -350,6 +350,18 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(name: str, value: str
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (SECRET, "short", "must be at least 32 bytes long"),
+        (SECRET, SECRET, "VIGIL_SECRET_KEY must be set, to another secret"),
+        ("", SECRET, "VIGIL_SECRET_KEY must be set, to another secret"),
+    ],
+)
+def test_a_second_secret_stands_beside_a_first_one(first: str, second: str, said: str) -> None:
+    assert said in wrong(SECRET_KEY=first, SECOND_SECRET_KEY=second)
+
+
+@pytest.mark.parametrize(
     ("option", "said"),
     [
         ("readPreference=secondaryPreferred", "readPreference must be primary: a secondary may not know yet"),

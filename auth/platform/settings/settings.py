@@ -165,6 +165,9 @@ class TokenSettings(Section):
         None,
         description="Root secret, at least 32 bytes. Embedded mode generates one in the data directory.",
     )
+    second_secret_key: SecretStr | None = Field(
+        None, description="Another root secret that is accepted too, while the root secret is replaced."
+    )
     issuer: str | None = Field(
         None, description="`iss` of access tokens. Default: the public URL if set, else vigil."
     )
@@ -491,6 +494,13 @@ class Settings:
             raise SettingsError("VIGIL_SECRET_KEY is required when MongoDB and Redis are given")
         if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
             raise SettingsError(f"VIGIL_SECRET_KEY must be at least {MIN_SECRET_BYTES} bytes long")
+        second = self.tokens.second_secret_key
+        if second is not None and len(second.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            raise SettingsError(f"VIGIL_SECOND_SECRET_KEY must be at least {MIN_SECRET_BYTES} bytes long")
+        if second is not None and (secret is None or second == secret):
+            raise SettingsError(
+                "VIGIL_SECOND_SECRET_KEY is wrong: VIGIL_SECRET_KEY must be set, to another secret"
+            )
         self._check_development()
         if self.server.app_url is not None and not _is_private(self.server.app_url):
             # Mailed links carry secrets to it.
