@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,22 +14,13 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from runtime.embedded.services import _MONGOD, _find, _mongod_options
+from support.processes import free_ports
 from support.waiting import eventually
 
 KEY = "testsonly" + "0123456789abcdef" * 2  # base64, as a key file has to be
 OPTIONS = "authSource=local&authMechanism=SCRAM-SHA-256"
 # An election within two seconds, as on a fast network, instead of twelve.
 ELECTION = {"electionTimeoutMillis": 1500, "heartbeatIntervalMillis": 300, "heartbeatTimeoutSecs": 1}
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @dataclass
@@ -54,7 +44,7 @@ class ReplicaSet:
         key_file = self.folder / "key"
         key_file.touch(0o600)
         key_file.write_text(KEY)
-        for port in _free_ports(3):
+        for port in free_ports(3):
             directory = self.folder / str(port)
             directory.mkdir()
             with (self.folder / f"{port}.log").open("wb") as log:
