@@ -336,6 +336,50 @@ async def test_a_longer_address_is_refused_with_words(node: Node, sent: bytes) -
     assert SECRET.encode() not in answer
 
 
+@pytest.mark.parametrize("piece", [1_460, 16_384, 1 << 20])
+@pytest.mark.parametrize("size", [30_000, 65_536, 1 << 20])
+@pytest.mark.parametrize("kind", [b"414 ", b"431 ", b"400 "])
+async def test_a_refusal_reaches_a_peer_that_sends_everything_before_it_reads(
+    node: Node, size: int, piece: int, kind: bytes
+) -> None:
+    """A reset in answer to what is sent after the refusal would discard it at the peer, or fail its sending."""
+    sent = {
+        b"414 ": with_address(size),
+        b"431 ": with_headers(*(f"X-Field-{n}: {'x' * 1_700}" for n in range(max(20, size // 1_700)))),
+        b"400 ": with_headers("bad header", f"X-Field: {'x' * size}"),
+    }[kind]
+    parts = urlsplit(node.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        async with asyncio.timeout(30):
+            for start in range(0, len(sent), piece):
+                writer.write(sent[start : start + piece])
+                await writer.drain()
+                await asyncio.sleep(0)
+            answer = await reader.read()
+    finally:
+        writer.close()
+    assert answer.startswith(b"HTTP/1.0 " + kind), answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["success"] is False
+
+
+async def send_on(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x" * 65_536)
+        await writer.drain()
+
+
+async def test_a_peer_that_keeps_sending_after_its_refusal_is_cut_off(node: Node) -> None:
+    parts = urlsplit(node.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(b"x" * 100_000)
+    async with asyncio.timeout(30):
+        assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+        with pytest.raises(ConnectionError):
+            await send_on(writer)
+    writer.close()
+
+
 def what_pages_may_read(answer: bytes) -> dict[str, str]:
     """The headers of CORS in the last answer of several."""
     head = answer[answer.rindex(b"HTTP/1.") :].partition(b"\r\n\r\n")[0].decode()

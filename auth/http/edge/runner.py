@@ -56,6 +56,7 @@ class Protocol(HttpConnection):
         "_tail",
         "_taken",
         "_writer",
+        "has_failed",
     )
 
     def __init__(self, manager: "Server", *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
@@ -68,6 +69,8 @@ class Protocol(HttpConnection):
         self._body: StreamReader | None = None
         self._is_served = False
         self._is_refused = False
+        # Whether an error that ends the connection is the current response.
+        self.has_failed: bool = False
         # Bytes after an upgrade request that may still be declined.
         self._tail = b""
         # Bytes of earlier responses; the writer of the current one; bytes the peer had read at the last check.
@@ -104,6 +107,11 @@ class Protocol(HttpConnection):
         self._tail = self.bytes_after_upgrade
         if self.heads_parsed != self._heads:
             self._heads = self.heads_parsed
+            if self.waiting and not isinstance(self.waiting[-1][0], RawRequestMessage):
+                # Malformed: answered with an error, and nothing after it is parsed.
+                self._is_refused = True
+                self._limits.requests.end(self)
+                return
             self._part += len(data)
             # The previous read may contain the beginning of this head, after another request.
             if self._part > MAX_ADDRESS_BYTES - PIECE_BYTES:
@@ -138,7 +146,7 @@ class Protocol(HttpConnection):
                 return
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer with an error as for malformed HTTP, then close the connection."""
+        """Answer with an error as for malformed HTTP, then end the connection."""
         self._is_refused = True
         self._limits.requests.end(self)
         self.refuse_next(refused.error.status, refused, refused.error.message)
@@ -216,6 +224,7 @@ class Protocol(HttpConnection):
         response.headers[REQUEST_ID_HEADER] = request_id
         response.headers["Server"] = "vigil"
         response.force_close()
+        self.has_failed = True
         return response
 
 
