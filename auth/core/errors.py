@@ -126,7 +126,7 @@ class RefreshReused(AuthError):
 
 class InvalidCredentials(AuthError):
     code, status = "invalid_credentials", 401
-    default_message = "The e-mail address or the password is wrong."
+    default_message = "Wrong e-mail address or password."
 
 
 class PasswordRequired(AuthError):
