@@ -84,6 +84,11 @@ class HeadersTooLarge(AuthError):
     default_message = "The request headers, including cookies, are larger than 32 KiB."
 
 
+class ExpectationFailed(AuthError):
+    code, status = "expectation_failed", 417
+    default_message = "The only Expect header that is supported is 100-continue."
+
+
 class NotFound(AuthError):
     code, status = "not_found", 404
     default_message = "Not found."

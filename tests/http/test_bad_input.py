@@ -422,6 +422,30 @@ async def test_a_broken_chunked_body_is_refused(node: Node) -> None:
     assert b"Traceback" not in answer
 
 
+async def test_an_expectation_that_is_unknown_is_refused_in_the_same_form(send: Any) -> None:
+    answer = await send("GET", "/health/live", None, {"Expect": "a secret", "Origin": ORIGIN})
+    assert (answer.status, answer.code) == (417, "expectation_failed")
+    assert answer.body["requestId"] == answer.headers["X-Request-Id"]
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "secret" not in answer.body["message"]
+
+
+@pytest.mark.parametrize("size", [5, 1 << 20])
+async def test_a_body_that_cannot_be_decoded_is_refused_and_is_no_error_in_the_log(node: Node, size: int) -> None:
+    before = len(node.log)
+    head = with_headers(
+        "Content-Type: application/json",
+        "Content-Encoding: gzip",
+        f"Content-Length: {size}",
+        start="POST /api/auth/login HTTP/1.1",
+    )
+    answer = await raw(node, head + b"x" * size)
+    refusal = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert refusal["code"] == ("invalid_json" if size == 5 else "payload_too_large")
+    await node.logged(refusal["requestId"], after=before)
+    assert [line for line in node.log[before:] if '"level":"error"' in line] == []
+
+
 async def test_bytes_that_are_not_http_are_no_error_in_the_log_and_leave_no_secret_there(node: Node) -> None:
     marker = f"rt1.{secrets.token_hex(20)}"
     before = len(node.log)

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.typedefs import Handler
 
-from auth.core.errors import HeadersTooLarge
+from auth.core.errors import AuthError, ExpectationFailed, HeadersTooLarge
 from auth.http.edge.aiohttp_private import ConnectionFactory, FactoryRunner, HttpConnection
 from auth.http.edge.connection_limits import PIECE_BYTES, LimitedConnection
 from auth.http.edge.refusals import (
@@ -193,6 +193,10 @@ class Protocol(HttpConnection):
         if self not in self._limits.answers:
             self._taken = self._sent
             self._limits.answers.begin(self)
+        if request.content.exception() is not None:
+            # The rest of a body that cannot be parsed cannot be told from a next request.
+            resp.force_close()
+            self.has_failed = True
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
@@ -218,14 +222,20 @@ class Protocol(HttpConnection):
         self.log_exception("Error handling request", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the response has already begun")
-        request_id = new_request_id()
-        response = failure(refusal_of(status, exc), request_id)
-        allow_origin(origin, response.headers, self._allowed_origins)
-        response.headers[REQUEST_ID_HEADER] = request_id
-        response.headers["Server"] = "vigil"
+        response = _refusal(refusal_of(status, exc), origin, self._allowed_origins)
         response.force_close()
         self.has_failed = True
         return response
+
+
+def _refusal(error: AuthError, origin: str | None, allowed_origins: Collection[str]) -> web.Response:
+    """Build the response to a request that does not reach the middlewares."""
+    request_id = new_request_id()
+    response = failure(error, request_id)
+    allow_origin(origin, response.headers, allowed_origins)
+    response.headers[REQUEST_ID_HEADER] = request_id
+    response.headers["Server"] = "vigil"
+    return response
 
 
 class Connection(LimitedConnection, Protocol):
@@ -281,10 +291,13 @@ class HttpRunner(FactoryRunner):
         async def handle(request: web.Request) -> web.StreamResponse:
             # The application handles the Expect header.
             ahead = None if "Expect" in request.headers else self._ahead.get(request.path)
-            return await (ahead or handler)(request)
+            try:
+                return await (ahead or handler)(request)
+            except web.HTTPExpectationFailed:  # raised before the middlewares; aiohttp's text echoes the header
+                return _refusal(ExpectationFailed(), request.headers.get("Origin"), self._allowed_origins)
 
         return Server(
-            handle if self._ahead else handler,
+            handle,
             open_connections=self._open_connections,
             allowed_origins=self._allowed_origins,
             **options,
