@@ -43,9 +43,11 @@ log = structlog.get_logger()
 class LimitedConnection(HttpConnection):
     """Mixin before `runner.Protocol`, whose manager has `open_connections` and `turns`."""
 
-    # Origins whose pages may read responses, and whether the last response is written; set by `runner.Protocol`.
+    # Of `runner.Protocol`: origins whose pages may read responses, whether the response being written is the last,
+    # and whether the body being received cannot be parsed.
     _allowed_origins: Collection[str]
     has_failed: bool
+    is_body_broken: bool
 
     def __init__(self, manager: Any, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -135,8 +137,14 @@ class LimitedConnection(HttpConnection):
             await asyncio.sleep(0)  # from Python 3.12 on, the next request would start without yielding
         return answered
 
+    def force_close(self) -> None:
+        """Close the connection; aiohttp also calls it if a body turns out to be broken after its response."""
+        if self.is_body_broken:
+            self._discard_input()
+        super().force_close()
+
     def _discard_input(self) -> None:
-        if self.transport is None:
+        if self.transport is None or self.transport.is_closing():
             return
         address, self._address = self._address, None  # the place is kept until the connection closes
         release = None if address is None else partial(self._open_connections.leave, address)

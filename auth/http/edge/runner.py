@@ -103,6 +103,11 @@ class Protocol(HttpConnection):
             self._is_served = True
             self.begin_serving()
 
+    @property
+    def is_body_broken(self) -> bool:
+        """Whether the body being received cannot be parsed."""
+        return self._body is not None and self._body.exception() is not None
+
     def _update_deadline(self, data: bytes) -> None:
         self._tail = self.bytes_after_upgrade
         if self.heads_parsed != self._heads:
