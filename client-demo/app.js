@@ -277,7 +277,8 @@ function onLoggedOut({ code }) {
   update({
     user: null, userId: "", entries: [], devices: NO_DEVICES, knownDevices: new Map(), reauthentications: 0,
     problem: null, notice: null, asOf: null, ...closeDialogs(),
-    login: notice && !login.notice ? { ...login, notice } : login,
+    // A mailed link is about something else: its own page says what to do.
+    login: notice && !login.notice && !login.fromUrl ? { ...login, notice } : login,
   });
 }
 

@@ -71,7 +71,7 @@ export function logoutReason({ reason, code, by, at }, { lifetimes }) {
  */
 function deletionSentence(at, graceMs) {
   const time = at && graceMs ? `Until ${longDate(Date.parse(at) + graceMs)} you` : "You";
-  return `${time} can cancel the deletion: log in again and press “Keep my account” on the account page.`;
+  return `${time} can cancel the deletion: log in again and press “Keep my account”.`;
 }
 
 /**
