@@ -399,8 +399,10 @@ const room = new ChatRoom(client, (chat) => update({ chat }));
 function showUrlScreen() {
   const parameters = readUrlParameters(location);
   if (!parameters) return false;
-  const { account, screen, notice = null, ...more } = parameters;
-  replaceRoute(account ? { view: "account", part: "" } : HOME, account);
+  const { account, screen, notice = null, returnTo = "", ...more } = parameters;
+  // Of where a login returns to, only the view is used: a link may name any address.
+  const route = readRoute({ hash: returnTo.replace(/^[^#]*/, "") });
+  replaceRoute(account ? { view: "account", part: "" } : route, account);
   if (!account) showScreen(screen, "", notice, { ...more, fromUrl: screen !== "login" && screen !== "resend" });
   return true;
 }
