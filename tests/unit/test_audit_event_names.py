@@ -5,7 +5,7 @@ import re
 
 from support.nodes import ROOT
 
-from auth.alerts.approvals import ApprovalStatus
+from auth.core.models import ApprovalStatus
 from auth.notifications.mail_contents import NewLogin, Notice
 from auth.sessions.risk import RISKS
 from auth.sessions.rotation import Verdict
