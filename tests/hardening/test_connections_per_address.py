@@ -157,7 +157,7 @@ async def test_what_is_in_flight_behind_a_proxy_is_over_when_it_is_answered(
 async def test_a_refused_connection_counts_until_it_is_closed_which_the_peer_cannot_delay(capped: Node) -> None:
     source = "127.0.0.9"
     async with AsyncExitStack() as kept:
-        answers = []
+        answers: list[str] = []
         # More than the cap, since the node closes the first ones while a busy machine opens the last ones.
         while len(answers) < 10 * MOST and "429" not in answers:
             reader, writer = await kept.enter_async_context(connection(capped, source))
