@@ -98,14 +98,23 @@ const METHODS = {
   recovery_code: "recovery code",
 };
 
+/** Details that say nothing to people: how tokens are delivered, counters, ids. */
+const TECHNICAL = new Set(["delivery", "generation", "bySession"]);
+
+/** Who ended a session or changed an account. */
+const ACTORS = { user: "by the account’s owner", admin: "by an administrator", system: "by the server" };
+
 /**
  * @param {Record<string, string>} [details] of an event
  * @returns {string} in words: "by password · roles: admin"
  */
 export function eventDetails(details = {}) {
-  // How tokens are delivered does not interest users.
-  return Object.entries(details).filter(([name]) => name !== "delivery").map(([name, value]) => {
-    if (name !== "amr") return `${name.replaceAll("_", " ")}: ${value.replaceAll("_", " ")}`;
-    return `by ${value.split(/[\s,]+/).map((method) => lookUp(METHODS, method) ?? method).join(", ")}`;
+  return Object.entries(details).filter(([name]) => !TECHNICAL.has(name)).map(([name, value]) => {
+    if (name === "amr") return `by ${value.split(/[\s,]+/).map((method) => lookUp(METHODS, method) ?? method).join(", ")}`;
+    const actor = name === "by" && lookUp(ACTORS, value);
+    return actor || `${inWords(name)}: ${value.replaceAll("_", " ")}`;
   }).join(" · ");
 }
+
+/** @param {string} name such as `askedFrom` or `asked_from` */
+const inWords = (name) => name.replaceAll("_", " ").replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);

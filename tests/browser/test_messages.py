@@ -133,3 +133,25 @@ async def test_how_long_to_wait_is_said_in_words_for_people(message: Any, wait: 
         "error-messages", "errorSentence", {"code": "rate_limited", "message": "", "retryAfterMs": wait}
     )
     assert sentence == f"Too many attempts. Try again in {said}."
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ({"amr": "pwd otp", "delivery": "cookie"}, "by password, authenticator app"),
+        (
+            {"generation": "4", "reason": "password_changed", "by": "user", "bySession": "0c1a"},
+            "reason: password changed · by the account’s owner",
+        ),
+        ({"by": "admin"}, "by an administrator"),
+        (
+            {"device": "Firefox on Linux", "askedFrom": "192.0.2.7"},
+            "device: Firefox on Linux · asked from: 192.0.2.7",
+        ),
+        ({}, ""),
+    ],
+)
+async def test_details_of_an_event_are_words_without_counters_and_ids(
+    message: Any, details: dict[str, str], said: str
+) -> None:
+    assert await message("audit-event-text", "eventDetails", details) == said
