@@ -53,14 +53,14 @@ WANTED_HINTS = "Sec-CH-UA-Model, Sec-CH-UA-Platform-Version"
 class HttpParts:
     """Dependencies of the HTTP application other than services and operations.
 
-    `csrf_key`: binds CSRF tokens to sessions. `asyncapi`: builds the live socket's AsyncAPI document. `outbox`:
-    served only if the settings enable it. `demo`: folder of the demo page.
+    `csrf_keys`: bind CSRF tokens to sessions; the first signs. `asyncapi`: builds the live socket's AsyncAPI
+    document. `outbox`: served only if the settings enable it. `demo`: folder of the demo page.
     """
 
     settings: Settings
     open_connections: OpenConnections
     suspension: SuspensionWatch
-    csrf_key: bytes
+    csrf_keys: Sequence[bytes]
     jwks: Callable[[], Mapping[str, Any]]
     readiness: Readiness
     asyncapi: Callable[[], Mapping[str, Any]]
@@ -93,7 +93,7 @@ def create_app(services: Services, operations: Operations, parts: HttpParts) -> 
 def _add_api(
     app: web.Application, services: Services, operations: Operations, parts: HttpParts
 ) -> Sequence[Endpoint]:
-    policy = CookiePolicy(parts.csrf_key, parts.settings.allowed_origins)
+    policy = CookiePolicy(parts.csrf_keys, parts.settings.allowed_origins)
     identity = HttpIdentity(
         operations.sessions, operations.known_devices, services.limits, policy, parts.suspension, services.clock
     )

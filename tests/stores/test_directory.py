@@ -75,17 +75,6 @@ async def test_any_word_of_a_name_finds_it(users: Users, directory: Directory) -
         assert await found(directory, query) == [], query
 
 
-async def test_a_name_stored_before_words_were_is_found_by_any_word(
-    mongo: Mongo, users: Users, directory: Directory
-) -> None:
-    grace = await make(users, name="Grace Hopper")
-    old = {"$set": {"nameKey": "grace hopper"}, "$unset": {"nameWords": ""}}
-    await mongo.database["users"].update_one({"_id": grace.user_id}, old)
-    assert await found(directory, "hopper") == []
-    await directory.ensure_indexes()
-    assert await found(directory, "hopper") == [grace]
-
-
 async def test_accounts_with_the_same_time_are_paged_once_each(users: Users, directory: Directory) -> None:
     made = {(await make(users)).user_id for _ in range(7)}
     seen, before = [], None

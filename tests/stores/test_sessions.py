@@ -452,7 +452,7 @@ async def test_without_mongodb_every_method_raises_unavailable(time: Time) -> No
         "mark_unpublished": store.mark_unpublished(one.session_id, ["created"], now=time.now),
         "claim_unpublished": store.claim_unpublished(before=time.now, now=time.now),
         "revoked_since": store.revoked_since(time.now),
-        "users_with_live": anext(store.users_with_live(now=time.now)),
+        "users_with_live": anext(store.users_with_live(begun_by=time.now, now=time.now)),
         "count_replay": store.count_replay(one, now=time.now),
         "note_told": store.note_told(one.session_id, "pair", now=time.now),
         "assure": store.assure(one.session_id, amr=["otp"], now=time.now),

@@ -27,5 +27,5 @@ async def make_indexes(services: ServiceUrls, database: str) -> None:
         }
     )
     stores = Stores(settings, services.mongo)
-    await stores.ensure_indexes()
+    await stores.prepare()
     await stores.mongo.close()

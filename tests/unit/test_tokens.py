@@ -25,13 +25,15 @@ from auth.crypto.tokens import (
     AccessTokens,
     RefreshToken,
     RefreshTokens,
+    _tag,
     hash_nonce,
 )
 
 NOW = datetime(2026, 11, 21, 9, 30, 0, 250_000, tzinfo=UTC)
 ISSUER = "https://id.example.org"
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-REFRESH = RefreshTokens(RootSecret(ROOT_SECRET).derive("refresh tokens"))
+REFRESH_KEY = RootSecret(ROOT_SECRET).derive("refresh tokens")
+REFRESH = RefreshTokens(REFRESH_KEY)
 TOKEN = RefreshToken("00112233445566778899aabbccddeeff", 41, bytes(range(16)))
 
 refresh_tokens = st.builds(
@@ -192,7 +194,7 @@ def test_the_last_generation_has_no_successor_and_is_refused() -> None:
     """After four thousand million refreshes the counter ends instead of turning over."""
     body = REFRESH_LAYOUT.pack(bytes(16), MAX_GENERATION, bytes(16))
     with pytest.raises(InvalidToken):
-        REFRESH.parse(text(body + REFRESH._tag(body)))
+        REFRESH.parse(text(body + _tag(REFRESH_KEY, body)))
     last = REFRESH.parse(REFRESH.mint(replace(TOKEN, generation=MAX_GENERATION - 1)))
     assert REFRESH.mint(last.successor())
 

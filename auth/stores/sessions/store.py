@@ -340,17 +340,17 @@ class SessionStore:
         cursor = self._sessions.find({"revocationId": revocation_id})
         return [session_of(document) async for document in cursor]
 
-    async def users_with_live(self, *, now: datetime) -> AsyncIterator[str]:
-        """The ids of all users with a live session. Raises `Unavailable`."""
+    async def users_with_live(self, *, begun_by: datetime, now: datetime) -> AsyncIterator[str]:
+        """The ids of all users with a live session that was started by `begun_by`. Raises `Unavailable`."""
         last = ""
-        while (user_id := await self._next_with_live(last, now)) is not None:
+        while (user_id := await self._next_with_live(last, begun_by, now)) is not None:
             yield user_id
             last = user_id
 
     @outage_is_unavailable
-    async def _next_with_live(self, after: str, now: datetime) -> str | None:
+    async def _next_with_live(self, after: str, begun_by: datetime, now: datetime) -> str | None:
         document = await self._sessions.find_one(
-            {"userId": {"$gt": after}, **live_at(now)},
+            {"userId": {"$gt": after}, "loggedInAt": {"$lte": begun_by}, **live_at(now)},
             {"userId": 1},
             sort=[("userId", 1)],
         )
