@@ -13,7 +13,7 @@ from support.clients import Api, Live, Login, Refused
 from support.databases import memory
 from support.health import both_ready
 from support.nodes import Installation, Node, ServiceUrls, drop, tracebacks
-from support.valkeys import ThreeMasters, Valkey, WatchedMaster
+from support.valkeys import ThreeMasters, Valkey, WatchedMaster, until
 from support.waiting import Stopwatch, eventually
 
 from realtime.broker.redis_keys import SLOT_OF, shard_of
@@ -127,12 +127,7 @@ async def test_sentinels_replace_a_master_that_dies_and_no_revocation_meanwhile_
     for each in every:
         await each.is_over(pair, http)
 
-    async def replaced() -> bool:
-        with suppress(Exception):
-            return watched.current() is not watched.master
-        return False
-
-    await eventually(replaced, "there is another master", timeout=BACK_SECONDS)
+    await asyncio.to_thread(until, watched.has_successor, "there is another master")
     watch = Stopwatch()
     await both_ready(http, *pair)
     assert watch.seconds < BACK_SECONDS
@@ -151,12 +146,7 @@ async def test_a_master_that_comes_back_as_a_replica_is_not_written_to(
     one = await devices(pair, http, connect)
     watched.master.freeze()
 
-    async def replaced() -> bool:
-        with suppress(Exception):
-            return watched.current() is not watched.master
-        return False
-
-    await eventually(replaced, "there is another master", timeout=BACK_SECONDS)
+    await asyncio.to_thread(until, watched.has_successor, "there is another master")
     watched.master.thaw()
     await both_ready(http, *pair)
     await one.revoke()

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from runtime.embedded.child import _EXEC_AS_DEPENDANT
 from runtime.embedded.services import _VALKEY, _find
@@ -67,7 +69,9 @@ class Valkey:
     def client(self) -> redis.Redis:
         password = None if self.is_sentinel else PASSWORD
         # A frozen one does not answer.
-        return redis.Redis(host=HOST, port=self.port, password=password, socket_timeout=5)
+        return redis.Redis(
+            host=HOST, port=self.port, password=password, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+        )
 
     def ask(self, *command: Any) -> Any:
         with self.client() as client:
@@ -142,12 +146,12 @@ class WatchedMaster(Servers):
         hosts = ",".join(f"{HOST}:{each.port}" for each in self.sentinels)
         return f"redis+sentinel://:{PASSWORD}@{hosts}/{SERVICE}/0"
 
-    def current(self) -> Valkey:
-        """The server that the sentinels call the master and that is one."""
-        port = int(self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
-        (found,) = [each for each in self.servers if each.port == port]
-        assert found.role == "master"
-        return found
+    def has_successor(self) -> bool:
+        """Whether the sentinels call another server the master, and it is one."""
+        ports = {int(each.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1]) for each in self.sentinels}
+        return self.master.port not in ports and all(
+            each.role == "master" for each in self.servers if each.port in ports
+        )
 
     def _knows_all(self, sentinel: Valkey) -> bool:
         peers = sentinel.ask("SENTINEL", "SENTINELS", SERVICE)

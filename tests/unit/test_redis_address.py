@@ -147,6 +147,6 @@ async def test_a_replica_is_refused_as_the_master(watched_master: WatchedMaster)
     address = read_address(watched_master.url)
     with pytest.raises(RedisConnectionError, match="not the master"):
         await connect(address.at(("127.0.0.1", replica.port)).pool, Wire(5), name="a-test", demands_master=True)
-    master = watched_master.current()
+    master = watched_master.master
     wire = await connect(address.at(("127.0.0.1", master.port)).pool, Wire(5), name="a-test", demands_master=True)
     wire.fail(RedisConnectionError, "closed")

@@ -132,7 +132,9 @@ class Cluster:
         return self._masters[endpoint]
 
     def _move(self, slot: int, to: Master) -> None:
-        self._table[slot] = to
+        if self._table[slot] is not to:
+            self._table[slot] = to
+            self._tell()
         # Other slots have moved as well, more often than not.
         self.look_up_soon()
 
@@ -151,8 +153,11 @@ class Cluster:
                 table[first : last + 1] = [master] * (last + 1 - first)
         self._table = table
         if table != before:
-            for on_change in self._observers:
-                on_change()
+            self._tell()
+
+    def _tell(self) -> None:
+        for on_change in self._observers:
+            on_change()
 
 
 def key_of(command: tuple[Argument, ...]) -> str | bytes:
