@@ -66,6 +66,11 @@ class DenyList:
             self._whole_in[shard] = None
         self._doubted.set()
 
+    def note_missing(self, user_id: str) -> None:
+        """Mark the lists of a master as in doubt, because it has lost that of a user's shard."""
+        master = self._link.master_of(SLOT_OF[shard_of(user_id)])
+        self.mark_in_doubt(shard for shard, slot in enumerate(SLOT_OF) if self._link.master_of(slot) is master)
+
     async def wait_for_doubt(self, seconds: float) -> None:
         """Wait until a list is next marked as in doubt, at most `seconds`."""
         try:
@@ -82,7 +87,7 @@ class DenyList:
             raise Unavailable
         denied, whole = await self._link.execute("ZMSCORE", self._keys.denied(shard), session_id, WHOLE)
         if denied is None and whole is None:
-            self.mark_in_doubt([shard])
+            self.note_missing(user_id)
             raise Unavailable
         return denied is not None
 

@@ -2,8 +2,8 @@
 
 Each node renews its lease and reads those of the others with it, so that no script on a user's keys has to: the
 leases are keys of their own, which a cluster may keep on another master. What a node knows of the others is at
-most `RENEW_SECONDS` old. A node that it does not know is asked for at once. While the leases cannot be read, nodes
-that were alive count as alive.
+most `RENEW_SECONDS` old, and read again before a node counts as dead. While the leases cannot be read, nodes that
+were alive count as alive.
 """
 
 import time
@@ -72,10 +72,11 @@ class NodeLeases:
     async def judge(self, nodes: Iterable[str]) -> dict[str, bool | None]:
         """Whether each node is alive; None if it has no lease, not even an expired one.
 
-        Never raises: a node counts as alive if its lease cannot be read.
+        Redis is asked before a node counts as dead: it may have come, or come back, since the last reading. Never
+        raises: an unknown node counts as alive if its lease cannot be read.
         """
         judged = {node: self._is_alive(node) for node in nodes}
-        if None in judged.values():
+        if not all(judged.values()):
             try:
                 await self.look()
             except Unavailable:

@@ -107,7 +107,7 @@ class UserLog:
                 # Their sockets take no place. Counted above, so not again.
                 joined, _ = await self._join(connection, cursor, online, (), admits=True, dead=dead)
         if joined.status == "unknown":
-            self._deny_list.mark_in_doubt([shard_of(user_id)])
+            self._deny_list.note_missing(user_id)
             raise Unavailable(retry_after_seconds=DOUBT_SECONDS)
         return joined
 
