@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import aiohttp
 import pytest
 from support.clients import Api, Live, Login, Refused
+from support.commands import run_command
 from support.health import both_ready
 from support.nodes import Installation, Node, ServiceUrls, drop, tracebacks
+from support.valkeys import PASSWORD, ThreeMasters
 
 Connect = Callable[..., Awaitable[Live]]
 Pair = tuple[Node, Node]
@@ -24,6 +26,22 @@ def on_redis(request: pytest.FixtureRequest, services: ServiceUrls) -> Iterator[
     installation = Installation(ServiceUrls(services.mongo, servers.url))
     yield installation
     drop(services, installation.name)
+
+
+def test_a_start_with_the_url_of_another_kind_of_redis_ends_with_one_line_that_says_what_to_write(
+    services: ServiceUrls, three_masters: ThreeMasters
+) -> None:
+    place = services.redis.partition("://")[2].rpartition("/")[0]
+    for url, words in (
+        (f"redis+cluster://{place}", "this server is not part of a cluster: write redis://"),
+        (
+            f"redis://:{PASSWORD}@127.0.0.1:{three_masters.masters[0].port}",
+            "this is a node of a cluster: write redis+cluster://",
+        ),
+    ):
+        ended = run_command(environ=Installation(services).environ(VIGIL_REDIS_URL=url))
+        assert (ended.status, ended.out) == (2, "")
+        assert ended.err == f"vigil: VIGIL_REDIS_URL is wrong: {words}\n"
 
 
 @pytest.fixture(scope="module")
