@@ -126,7 +126,7 @@ class RateLimits:
             answer_seconds=REDIS_SECONDS,
             open_seconds=CIRCUIT_SECONDS,
         )
-        self._count = Script(self._link.execute, COUNT.read_text())
+        self._shared = SharedWindows(self._link)
         self._local = LocalWindows(LOCAL_KEYS)
         self._refused = metrics.rate_limited
         metrics.begin(self._refused, *get_args(LimitName))
@@ -148,7 +148,7 @@ class RateLimits:
         if not self._enabled:
             return LimitOutcome(frozenset(), None)
         named = self._named(counted)
-        counts = await self._redis(lambda: self._count_shared([window for _, window in named]))
+        counts = await self._redis(lambda: self._shared.add_all([window for _, window in named]))
         if counts is None:
             counts = self._local.add_all([window for _, window in named], now=self._monotonic())
         seen = list(zip(named, counts, strict=False))
@@ -190,7 +190,7 @@ class RateLimits:
             return []
         named = self._named(counted)
         keys = [window.key for _, window in named]
-        shared = await self._redis(lambda: self._read_shared(keys)) or [None] * len(keys)
+        shared = await self._redis(lambda: self._shared.counts(keys)) or [None] * len(keys)
         now = self._monotonic()
         # Include local counts: a Redis that rejects writes still answers reads, with outdated counts.
         counts = [
@@ -244,24 +244,6 @@ class RateLimits:
         """Close the connection to Redis."""
         await self._link.close()
 
-    async def _count_shared(self, windows: Sequence[Window]) -> list[int]:
-        """Count in Redis, as `count.lua`."""
-        counts: list[int] = []
-        for places in self._link.groups([window.key for window in windows]):
-            group = [windows[place] for place in places]
-            bounds = [bound for window in group for bound in (window.amount, window.seconds)]
-            counted = await self._count(keys=[window.key for window in group], args=bounds)
-            counts += counted
-            if counted[-1] > group[len(counted) - 1].amount:
-                break
-        return counts
-
-    async def _read_shared(self, keys: Sequence[str]) -> list[bytes | None]:
-        found: list[bytes | None] = []
-        for places in self._link.groups(keys):
-            found += await self._link.execute("MGET", *(keys[place] for place in places))
-        return found
-
     def _named(self, counted: Sequence[Counted]) -> list[tuple[LimitName, Window]]:
         return [(name, window) for name, identity in counted for window in self.windows(name, *identity)]
 
@@ -295,6 +277,35 @@ class RateLimits:
             log.info("rate_limits_are_shared_again")
         self._down = False
         return answer
+
+
+class SharedWindows:
+    """Fixed windows in Redis. In a cluster those of one identity are counted in one step, as their keys have one
+    tag. Raises `Unavailable`.
+    """
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._count = Script(link.execute, COUNT.read_text())
+
+    async def add_all(self, windows: Sequence[Window]) -> list[int]:
+        """Count one event in each window, stopping at the first one exceeded; return the counts."""
+        counts: list[int] = []
+        for places in self._link.groups([window.key for window in windows]):
+            group = [windows[place] for place in places]
+            bounds = [bound for window in group for bound in (window.amount, window.seconds)]
+            counted = await self._count(keys=[window.key for window in group], args=bounds)
+            counts += counted
+            if counted[-1] > group[len(counted) - 1].amount:
+                break
+        return counts
+
+    async def counts(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The count of each window; None for one that has not begun."""
+        found: list[bytes | None] = []
+        for places in self._link.groups(keys):
+            found += await self._link.execute("MGET", *(keys[place] for place in places))
+        return found
 
 
 class LocalWindows:

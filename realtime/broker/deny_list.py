@@ -111,10 +111,14 @@ class DenyList:
     async def restore(self, sessions: SessionStore, *, now: datetime) -> None:
         """Write all sessions revoked within the last `life` back to the lists in doubt, and mark these as whole.
 
+        Where a replica has become the master, also record that the logs of the shard may lack its last events.
+
         Raises `Unavailable` when MongoDB is down, or when a list could not be restored because Redis was down or
         lost entries during the call; the others are restored all the same.
         """
         epochs = {shard: self._link.epoch_of(SLOT_OF[shard]) for shard in self.doubtful}
+        masters = {self._link.master_of(SLOT_OF[shard]) for shard in epochs}
+        histories = {master: await master.promoted_history() for master in masters if master is not None}
         mark = f"restoring {secrets.token_hex(8)}"
         # Before MongoDB is read: later revocations are written to Redis directly, and can only be lost with the
         # mark.
@@ -122,7 +126,12 @@ class DenyList:
         entries: dict[int, list[Entry]] = {}
         for user_id, session_id, at in await sessions.revoked_since(now - self.life):
             entries.setdefault(shard_of(user_id), []).append((session_id, at + self.life - now))
-        ended = await self._each(begun, lambda shard: self._fill(shard, mark, entries.get(shard, ())))
+
+        async def finish(shard: int) -> None:
+            history = histories.get(self._link.master_of(SLOT_OF[shard]), "")
+            await self._fill(shard, mark, history, entries.get(shard, ()))
+
+        ended = await self._each(begun, finish)
         for shard in ended:
             self._whole_in[shard] = epochs[shard]
         if len(ended) < len(epochs):
@@ -144,13 +153,15 @@ class DenyList:
                     raise outcome
         return done
 
-    async def _fill(self, shard: int, mark: str, entries: Sequence[Entry]) -> None:
+    async def _fill(self, shard: int, mark: str, history: str, entries: Sequence[Entry]) -> None:
         for start in range(0, len(entries), RESTORE_ENTRIES):
-            await self._put(shard, mark, "add", entries[start : start + RESTORE_ENTRIES])
-        await self._put(shard, mark, "end")
+            await self._put(shard, mark, "add", entries=entries[start : start + RESTORE_ENTRIES])
+        await self._put(shard, mark, "end", history)
 
-    async def _put(self, shard: int, mark: str, step: str, entries: Sequence[Entry] = ()) -> None:
-        arguments: list[str | int] = [mark, step]
+    async def _put(
+        self, shard: int, mark: str, step: str, history: str = "", entries: Sequence[Entry] = ()
+    ) -> None:
+        arguments: list[str | int] = [mark, step, history]
         for session_id, life in entries:
             arguments += [session_id, max(round(life.total_seconds() * 1000), 1)]
         if not await self._write(keys=[self._keys.denied(shard)], args=arguments):

@@ -130,7 +130,7 @@ async def world(redis_url: str) -> AsyncIterator[World]:
         link = RedisLink(redis_url, prefix=prefix)
         keys = Keys(prefix)
         deny_list = DenyList(link, keys, life=LIFE)
-        deny_list._is_doubtful = lambda _: False  # type: ignore[method-assign] # told by nobody
+        deny_list._is_doubtful = lambda shard: False  # type: ignore[method-assign] # nobody has restored it
         leases = NodeLeases(link, keys, node_id=node_id)
         orphans = OrphanedSockets(link, keys, leases, clock=utc_now)
         log = UserLog(

@@ -99,10 +99,10 @@ class Servers:
     folder: Path
     every: list[Valkey] = field(default_factory=list)
 
-    def add(self, *, is_sentinel: bool = False, **options: str) -> Valkey:
+    def add(self, **options: str) -> Valkey:
         port = _free_port()
         named = {name.replace("_", "-"): value for name, value in options.items()}
-        made = Valkey(self.folder / str(port), port, named, is_sentinel)
+        made = Valkey(self.folder / str(port), port, named)
         self.every.append(made)
         made.start()
         return made
@@ -138,7 +138,7 @@ class WatchedMaster(Servers):
             self.every.append(sentinel)
             self.sentinels.append(sentinel)
         for sentinel in self.sentinels:
-            until(lambda each=sentinel: self._knows_all(each), "the sentinels know each other")  # type: ignore[misc]
+            until(lambda each=sentinel: self._knows_all(each), "the sentinels know each other")
         return self
 
     @property
@@ -171,7 +171,7 @@ class ThreeMasters(Servers):
         }
         self.masters = [self.add(cluster_port=str(_free_port()), **options) for _ in range(3)]
         for each in self.masters:
-            until(lambda one=each: one.ask("PING"), "it answers")  # type: ignore[misc]
+            until(lambda one=each: one.ask("PING"), "it answers")
         for number, each in enumerate(self.masters):
             first, last = number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
             each.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
@@ -179,14 +179,14 @@ class ThreeMasters(Servers):
             each.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         self.replicas = [self.add(cluster_port=str(_free_port()), **options) for _ in range(3 * replicas)]
         for each in self.every[1:]:
-            until(lambda one=each: one.ask("PING"), "it answers")  # type: ignore[misc]
+            until(lambda one=each: one.ask("PING"), "it answers")
             self.masters[0].ask("CLUSTER", "MEET", HOST, each.port, each.options["cluster-port"])
         for each in self.every:
-            until(lambda one=each: len(one.ask("CLUSTER", "SHARDS")) == len(self.every), "they have met")  # type: ignore[misc]
+            until(lambda one=each: len(one.ask("CLUSTER", "SHARDS")) == len(self.every), "they have met")
         for master, replica in zip(self.masters, self.replicas, strict=False):
             replica.ask("CLUSTER", "REPLICATE", master.ask("CLUSTER", "MYID"))
         for each in self.every:
-            until(lambda one=each: self._is_whole(one), "the cluster is whole")  # type: ignore[misc]
+            until(lambda one=each: self._is_whole(one), "the cluster is whole")
         return self
 
     @property

@@ -80,6 +80,14 @@ class Master:
             return {}
         return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
+    async def promoted_history(self) -> str:
+        """The id of what this master holds, if it was a replica before and may lack its master's last writes.
+
+        Empty if it never was one, as after a mere restart, or if INFO may not be read.
+        """
+        facts = await self.facts("replication")
+        return facts.get("master_replid", "") if facts.get("second_repl_offset", "-1") != "-1" else ""
+
     async def close(self) -> None:
         """Close the connection; pending calls raise `Unavailable`."""
         await self._pipe.close()

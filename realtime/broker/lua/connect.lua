@@ -3,7 +3,8 @@
 -- listed already; a socket of a revoked session is not listed, but still reads the events it missed, as far as the
 -- log has them.
 --
--- KEYS 1 deny-list (sorted set, with its mark `whole`)   2 the user's sockets (hash: socket id -> node|session)
+-- KEYS 1 deny-list (sorted set, with its mark `whole`, and `since` when the logs are complete)
+--      2 the user's sockets (hash: socket id -> node|session)
 --      3 the user's log   4 its meta (hash: last, version, roles)
 --      5 the node's sockets in the user's shard (set of user|session|socket)
 --      6… counters of connects, if they are limited and may be used by the same script
@@ -64,11 +65,13 @@ end
 local last = tonumber(redis.call('HGET', KEYS[4], 'last'))
 local changed = redis.call('HEXISTS', KEYS[4], 'roles')
 if cursor < 0 or cursor > last then return {'ok', last, 0, {}, changed, others, was_missing} end
-if cursor == last then return {'ok', last, 1, {}, changed, others, was_missing} end
+-- After a replica was promoted, what it had not received is missing from the logs.
+local complete = cursor >= (tonumber(redis.call('ZSCORE', KEYS[1], 'since')) or 0)
+if cursor == last then return {'ok', last, complete and 1 or 0, {}, changed, others, was_missing} end
 local frames = {}
 for index, entry in ipairs(redis.call('XRANGE', KEYS[3], as_integer(cursor + 1), '+')) do
   frames[index] = entry[2][2]
 end
-local recovered = #frames > 0 and tonumber(string.match(frames[1], '"p":(%d+)')) <= cursor
+local recovered = complete and #frames > 0 and tonumber(string.match(frames[1], '"p":(%d+)')) <= cursor
 if is_new and not recovered then frames = {} end
 return {'ok', last, recovered and 1 or 0, frames, changed, others, was_missing}
