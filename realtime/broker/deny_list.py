@@ -128,7 +128,8 @@ class DenyList:
             entries.setdefault(shard_of(user_id), []).append((session_id, at + self.life - now))
 
         async def finish(shard: int) -> None:
-            history = histories.get(self._link.master_of(SLOT_OF[shard]), "")
+            master = self._link.master_of(SLOT_OF[shard])
+            history = histories.get(master, "") if master is not None else ""
             await self._fill(shard, mark, history, entries.get(shard, ()))
 
         ended = await self._each(begun, finish)
