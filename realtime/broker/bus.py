@@ -56,6 +56,7 @@ class Bus:
         self._closing: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
+        self._is_closed = False
         self._has_peers = False
         self._peers_seen_at = -math.inf
 
@@ -96,6 +97,7 @@ class Bus:
 
     async def close(self) -> None:
         """Stop receiving and sending heartbeats."""
+        self._is_closed = True
         await end(self._task)
         await asyncio.gather(*(ear.close() for ear in self._ears.values()), *self._closing)
 
@@ -158,7 +160,7 @@ class Bus:
 
     def _arrange(self, on_message: OnMessage, on_subscribed: OnSubscribed) -> None:
         """Listen to each master that has channels of this node, now that slots have moved."""
-        wanted = self._wanted()
+        wanted = {} if self._is_closed else self._wanted()
         for master in set(self._ears) - set(wanted):
             self._close_soon(self._ears.pop(master))
         for master, channels in wanted.items():
