@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize, async_playwright
-from support.browsers import DESKTOP, NAMED_LOGIN, QUIET, Device, chromium_path
+from support.browsers import DESKTOP, NAMED_LOGIN, QUIET, SIBLINGS, Device, chromium_path
 from support.clients import Api
 from support.nodes import Installation, Node, ServiceUrls, drop
 from support.providers import NodeOpenIdServer
@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running Chromium, shared by all tests, since starting it takes longer than most tests."""
     options = tmp_path_factory.mktemp("chromium") / "options.json"
-    arguments = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    arguments = [*QUIET, SIBLINGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     options.write_text(json.dumps({"executablePath": chromium_path(), "args": arguments}))
     command = [
         sys.executable,
