@@ -38,8 +38,8 @@ REASONS = (
     ("revoked", BY_LINK, "link in our mail"),
     ("revoked", BY_DEVICE, "Another of your devices"),
     ("revoked", BY_SERVER, "more devices than allowed"),
-    ("revoked_others", BY_DEVICE, "or turned on two-step verification"),
-    ("admin", BY_ADMIN, "or locked the account"),
+    ("revoked_others", BY_DEVICE, "That device logged out all others."),
+    ("admin", BY_ADMIN, "An administrator ended this session."),
     ("account_deleted", BY_ITSELF, "8 December 2026"),
     ("account_deleted", BY_ITSELF, "“Keep my account”"),
     ("account_deleted", BY_SERVER, "was deleted"),
@@ -50,6 +50,19 @@ async def test_the_reason_of_an_end_names_who_or_what_can_have_done_it(message: 
     for reason, by, words in REASONS:
         said = await message("logout-messages", "logoutReason", end(reason, by), FOURTEEN_DAYS)
         assert words in said, (reason, by)
+
+
+ACTS = (
+    ("revoked_others", BY_DEVICE, "two_factor_enabled", "Two-step verification was turned on there"),
+    ("admin", BY_ADMIN, "account_locked", "locked the account"),
+    ("admin", BY_SERVER, "factors_removed", "two-step verification was removed"),
+)
+
+
+async def test_what_was_done_to_the_account_stands_instead_of_the_reason(message: Any) -> None:
+    for reason, by, act, words in ACTS:
+        said = await message("logout-messages", "logoutReason", end(reason, by) | {"act": act}, FOURTEEN_DAYS)
+        assert words in said, act
 
 
 async def test_how_long_a_deletion_can_be_cancelled_is_not_guessed_before_the_server_has_told(
@@ -112,3 +125,17 @@ async def test_how_long_to_wait_is_said_in_words_for_people(message: Any) -> Non
         refusal = {"code": "rate_limited", "message": "", "retryAfterMs": wait}
         sentence = await message("error-messages", "errorSentence", refusal)
         assert sentence == f"Too many attempts. Try again in {said}."
+
+
+async def test_details_of_an_event_are_words_without_counters_and_ids(message: Any) -> None:
+    password_changed = {"generation": "4", "reason": "password_changed", "by": "user", "bySession": "0c1a"}
+    asked = {"device": "Firefox on Linux", "askedFrom": "192.0.2.7"}
+    cases: list[tuple[dict[str, str], str]] = [
+        ({"amr": "pwd otp", "delivery": "cookie"}, "by password, authenticator app"),
+        (password_changed, "reason: password changed · by the account’s owner"),
+        ({"by": "admin"}, "by an administrator"),
+        (asked, "device: Firefox on Linux · asked from: 192.0.2.7"),
+        ({}, ""),
+    ]
+    for details, said in cases:
+        assert await message("audit-event-text", "eventDetails", details) == said

@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from auth.core.errors import Unavailable
 from auth.core.models import Actor, Client, ClientKind, Device, Location, RevocationReason, Session, Sighting
+from auth.stores.actors import actor_document
 from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, is_outage, outage_is_unavailable
 from auth.stores.sessions.documents import document_of, live_at, location_of, session_of
@@ -437,7 +438,7 @@ class SessionStore:
         return {
             "revokedAt": now,
             "revokedReason": reason.value,
-            "revokedBy": {"kind": by.kind, "sessionId": by.session_id},
+            "revokedBy": actor_document(by),
             "revokedIp": ip,
             "purgeAt": now + self._revoked_kept,
             "unpublishedSince": now,
