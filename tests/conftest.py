@@ -16,6 +16,8 @@ import redis.asyncio
 from support.clients import Api, Live
 from support.databases import empty, make_indexes, memory
 from support.nodes import Installation, Node, ServiceUrls, drop
+from support.redis_forms import FORMS
+from support.valkeys import ThreeMasters, WatchedMaster
 
 from auth.stores.mongo import Mongo
 
@@ -39,6 +41,34 @@ def services() -> Iterator[ServiceUrls]:
         started = runner.run(embedded.start())
         yield ServiceUrls(started.mongo_url, started.redis_url)
         runner.run(embedded.stop())
+
+
+@pytest.fixture(scope="session")
+def watched_master() -> Iterator[WatchedMaster]:
+    """A master, two replicas and three sentinels for the whole run; tests do not break them."""
+    data_folder = tempfile.TemporaryDirectory(prefix="vigil-tests-", dir=memory())
+    with data_folder as folder, WatchedMaster(Path(folder)) as servers:
+        yield servers.begin()
+
+
+@pytest.fixture(scope="session")
+def three_masters() -> Iterator[ThreeMasters]:
+    """A cluster of three masters for the whole run; tests do not break it."""
+    data_folder = tempfile.TemporaryDirectory(prefix="vigil-tests-", dir=memory())
+    with data_folder as folder, ThreeMasters(Path(folder)) as servers:
+        yield servers.begin(replicas=False)
+
+
+@pytest.fixture(params=FORMS)
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a Redis of each form."""
+    match request.param:
+        case "server":
+            return str(request.getfixturevalue("services").redis)
+        case "sentinel":
+            return str(request.getfixturevalue("watched_master").url)
+        case _:
+            return str(request.getfixturevalue("three_masters").url)
 
 
 @pytest.fixture
