@@ -1,6 +1,7 @@
 # make run       install what is missing and serve on http://127.0.0.1:8000   (ARGS="--workers 2", …)
 # make check     lint, types, and the tests that start no node; about a minute, for every commit (ARGS="-k rotation", …)
 # make test      lint, types and all tests; several minutes                                      (ARGS="-k rotation", …)
+# make page      bundle the demo page; needed after each change of client-demo/ that a browser loads
 # make format    format the code with ruff and apply its automatic fixes
 # make lint      ruff: rules and format
 # make types     mypy --strict, including tests
@@ -21,7 +22,7 @@ export PYTHON
 # Without bytecode files, every process started by a test would compile the server again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run check test format lint types lock bench clean set-up
+.PHONY: run check test page format lint types lock bench clean set-up
 
 # exec, so that the server receives signals directly.
 run:
@@ -33,6 +34,9 @@ test: lint types
 
 check: lint types
 	@.venv/bin/python -m pytest $(IN_PARALLEL) $(CHECKED) $(ARGS)
+
+page: set-up
+	@node scripts/page/bundle.js
 
 format: set-up
 	@.venv/bin/ruff check --fix --quiet .

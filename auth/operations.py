@@ -36,7 +36,7 @@ from auth.factors.password_guesses import PasswordGuesses
 from auth.factors.recovery_codes import RecoveryCodeFactor
 from auth.factors.registry import SecondFactors
 from auth.factors.step_up import StepUp
-from auth.factors.totp import TotpFactor
+from auth.factors.totp import TotpFactor, factor_seal
 from auth.login.admission import Admission
 from auth.login.methods import LoginMethods, PasswordMethod
 from auth.login.passkeys.login import PasskeyCeremonies, PasskeyFactor, PasskeyLogin, PasskeyMethod
@@ -63,7 +63,7 @@ from auth.platform.settings.settings import Settings
 from auth.services import Services
 from auth.sessions.device_rename import DeviceRename
 from auth.sessions.endings import SessionEndings
-from auth.sessions.key_reset import KeyReset
+from auth.sessions.mass_revocation import MassRevocation
 from auth.sessions.session_start import SessionStart
 from auth.sessions.sessions import Sessions
 from auth.sessions.types import RevocationList, session_rules
@@ -105,7 +105,7 @@ class Operations:
     sessions: Sessions
     device_rename: DeviceRename
     session_endings: SessionEndings
-    key_reset: KeyReset
+    mass_revocation: MassRevocation
     # Second factors
     step_up: StepUp
     two_factor: TwoFactor
@@ -192,7 +192,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
     endings = SessionEndings(services, store=stores.session_endings, sessions=sessions)
 
     factors = _make_factors(services, parts)
-    known_devices = KnownDevices(parts.root.derive("known devices"), clock)
+    known_devices = KnownDevices.under(parts.root, clock)
     guesses = PasswordGuesses(services, devices=known_devices, tokens=tokens)
     step_up = StepUp(
         services,
@@ -259,7 +259,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
         sessions=sessions,
         device_rename=_make_device_rename(services, parts),
         session_endings=endings,
-        key_reset=KeyReset(services, keys=parts.keys, accounts=stores.sessions, sessions=sessions),
+        mass_revocation=MassRevocation(services, accounts=stores.sessions, sessions=sessions, keys=parts.keys),
         step_up=step_up,
         two_factor=two_factor,
         factor_removal=FactorRemoval(
@@ -375,7 +375,7 @@ def _make_sessions(services: Services, parts: Parts) -> Sessions:
             audience=tokens.audience,
             lifetime=timedelta(seconds=tokens.access_token_seconds),
         ),
-        refresh_tokens=RefreshTokens(parts.root.derive("refresh tokens")),
+        refresh_tokens=RefreshTokens.under(parts.root),
         revocations=live.revocations,
         publisher=live.publisher,
         presence=live.presence,
@@ -400,7 +400,7 @@ def _make_device_rename(services: Services, parts: Parts) -> DeviceRename:
 
 def _make_factors(services: Services, parts: Parts) -> _Factors:
     settings, stores = parts.settings, parts.stores
-    seal = Seal(parts.root.derive("second factors"))
+    seal = factor_seal(parts.root)
     totp = TotpFactor(services, store=stores.factor_secrets, seal=seal)
     party = RelyingParty(
         rp_id=settings.webauthn_rp_id, name=settings.webauthn_rp_name, origins=settings.webauthn_origins

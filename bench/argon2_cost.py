@@ -1,6 +1,6 @@
-"""Prints the CPU cost of one password verification with argon2-cffi, as in the Python peers: {"cpuSeconds": …}.
+"""Prints the CPU cost of one password verification as Vigil does it: {"cpuSeconds": …}.
 
-Runs two at a time, as the peers' pools do, since concurrent verifications compete for memory bandwidth.
+Runs two at a time, as the peer's pool does, since concurrent verifications compete for memory bandwidth.
 """
 
 import json
@@ -8,8 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from argon2 import PasswordHasher
-from argon2.profiles import RFC_9106_LOW_MEMORY
+from auth.crypto.sodium_hasher import SodiumHasher
 
 TIMES = 16
 AT_ONCE = 2
@@ -18,7 +17,7 @@ PASSWORD = "bench-password-8341"  # noqa: S105 - of test users
 
 def main() -> None:
     """Measure and print."""
-    hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
+    hasher = SodiumHasher()
     hashed = hasher.hash(PASSWORD)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda _: hasher.verify(hashed, PASSWORD), range(AT_ONCE)))

@@ -1,24 +1,21 @@
 /** The demo page: one model, updated by the client's events and rendered again after each change. */
-import { clearEnded, openAlerts } from "./ui/alert-banner.js";
 import { alertSentence, canBeReported, isLoginAlert } from "./ui/alert-messages.js";
-import { ApprovalDialog } from "./ui/approval-dialog.js";
 import { ChatRoom, EMPTY_CHAT } from "./ui/chat-room.js";
 import { describeDevice, deviceName } from "./ui/device-names.js";
 import { focusContent } from "./ui/dialog.js";
 import { errorSentence } from "./ui/error-messages.js";
 import { capitalised } from "./ui/format.js";
 import { html, render } from "./ui/html.js";
-import { LoggedInView } from "./ui/logged-in-view.js";
+import { addEntry, clearEnded, openAlerts } from "./ui/log-entries.js";
 import { LoggedOutView } from "./ui/logged-out-view.js";
 import { LoginView } from "./ui/login-view.js";
 import { HOME, addressOf, readRoute } from "./ui/routes.js";
-import { addEntry } from "./ui/security-log-card.js";
 import { UNKNOWN_CONFIG, readServerConfig } from "./ui/server-config.js";
-import { StepUpDialog } from "./ui/step-up-dialog.js";
 import { readUrlParameters } from "./ui/url-parameters.js";
+import { io } from "./vendor/socket.io.esm.min.js";
 import { NO_DEVICES, VigilClient, asVigilError, watchDevices } from "./vigil-client.js";
 
-const client = new VigilClient({ onStepUp: askForStepUp });
+const client = new VigilClient({ io, onStepUp: askForStepUp });
 
 let model = {
   config: UNKNOWN_CONFIG,
@@ -43,6 +40,8 @@ let model = {
   /** Open dialogs: a step-up, and new devices that ask for approval. */
   stepUp: null,
   approvals: [],
+  /** What only a logged-in user sees: loaded at the login. */
+  views: { LoggedInView: null, isMissing: false },
 };
 
 const root = document.getElementById("app");
@@ -94,7 +93,7 @@ function onHistory() {
 }
 
 function Page() {
-  const { config, connection, end, login, devices, knownDevices } = model;
+  const { config, connection, end, login, devices, knownDevices, views } = model;
   if (end) {
     return html`
       <${LoggedOutView} end=${end} config=${config} knownDevices=${knownDevices} ownSessionId=${devices.ownSessionId}
@@ -105,25 +104,23 @@ function Page() {
       <${LoginView} client=${client} config=${config} ...${login} onScreen=${showScreen}
                     onLoggedIn=${() => showScreen("login")} />`;
   }
-  if (!model.user && !model.userId) return html`<${Splash} isWaiting=${connection.state === "waiting"} />`;
+  if (views.isMissing) return html`<${ReloadScreen} />`;
+  if ((!model.user && !model.userId) || !views.LoggedInView) {
+    return html`<${Splash} isWaiting=${connection.state === "waiting"} />`;
+  }
   return html`
-    <${LoggedInView} model=${model} client=${client} room=${room} onLogout=${logOut} onDone=${logDone}
-                     onNotMe=${reportNotMe} onSeen=${dismissAlert} onGo=${go} onTitle=${updateTitle} />
-    <${Dialogs} />`;
+    <${views.LoggedInView} model=${model} client=${client} room=${room} dialogs=${DIALOGS} onLogout=${logOut}
+                           onDone=${logDone} onNotMe=${reportNotMe} onSeen=${dismissAlert} onGo=${go}
+                           onTitle=${updateTitle} />`;
 }
 
-function Dialogs() {
-  const { config, stepUp, approvals } = model;
-  const [request] = approvals;
-  return html`
-    ${request && html`
-      <${ApprovalDialog} key=${request.approvalId} client=${client} request=${request}
-                         onAnswer=${(answer) => answerApproval(request, answer)} onDenied=${warnOfDenied}
-                         onClosed=${(text) => closeApproval(request.approvalId, text ?? DISMISSED)} />`}
-    ${stepUp && html`<${StepUpDialog} client=${client} config=${config} ...${stepUp} />`}`;
-}
+const DIALOGS = {
+  onAnswer: answerApproval,
+  onDenied: warnOfDenied,
+  onClosed: (approvalId, text) => closeApproval(approvalId, text ?? DISMISSED),
+};
 
-/** Shown while an existing session is being restored. */
+/** Shown while an existing session is being restored, or its view is being loaded. */
 function Splash({ isWaiting }) {
   return html`
     <main class="splash" aria-busy="true">
@@ -132,6 +129,23 @@ function Splash({ isWaiting }) {
         ${isWaiting ? "The server cannot be reached. Trying again…" : "Opening Vigil…"}
       </p>
     </main>`;
+}
+
+/** The server is gone, or it was updated since this page was opened and has only the newer files. */
+function ReloadScreen() {
+  return html`
+    <main class="splash">
+      <p class="splash-text" role="alert">This page could not be loaded completely.</p>
+      <button class="button primary" type="button" data-testid="reload" onClick=${() => location.reload()}>
+        Reload the page</button>
+    </main>`;
+}
+
+/** Tries again at the next token. */
+async function loadViews() {
+  if (model.views.LoggedInView) return;
+  const views = await import("./ui/logged-in-view.js").catch(() => null);
+  update({ views: { LoggedInView: views?.LoggedInView ?? null, isMissing: !views } });
 }
 
 // ── user actions ──────────────────────────────────────────────────────────────────────────────────
@@ -204,7 +218,7 @@ async function dismissAlert(key) {
   }
 }
 
-/** @param {(entry: import("./ui/security-log-card.js").Entry) => boolean} isMeant @param {boolean} isOpen */
+/** @param {(entry: import("./ui/log-entries.js").Entry) => boolean} isMeant @param {boolean} isOpen */
 function setOpen(isMeant, isOpen) {
   update({ entries: model.entries.map((entry) => (isMeant(entry) ? { ...entry, isOpen } : entry)) });
 }
@@ -277,7 +291,8 @@ function onLoggedOut({ code }) {
   update({
     user: null, userId: "", entries: [], devices: NO_DEVICES, knownDevices: new Map(), reauthentications: 0,
     problem: null, notice: null, asOf: null, ...closeDialogs(),
-    login: notice && !login.notice ? { ...login, notice } : login,
+    // A mailed link is about something else: its own page says what to do.
+    login: notice && !login.notice && !login.fromUrl ? { ...login, notice } : login,
   });
 }
 
@@ -366,6 +381,7 @@ function onEnded(end) {
 
 client.on("state", onState);
 client.on("ready", onReady);
+client.on("token", loadViews);
 client.on("reauthenticated", ({ count }) => update({ reauthentications: count }));
 client.on("sessions-changed", onSessionsChanged);
 client.on("security-alert", onSecurityAlert);
@@ -384,8 +400,10 @@ const room = new ChatRoom(client, (chat) => update({ chat }));
 function showUrlScreen() {
   const parameters = readUrlParameters(location);
   if (!parameters) return false;
-  const { account, screen, notice = null, ...more } = parameters;
-  replaceRoute(account ? { view: "account", part: "" } : HOME, account);
+  const { account, screen, notice = null, returnTo = "", ...more } = parameters;
+  // Of where a login returns to, only the view is used: a link may name any address.
+  const route = readRoute({ hash: returnTo.replace(/^[^#]*/, "") });
+  replaceRoute(account ? { view: "account", part: "" } : route, account);
   if (!account) showScreen(screen, "", notice, { ...more, fromUrl: screen !== "login" && screen !== "resend" });
   return true;
 }

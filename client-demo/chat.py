@@ -13,6 +13,7 @@ from auth.core.errors import FieldError, InvalidRequest
 from realtime.application import Application, LiveSocket
 
 ROOM = "lobby"
+NAMELESS = "Guest"
 MAX_TEXT = 2000
 RECENT = 50
 
@@ -32,7 +33,8 @@ _recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
 async def join(socket: LiveSocket, _data: dict[str, Any]) -> dict[str, Any]:
     """Join the room. Returns its members on this node, the latest messages and the maximum length of a text."""
     user = await socket.user()
-    _members[socket.socket_id] = {"userId": user.user_id, "name": user.name or user.email.partition("@")[0]}
+    # Never from the address: strangers read it.
+    _members[socket.socket_id] = {"userId": user.user_id, "name": user.name or user.username or NAMELESS}
     await socket.enter(ROOM)
     await chat.emit("members", {"members": _present()}, room=ROOM)
     return {"members": _present(), "recent": list(_recent), "maxTextLength": MAX_TEXT}

@@ -28,8 +28,10 @@ import { afterRefreshRefusal, afterRefusal, retryDelay, sleep } from "./vigil-re
  * @property {number|null} lastEventId
  * @property {boolean} recovered
  *
- * Why the session has ended. `reason` and `by` are known when the server pushed it.
- * @typedef {{code: string, reason: string|null, by: import("./vigil-types.js").Actor|null, at: string|null}} End
+ * Why the session has ended. `reason` and `by` are known when the server pushed it; `act` is what was done, where the
+ * reason does not say it: `two_factor_enabled`, `account_locked` or `factors_removed`.
+ * @typedef {{code: string, reason: string|null, by: import("./vigil-types.js").Actor|null, at: string|null,
+ *   act?: string|null}} End
  *
  * The part of a socket.io-client Socket that is used here.
  * @typedef {object} SocketLike
@@ -293,7 +295,8 @@ export class Connection {
     this.#react(event, payload);
     this.#listener.onEvent(event, payload);
     if (event === "session-revoked") {
-      this.#end({ code: "session_revoked", reason: payload.reason, by: payload.by ?? null, at: payload.at });
+      const { reason, by = null, at, act = null } = payload;
+      this.#end({ code: "session_revoked", reason, by, at, act });
     }
   }
 

@@ -6,19 +6,23 @@ from collections.abc import AsyncIterator
 from auth.platform.settings.settings import Settings
 from runtime.application_loader import load_application
 from runtime.node import ROOT, Node
-from runtime.provision import root_secret, services
+from runtime.provision import root, services
 
 
 @contextlib.asynccontextmanager
 async def command_node(settings: Settings, application: str | None = None) -> AsyncIterator[Node]:
-    """Create a node that accepts no connections, beside running ones. `application`: as in VIGIL_APPLICATION."""
+    """Create a node that accepts no connections, beside running ones. `application`: as in VIGIL_APPLICATION.
+
+    Raises `DatabaseTooNew` or `Unavailable`.
+    """
     async with services(settings, borrow=True) as (mongo_url, redis_url):
         node = Node(
             settings,
             mongo_url=mongo_url,
             redis_url=redis_url,
-            secret=root_secret(settings),
+            root=root(settings),
             application=load_application(application, ROOT),
         )
+        await node.stores.schema.check()
         yield node
         await node.close()

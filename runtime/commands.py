@@ -8,8 +8,10 @@ import gc
 import os
 import sys
 from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from auth.core.clock import utc_now
 from auth.core.errors import StartRefused, Unavailable
 from auth.platform import logs
 from auth.platform.settings.settings import Settings
@@ -24,6 +26,8 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         each.add_argument(
             "--workers", type=int, default=argparse.SUPPRESS, metavar="N", help="number of processes"
         )
+    examining = commands.add_parser("doctor", help="examine settings, stores and machine, and say what to do")
+    examining.add_argument("--json", action="store_true", help="print one JSON object")
     commands.add_parser("services", help="run only the embedded MongoDB and Redis")
     commands.add_parser("worker", help="run only the background jobs")
     granting = commands.add_parser("grant", help="give an account a role")
@@ -31,10 +35,37 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     granting.add_argument("role")
     factors = commands.add_parser("factors", help="second factors").add_subparsers(dest="action", required=True)
     factors.add_parser("remove", help="remove them from the account of a user who lost them").add_argument("email")
+    revoking = commands.add_parser("revoke", help="end sessions, and tell their devices")
+    which = revoking.add_mutually_exclusive_group(required=True)
+    which.add_argument("--all", action="store_true", help="of every account")
+    which.add_argument("--user", metavar="ID_OR_EMAIL", help="of one account")
+    which.add_argument(
+        "--before",
+        type=past_time,
+        metavar="TIME",
+        help="started by this time (2026-11-29T12:00Z; UTC unless it says otherwise), of every account",
+    )
+    migrating = commands.add_parser(
+        "migrate", help="bring the database to this version, after the last node's update"
+    )
+    migrating.add_argument("--dry-run", action="store_true", help="only say what would be changed")
     keys = commands.add_parser("keys", help="signing keys").add_subparsers(dest="action", required=True)
     keys.add_parser("rotate", help="sign with the next key from now on")
+    keys.add_parser("reseal", help="seal anew under VIGIL_SECRET_KEY what VIGIL_SECOND_SECRET_KEY has sealed")
     keys.add_parser("reset", help="end all sessions and generate new keys, after a change of VIGIL_SECRET_KEY")
     return parser.parse_args(arguments)
+
+
+def past_time(text: str) -> datetime:
+    """Parse a time of ISO 8601, UTC if it names no offset. Raises `ArgumentTypeError`."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-11-29T12:00Z") from None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    if time > utc_now():
+        raise argparse.ArgumentTypeError(f"{text} is in the future")
+    return time
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -44,11 +75,15 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             from runtime.embedded.services import run_foreground
 
             return _run(run_foreground(settings.stores.data_dir))
+        case "doctor":
+            from runtime.doctor import examine
+
+            return _run(examine(settings, as_json=arguments.json))
         case "worker":
             from runtime.serving import run_jobs
 
             return _run(run_jobs(settings))
-        case "grant" | "factors" | "keys":
+        case "grant" | "factors" | "revoke" | "migrate" | "keys":
             return _run(_operation(arguments, settings))
         case _:
             from runtime.serving import run_server
@@ -64,6 +99,14 @@ def _operation(arguments: argparse.Namespace, settings: Settings) -> Coroutine[A
             return operator_commands.grant(settings, arguments.email, arguments.role)
         case "factors":
             return operator_commands.remove_factors(settings, arguments.email)
+        case "revoke" if arguments.user is not None:
+            return operator_commands.revoke_user(settings, arguments.user)
+        case "revoke":
+            return operator_commands.revoke_all(settings, begun_by=arguments.before)
+        case "migrate":
+            return operator_commands.migrate(settings, dry_run=arguments.dry_run)
+        case _ if arguments.action == "reseal":
+            return operator_commands.reseal(settings)
         case _ if arguments.action == "reset":
             return operator_commands.reset_keys(settings)
         case _:
@@ -83,6 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.load(os.environ)
     except StartRefused as refused:
+        if parsed.command == "doctor":
+            from runtime.doctor import report_refusal
+
+            return report_refusal(refused, as_json=parsed.json)
         return _refused(refused)
     logs.configure(level=settings.log.log_level, style=settings.log.log_format)
     try:

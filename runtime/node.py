@@ -50,16 +50,19 @@ class Node:
     """One server process with all its parts."""
 
     def __init__(
-        self, settings: Settings, *, mongo_url: str, redis_url: str, secret: bytes, application: Application | None
+        self,
+        settings: Settings,
+        *,
+        mongo_url: str,
+        redis_url: str,
+        root: RootSecret,
+        application: Application | None,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.stores = Stores(settings, mongo_url)
-        root = RootSecret(secret)
         token_life = timedelta(seconds=settings.tokens.access_token_seconds) + LEEWAY
-        self.keys = KeyRing(
-            self.stores.signing_keys, root.derive("signing keys"), token_life=token_life, clock=utc_now
-        )
+        self.keys = KeyRing.under(root, self.stores.signing_keys, token_life=token_life, clock=utc_now)
         self.link = RedisLink(redis_url, prefix=settings.stores.redis_prefix)
         self.open_connections = _open_connections(settings, self.metrics)
         self.limits = RateLimits(
@@ -125,7 +128,7 @@ class Node:
             settings=self.settings,
             open_connections=self.open_connections,
             suspension=self.suspension,
-            csrf_key=root.derive("csrf"),
+            csrf_keys=[key for key in (root.derive("csrf"), root.derive_second("csrf")) if key],
             jwks=self.keys.jwks,
             readiness=self.readiness,
             asyncapi=partial(asyncapi.build, self.settings.public_url, application),
@@ -140,7 +143,7 @@ class Node:
         Raises `Unavailable` without MongoDB, `SettingsError` if a store rejects the credentials, or
         `KeySecretChanged`.
         """
-        await self.stores.ensure_indexes()
+        await self.stores.prepare()
         await self._check_redis()
         await self.keys.start()
         await self.live.start()
@@ -162,7 +165,7 @@ class Node:
 
     async def start_jobs(self) -> None:
         """Run only the background jobs, without sockets. Raises `Unavailable`."""
-        await self.stores.ensure_indexes()
+        await self.stores.prepare()
         self.outbound.start_publishing()
         await self._begin_jobs(work=True)
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from auth.core.errors import Unavailable
+from auth.crypto.root_secret import RootSecret
 from auth.platform.settings.settings import MIN_SECRET_BYTES, Settings, SettingsError
 from auth.stores.mongo import Mongo
 from runtime.embedded.services import EmbeddedError, EmbeddedServices, ServiceUrls
@@ -68,6 +69,12 @@ async def _running(url_file: Path) -> ServiceUrls | None:
     return services
 
 
+def root(settings: Settings) -> RootSecret:
+    """Return the root secret, and the second one while it is replaced. Raises `SettingsError`."""
+    second = settings.tokens.second_secret_key
+    return RootSecret(root_secret(settings), second.get_secret_value().encode() if second else None)
+
+
 def root_secret(settings: Settings) -> bytes:
     """Return the root secret: from the settings, else a generated one stored in the data directory."""
     given = settings.tokens.secret_key
@@ -91,7 +98,7 @@ def _stored_secret(path: Path) -> bytes:
 
 
 def stop_signal() -> asyncio.Event:
-    """Return an event set by SIGINT or SIGTERM. A second signal exits the process immediately."""
+    """Return an event set by SIGINT, SIGTERM or SIGHUP. A second signal exits the process immediately."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def on_signal() -> None:
@@ -99,6 +106,6 @@ def stop_signal() -> asyncio.Event:
             os._exit(130)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal)
     return stop

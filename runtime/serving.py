@@ -19,7 +19,7 @@ from auth.platform.settings.settings import Settings, SettingsError
 from runtime.application_loader import load_application
 from runtime.command_node import command_node
 from runtime.node import ROOT, Node
-from runtime.provision import root_secret, services, stop_signal
+from runtime.provision import root, root_secret, services, stop_signal
 from runtime.workers import reserve_port, run_workers, until_parent_is_gone
 
 STOP_SECONDS = 8.0
@@ -42,7 +42,7 @@ def run_server(settings: Settings, count: int) -> int:
 
 
 async def serve(settings: Settings, listener: socket.socket) -> int:
-    """Run one node until SIGINT or SIGTERM."""
+    """Run one node until SIGINT, SIGTERM or SIGHUP."""
     stop = stop_signal()
     if settings.accounts.dev_outbox and not settings.dev_outbox:
         log.warning("no_dev_outbox", reason="VIGIL_PUBLIC_URL is not on this machine")
@@ -52,7 +52,7 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
             settings,
             mongo_url=mongo_url,
             redis_url=redis_url,
-            secret=root_secret(settings),
+            root=root(settings),
             application=application,
         )
         await node.start()
@@ -95,9 +95,10 @@ async def serve_worker(settings: Settings, listener: socket.socket) -> int:
 
 
 async def serve_workers(settings: Settings, listener: socket.socket, count: int) -> int:
-    """Run `count` nodes on one port."""
+    """Run `count` nodes on one port until SIGINT or SIGTERM. SIGHUP replaces them one after another."""
     gc.enable()
-    stop = stop_signal()
+    stop, reload = stop_signal(), asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.set)
     async with services(settings) as (mongo_url, redis_url):
         environ = dict(os.environ) | {
             "VIGIL_MONGO_URL": mongo_url,
@@ -109,11 +110,12 @@ async def serve_workers(settings: Settings, listener: socket.socket, count: int)
         }
         command = [sys.executable, str(ROOT / "server.py"), "serve"]
         with tempfile.TemporaryDirectory(prefix="vigil-metrics-") as metrics_dir:
-            return await run_workers(command, environ | {SHARED_DIRECTORY: metrics_dir}, count, stop)
+            environ[SHARED_DIRECTORY] = metrics_dir
+            return await run_workers(command, environ, count, stop=stop, reload=reload)
 
 
 async def run_jobs(settings: Settings) -> int:
-    """Run only the background jobs of a node until SIGINT or SIGTERM."""
+    """Run only the background jobs of a node until SIGINT, SIGTERM or SIGHUP."""
     stop = stop_signal()
     # Jobs can end sessions, which calls the application's hooks.
     async with command_node(settings, settings.server.application) as node:

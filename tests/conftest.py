@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 import redis.asyncio
 from support.clients import Api, Live
-from support.databases import make_indexes, memory
+from support.databases import empty, make_indexes, memory
 from support.nodes import Installation, Node, ServiceUrls, drop
 from support.redis_forms import FORMS
 from support.valkeys import ThreeMasters, WatchedMaster
@@ -91,9 +91,8 @@ def indexed_database(services: ServiceUrls) -> Iterator[str]:
 @pytest.fixture
 async def mongo(services: ServiceUrls, indexed_database: str) -> AsyncIterator[Mongo]:
     """An empty database through the default driver; tests/stores tests both drivers."""
+    empty(services, indexed_database)
     connection = Mongo(services.patient_mongo, indexed_database, "pymongo")
-    for name in await connection.database.list_collection_names():
-        await connection.database[name].delete_many({})
     yield connection
     await connection.close()
 

@@ -38,7 +38,8 @@ class AccountLocks(Operation):
         await self._limits.hit("admin", principal.user_id)
         await self._step_up.require(principal)
         now = self._clock()
-        ends = ending(now, RevocationReason.ADMIN, by=Actor("admin", principal.session_id))
+        by = Actor("admin", principal.session_id, "account_locked")
+        ends = ending(now, RevocationReason.ADMIN, by=by)
         user = await self._directory.lock(user_id, ends=ends, now=now)
         if user is None:
             raise NotFound("There is no such account.")

@@ -12,7 +12,7 @@ recorded first (auth/sessions/endings.py), so they end even if the node dies in 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from auth.core.errors import Conflict, InvalidToken, NotFound
@@ -124,7 +124,7 @@ class FactorRemoval(Operation):
         if not passkeys and not await self._two_factor.has_any(user):
             return Removal((), (), Revoked())
         now = self._clock()
-        ends = ending(now, RevocationReason.ADMIN, by=by)
+        ends = ending(now, RevocationReason.ADMIN, by=replace(by, act="factors_removed"))
         await self._endings.begin(user.user_id, ends)
         removed: list[str] = []
         kept: list[str] = []

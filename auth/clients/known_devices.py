@@ -14,8 +14,10 @@ import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
+from typing import Self
 
 from auth.core.clock import Clock
+from auth.crypto.root_secret import RootSecret
 
 PREFIX = "kd1."
 NAME_BYTES, DAY_BYTES, TAG_BYTES = 16, 4, 16
@@ -29,11 +31,17 @@ _COOKIE = re.compile(re.escape(PREFIX) + r"([A-Za-z0-9_-]{48,240})", re.ASCII)
 
 
 class KnownDevices:
-    """Reads and writes the cookie value. `key` signs it."""
+    """Reads and writes the cookie value. `key` signs it; signatures of `second` are accepted."""
 
-    def __init__(self, key: bytes, clock: Clock) -> None:
+    def __init__(self, key: bytes, clock: Clock, *, second: bytes | None = None) -> None:
         self._key = key
+        self._second = second
         self._clock = clock
+
+    @classmethod
+    def under(cls, root: RootSecret, clock: Clock) -> Self:
+        """The cookies of an installation."""
+        return cls(root.derive("known devices"), clock, second=root.derive_second("known devices"))
 
     def device_of(self, cookie: str | None, user_id: str) -> str | None:
         """The device id, if the user has logged in on this device in the last year; else None."""
@@ -46,19 +54,22 @@ class KnownDevices:
         name = name or secrets.token_bytes(NAME_BYTES)
         others = [entry for entry in entries if not self._is_good(name, entry, user_id)]
         day = self._today().to_bytes(DAY_BYTES, "big")
-        kept = [*others, day + self._tag(name, day, user_id)][-MAX_ACCOUNTS:]
+        kept = [*others, day + _tag(self._key, name, day, user_id)][-MAX_ACCOUNTS:]
         return PREFIX + urlsafe_b64encode(name + b"".join(kept)).rstrip(b"=").decode()
 
     def _is_good(self, name: bytes, entry: bytes, user_id: str) -> bool:
         day, tag = entry[:DAY_BYTES], entry[DAY_BYTES:]
-        is_signed = hmac.compare_digest(tag, self._tag(name, day, user_id))
+        is_signed = hmac.compare_digest(tag, _tag(self._key, name, day, user_id)) or (
+            self._second is not None and hmac.compare_digest(tag, _tag(self._second, name, day, user_id))
+        )
         return is_signed and self._today() - int.from_bytes(day, "big") <= KNOWN_DAYS
-
-    def _tag(self, name: bytes, day: bytes, user_id: str) -> bytes:
-        return hmac.digest(self._key, name + day + user_id.encode(), "sha256")[:TAG_BYTES]
 
     def _today(self) -> int:
         return int(self._clock().timestamp()) // SECONDS_PER_DAY
+
+
+def _tag(key: bytes, name: bytes, day: bytes, user_id: str) -> bytes:
+    return hmac.digest(key, name + day + user_id.encode(), "sha256")[:TAG_BYTES]
 
 
 def _parse(cookie: str | None) -> tuple[bytes, list[bytes]]:

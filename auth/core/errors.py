@@ -84,6 +84,11 @@ class HeadersTooLarge(AuthError):
     default_message = "The request headers, including cookies, are larger than 32 KiB."
 
 
+class ExpectationFailed(AuthError):
+    code, status = "expectation_failed", 417
+    default_message = "The only Expect header that is supported is 100-continue."
+
+
 class NotFound(AuthError):
     code, status = "not_found", 404
     default_message = "Not found."
@@ -126,7 +131,7 @@ class RefreshReused(AuthError):
 
 class InvalidCredentials(AuthError):
     code, status = "invalid_credentials", 401
-    default_message = "The e-mail address or the password is wrong."
+    default_message = "Wrong e-mail address or password."
 
 
 class PasswordRequired(AuthError):

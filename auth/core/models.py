@@ -116,12 +116,19 @@ class HeldRoles:
     version: int
 
 
+Act = Literal["two_factor_enabled", "factors_removed", "account_locked"]
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who ended a session: a user from one of their sessions, an administrator, or the server itself."""
+    """Who ended a session: a user from one of their sessions, an administrator, or the server itself.
+
+    `act`: what they did, if the session ended because of a change of the account that its reason does not name.
+    """
 
     kind: Literal["user", "admin", "system"]
     session_id: str | None = None
+    act: Act | None = None
 
 
 SYSTEM = Actor("system")

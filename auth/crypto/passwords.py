@@ -25,10 +25,10 @@ from typing import Any, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION
-from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from auth.core.errors import FieldError, InvalidRequest, RateLimited, Unavailable
 from auth.core.fair_queue import FairQueue
+from auth.crypto.sodium_hasher import SodiumHasher
 
 R = TypeVar("R")
 
@@ -97,7 +97,7 @@ class Passwords:
         workers = workers or os.cpu_count() or 1
         self._limit = workers + (WAITING_PER_WORKER * workers if waiting is None else waiting)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
-        self._hasher = hasher or PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
+        self._hasher = hasher or SodiumHasher()
         self._decoy_hash = _decoy(self._hasher)
         self._queue: FairQueue[_Job] = FairQueue()
         self._running = 0

@@ -19,11 +19,15 @@ class SealBroken(Exception):
 
 
 class Seal:
-    """Seals and opens small secrets. `key_id` is the key's name in stored values; it may be empty."""
+    """Seals and opens small secrets. `key_id` is the key's name in stored values; it may be empty.
 
-    def __init__(self, key: bytes, *, key_id: bytes = KEY_ID) -> None:
+    `second`: another key, which opens only.
+    """
+
+    def __init__(self, key: bytes, *, key_id: bytes = KEY_ID, second: bytes | None = None) -> None:
         self._aead = AESGCM(key)
         self._key_id = key_id
+        self._second = None if second is None else Seal(second, key_id=key_id)
 
     def seal(self, secret: bytes, *, context: str) -> bytes:
         """Encrypt `secret` for storage; it can be opened only with the same `context`."""
@@ -32,6 +36,22 @@ class Seal:
 
     def open(self, sealed: bytes, *, context: str) -> bytes:
         """The inverse of `seal`. Raises `SealBroken`."""
+        try:
+            return self._open(sealed, context)
+        except SealBroken:
+            if self._second is None:
+                raise
+            return self._second.open(sealed, context=context)
+
+    def renew(self, sealed: bytes, *, context: str) -> bytes | None:
+        """Seal anew what only the second key opens; None if the first one does. Raises `SealBroken`."""
+        try:
+            self._open(sealed, context)
+        except SealBroken:
+            return self.seal(self.open(sealed, context=context), context=context)
+        return None
+
+    def _open(self, sealed: bytes, context: str) -> bytes:
         if not sealed.startswith(self._key_id):
             raise SealBroken
         rest = sealed.removeprefix(self._key_id)

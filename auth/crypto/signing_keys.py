@@ -20,6 +20,7 @@ from nacl.exceptions import BadSignatureError
 from auth.core.clock import Clock
 from auth.core.errors import StartRefused, Unavailable
 from auth.core.tasks import end
+from auth.crypto.root_secret import RootSecret
 from auth.crypto.sealing import Seal, SealBroken
 
 RELOAD_SECONDS = 10
@@ -86,6 +87,9 @@ class SigningKeyStore(Protocol):
     async def discard_before(self, sequence: int) -> None:
         """Delete all keys with a lower sequence number."""
 
+    async def replace_seal(self, key_id: str, sealed: bytes) -> None:
+        """Replace the sealed private half of a key by the same one, sealed anew."""
+
     async def activate(self, key_id: str, *, now: datetime, retire_older_at: datetime) -> bool:
         """Make a next key the current one and schedule removal of older keys at `retire_older_at`; False if
         already active.
@@ -102,11 +106,20 @@ class KeyRing:
     """This node's copy of the signing keys, reloaded periodically.
 
     `token_life` is the longest time for which an access token can be accepted, including leeway.
+    `second_key` opens keys that were sealed under it.
     """
 
-    def __init__(self, store: SigningKeyStore, sealing_key: bytes, *, token_life: timedelta, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: SigningKeyStore,
+        sealing_key: bytes,
+        *,
+        second_key: bytes | None = None,
+        token_life: timedelta,
+        clock: Clock,
+    ) -> None:
         self._store = store
-        self._seal = Seal(sealing_key, key_id=b"")
+        self._seal = Seal(sealing_key, key_id=b"", second=second_key)
         self._token_life = token_life
         self._clock = clock
         self._opened: dict[str, OpenedKey] = {}
@@ -114,6 +127,12 @@ class KeyRing:
         self._current: OpenedKey | None = None
         self._loaded_at: datetime | None = None
         self._reloader: asyncio.Task[None] | None = None
+
+    @classmethod
+    def under(cls, root: RootSecret, store: SigningKeyStore, *, token_life: timedelta, clock: Clock) -> Self:
+        """The keys of an installation."""
+        second = root.derive_second("signing keys")
+        return cls(store, root.derive("signing keys"), second_key=second, token_life=token_life, clock=clock)
 
     async def start(self) -> Self:
         """Create missing keys, load all keys, and reload them periodically until `close`.
@@ -184,6 +203,20 @@ class KeyRing:
             await self._store.add(self._generate(upcoming.sequence + 1, activated_at=None))
         await self.reload()
         return self.current.key_id
+
+    async def reseal(self) -> int:
+        """Seal all keys anew that are sealed under the second secret; return how many.
+
+        Raises `KeySecretChanged` for a key that is sealed under neither.
+        """
+        count = 0
+        for key in await self._store.all():
+            self._open(key)
+            renewed = self._seal.renew(key.sealed, context=key.key_id)
+            if renewed is not None:
+                await self._store.replace_seal(key.key_id, renewed)
+                count += 1
+        return count
 
     async def replace_all(self) -> str:
         """Generate new current and next keys and delete all others, whatever secret sealed them; return the

@@ -12,7 +12,7 @@ import secrets
 import struct
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -20,6 +20,7 @@ from auth.core.clock import from_ms
 from auth.core.errors import InvalidToken, TokenExpired
 from auth.core.lru_cache import LruCache
 from auth.core.models import Principal, Session
+from auth.crypto.root_secret import RootSecret
 from auth.crypto.signing_keys import KeyRing, OpenedKey, base64url
 
 LEEWAY = timedelta(seconds=5)
@@ -207,15 +208,21 @@ class RefreshToken:
 
 
 class RefreshTokens:
-    """Issues and parses refresh tokens under a key derived from the root secret."""
+    """Issues and parses refresh tokens under a key derived from the root secret. `second` is for parsing only."""
 
-    def __init__(self, tag_key: bytes) -> None:
+    def __init__(self, tag_key: bytes, *, second: bytes | None = None) -> None:
         self._tag_key = tag_key
+        self._second = second
+
+    @classmethod
+    def under(cls, root: RootSecret) -> Self:
+        """The tokens of an installation."""
+        return cls(root.derive("refresh tokens"), second=root.derive_second("refresh tokens"))
 
     def mint(self, token: RefreshToken) -> str:
         """Encode the token: `rt1.` and base64url of session id, generation, nonce and tag."""
         body = REFRESH_LAYOUT.pack(bytes.fromhex(token.session_id), token.generation, token.nonce)
-        return REFRESH_PREFIX + base64url(body + self._tag(body))
+        return REFRESH_PREFIX + base64url(body + _tag(self._tag_key, body))
 
     def parse(self, text: str) -> RefreshToken:
         """The inverse of `mint`; queries no store. Raises `InvalidToken` for anything we did not issue."""
@@ -229,15 +236,18 @@ class RefreshTokens:
         if REFRESH_PREFIX + base64url(raw) != text:
             raise InvalidToken
         body, tag = raw[:-TAG_BYTES], raw[-TAG_BYTES:]
-        if not hmac.compare_digest(tag, self._tag(body)):
+        if not hmac.compare_digest(tag, _tag(self._tag_key, body)) and (
+            self._second is None or not hmac.compare_digest(tag, _tag(self._second, body))
+        ):
             raise InvalidToken
         session_id, generation, nonce = REFRESH_LAYOUT.unpack(body)
         if generation == MAX_GENERATION:
             raise InvalidToken
         return RefreshToken(session_id.hex(), generation, nonce)
 
-    def _tag(self, body: bytes) -> bytes:
-        return hmac.digest(self._tag_key, REFRESH_PREFIX.encode() + body, "sha256")
+
+def _tag(key: bytes, body: bytes) -> bytes:
+    return hmac.digest(key, REFRESH_PREFIX.encode() + body, "sha256")
 
 
 def hash_nonce(nonce: bytes) -> bytes:

@@ -136,7 +136,7 @@ class TwoFactor(Operation):
             raise SessionRevoked
         codes, digests = _new_codes_with_digests()
         own, reason = principal.session_id, RevocationReason.REVOKED_OTHERS
-        ends = ending(now, reason, by=Actor("user", own), keep=own)
+        ends = ending(now, reason, by=Actor("user", own, "two_factor_enabled"), keep=own)
         await self._endings.begin(user.user_id, ends)
         enabled = await self._store.enable_totp(
             user.user_id, sealed_secret=sealed, used_step=step, code_digests=digests, now=now

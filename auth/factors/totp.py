@@ -21,6 +21,7 @@ import structlog
 from auth.core import typed_input as typed
 from auth.core.errors import InvalidCode
 from auth.core.models import FactorAnswer, User
+from auth.crypto.root_secret import RootSecret
 from auth.crypto.sealing import Seal, SealBroken
 from auth.factors.registry import Occasion
 from auth.services import Operation, Services
@@ -73,6 +74,11 @@ def steps_of(code: str, *, secret: str, now: datetime) -> Iterator[int]:
     for step in range(current - DRIFT_STEPS, current + DRIFT_STEPS + 1):
         if hmac.compare_digest(generator.at(step), read):
             yield step
+
+
+def factor_seal(root: RootSecret) -> Seal:
+    """Return the seal of authenticator apps' secrets."""
+    return Seal(root.derive("second factors"), second=root.derive_second("second factors"))
 
 
 def seal_context(user_id: str) -> str:

@@ -14,6 +14,7 @@ from auth.http.identity import CookiePolicy, HttpIdentity
 from auth.http.json import MAX_BODY_BYTES
 from auth.http.pages import openapi
 from auth.http.pages.api_documents import asyncapi_documents, openapi_documents
+from auth.http.pages.bundle import FOLDER, INDEX, current_bundle
 from auth.http.pages.mailed_links import UndoPage, VerificationPage
 from auth.http.pages.pages import ASSETS, Outbox, OutboxPages, Pages
 from auth.http.pages.plain_links import PlainLinks
@@ -52,14 +53,14 @@ WANTED_HINTS = "Sec-CH-UA-Model, Sec-CH-UA-Platform-Version"
 class HttpParts:
     """Dependencies of the HTTP application other than services and operations.
 
-    `csrf_key`: binds CSRF tokens to sessions. `asyncapi`: builds the live socket's AsyncAPI document. `outbox`:
-    served only if the settings enable it. `demo`: folder of the demo page.
+    `csrf_keys`: bind CSRF tokens to sessions; the first signs. `asyncapi`: builds the live socket's AsyncAPI
+    document. `outbox`: served only if the settings enable it. `demo`: folder of the demo page.
     """
 
     settings: Settings
     open_connections: OpenConnections
     suspension: SuspensionWatch
-    csrf_key: bytes
+    csrf_keys: Sequence[bytes]
     jwks: Callable[[], Mapping[str, Any]]
     readiness: Readiness
     asyncapi: Callable[[], Mapping[str, Any]]
@@ -92,7 +93,7 @@ def create_app(services: Services, operations: Operations, parts: HttpParts) -> 
 def _add_api(
     app: web.Application, services: Services, operations: Operations, parts: HttpParts
 ) -> Sequence[Endpoint]:
-    policy = CookiePolicy(parts.csrf_key, parts.settings.allowed_origins)
+    policy = CookiePolicy(parts.csrf_keys, parts.settings.allowed_origins)
     identity = HttpIdentity(
         operations.sessions, operations.known_devices, services.limits, policy, parts.suspension, services.clock
     )
@@ -170,7 +171,7 @@ def _add_service(app: web.Application, services: Services, parts: HttpParts, pag
 
 def _add_pages(app: web.Application, operations: Operations, parts: HttpParts, pages: Pages) -> None:
     settings = parts.settings
-    demo = StaticFiles(parts.demo) if parts.demo is not None and settings.server.demo else None
+    demo = parts.demo if settings.server.demo else None
     has_page = demo is not None or settings.server.app_url is not None
     link = VerificationPage(operations.registration, pages, settings.page_links, has_page=has_page)
     app.router.add_get(f"{API}/verify-email", link.show, allow_head=False)
@@ -184,17 +185,28 @@ def _add_pages(app: web.Application, operations: Operations, parts: HttpParts, p
     if not has_page:
         app.router.add_get("/", plain.show, allow_head=False)
     if demo is not None:
-        app.router.add_get("/", _index_handler(demo))
-        app.router.add_get("/demo/{path:.+}", demo.serve)
+        _add_demo(app, demo)
     if settings.dev_outbox and parts.outbox is not None:
         outbox = OutboxPages(parts.outbox, pages)
         app.router.add_get("/dev/outbox", local_only(outbox.as_page))
         app.router.add_get("/dev/outbox.json", local_only(outbox.as_json))
 
 
-def _index_handler(demo: StaticFiles) -> Callable[[web.Request], Any]:
-    async def show(_request: web.Request) -> web.StreamResponse:
-        response = demo.response("index.html")
+def _add_demo(app: web.Application, folder: Path) -> None:
+    """Serve the page: bundled at `/`, if its bundle is current, and from its modules at `/demo/index.html`."""
+    modules = StaticFiles(folder, hidden=FOLDER)
+    readable = _index_handler(lambda _request: modules.response(INDEX))
+    bundle = current_bundle(folder)
+    if bundle is not None:
+        app.router.add_get(f"/demo/{FOLDER}/{{name}}", bundle.serve)
+    app.router.add_get("/", readable if bundle is None else _index_handler(bundle.index))
+    app.router.add_get(f"/demo/{INDEX}", readable)
+    app.router.add_get("/demo/{path:.+}", modules.serve)
+
+
+def _index_handler(page: Callable[[web.Request], web.StreamResponse]) -> Callable[[web.Request], Any]:
+    async def show(request: web.Request) -> web.StreamResponse:
+        response = page(request)
         response.headers["Accept-CH"] = WANTED_HINTS
         return response
 

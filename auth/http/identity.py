@@ -5,7 +5,7 @@ sufficient; see auth/http/cookies.py for the threats and auth/http/origin_check.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -52,9 +52,9 @@ FINAL = (InvalidToken, TokenExpired, SessionRevoked, SessionExpired, RefreshReus
 
 @dataclass(frozen=True, slots=True)
 class CookiePolicy:
-    """Rules for requests authenticated by cookie. `csrf_key` binds the CSRF token to the session."""
+    """Rules for requests authenticated by cookie. `csrf_keys`: see `csrf_token`; the first one signs."""
 
-    csrf_key: bytes
+    csrf_keys: Sequence[bytes]
     allowed_origins: Collection[str]
 
 
@@ -170,13 +170,13 @@ class HttpIdentity:
         except (MissingToken, InvalidToken):
             return None
         self.check_origin(request)
-        return csrf_token(self._policy.csrf_key, session_id)
+        return csrf_token(self._policy.csrf_keys[0], session_id)
 
     def hand_out(
         self, request: web.Request, session_id: str, tokens: IssuedTokens, delivery: TokenDelivery
     ) -> None:
         """Set the cookies for `delivery`; none for `body`."""
-        csrf = csrf_token(self._policy.csrf_key, session_id)
+        csrf = csrf_token(self._policy.csrf_keys[0], session_id)
         set_cookies(request, token_cookies(tokens, delivery, csrf=csrf, now=self._clock()))
 
     async def hand_out_login(self, request: web.Request, session: Session, tokens: IssuedTokens) -> None:
@@ -224,7 +224,7 @@ class HttpIdentity:
     def _check_csrf(self, request: web.Request, session_id: str) -> None:
         if request.method not in SAFE_METHODS:
             presented = request.headers.get(CSRF_HEADER)
-            check_csrf(key=self._policy.csrf_key, session_id=session_id, presented=presented)
+            check_csrf(keys=self._policy.csrf_keys, session_id=session_id, presented=presented)
 
 
 def bearer_token(request: web.Request) -> str | None:

@@ -7,7 +7,7 @@ Each check is sufficient alone.
 
 import hmac
 from base64 import urlsafe_b64encode
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -34,10 +34,10 @@ def csrf_token(key: bytes, session_id: str) -> str:
     return urlsafe_b64encode(tag).rstrip(b"=").decode()
 
 
-def check_csrf(*, key: bytes, session_id: str, presented: str | None) -> None:
-    """Raise `CsrfFailed` unless `presented` is the session's CSRF token."""
-    expected = csrf_token(key, session_id)
-    if presented is None or not hmac.compare_digest(expected.encode(), presented.encode("utf-8", "replace")):
+def check_csrf(*, keys: Sequence[bytes], session_id: str, presented: str | None) -> None:
+    """Raise `CsrfFailed` unless `presented` is the session's CSRF token under one of `keys`."""
+    given = (presented or "").encode("utf-8", "replace")
+    if not any(hmac.compare_digest(csrf_token(key, session_id).encode(), given) for key in keys):
         raise CsrfFailed
 
 

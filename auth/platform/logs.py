@@ -22,6 +22,8 @@ MAX_VALUE_LENGTH = 16_384
 MAX_DEPTH = 6
 
 BAD_HTTP_MODULES = frozenset({"aiohttp.http_exceptions", "auth.core.errors"})
+# aiohttp's exception for a body that cannot be decoded, in a module of its own bugs.
+BAD_BODY = "RequestPayloadError"
 
 # Values of fields with these names are masked entirely (compared in lower case, without `_` and `-`).
 SECRET_NAMES = re.compile(
@@ -213,9 +215,10 @@ def _downgrade_bad_http(_logger: WrappedLogger, _method: str, event: EventDict) 
     # Malformed or oversized HTTP from a client is not a server error, and the parser's message repeats the bytes.
     record = event.get("_record")
     failure = record.exc_info[1] if record is not None and record.exc_info else None
-    if failure is not None and type(failure).__module__ in BAD_HTTP_MODULES:
+    kind = type(failure)
+    if kind.__module__ in BAD_HTTP_MODULES or kind.__name__ == BAD_BODY:
         event.pop("exc_info", None)
-        event["event"], event["level"], event["parser"] = "not_http", "info", type(failure).__name__
+        event["event"], event["level"], event["parser"] = "not_http", "info", kind.__name__
     return event
 
 

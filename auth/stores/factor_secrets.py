@@ -14,6 +14,8 @@ from pymongo import ReturnDocument
 from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
+PAGE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class EnabledTotp:
@@ -143,6 +145,23 @@ class FactorSecrets:
             {"_id": user_id},
             {"$set": {"codes": [Binary(digest) for digest in code_digests]}, "$unset": {"removeAt": ""}},
             upsert=True,
+        )
+
+    @outage_is_unavailable
+    async def sealed_after(self, user_id: str) -> Sequence[tuple[str, bytes]]:
+        """The next users after `user_id` and their sealed secrets, in order of the users; empty at the end."""
+        found = {"_id": {"$gt": user_id}, "totp": {"$exists": True}}
+        documents = await self._factors.find(found, {"totp.secret": 1}, sort=[("_id", 1)], limit=PAGE).to_list(
+            PAGE
+        )
+        return [(document["_id"], bytes(document["totp"]["secret"])) for document in documents]
+
+    @outage_is_unavailable
+    async def replace_seal(self, user_id: str, *, sealed: bytes, renewed: bytes) -> bool:
+        """Replace a sealed secret by the same one, sealed anew; False if it is not the current one any more."""
+        found = {"_id": user_id, "totp.secret": Binary(sealed)}
+        return bool(
+            (await self._factors.update_one(found, {"$set": {"totp.secret": Binary(renewed)}})).matched_count
         )
 
     @outage_is_unavailable

@@ -52,6 +52,11 @@ class SigningKeys:
         await self._keys.delete_many({"sequence": {"$lt": sequence}})
 
     @outage_is_unavailable
+    async def replace_seal(self, key_id: str, sealed: bytes) -> None:
+        """Replace the sealed private half of a key by the same one, sealed anew."""
+        await self._keys.update_one({"_id": key_id}, {"$set": {"sealed": Binary(sealed)}})
+
+    @outage_is_unavailable
     async def activate(self, key_id: str, *, now: datetime, retire_older_at: datetime) -> bool:
         """Activate a next key, at most once; older keys are removed by the TTL index at `retire_older_at`."""
         activated = await self._keys.find_one_and_update(

@@ -1,20 +1,25 @@
 """MongoDB and its stores, each created once, for the composition root."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Protocol
 
 import pymongo
+import structlog
 
 from auth.platform.settings.settings import Settings
 from auth.stores.approvals import ApprovalStore
 from auth.stores.audit_events import AuditEvents
 from auth.stores.challenges import Challenges
+from auth.stores.diagnosis import DeclaredIndexes, Diagnosis
 from auth.stores.factor_secrets import FactorSecrets
 from auth.stores.identities import Identities
-from auth.stores.mongo import Mongo, refusal_as_settings_error
+from auth.stores.mongo import Database, Mongo, refusal_as_settings_error
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import OutboxStore
 from auth.stores.passkeys import Passkeys
+from auth.stores.schema import VERSION, Schema
 from auth.stores.sessions.alerts import SessionAlerts
 from auth.stores.sessions.device_names import SessionDeviceNames
 from auth.stores.sessions.hooks import SessionHookStore
@@ -32,13 +37,28 @@ from auth.stores.users.store import Users
 # For each operation while indexes are created: over a large collection that takes longer than any other operation.
 INDEX_SECONDS = 60
 
+log = structlog.get_logger()
 
-class Stores:
-    """MongoDB and its stores."""
 
-    def __init__(self, settings: Settings, url: str) -> None:
-        self.mongo = Mongo(url, settings.stores.mongo_database, settings.stores.mongo_driver)
-        database = self.mongo.database
+class Indexed(Protocol):
+    """A store with indexes."""
+
+    async def ensure_indexes(self) -> None:
+        """Create the indexes if missing."""
+
+
+async def missing_indexes(settings: Settings, database: Database) -> list[str]:
+    """The indexes that `Stores.prepare` would create now, as `collection.name`. Raises `Unavailable`."""
+    declared = DeclaredIndexes()
+    await asyncio.gather(*(each.ensure_indexes() for each in Collections(settings, declared).indexed))
+    return sorted(declared.names - await Diagnosis(database).indexes())
+
+
+class Collections:
+    """The stores of one database."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.schema = Schema(database)
         self.users = Users(database)
         self.one_time_tokens = OneTimeTokens(database)
         self.challenges = Challenges(database)
@@ -61,9 +81,10 @@ class Stores:
         self.directory = Directory(database)
         self.signing_keys = SigningKeys(database)
 
-    async def ensure_indexes(self) -> None:
-        """Create missing indexes. Raises `Unavailable`, or `SettingsError` if MongoDB denies access."""
-        collections = (
+    @property
+    def indexed(self) -> Sequence[Indexed]:
+        """The stores that declare indexes."""
+        return (
             self.users,
             self.one_time_tokens,
             self.challenges,
@@ -80,7 +101,23 @@ class Stores:
             self.directory,
             self.signing_keys,
         )
+
+
+class Stores(Collections):
+    """MongoDB and its stores."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self.mongo = Mongo(url, settings.stores.mongo_database, settings.stores.mongo_driver)
+        super().__init__(settings, self.mongo.database)
+
+    async def prepare(self) -> None:
+        """Check the version of the database, and create missing indexes.
+
+        Raises `DatabaseTooNew`, `Unavailable`, or `SettingsError` if MongoDB denies access.
+        """
         with refusal_as_settings_error():
-            await self.mongo.ping()
+            version = await self.schema.check()
+            if version < VERSION:
+                log.warning("schema_is_older", version=version, current=VERSION, command="server.py migrate")
             with pymongo.timeout(INDEX_SECONDS):
-                await asyncio.gather(*(collection.ensure_indexes() for collection in collections))
+                await asyncio.gather(*(collection.ensure_indexes() for collection in self.indexed))

@@ -43,7 +43,7 @@ async def open_parts() -> AsyncIterator[Parts]:
     stores = Stores(settings, settings.stores.mongo_url.get_secret_value())
     root = RootSecret(settings.tokens.secret_key.get_secret_value().encode())
     life = timedelta(seconds=settings.tokens.access_token_seconds) + LEEWAY
-    await stores.ensure_indexes()
+    await stores.prepare()
     keys = KeyRing(stores.signing_keys, root.derive("signing keys"), token_life=life, clock=utc_now)
     await keys.start()
     try:

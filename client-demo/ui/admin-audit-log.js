@@ -1,7 +1,7 @@
 /** The audit log for administrators, page by page: of all accounts, or of one. */
 import { VigilError, asVigilError } from "../vigil-errors.js";
 import { fullName } from "./admin-questions.js";
-import { eventDetails, eventName } from "./audit-event-text.js";
+import { eventDetails, eventKind, eventName } from "./audit-event-text.js";
 import { errorSentence } from "./error-messages.js";
 import { capitalised } from "./format.js";
 import { Component, createRef, html } from "./html.js";
@@ -62,7 +62,7 @@ export class AdminAuditLog extends Component {
     if (userId) return { userId };
     const { kind, person, from, to } = Object.fromEntries(new FormData(this.#form.current));
     return {
-      ...(kind.trim() && { kind: kind.trim().toLowerCase().replaceAll(" ", "_") }),
+      ...(kind.trim() && { kind: eventKind(kind) }),
       ...(person.trim() && { userId: await this.#accountOf(person.trim()) }),
       ...(from && { since: midnight(from) }),
       ...(to && { until: midnight(to, 1) }),

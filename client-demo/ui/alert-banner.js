@@ -2,24 +2,7 @@
 import { canBeReported } from "./alert-messages.js";
 import { html } from "./html.js";
 
-/** @typedef {import("./security-log-card.js").Entry} Entry */
-
-/**
- * Unanswered alerts, newest first.
- * @param {Entry[]} entries
- * @returns {Entry[]}
- */
-export const openAlerts = (entries) => entries.filter(({ isOpen }) => isOpen);
-
-/**
- * Removes "This wasn't me" from entries whose session has ended.
- * @param {Entry[]} entries
- * @param {(sessionId: string) => boolean} hasEnded
- * @returns {Entry[]}
- */
-export function clearEnded(entries, hasEnded) {
-  return entries.map((entry) => (entry.suspect && hasEnded(entry.suspect) ? { ...entry, suspect: null } : entry));
-}
+/** @typedef {import("./log-entries.js").Entry} Entry */
 
 /** @param {{alerts: Entry[], onNotMe: (sessionId: string) => void, onSeen: (key: string) => void}} props */
 export function AlertBanner({ alerts, onNotMe, onSeen }) {

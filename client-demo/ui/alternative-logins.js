@@ -1,6 +1,7 @@
 /** Login methods other than the password: passkey, phone, and the buttons of the providers. */
 import { html } from "./html.js";
 import { KeyIcon, PhoneIcon } from "./icons.js";
+import { addressOf, readRoute } from "./routes.js";
 import { PasskeyHint, supportsPasskeys } from "./webauthn.js";
 
 /** Properties: `primary`, `busy`, `problem`, `onUse()`. */
@@ -24,6 +25,13 @@ export function AlternativeLogins({ config: { loginMethods }, passkey, onPhone }
           <${PhoneIcon} />Log in with your phone</button>`}
       ${loginMethods.providers.map(({ id, name }) => html`
         <a key=${id} class="button wide" data-testid=${`provider-${id}`}
-           href=${`/api/auth/oauth/${encodeURIComponent(id)}/start?delivery=cookie`}>Log in with ${name}</a>`)}
+           href=${startOf(id)}>Log in with ${name}</a>`)}
     </div>`;
+}
+
+/** The address that begins a login at a provider and returns to the view that was asked for. @param {string} id */
+function startOf(id) {
+  const returnTo = addressOf(location, readRoute(location));
+  const query = new URLSearchParams({ delivery: "cookie", ...(returnTo !== "/" && { returnTo }) });
+  return `/api/auth/oauth/${encodeURIComponent(id)}/start?${query}`;
 }

@@ -35,14 +35,22 @@ export class DevicesCard extends Component {
   }
 
   getSnapshotBeforeUpdate() {
-    return this.base?.contains(document.activeElement) ?? false;
+    const focused = document.activeElement;
+    if (!this.base?.contains(focused)) return null;
+    return { focused, selection: focused.matches("input") ? [focused.selectionStart, focused.selectionEnd] : null };
   }
 
-  /** When the focused row was removed, focuses the outcome in its place. Forgets errors of the lost connection. */
-  componentDidUpdate({ asOf }, _state, hadFocus) {
+  /**
+   * A row that changes its place loses the focus: returns it. When the focused row was removed, focuses the outcome in its
+   * place. Forgets errors of the lost connection.
+   */
+  componentDidUpdate({ asOf }, _state, before) {
     if (asOf !== null && this.props.asOf === null && this.state.result.failed) this.setState({ result: NO_RESULT });
-    if (!hadFocus || document.activeElement !== document.body) return;
-    (this.#outcome.current ?? this.#heading.current).focus({ preventScroll: true });
+    if (!before || document.activeElement !== document.body) return;
+    const { focused, selection } = before;
+    const kept = focused.isConnected ? focused : this.#outcome.current ?? this.#heading.current;
+    kept.focus({ preventScroll: true });
+    if (kept === focused && selection) focused.setSelectionRange(...selection);
   }
 
   /**

@@ -4,7 +4,7 @@ import { duration, lookUp } from "./format.js";
 
 const CODES = {
   step_up_required: "Nothing was changed. Confirm it’s you first.",
-  invalid_credentials: "The e-mail address or the password is wrong.",
+  invalid_credentials: "Wrong e-mail address or password.",
   network: "The server cannot be reached. Check your connection and try again.",
   timeout: "The server did not answer in time. Try again.",
   disconnected: "The connection was lost before the server answered. Try again.",

@@ -8,7 +8,7 @@ export const EMAIL = { name: "email", label: "E-mail address", type: "email", au
 /** @param {import("./server-config.js").Config} config */
 export const newPassword = ({ password: { minLength, maxLength } }, label = "New password") => ({
   name: "password", label, type: "password", autocomplete: "new-password", minLength, maxLength,
-  hint: `${minLength ? `At least ${minLength} characters. ` : ""}Several words are better than one word with symbols.`,
+  hint: `${minLength ? `At least ${minLength} characters. ` : ""}A few random words beat symbols.`,
 });
 
 /**
@@ -86,9 +86,12 @@ function plainErrors(fields, values) {
   return Object.fromEntries(found.filter(([, error]) => error));
 }
 
+/** Types of fields whose content belongs to the person. */
+const PERSONAL = new Set(["email", "password", "tel"]);
+
 /** Bounds that are not known are not checked: the server checks all of them. */
 function plainError({ label, type, optional, minLength, maxLength }, value) {
-  if (!value.trim()) return optional ? null : `${label} is required.`;
+  if (!value.trim()) return optional ? null : `Enter ${PERSONAL.has(type) ? "your" : "the"} ${label.toLowerCase()}.`;
   if (type === "email" && !/^\S+@\S+$/.test(value.trim())) return `${label} must look like name@example.org.`;
   const { length } = [...value];
   if (length < minLength) return `${label} must have at least ${minLength} characters.`;

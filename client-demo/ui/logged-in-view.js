@@ -1,14 +1,16 @@
 /** The view of a logged-in user: devices, security log, connection and chat; account and administration pages. */
 import { AccountView } from "./account-view.js";
 import { AdminView, canAdminister } from "./admin-view.js";
-import { AlertBanner, openAlerts } from "./alert-banner.js";
+import { AlertBanner } from "./alert-banner.js";
 import { ChatCard } from "./chat-card.js";
 import { ConnectionCard, ConnectionState } from "./connection-card.js";
 import { DeletionBanner } from "./deletion-banner.js";
 import { DevicesCard } from "./devices-card.js";
 import { focusContent } from "./dialog.js";
+import { Dialogs } from "./dialogs.js";
 import { Component, createRef, html } from "./html.js";
 import { ChatIcon, DesktopIcon, Logo, ShieldIcon } from "./icons.js";
+import { openAlerts } from "./log-entries.js";
 import { HOME, isHome } from "./routes.js";
 import { SecurityLogCard } from "./security-log-card.js";
 
@@ -25,7 +27,7 @@ const ADMIN = { view: "admin", part: "" };
  * Wide windows show all panes side by side; on a phone the bar at the bottom selects one.
  *
  * Properties: `model`, `client`, `room`, `onLogout()`, `onDone(text)`, `onNotMe(sessionId)`, `onSeen(key)`,
- * `onGo(route)` shows another view, `onTitle()` reads the tab's title again.
+ * `onGo(route)` shows another view, `onTitle()` reads the tab's title again; `dialogs`: the listeners of `Dialogs`.
  */
 export class LoggedInView extends Component {
   #main = createRef();
@@ -48,7 +50,7 @@ export class LoggedInView extends Component {
     focusContent();
   };
 
-  render({ model, client, room, onLogout, onDone, onNotMe, onSeen, onGo, onTitle }) {
+  render({ model, client, room, dialogs, onLogout, onDone, onNotMe, onSeen, onGo, onTitle }) {
     const { config, connection, user, userId, devices, chat, entries, reauthentications, problem, asOf } = model;
     // Hidden as soon as the role is removed.
     const route = model.route.view === "admin" && !canAdminister(user) ? HOME : model.route;
@@ -102,7 +104,8 @@ export class LoggedInView extends Component {
                     aria-current=${route.view === id ? "page" : undefined}
                     onClick=${() => onGo({ view: id, part: "" })}><${Icon} />${label}</button>`)}
         </nav>
-      </div>`;
+      </div>
+      <${Dialogs} client=${client} config=${config} stepUp=${model.stepUp} approvals=${model.approvals} ...${dialogs} />`;
   }
 }
 

@@ -27,14 +27,21 @@ const REASONS = {
   logout: "You used this device's own log out button.",
   logout_all: "All devices of your account were logged out.",
   revoked: "Another of your devices logged this one out.",
-  revoked_others: "That device logged out all others, or turned on two-step verification, which also logs them out.",
+  revoked_others: "That device logged out all others.",
   refresh_reused: "A copy of this login was used somewhere else, so all your sessions were ended. "
     + "If that was not you, change your password after logging in.",
   password_changed: "Your password was changed, so every device has to log in again.",
   role_changed: "The permissions of your account were changed. Log in again to continue.",
-  admin: "An administrator ended this session, removed the account's two-step verification, or locked the account.",
+  admin: "An administrator ended this session.",
   expired: "The session reached its maximum age.",
   account_deleted: "This account was deleted.",
+};
+
+/** Reasons when the session ended because of something else that was done (`act`). */
+const REASONS_BY_ACT = {
+  two_factor_enabled: "Two-step verification was turned on there, so every other device has to log in again.",
+  account_locked: "An administrator locked the account.",
+  factors_removed: "The account's two-step verification was removed, so every device has to log in again.",
 };
 
 /** Reasons when no device ended the session: a mailed link or the server did. */
@@ -58,11 +65,11 @@ const END_CODES = {
  * @param {import("../vigil-client.js").End} end
  * @param {import("./server-config.js").Config} config
  */
-export function logoutReason({ reason, code, by, at }, { lifetimes }) {
+export function logoutReason({ reason, code, by, at, act }, { lifetimes }) {
   if (reason === "account_deleted" && by?.kind === "user") return deletionSentence(at, lifetimes.accountDeletionMs);
   const withoutDevice = by && !by.sessionId ? REASONS_WITHOUT_DEVICE[by.kind] : undefined;
-  return lookUp(withoutDevice ?? {}, reason) ?? lookUp(REASONS, reason) ?? lookUp(END_CODES, code)
-    ?? "The server ended this session.";
+  return lookUp(REASONS_BY_ACT, act) ?? lookUp(withoutDevice ?? {}, reason) ?? lookUp(REASONS, reason)
+    ?? lookUp(END_CODES, code) ?? "The server ended this session.";
 }
 
 /**
@@ -71,7 +78,7 @@ export function logoutReason({ reason, code, by, at }, { lifetimes }) {
  */
 function deletionSentence(at, graceMs) {
   const time = at && graceMs ? `Until ${longDate(Date.parse(at) + graceMs)} you` : "You";
-  return `${time} can cancel the deletion: log in again and press “Keep my account” on the account page.`;
+  return `${time} can cancel the deletion: log in again and press “Keep my account”.`;
 }
 
 /**

@@ -6,14 +6,6 @@ import { Component, html } from "./html.js";
 import { ShieldIcon } from "./icons.js";
 import { LoadProblem } from "./load-problem.js";
 
-/**
- * `sessionId`: the session that the entry warns about; `suspect`: the same while "This wasn't me" is offered. `kinds`:
- * kinds of the alerts in this entry; `isOpen`: the user has not answered them yet.
- * @typedef {{key: string, at: number, tone: "info"|"good"|"warning", text: string, sessionId?: string,
- *   suspect?: string|null, kinds?: string[], isOpen?: boolean}} Entry
- */
-
-const KEPT_ENTRIES = 60;
 const PAGE_SIZE = 10;
 
 /** Recorded events that the user should look at. */
@@ -21,16 +13,6 @@ const WARNINGS = new Set([
   "login_failed", "login_disowned", "refresh_reused", "refresh_elsewhere", "impossible_travel", "rapid_refresh",
   "passkey_copied", "approval_denied",
 ]);
-
-/**
- * Adds an entry, replacing one with the same key: a login and the alerts about it share one line.
- * @param {Entry[]} entries
- * @param {Entry} entry
- * @returns {Entry[]}
- */
-export function addEntry(entries, entry) {
-  return [entry, ...entries.filter(({ key }) => key !== entry.key)].slice(0, KEPT_ENTRIES);
-}
 
 /** Properties: `client`, `entries`, `onNotMe(sessionId)`. */
 export class SecurityLogCard extends Component {

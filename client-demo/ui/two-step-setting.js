@@ -74,7 +74,7 @@ export class TwoStepSetting extends SettingCard {
         ${isOn && this.button("new-codes", recoveryCodes ? "New recovery codes" : "Get recovery codes",
           recoveryCodes ? () => this.show("codes") : this.renewCodes)}
         ${isOn && this.button("toggle-approvals",
-          approvals ? "Stop approval by devices" : "Allow approval by devices", () => this.allowApprovals(!approvals))}
+          approvals ? "Turn off login approval" : "Turn on login approval", () => this.allowApprovals(!approvals))}
       </div>`;
   }
 

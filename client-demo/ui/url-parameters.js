@@ -28,8 +28,8 @@ const providerFailure = (code) => warning(PROVIDER_FAILURES[code ?? ""] ?? PROVI
 
 /**
  * @param {Location} location
- * @returns {{screen?: string, notice?: object, token?: string, mfa?: object, account?: object}|null}
- *   a screen of the login view, or a notice for the account page; null for none
+ * @returns {{screen?: string, notice?: object, token?: string, mfa?: object, returnTo?: string,
+ *   account?: object}|null} a screen of the login view, or a notice for the account page; null for none
  */
 export function readUrlParameters({ search, hash }) {
   const query = new URLSearchParams(search);
@@ -41,7 +41,8 @@ export function readUrlParameters({ search, hash }) {
   const mfaToken = fragment.get("mfa");
   if (mfaToken) {
     const methods = (fragment.get("methods") ?? "").split(",");
-    return { screen: "second-factor", mfa: { mfaToken, methods, expiresAt: fragment.get("expiresAt") } };
+    const mfa = { mfaToken, methods, expiresAt: fragment.get("expiresAt") };
+    return { screen: "second-factor", mfa, returnTo: fragment.get("returnTo") ?? "" };
   }
   if (query.has("login")) return { screen: "login", notice: providerFailure(query.get("login")) };
   if (query.has("linked")) return { account: linked(query) };

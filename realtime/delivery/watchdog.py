@@ -150,6 +150,7 @@ class Watchdog:
                 reason=fact.reason,
                 at=fact.at,
                 by=By.of(fact.by),
+                act=fact.by.act,
             )
             frame = Frame(
                 connection.user_id,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from auth.core.errors import AuthError, StepUpRequired
-from auth.core.models import Actor, RevocationReason
+from auth.core.models import Act, Actor, RevocationReason
 from auth.core.views import (
     AssuredView,
     Counter,
@@ -179,6 +179,7 @@ class SessionRevoked(View):
     reason: RevocationReason
     at: Moment
     by: By
+    act: Act | None = omittable("What was done, where the reason does not say it.")
 
 
 class SessionsChanged(View):

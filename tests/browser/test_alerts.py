@@ -159,8 +159,8 @@ async def test_the_log_begins_with_what_happened_before_the_page_was_opened(
     await laptop.by("try-again").click()
     await expect(laptop.by("recorded-event")).to_have_count(10)
     await expect(laptop.by("recorded-event").first).to_contain_text(
-        "Login · Chrome on Linux, 127.0.0.1 · by password"
+        "Logged in · Chrome on Linux, 127.0.0.1 · by password"
     )
     await laptop.by("recorded-more").click()
-    await expect(laptop.by("recorded-event").filter(has_text="Registered")).to_have_count(1)
+    await expect(laptop.by("recorded-event").filter(has_text="The account was created")).to_have_count(1)
     await laptop.picture("44-recorded-events")

@@ -39,6 +39,25 @@ async def test_a_forgotten_password_is_replaced_by_a_mailed_link(
     await phone.is_live()
 
 
+async def test_a_mailed_link_is_not_overlaid_by_the_end_of_an_earlier_session(
+    page_node: Any, device: Any, account: Any, http: aiohttp.ClientSession
+) -> None:
+    node = page_node
+    email = await account(node)
+    phone, laptop = await device("Phone", viewport=PHONE), await device("Laptop")
+    await phone.login(node, email)
+    await phone.page.goto("about:blank")
+    await laptop.login(node, email)
+    await laptop.row("Phone").get_by_test_id("device-logout").click()
+    await expect(laptop.by("device")).to_have_count(1)
+    async with phone.page.expect_response(re.compile("/api/auth/refresh")) as refused:
+        await phone.open(node, "/?reset=a-token-that-is-not-used")
+    assert (await refused.value).status == 401
+    await expect(phone.page.get_by_label("New password")).to_be_visible()
+    await phone.page.get_by_label("New password").fill(NEW_PASSWORD)
+    await expect(phone.by("notice")).to_have_count(0)
+
+
 async def test_a_reset_refuses_the_current_password_and_lifts_the_lockout_of_wrong_ones(
     demo: Any, device: Any, account: Any, http: aiohttp.ClientSession
 ) -> None:
@@ -46,7 +65,7 @@ async def test_a_reset_refuses_the_current_password_and_lifts_the_lockout_of_wro
     email = await account(node)
     phone = await device("Phone", viewport=PHONE)
     await phone.open(node)
-    for problem in ["is wrong", "is wrong", "Too many attempts"]:
+    for problem in ["Wrong e-mail", "Wrong e-mail", "Too many attempts"]:
         await phone.fill_login(email, "not my password at all")
         await expect(phone.by("form-error")).to_contain_text(problem)
     api = Api(node.url, http)

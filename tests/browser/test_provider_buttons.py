@@ -53,6 +53,15 @@ async def test_the_button_leads_to_the_provider_and_back_logged_in(node: Node, d
     await expect(laptop.by("user-name")).to_have_attribute("title", f"{name}@example.org")
 
 
+async def test_a_login_that_began_on_a_deep_link_returns_to_it(node: Node, device: Callable[..., Any]) -> None:
+    laptop = await device("Laptop")
+    await laptop.open(node, "/#account")
+    await laptop.by("provider-npm").click()
+    await sign_in(laptop.page, who())
+    await expect(laptop.page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
+    assert laptop.page.url == f"{node.url}/#account"
+
+
 async def test_it_is_linked_and_unlinked_on_the_account_page(
     node: Node, device: Callable[..., Any], account: Callable[..., Any]
 ) -> None:
@@ -115,3 +124,12 @@ async def test_a_second_factor_is_asked_for_after_the_provider(node: Node, devic
     await laptop.by("submit").click()
     await laptop.is_live()
     assert laptop.page.url == f"{node.url}/"
+
+    await laptop.by("logout").click()
+    await expect(laptop.by("provider-npm")).to_be_visible()
+    await laptop.open(node, "/#security")
+    await laptop.by("provider-npm").click()
+    await laptop.page.get_by_label("Code", exact=True).fill(await app.code())
+    await laptop.by("submit").click()
+    await laptop.is_live()
+    assert laptop.page.url == f"{node.url}/#security"

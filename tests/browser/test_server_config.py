@@ -48,7 +48,7 @@ async def test_without_the_configuration_the_page_logs_in_and_the_server_checks(
     await laptop.page.route(CONFIG, lambda route: route.abort())
     await laptop.open(page_node)
     await laptop.by("to-register").click()
-    await expect(laptop.by("password-note")).to_have_text("Several words are better than one word with symbols.")
+    await expect(laptop.by("password-note")).to_have_text("A few random words beat symbols.")
     await laptop.page.get_by_label("E-mail address").fill("new@example.org")
     await laptop.page.get_by_label("Password", exact=True).fill("short")
     await laptop.by("submit").click()

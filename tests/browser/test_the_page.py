@@ -15,7 +15,7 @@ async def test_a_wrong_password_says_so_and_keeps_what_was_typed(
     laptop = await device("Laptop")
     await laptop.open(node)
     await laptop.fill_login(email, "not the password")
-    await expect(laptop.by("form-error")).to_contain_text("password is wrong")
+    await expect(laptop.by("form-error")).to_contain_text("Wrong e-mail address or password.")
     await expect(laptop.page.get_by_label("E-mail address")).to_have_value(email)
 
 
@@ -30,6 +30,14 @@ async def test_a_common_password_is_refused_beside_its_field(page_node: Any, dev
     field = laptop.page.get_by_label("Password", exact=True)
     await expect(field).to_have_attribute("aria-invalid", "true")
     await laptop.picture("10-common-password")
+
+
+async def test_empty_fields_are_asked_for(page_node: Any, device: Any) -> None:
+    laptop = await device("Laptop")
+    await laptop.open(page_node)
+    await laptop.by("submit").click()
+    await expect(laptop.by("email-note")).to_have_text("Enter your e-mail address.")
+    await expect(laptop.by("password-note")).to_have_text("Enter your password.")
 
 
 async def test_all_that_is_wrong_with_a_new_account_is_said_at_once(page_node: Any, device: Any) -> None:

@@ -97,8 +97,8 @@ def proxied(nodes: tuple[Node, Node], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def denials() -> str:
-    """What the example of docs/production.md keeps from the outside."""
-    lines = (ROOT / "docs/production.md").read_text().splitlines()
+    """What deploy/haproxy.cfg keeps from the outside."""
+    lines = (ROOT / "deploy/haproxy.cfg").read_text().splitlines()
     found = [line for line in lines if line.strip().startswith("http-request deny")]
     assert found
     return "\n".join(found)

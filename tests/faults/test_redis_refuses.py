@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import aiohttp
 import pytest
+from support.authenticator import Authenticator
 from support.breakable import Stores
-from support.clients import Api, Live, Refused
+from support.clients import PASSWORD, Api, Live, Refused
 from support.health import both_ready, readiness
 from support.nodes import Node
 from support.waiting import eventually
@@ -65,3 +66,30 @@ async def test_asvs_16_5_2_without_the_replicas_that_writes_need_everything_goes
     removed = await seeing.wait("sessions-changed", lambda e: e["change"] == "removed", timeout=12)
     assert removed["session"]["sessionId"] == phone.session_id
     await connect(there, tablet.access_token)
+
+
+async def test_the_first_requests_at_another_node_are_served_or_refused_as_unavailable(
+    pair: Pair, on: On, connect: Connect, without_replicas: Callable[[int], None]
+) -> None:
+    here, there = pair
+    email = await on(here).register()
+    login = await on(here).login(email)
+    secret = (await login.call("POST", "/2fa/setup", {})).data["secret"]
+    await login.call("POST", "/2fa/enable", {"code": await Authenticator(secret).code()})
+    await connect(here, login.access_token)
+    without_replicas(1)
+    first = await on(there).call("POST", "/login", {"email": email, "password": PASSWORD})
+    token = first.data["mfaToken"]
+    answers = [
+        first,
+        await on(there).call("POST", "/approvals", {"mfaToken": token}),
+        await on(there).call("GET", "/sessions", token=login.access_token),
+        await on(there).call("POST", "/refresh", {"refreshToken": login.refresh_token}),
+        await on(there).call("POST", "/login", {"email": email, "password": "not the password"}),
+        await on(there).call("POST", "/sessions/revoke-others", {}, token=login.access_token),
+    ]
+    assert [answer.status for answer in answers] == [200, 503, 200, 200, 401, 200]
+    assert (answers[1].code, int(answers[1].headers["Retry-After"]) >= 1) == ("unavailable", True)
+    with pytest.raises(Refused) as refusal:
+        await Live.connect(there.url, login.access_token)
+    assert (refusal.value.data["code"], refusal.value.data["retryable"]) == ("unavailable", True)

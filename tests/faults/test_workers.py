@@ -175,6 +175,35 @@ async def test_when_their_parent_is_killed_they_go_and_the_port_is_free(two_work
     assert watch.seconds < 10
 
 
+async def test_on_sighup_each_is_replaced_while_the_others_serve(
+    two_workers: Node, http: aiohttp.ClientSession, connect: Connect
+) -> None:
+    api = Api(two_workers.url, http)
+    login = await api.login(await api.register())
+    lives = [await connect(two_workers, login.access_token) for _ in range(8)]
+    before = workers_of(two_workers)
+    two_workers.process.send_signal(signal.SIGHUP)
+
+    async def replaced() -> bool:
+        now = workers_of(two_workers)
+        assert len(set(now)) >= 2, "fewer workers than before"
+        return len(now) == 2 and not set(now) & set(before)
+
+    await eventually(replaced, "both workers are others", timeout=30)
+    await two_workers.logged("workers_replaced")
+    for live in lives:
+        await live.until_gone()
+        assert live.all("draining")
+    assert not any("worker_died" in line for line in two_workers.log)
+    assert (await login.refresh()).status == 200
+    await connect(two_workers, login.access_token)
+    # What the replaced workers counted is kept, their sockets are not.
+    metrics = await metrics_of(two_workers)
+    assert metrics['vigil_logins_total{outcome="success"}'] == 1
+    assert metrics["vigil_sockets"] == 1
+    assert await asyncio.to_thread(two_workers.stop, 12) == 0
+
+
 async def test_told_to_stop_all_stop_in_ten_seconds(
     two_workers: Node, http: aiohttp.ClientSession, connect: Connect
 ) -> None:

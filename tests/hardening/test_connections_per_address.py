@@ -152,3 +152,20 @@ async def test_what_is_in_flight_behind_a_proxy_is_over_when_it_is_answered(
             assert number < MOST
         assert "429" in await ask(capped, "127.0.0.6", "X-Forwarded-For: 203.0.113.8")
     assert (await Api(capped.url, http).call("GET", "/health/live")).status == 200
+
+
+async def test_a_refused_connection_counts_until_it_is_closed_which_the_peer_cannot_delay(capped: Node) -> None:
+    source = "127.0.0.9"
+    async with AsyncExitStack() as kept:
+        answers: list[str] = []
+        # More than the cap, since the node closes the first ones while a busy machine opens the last ones.
+        while len(answers) < 10 * MOST and "429" not in answers:
+            reader, writer = await kept.enter_async_context(connection(capped, source))
+            writer.write(b"not HTTP\r\n\r\n")
+            answers.append((await head(reader)).split()[1])
+        assert answers == ["400"] * (len(answers) - 1) + ["429"]
+
+        async def again() -> bool:
+            return is_served(await ask(capped, source))
+
+        await eventually(again, "the node has closed those that the peer keeps open", timeout=30)

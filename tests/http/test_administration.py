@@ -271,7 +271,7 @@ async def test_asvs_7_4_2_a_locked_account_has_no_session_left_and_gets_none(
     assert answer.data["delivery"] == {"sockets": 2, "notified": 2, "acknowledged": 2, "closed": 2, "pending": 0}
     for live in lives:
         told = await live.wait("session-revoked")
-        assert (told["reason"], told["by"]) == ("admin", {"kind": "admin"})
+        assert (told["reason"], told["by"], told["act"]) == ("admin", {"kind": "admin"}, "account_locked")
         await live.until_gone()
     assert (await user.call("GET", "/me")).code == "session_revoked"
     assert (await user.refresh()).code == "session_revoked"

@@ -336,6 +336,50 @@ async def test_a_longer_address_is_refused_with_words(node: Node, sent: bytes) -
     assert SECRET.encode() not in answer
 
 
+@pytest.mark.parametrize("piece", [1_460, 16_384, 1 << 20])
+@pytest.mark.parametrize("size", [30_000, 65_536, 1 << 20])
+@pytest.mark.parametrize("kind", [b"414 ", b"431 ", b"400 "])
+async def test_a_refusal_reaches_a_peer_that_sends_everything_before_it_reads(
+    node: Node, size: int, piece: int, kind: bytes
+) -> None:
+    """A reset in answer to what is sent after the refusal would discard it at the peer, or fail its sending."""
+    sent = {
+        b"414 ": with_address(size),
+        b"431 ": with_headers(*(f"X-Field-{n}: {'x' * 1_700}" for n in range(max(20, size // 1_700)))),
+        b"400 ": with_headers("bad header", f"X-Field: {'x' * size}"),
+    }[kind]
+    parts = urlsplit(node.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        async with asyncio.timeout(30):
+            for start in range(0, len(sent), piece):
+                writer.write(sent[start : start + piece])
+                await writer.drain()
+                await asyncio.sleep(0)
+            answer = await reader.read()
+    finally:
+        writer.close()
+    assert answer.startswith(b"HTTP/1.0 " + kind), answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["success"] is False
+
+
+async def send_on(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x" * 65_536)
+        await writer.drain()
+
+
+async def test_a_peer_that_keeps_sending_after_its_refusal_is_cut_off(node: Node) -> None:
+    parts = urlsplit(node.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(b"x" * 100_000)
+    async with asyncio.timeout(30):
+        assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+        with pytest.raises(ConnectionError):
+            await send_on(writer)
+    writer.close()
+
+
 def what_pages_may_read(answer: bytes) -> dict[str, str]:
     """The headers of CORS in the last answer of several."""
     head = answer[answer.rindex(b"HTTP/1.") :].partition(b"\r\n\r\n")[0].decode()
@@ -376,6 +420,35 @@ async def test_a_broken_chunked_body_is_refused(node: Node) -> None:
     answer = await raw(node, head + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\nzzz\r\n\r\n")
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
     assert b"Traceback" not in answer
+
+
+async def test_an_expectation_that_is_unknown_is_refused_in_the_same_form(send: Any) -> None:
+    answer = await send("GET", "/health/live", None, {"Expect": "a secret", "Origin": ORIGIN})
+    assert (answer.status, answer.code) == (417, "expectation_failed")
+    assert answer.body["requestId"] == answer.headers["X-Request-Id"]
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "secret" not in answer.body["message"]
+
+
+@pytest.mark.parametrize(("size", "code"), [(5, "invalid_json"), (1 << 20, "payload_too_large")])
+async def test_a_body_that_cannot_be_decoded_is_refused_and_is_no_error_in_the_log(
+    node: Node, size: int, code: str
+) -> None:
+    """The smaller body is read before it is refused; the larger one arrives after its refusal."""
+    before = len(node.log)
+    parts = urlsplit(node.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    encoded = ("Content-Type: application/json", "Content-Encoding: gzip", f"Content-Length: {size}")
+    writer.write(with_headers(*encoded, start="POST /api/auth/login HTTP/1.1"))
+    async with asyncio.timeout(30):
+        answer = await reader.readuntil(b'"}') if size > 5 else b""
+        writer.write(b"x" * size)
+        answer += await reader.read()
+    writer.close()
+    refusal = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert refusal["code"] == code
+    await node.logged(refusal["requestId"], after=before)
+    assert [line for line in node.log[before:] if '"level":"error"' in line] == []
 
 
 async def test_bytes_that_are_not_http_are_no_error_in_the_log_and_leave_no_secret_there(node: Node) -> None:

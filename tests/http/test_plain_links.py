@@ -175,7 +175,56 @@ async def test_a_link_that_is_not_good_says_so(api: Api, send: Any, name: str) -
     assert (marked.status, "<b>" in marked.body) == (400 if name == "notme" else 200, False)
 
 
-@pytest.mark.parametrize("query", ["", "?verified=1", "?login=access_denied"])
+# What a redirect of provider_visits.py can say, the status of the page it leads to, and words of its one sentence.
+ENDS = [
+    ("login=access_denied", 403, "You cancelled at the provider"),
+    ("login=provider_failed", 502, "could not be verified"),
+    ("login=unavailable", 503, "The provider is not responding"),
+    ("login=invalid_token", 401, "took too long"),
+    ("login=conflict", 409, "already exists"),
+    ("login=email_not_verified", 403, "a link was sent to you"),
+    ("login=account_locked", 403, "This account is locked"),
+    ("login=session_limit_reached", 403, "the maximum number of devices"),
+    ("login=rate_limited", 429, "Too many attempts"),
+    ("login=anything%20else", 502, "could not be verified"),
+    ("linked=one", 200, "You can now log in with it"),
+    ("linked=0&code=conflict", 409, "already exists"),
+    ("linked=0&code=session_revoked", 401, "The session that started this has ended"),
+]
+
+
+@pytest.mark.parametrize(("query", "status", "words"), ENDS)
+async def test_a_visit_to_a_provider_ends_on_a_page_that_says_how(
+    api: Api, send: Any, query: str, status: int, words: str
+) -> None:
+    answer = await send("GET", f"/?{query}", url=api.url)
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+    assert words in answer.body
+    assert ("Retry-After" in answer.headers) == (status in {429, 503})
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_the_end_of_a_visit_shows_nothing_of_what_its_address_says(api: Api, send: Any) -> None:
+    for query in ("login=", "linked=", "linked=0&code="):
+        marked = await send("GET", f"/?{query}call%20us%20at%20%3Cb%3E", url=api.url)
+        assert "call us" not in marked.body
+
+
+async def test_a_visit_that_is_refused_leads_to_such_a_page(shared_installation: Installation, send: Any) -> None:
+    settings = {"ISSUER": "http://127.0.0.1:9", "CLIENT_ID": "vigil", "CLIENT_SECRET": "secret"}
+    node = shared_installation.start(
+        VIGIL_DEMO="off", **{f"VIGIL_OIDC_DOWN_{name}": value for name, value in settings.items()}
+    )
+    try:
+        start = await send("GET", "/api/auth/oauth/down/start", url=node.url)
+        callback = await send("GET", "/api/auth/oauth/down/callback?state=x&code=y", url=node.url)
+        ends = [await send("GET", each.headers["Location"], url=node.url) for each in (start, callback)]
+        assert [each.status for each in (start, callback, *ends)] == [303, 303, 503, 401]
+    finally:
+        assert node.stop() == 0
+
+
+@pytest.mark.parametrize("query", ["", "?verified=1", "?code=access_denied"])
 async def test_there_is_still_no_other_page(api: Api, send: Any, query: str) -> None:
     answer = await send("GET", f"/{query}", url=api.url)
     assert (answer.status, answer.code) == (404, "not_found")

@@ -77,6 +77,14 @@ async def test_who_joins_learns_who_is_here_and_what_was_said(node: Node, connec
     await first.wait("chat:members", lambda event: gone not in {member["userId"] for member in event["members"]})
 
 
+async def test_nothing_of_an_address_is_shown_to_the_room(node: Node, connect: Any, log_in: Any) -> None:
+    ada = await log_in(node)
+    assert (await ada.call("PATCH", "/me", {"name": None})).status == 200
+    live = await connect(node, ada.access_token, also=CHAT_EVENTS)
+    members = (await live.ask("chat:join"))["members"]
+    assert [each["name"] for each in members if each["userId"] == ada.data["user"]["userId"]] == ["Guest"]
+
+
 async def test_who_leaves_while_joining_is_not_left_in_the_room(node: Node, connect: Any, log_in: Any) -> None:
     watching = await connect(node, (await log_in(node)).access_token, also=CHAT_EVENTS)
     await watching.ask("chat:join")

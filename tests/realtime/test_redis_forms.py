@@ -1,6 +1,7 @@
 """What other tests show on one Redis server, on a master with sentinels and on a cluster: two nodes on each."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,13 @@ def test_a_start_with_the_url_of_another_kind_of_redis_ends_with_one_line_that_s
         ended = run_command(environ=Installation(services).environ(VIGIL_REDIS_URL=url))
         assert (ended.status, ended.out) == (2, "")
         assert ended.err == f"vigil: VIGIL_REDIS_URL is wrong: {words}\n"
+
+
+def test_the_doctor_examines_every_master(on_redis: Installation) -> None:
+    ended = run_command("doctor", "--json", environ=on_redis.environ())
+    found = {each["check"]: each["state"] for each in json.loads(ended.out)["checks"]}
+    versions = [state for name, state in found.items() if name.startswith("redis") and name.endswith("version")]
+    assert versions == ["ok"] * (3 if "cluster" in on_redis.services.redis else 1)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from support.authenticator import Authenticator
 from support.clients import Live
 from support.nodes import Node
 
@@ -17,11 +18,12 @@ IPHONE = (
 )
 
 
-async def revoked_with(live: Live, **expected: Any) -> None:
-    """The socket was told why, and is gone."""
+async def revoked_with(live: Live, **expected: Any) -> Any:
+    """The socket was told why, and is gone; what it was told."""
     revoked = await live.wait("session-revoked")
     assert {key: revoked[key] for key in expected} == expected
     await live.until_gone()
+    return revoked
 
 
 def removal_of(session_id: str) -> Callable[[Any], bool]:
@@ -213,7 +215,18 @@ class TestEndedFromElsewhere:
         answer = await asking.call(method, path.format(laptop.session_id), {} if method == "POST" else None)
         assert answer.status == 200
         by = {"kind": "user", "sessionId": asking.session_id}
-        await revoked_with(live, reason=reason, by=by, sessionId=laptop.session_id)
+        told = await revoked_with(live, reason=reason, by=by, sessionId=laptop.session_id)
+        assert "act" not in told
+
+    async def test_by_turning_on_two_step_verification(self, shared_nodes: Any, connect: Any, log_in: Any) -> None:
+        first, second = shared_nodes
+        laptop = await log_in(first)
+        phone = await log_in(first, laptop.data["user"]["email"])
+        live = await connect(second, laptop.access_token)
+        app = Authenticator((await phone.call("POST", "/2fa/setup", {})).data["secret"])
+        assert (await phone.call("POST", "/2fa/enable", {"code": await app.code()})).status == 200
+        by = {"kind": "user", "sessionId": phone.session_id}
+        await revoked_with(live, reason="revoked_others", by=by, act="two_factor_enabled")
 
 
 class TestAcknowledging:

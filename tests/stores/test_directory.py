@@ -20,18 +20,13 @@ ENDS = SessionsToEnd("lock", NOW, RevocationReason.ADMIN, SYSTEM)
 
 
 @pytest.fixture
-async def users(mongo: Mongo) -> Users:
-    store = Users(mongo.database)
-    await store.ensure_indexes()
-    return store
+def users(mongo: Mongo) -> Users:
+    return Users(mongo.database)
 
 
 @pytest.fixture
-async def directory(mongo: Mongo, users: Users) -> Directory:
-    store = Directory(mongo.database)
-    await store.ensure_indexes()
-    await store.ensure_indexes()
-    return store
+def directory(mongo: Mongo, users: Users) -> Directory:
+    return Directory(mongo.database)
 
 
 async def make(users: Users, email: str | None = None, **changes: Any) -> User:
@@ -73,17 +68,6 @@ async def test_any_word_of_a_name_finds_it(users: Users, directory: Directory) -
     assert {user.user_id for user in await found(directory, "HOP")} == {ada.user_id, grace.user_id}
     for query in ("race", "grace ada", "hopper x", "   "):
         assert await found(directory, query) == [], query
-
-
-async def test_a_name_stored_before_words_were_is_found_by_any_word(
-    mongo: Mongo, users: Users, directory: Directory
-) -> None:
-    grace = await make(users, name="Grace Hopper")
-    old = {"$set": {"nameKey": "grace hopper"}, "$unset": {"nameWords": ""}}
-    await mongo.database["users"].update_one({"_id": grace.user_id}, old)
-    assert await found(directory, "hopper") == []
-    await directory.ensure_indexes()
-    assert await found(directory, "hopper") == [grace]
 
 
 async def test_accounts_with_the_same_time_are_paged_once_each(users: Users, directory: Directory) -> None:

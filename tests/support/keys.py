@@ -34,6 +34,9 @@ class HeldKeys:
     async def discard_before(self, sequence: int) -> None:
         self.keys = [key for key in self.keys if key.sequence >= sequence]
 
+    async def replace_seal(self, key_id: str, sealed: bytes) -> None:
+        self.keys = [replace(key, sealed=sealed) if key.key_id == key_id else key for key in self.keys]
+
     async def activate(self, key_id: str, *, now: datetime, retire_older_at: datetime) -> bool:
         self.keys = [replace(key, activated_at=now) if key.key_id == key_id else key for key in self.keys]
         return True

@@ -51,7 +51,7 @@ def app_of(**environ: str) -> web.Application:
     parts: dict[str, Any] = {
         **{field.name: absent for field in fields(HttpParts)},
         "settings": settings,
-        "csrf_key": b"k" * 32,
+        "csrf_keys": [b"k" * 32],
         "jwks": dict,
         "asyncapi": partial(asyncapi.build, settings.public_url),
         "demo": Path(__file__).parents[2] / "client-demo",
@@ -204,8 +204,8 @@ async def test_a_request_came_when_the_proxy_got_it_if_the_proxy_is_trusted(
         assert seconds - 0.01 <= await answer.json() <= seconds + took + 0.01
 
 
-def test_the_example_for_nginx_reads_the_clock_before_the_body_has_come() -> None:
+def test_nginx_reads_the_clock_before_the_body_has_come() -> None:
     """A value of `proxy_set_header` is made when nginx asks the node, which is after a slow body; `set` is not."""
-    lines = [line.strip() for line in (ROOT / "docs/production.md").read_text().splitlines()]
+    lines = [line.strip() for line in (ROOT / "deploy/nginx.conf").read_text().splitlines()]
     assert [line for line in lines if "msec" in line] == ['set $arrived "t=${msec}";']
     assert "proxy_set_header X-Request-Start $arrived;" in lines

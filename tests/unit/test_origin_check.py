@@ -12,7 +12,7 @@ ALLOWED = frozenset({"https://app.example.org", "http://127.0.0.1:8000"})
 
 
 def test_the_csrf_token_of_a_session_passes_for_that_session() -> None:
-    check_csrf(key=KEY, session_id="one", presented=csrf_token(KEY, "one"))
+    check_csrf(keys=[KEY], session_id="one", presented=csrf_token(KEY, "one"))
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,13 @@ def test_the_csrf_token_of_a_session_passes_for_that_session() -> None:
 )
 def test_any_other_csrf_token_fails(presented: str | None) -> None:
     with pytest.raises(CsrfFailed):
-        check_csrf(key=KEY, session_id="one", presented=presented)
+        check_csrf(keys=[KEY], session_id="one", presented=presented)
 
 
 @given(st.text(max_size=60), st.text(min_size=1, max_size=40))
 def test_no_text_is_a_csrf_token_by_chance(presented: str, session_id: str) -> None:
     with pytest.raises(CsrfFailed):
-        check_csrf(key=KEY, session_id=session_id, presented=presented)
+        check_csrf(keys=[KEY], session_id=session_id, presented=presented)
 
 
 @pytest.mark.parametrize(

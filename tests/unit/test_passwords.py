@@ -1,6 +1,7 @@
 """Hashing off the event loop, and which passwords are refused."""
 
 import asyncio
+import dataclasses
 import threading
 import time
 import unicodedata
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.core.errors import InvalidRequest, RateLimited, Unavailable
 from auth.crypto.passwords import MAX_CONTEXT_WORDS, UNCHANGED, Passwords, context_words, share_of
+from auth.crypto.sodium_hasher import SodiumHasher
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 GOOD = "correct horse battery staple"
@@ -47,9 +50,41 @@ async def test_the_right_password_matches_and_no_other(passwords: Passwords) -> 
         assert not (await passwords.verify(password=wrong, password_hash=password_hash)).matches
 
 
-async def test_hashes_have_the_parameters_of_rfc_9106() -> None:
+async def test_hashes_have_the_parameters_of_rfc_9106_in_one_lane() -> None:
     passwords = Passwords(workers=1)
-    assert extract_parameters(await passwords.hash(GOOD)) == RFC_9106_LOW_MEMORY
+    parameters = extract_parameters(await passwords.hash(GOOD))
+    assert parameters == dataclasses.replace(RFC_9106_LOW_MEMORY, parallelism=1)
+    passwords.close()
+
+
+@pytest.mark.parametrize("password", [GOOD, "", "x" * 1000, "\0\0", "naïve 🐈"])
+def test_libsodium_and_argon2_cffi_verify_each_others_hashes(password: str) -> None:
+    sodium = SodiumHasher(time_cost=1, memory_kib=8)
+    for made, read in ((sodium, QUICK), (QUICK, sodium)):
+        hashed = made.hash(password)
+        assert read.verify(hashed, password)
+        with pytest.raises(VerifyMismatchError):
+            read.verify(hashed, password + "x")
+        assert not sodium.check_needs_rehash(sodium.hash(password))
+
+
+# From the test program of the reference implementation (github.com/P-H-C/phc-winner-argon2, src/test.c).
+REFERENCE_HASHES = (
+    "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+    "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+    "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
+    "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
+)
+
+
+@pytest.mark.parametrize("reference", REFERENCE_HASHES)
+async def test_hashes_of_the_reference_implementation_match_and_are_replaced_at_the_next_login(
+    reference: str,
+) -> None:
+    passwords = Passwords(workers=1)
+    right = await passwords.verify(password="password", password_hash=reference)
+    assert (right.matches, right.needs_rehash) == (True, True)
+    assert not (await passwords.verify(password="differentpassword", password_hash=reference)).matches
     passwords.close()
 
 

@@ -349,6 +349,56 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(name: str, value: str
     assert len(message) < 200
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (SECRET, "short", "must be at least 32 bytes long"),
+        (SECRET, SECRET, "VIGIL_SECRET_KEY must be set, to another secret"),
+        ("", SECRET, "VIGIL_SECRET_KEY must be set, to another secret"),
+    ],
+)
+def test_a_second_secret_stands_beside_a_first_one(first: str, second: str, said: str) -> None:
+    assert said in wrong(SECRET_KEY=first, SECOND_SECRET_KEY=second)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("readPreference=secondaryPreferred", "readPreference must be primary: a secondary may not know yet"),
+        ("READPREFERENCE=nearest", "readPreference must be primary"),
+        ("w=1", "w must be majority: a write that a majority does not have is lost"),
+        ("w=0", "w must be majority"),
+        ("journal=false", "journal must be true"),
+        ("readConcernLevel=available", "readConcernLevel must be local or majority"),
+        ("tls=true&tlsInsecure=true", "tlsInsecure must be false: anybody on the way"),
+        ("tls=true&tlsAllowInvalidCertificates=true", "tlsAllowInvalidCertificates must be false"),
+        ("tls=true&tlsAllowInvalidHostnames=true", "tlsAllowInvalidHostnames must be false"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv"])
+def test_a_mongodb_url_that_would_break_a_promise_is_refused_with_the_reason(
+    scheme: str, option: str, said: str
+) -> None:
+    refusal = wrong(GIVEN, MONGO_URL=f"{scheme}://ada:sesame@db.example.org/vigil?replicaSet=rs0&{option}")
+    assert refusal.startswith(f"VIGIL_MONGO_URL is wrong: {said}")
+    assert "sesame" not in refusal
+    assert "\n" not in refusal
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb+srv://ada:sesame@cluster.example.org/vigil?retryWrites=true&w=majority",
+        "mongodb://db1,db2,db3/vigil?replicaSet=rs0&tls=true&tlsCAFile=/etc/ca.pem&readPreference=primary&journal=true",
+        "mongodb://db1/vigil?readConcernLevel=majority&timeoutMS=2000&maxPoolSize=10",
+    ],
+)
+def test_a_mongodb_url_that_breaks_no_promise_is_accepted(url: str) -> None:
+    given = load(GIVEN, MONGO_URL=url).stores.mongo_url
+    assert given is not None
+    assert given.get_secret_value() == url
+
+
 @pytest.mark.parametrize("name", ["SECRET_KEY", "MONGO_URL", "REDIS_URL"])
 def test_a_wrong_secret_is_not_repeated(name: str) -> None:
     assert "sesame" not in wrong({f"VIGIL_{name}": "sesame:sesame@h"})

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.forgeries import FORGERIES, Forgery, Genuine, genuine_of
+from support.forgeries import FORGERIES, Genuine, genuine_of
 from support.keys import ROOT_SECRET, held_ring, random_session_id
 from support.session_world import make_session
 
@@ -25,13 +25,15 @@ from auth.crypto.tokens import (
     AccessTokens,
     RefreshToken,
     RefreshTokens,
+    _tag,
     hash_nonce,
 )
 
 NOW = datetime(2026, 11, 21, 9, 30, 0, 250_000, tzinfo=UTC)
 ISSUER = "https://id.example.org"
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-REFRESH = RefreshTokens(RootSecret(ROOT_SECRET).derive("refresh tokens"))
+REFRESH_KEY = RootSecret(ROOT_SECRET).derive("refresh tokens")
+REFRESH = RefreshTokens(REFRESH_KEY)
 TOKEN = RefreshToken("00112233445566778899aabbccddeeff", 41, bytes(range(16)))
 
 refresh_tokens = st.builds(
@@ -192,7 +194,7 @@ def test_the_last_generation_has_no_successor_and_is_refused() -> None:
     """After four thousand million refreshes the counter ends instead of turning over."""
     body = REFRESH_LAYOUT.pack(bytes(16), MAX_GENERATION, bytes(16))
     with pytest.raises(InvalidToken):
-        REFRESH.parse(text(body + REFRESH._tag(body)))
+        REFRESH.parse(text(body + _tag(REFRESH_KEY, body)))
     last = REFRESH.parse(REFRESH.mint(replace(TOKEN, generation=MAX_GENERATION - 1)))
     assert REFRESH.mint(last.successor())
 
@@ -430,14 +432,17 @@ def test_the_forger_works_well(ring: KeyRing, genuine: Genuine) -> None:
     assert run(tokens.verify(again, now=NOW)) == principal
 
 
-@pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.name)
-def test_no_forgery_is_accepted(forgery: Forgery, ring: KeyRing, genuine: Genuine) -> None:
-    token = forgery.make(genuine)
-    assert token != genuine.token
+def test_no_forgery_is_accepted(ring: KeyRing, genuine: Genuine) -> None:
     tokens = access_tokens(ring)
-    for _ in range(2):
-        with pytest.raises(InvalidToken):
-            run(tokens.verify(token, now=NOW))
+    for forgery in FORGERIES:
+        token = forgery.make(genuine)
+        assert token != genuine.token, forgery.name
+        for _ in range(2):
+            try:
+                run(tokens.verify(token, now=NOW))
+            except InvalidToken:
+                continue
+            pytest.fail(f"accepted: {forgery.name}")
 
 
 @given(data=st.data())

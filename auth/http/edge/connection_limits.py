@@ -3,12 +3,15 @@
 One read can contain thousands of requests or body chunks. It is parsed in pieces, one per turn, and other
 connections run between two pipelined requests.
 
+A refused connection is not closed at once: see `DiscardingConnection`.
+
 An address at its connection limit (`auth/platform/open_connections.py`) gets 429 for further connections; beyond
 125 % of the limit they are aborted without an answer.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, cast
 
 import structlog
@@ -30,6 +33,9 @@ ANSWERED_SHARE = 0.25
 ANSWER_SECONDS = 1.0
 # Bytes of the head that are read before a rejected request is answered.
 MAX_HEAD_BYTES = 32 * 1024
+# Bytes that are read and discarded after the last response of a refused connection, and the time for it.
+MAX_DISCARDED_BYTES = 4 * 1024 * 1024
+DISCARD_SECONDS = 10.0
 
 log = structlog.get_logger()
 
@@ -37,8 +43,11 @@ log = structlog.get_logger()
 class LimitedConnection(HttpConnection):
     """Mixin before `runner.Protocol`, whose manager has `open_connections` and `turns`."""
 
-    # Origins whose pages may read responses; set by `runner.Protocol`.
+    # Of `runner.Protocol`: origins whose pages may read responses, whether the response being written is the last,
+    # and whether the body being received cannot be parsed.
     _allowed_origins: Collection[str]
+    has_failed: bool
+    is_body_broken: bool
 
     def __init__(self, manager: Any, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -122,9 +131,51 @@ class LimitedConnection(HttpConnection):
     ) -> tuple[web.StreamResponse, bool]:
         """Send the response, and yield to other connections before the next pipelined request."""
         answered = await super().finish_response(request, resp, start_time)
-        if self.waiting:
+        if self.has_failed:
+            self._discard_input()
+        elif self.waiting:
             await asyncio.sleep(0)  # from Python 3.12 on, the next request would start without yielding
         return answered
+
+    def force_close(self) -> None:
+        """Close the connection; aiohttp also calls it if a body turns out to be broken after its response."""
+        if self.is_body_broken:
+            self._discard_input()
+        super().force_close()
+
+    def _discard_input(self) -> None:
+        if self.transport is None or self.transport.is_closing():
+            return
+        address, self._address = self._address, None  # the place is kept until the connection closes
+        release = None if address is None else partial(self._open_connections.leave, address)
+        self.hand_over(DiscardingConnection(self.transport, release))
+
+
+class DiscardingConnection(asyncio.Protocol):
+    """A refused connection after its last response: discards what still arrives until the peer closes.
+
+    A close with unread input would be a reset, which can destroy the response before the peer reads it (RFC 9112,
+    section 9.6). Aborts after `DISCARD_SECONDS` or `MAX_DISCARDED_BYTES`. `release` is called at the end.
+    """
+
+    def __init__(self, transport: asyncio.Transport, release: Callable[[], None] | None) -> None:
+        self._transport = transport
+        self._release = release
+        self._left = MAX_DISCARDED_BYTES
+        self._end = asyncio.get_running_loop().call_later(DISCARD_SECONDS, transport.abort)
+        transport.write_eof()
+
+    def data_received(self, data: bytes) -> None:
+        """Discard it."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002 - the protocol's signature
+        """Release the connection's place and its timer."""
+        self._end.cancel()
+        if self._release is not None:
+            self._release()
 
 
 class RefusedConnection(asyncio.Protocol):

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.typedefs import Handler
 
-from auth.core.errors import HeadersTooLarge
+from auth.core.errors import AuthError, ExpectationFailed, HeadersTooLarge
 from auth.http.edge.aiohttp_private import ConnectionFactory, FactoryRunner, HttpConnection
 from auth.http.edge.connection_limits import PIECE_BYTES, LimitedConnection
 from auth.http.edge.refusals import (
@@ -56,6 +56,7 @@ class Protocol(HttpConnection):
         "_tail",
         "_taken",
         "_writer",
+        "has_failed",
     )
 
     def __init__(self, manager: "Server", *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
@@ -68,6 +69,8 @@ class Protocol(HttpConnection):
         self._body: StreamReader | None = None
         self._is_served = False
         self._is_refused = False
+        # Whether an error that ends the connection is the current response.
+        self.has_failed: bool = False
         # Bytes after an upgrade request that may still be declined.
         self._tail = b""
         # Bytes of earlier responses; the writer of the current one; bytes the peer had read at the last check.
@@ -100,10 +103,20 @@ class Protocol(HttpConnection):
             self._is_served = True
             self.begin_serving()
 
+    @property
+    def is_body_broken(self) -> bool:
+        """Whether the body being received cannot be parsed."""
+        return self._body is not None and self._body.exception() is not None
+
     def _update_deadline(self, data: bytes) -> None:
         self._tail = self.bytes_after_upgrade
         if self.heads_parsed != self._heads:
             self._heads = self.heads_parsed
+            if self.waiting and not isinstance(self.waiting[-1][0], RawRequestMessage):
+                # Malformed: answered with an error, and nothing after it is parsed.
+                self._is_refused = True
+                self._limits.requests.end(self)
+                return
             self._part += len(data)
             # The previous read may contain the beginning of this head, after another request.
             if self._part > MAX_ADDRESS_BYTES - PIECE_BYTES:
@@ -138,7 +151,7 @@ class Protocol(HttpConnection):
                 return
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer with an error as for malformed HTTP, then close the connection."""
+        """Answer with an error as for malformed HTTP, then end the connection."""
         self._is_refused = True
         self._limits.requests.end(self)
         self.refuse_next(refused.error.status, refused, refused.error.message)
@@ -185,6 +198,10 @@ class Protocol(HttpConnection):
         if self not in self._limits.answers:
             self._taken = self._sent
             self._limits.answers.begin(self)
+        if request.content.exception() is not None:
+            # The rest of a body that cannot be parsed cannot be told from a next request.
+            resp.force_close()
+            self.has_failed = True
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
@@ -210,13 +227,20 @@ class Protocol(HttpConnection):
         self.log_exception("Error handling request", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the response has already begun")
-        request_id = new_request_id()
-        response = failure(refusal_of(status, exc), request_id)
-        allow_origin(origin, response.headers, self._allowed_origins)
-        response.headers[REQUEST_ID_HEADER] = request_id
-        response.headers["Server"] = "vigil"
+        response = _refusal(refusal_of(status, exc), origin, self._allowed_origins)
         response.force_close()
+        self.has_failed = True
         return response
+
+
+def _refusal(error: AuthError, origin: str | None, allowed_origins: Collection[str]) -> web.Response:
+    """Build the response to a request that does not reach the middlewares."""
+    request_id = new_request_id()
+    response = failure(error, request_id)
+    allow_origin(origin, response.headers, allowed_origins)
+    response.headers[REQUEST_ID_HEADER] = request_id
+    response.headers["Server"] = "vigil"
+    return response
 
 
 class Connection(LimitedConnection, Protocol):
@@ -272,10 +296,13 @@ class HttpRunner(FactoryRunner):
         async def handle(request: web.Request) -> web.StreamResponse:
             # The application handles the Expect header.
             ahead = None if "Expect" in request.headers else self._ahead.get(request.path)
-            return await (ahead or handler)(request)
+            try:
+                return await (ahead or handler)(request)
+            except web.HTTPExpectationFailed:  # raised before the middlewares; aiohttp's text echoes the header
+                return _refusal(ExpectationFailed(), request.headers.get("Origin"), self._allowed_origins)
 
         return Server(
-            handle if self._ahead else handler,
+            handle,
             open_connections=self._open_connections,
             allowed_origins=self._allowed_origins,
             **options,

@@ -138,7 +138,12 @@ def form_page(pages: Pages, template: str, error: AuthError | None, **values: An
     """Render the page of a link, with the error of the previous submission."""
     fields = getattr(error, "errors", ())
     problem = fields[0].message if fields else error.message if error else ""
-    response = pages.response(template, status=error.status if error else 200, problem=problem, **values)
+    return result_page(pages, template, error, problem=problem, **values)
+
+
+def result_page(pages: Pages, template: str, error: AuthError | None, **values: Any) -> web.Response:
+    """Render a page with the status and `Retry-After` of an error, if any."""
+    response = pages.response(template, status=error.status if error else 200, **values)
     if error is not None and error.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_seconds)))
     return response

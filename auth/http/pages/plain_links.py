@@ -1,4 +1,4 @@
-"""Plain pages for mailed links, used if there is neither the demo page nor an application page.
+"""Plain pages for mailed links and ends of visits to a provider, used if there is no demo or application page.
 
 As in mailed_links.py, opening the link shows a page, and its button performs the action. Opening it changes
 nothing: before the form is submitted, a token is read only to name the login that the link of an alert is about.
@@ -17,8 +17,9 @@ from auth.core.errors import AuthError, InvalidRequest, InvalidToken, NotFound, 
 from auth.core.models import Client
 from auth.http.context import CLIENT
 from auth.http.edge.middleware import Handler
-from auth.http.pages.mailed_links import form_page, one_token, read_form
+from auth.http.pages.mailed_links import form_page, one_token, read_form, result_page
 from auth.http.pages.pages import Pages
+from auth.http.pages.provider_ends import provider_end
 from auth.http.routing import API
 from auth.notifications.mail_templates import readable
 
@@ -87,14 +88,20 @@ class PlainLinks:
         }
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        """Show the page of a link. Raises `NotFound` if the query has no link's parameter."""
+        """Show the page of a link, or the end of a visit to a provider. Raises `NotFound` for any other query."""
         name = next((name for name in self._links if name in request.query), None)
         if name is None:
-            raise NotFound
+            return self._provider_end(request)
         try:
             return await self._form(self._links[name], one_token(request.query.getall(name)))
         except InvalidToken:
             return self._stale()
+
+    def _provider_end(self, request: web.Request) -> web.Response:
+        end = provider_end(request.query)
+        if end is None:
+            raise NotFound
+        return result_page(self._pages, "link_end.html", end.error, heading=end.heading, text=end.text)
 
     def forms(self) -> list[tuple[str, Handler]]:
         """Return the path and the handler of each form."""

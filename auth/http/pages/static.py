@@ -25,10 +25,10 @@ REVALIDATE = "no-cache"
 
 
 class StaticFiles:
-    """The servable files of one folder."""
+    """The servable files of one folder, without those below `hidden`."""
 
-    def __init__(self, folder: Path) -> None:
-        self._files = listed(folder)
+    def __init__(self, folder: Path, *, hidden: str | None = None) -> None:
+        self._files = {name: file for name, file in listed(folder).items() if name.split("/")[0] != hidden}
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Serve the file named by the route's `path`. Raises `NotFound`."""

@@ -40,6 +40,11 @@ class RedisAddress:
         """The database number."""
         return int(self.pool.connection_kwargs.get("db") or 0)
 
+    @property
+    def place(self) -> str:
+        """Host and port of the one server."""
+        return "{host}:{port}".format_map(self.pool.connection_kwargs)
+
     def at(self, endpoint: Endpoint) -> "RedisAddress":
         """One server, reached with the same credentials and options."""
         return RedisAddress("server", self._pool_at(endpoint, {}))

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from auth.core.models import ADMIN, USER
 from auth.core.page_links import PageLinks
 from auth.platform.redis.address import read_address
+from auth.platform.settings.mongo_url import check_promises
 from auth.platform.settings.origins import is_web, origin_of, passkey_origins, read_origin, read_passkey_origin
 from auth.platform.settings.passkey_domain import is_address, rp_id_problem
 from auth.platform.settings.providers import ProviderConfig, read_providers
@@ -97,7 +98,7 @@ PasskeyOrigins = Annotated[
 ]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_comma_list)]
 Countries = Annotated[tuple[Annotated[str, AfterValidator(_country)], ...], BeforeValidator(_comma_list)]
-MongoUrl = Annotated[SecretStr, service_url("mongodb", "mongodb+srv")]
+MongoUrl = Annotated[SecretStr, service_url("mongodb", "mongodb+srv"), AfterValidator(check_promises)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Rate = Annotated[str, AfterValidator(_rate)]
 RoleNames = Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_role_names)]
@@ -168,6 +169,9 @@ class TokenSettings(Section):
     secret_key: SecretStr | None = Field(
         None,
         description="Root secret, at least 32 bytes. Embedded mode generates one in the data directory.",
+    )
+    second_secret_key: SecretStr | None = Field(
+        None, description="Another root secret that is accepted too, while the root secret is replaced."
     )
     issuer: str | None = Field(
         None, description="`iss` of access tokens. Default: the public URL if set, else vigil."
@@ -495,6 +499,13 @@ class Settings:
             raise SettingsError("VIGIL_SECRET_KEY is required when MongoDB and Redis are given")
         if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
             raise SettingsError(f"VIGIL_SECRET_KEY must be at least {MIN_SECRET_BYTES} bytes long")
+        second = self.tokens.second_secret_key
+        if second is not None and len(second.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            raise SettingsError(f"VIGIL_SECOND_SECRET_KEY must be at least {MIN_SECRET_BYTES} bytes long")
+        if second is not None and (secret is None or second == secret):
+            raise SettingsError(
+                "VIGIL_SECOND_SECRET_KEY is wrong: VIGIL_SECRET_KEY must be set, to another secret"
+            )
         self._check_development()
         if self.server.app_url is not None and not _is_private(self.server.app_url):
             # Mailed links carry secrets to it.

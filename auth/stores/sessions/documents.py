@@ -7,7 +7,6 @@ from typing import Any
 from bson.binary import Binary
 
 from auth.core.models import (
-    Actor,
     ClientKind,
     Device,
     Location,
@@ -16,6 +15,7 @@ from auth.core.models import (
     SessionAlert,
     TokenDelivery,
 )
+from auth.stores.actors import actor_of
 from auth.stores.mongo import Document
 
 # How long an expired session is kept, so that its end can be announced before the TTL index removes it.
@@ -104,7 +104,7 @@ def session_of(document: Mapping[str, Any]) -> Session:
         ends_at=document["endsAt"],
         revoked_at=document["revokedAt"],
         revoked_reason=RevocationReason(reason) if reason else None,
-        revoked_by=Actor(by["kind"], by["sessionId"]) if by else None,
+        revoked_by=actor_of(by) if by else None,
         assured_at=document.get("assuredAt"),
         roles_version=document.get("rolesVersion", 0),
         rotated_by=ClientKind(**kind) if kind else None,

@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from auth.core.errors import Unavailable
 from auth.core.models import Actor, Client, ClientKind, Device, Location, RevocationReason, Session, Sighting
+from auth.stores.actors import actor_document
 from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, is_outage, outage_is_unavailable
 from auth.stores.sessions.documents import document_of, live_at, location_of, session_of
@@ -339,17 +340,17 @@ class SessionStore:
         cursor = self._sessions.find({"revocationId": revocation_id})
         return [session_of(document) async for document in cursor]
 
-    async def users_with_live(self, *, now: datetime) -> AsyncIterator[str]:
-        """The ids of all users with a live session. Raises `Unavailable`."""
+    async def users_with_live(self, *, begun_by: datetime, now: datetime) -> AsyncIterator[str]:
+        """The ids of all users with a live session that was started by `begun_by`. Raises `Unavailable`."""
         last = ""
-        while (user_id := await self._next_with_live(last, now)) is not None:
+        while (user_id := await self._next_with_live(last, begun_by, now)) is not None:
             yield user_id
             last = user_id
 
     @outage_is_unavailable
-    async def _next_with_live(self, after: str, now: datetime) -> str | None:
+    async def _next_with_live(self, after: str, begun_by: datetime, now: datetime) -> str | None:
         document = await self._sessions.find_one(
-            {"userId": {"$gt": after}, **live_at(now)},
+            {"userId": {"$gt": after}, "loggedInAt": {"$lte": begun_by}, **live_at(now)},
             {"userId": 1},
             sort=[("userId", 1)],
         )
@@ -437,7 +438,7 @@ class SessionStore:
         return {
             "revokedAt": now,
             "revokedReason": reason.value,
-            "revokedBy": {"kind": by.kind, "sessionId": by.session_id},
+            "revokedBy": actor_document(by),
             "revokedIp": ip,
             "purgeAt": now + self._revoked_kept,
             "unpublishedSince": now,

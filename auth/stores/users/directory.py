@@ -40,17 +40,10 @@ class Directory:
         await self._users.create_index(
             "nameWords", partialFilterExpression={"nameWords": {"$type": "string"}}, name="name_words"
         )
-        # Finds the accounts for `_add_name_words` without a scan; empty once they are converted.
+        # Finds the accounts for their migration (auth/stores/schema.py) without a scan; empty afterwards.
         await self._users.create_index(
             "nameKey", partialFilterExpression={"nameKey": {"$type": "string"}}, name="name"
         )
-        await self._add_name_words()
-
-    async def _add_name_words(self) -> None:
-        """Split the names of accounts that were stored before any word of a name could be searched for."""
-        whole = {"nameKey": {"$type": "string"}}
-        words = {"nameWords": {"$split": ["$nameKey", " "]}}
-        await self._users.update_many(whole, [{"$set": words}, {"$unset": "nameKey"}])
 
     @outage_is_unavailable
     async def search(

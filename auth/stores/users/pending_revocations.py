@@ -8,7 +8,8 @@ includes the sessions of an earlier one, and keeps a session only if both do.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from auth.core.models import Actor, RevocationReason, SessionsToEnd
+from auth.core.models import RevocationReason, SessionsToEnd
+from auth.stores.actors import actor_document, actor_of
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 # The node that made the change ends the sessions immediately. After this time it is assumed to have died.
@@ -68,13 +69,12 @@ def ends_sessions(ending: SessionsToEnd) -> Document:
     nothing_else = {"$eq": [{"$type": "$endsSessions"}, "missing"]}
     same = {"$eq": ["$endsSessions.keep", ending.keep]}
     keep = {"$cond": [{"$or": [nothing_else, same]}, ending.keep, None]}
-    by = {"kind": ending.by.kind, "sessionId": ending.by.session_id}
     return {
         "endsSessions": {
             "id": ending.ending_id,
             "at": ending.at,
             "reason": ending.reason.value,
-            "by": by,
+            "by": actor_document(ending.by),
             "keep": keep,
             "dueAt": ending.at + SETTLED,
         }
@@ -86,5 +86,5 @@ def read_ending(document: Document) -> SessionsToEnd | None:
     kept = document.get("endsSessions")
     if kept is None:
         return None
-    by = Actor(kept["by"]["kind"], kept["by"]["sessionId"])
-    return SessionsToEnd(kept["id"], kept["at"], RevocationReason(kept["reason"]), by, kept["keep"])
+    reason, by = RevocationReason(kept["reason"]), actor_of(kept["by"])
+    return SessionsToEnd(kept["id"], kept["at"], reason, by, kept["keep"])
