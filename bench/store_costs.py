@@ -39,7 +39,7 @@ from bench.socket_scenarios import let_in
 from bench.store_seeds import ISSUER, SESSIONS_PER_USER, seed
 from bench.store_sizes import document_sizes, key_sizes
 from bench.web_client import Answer, Connection
-from realtime.broker.redis_keys import Keys
+from realtime.broker.redis_keys import Keys, shard_of
 from realtime.broker.user_log import LOG_LENGTH
 from runtime.embedded.services import EmbeddedError, EmbeddedServices, ServiceUrls
 
@@ -92,7 +92,7 @@ class Gauge:
             "mongo_cpu_us": max(mongo_cpu - self.idle[1] * span, 0) / count * 1e6,
         } | {
             f"{command}_calls": round(calls[f"cmdstat_{command}"]["calls"] / count, 2)
-            for command in ("evalsha", "xadd", "publish")
+            for command in ("evalsha", "xadd", "spublish")
             if f"cmdstat_{command}" in calls
         }
         sys.stderr.write(f"{name}: {self.costs[name]}\n")
@@ -220,8 +220,9 @@ class Run:
         """Revoke each user's first session from the second; return the bytes of a deny-list entry."""
         pairs = list(zip(logins[::2], logins[1::2], strict=True))
         await self._request("revoke", pairs, _end, settle=LEAVE_SECONDS)
-        size = await self._gauge.redis.memory_usage(self._keys.denied)
-        return (size or 0) / len(pairs)
+        lists = {self._keys.denied(shard_of(login.user_id)) for login, _ in pairs}
+        sizes = [await self._gauge.redis.memory_usage(key) for key in lists]
+        return sum(size or 0 for size in sizes) / len(pairs)
 
     async def _log_in(self, logins: Sequence[Login]) -> None:
         await over(self._server, logins[:LOGINS_AT_ONCE], _login, at_once=LOGINS_AT_ONCE)

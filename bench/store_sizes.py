@@ -40,8 +40,9 @@ async def key_sizes(store: Redis, keys: Keys, logins: Sequence[Login]) -> dict[s
         "meta_key": await mean(store.memory_usage, keys.meta, samples=0),
         "log_events": await mean(store.xlen, keys.log),
     }
-    async for key in store.scan_iter(keys.node_sockets("*")):
-        sizes["node_member"] = await store.memory_usage(key, samples=0) / await store.scard(key)
+    sets = [key async for key in store.scan_iter("*:node:*:sockets", count=1000)]
+    members = sum([await store.scard(key) for key in sets])
+    sizes["node_member"] = sum([await store.memory_usage(key, samples=0) for key in sets]) / members
     return sizes | await _full_log(store, keys.log(users[0]))
 
 

@@ -93,7 +93,7 @@ class Live:
         """Conditions for admitting sockets, besides Redis, and whether this node meets them now."""
         return {
             "bus": self._outbound.bus.is_receiving,
-            "revocations": not self._outbound.deny_list.in_doubt,
+            "revocations": self._outbound.deny_list.is_usable,
             "open": self._gateway.is_open,
         }
 

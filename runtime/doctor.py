@@ -14,6 +14,7 @@ from auth.core.errors import StartRefused, Unavailable
 from auth.crypto.signing_keys import KeyRing, KeySecretChanged, choose_current
 from auth.crypto.tokens import LEEWAY
 from auth.platform.redis.link import RedisLink, as_text
+from auth.platform.redis.master import Master
 from auth.platform.settings.section import is_loopback
 from auth.platform.settings.settings import Settings
 from auth.stores.diagnosis import Diagnosis, MongoFacts
@@ -195,27 +196,36 @@ async def _keys(settings: Settings, stores: Stores) -> Finding:
 async def _redis(settings: Settings, url: str) -> list[Finding]:
     link = RedisLink(url, prefix=settings.stores.redis_prefix, name="vigil-doctor")
     try:
-        facts = dict(
-            line.split(":", 1) for line in as_text(await link.execute("INFO")).splitlines() if ":" in line
-        )
-        asked = utc_now()
-        seconds, micros = await link.execute("TIME")
-        answered = utc_now()
+        problem = await link.problem()
+        if problem is not None:
+            return [Finding("redis", "fail", problem, "check VIGIL_REDIS_URL")]
+        await link.look_up_masters()
+        findings = []
+        for master in link.masters:
+            name = f"redis {master.address.place}" if link.is_cluster else "redis"
+            findings += await _master(name, master)
+        return findings
     except Unavailable as down:
         return [Finding("redis", "fail", f"no answer ({down.__cause__})"[:160], "check VIGIL_REDIS_URL")]
     finally:
         await link.close()
+
+
+async def _master(name: str, master: Master) -> list[Finding]:
+    facts = dict(line.split(":", 1) for line in as_text(await master.execute("INFO")).splitlines() if ":" in line)
+    asked = utc_now()
+    seconds, micros = await master.execute("TIME")
+    answered = utc_now()
     theirs = datetime.fromtimestamp(int(seconds), UTC) + timedelta(microseconds=int(micros))
     return [
-        _version("redis version", facts["redis_version"], MIN_REDIS),
-        _clock("redis clock", theirs - (asked + (answered - asked) / 2), answered - asked),
-        _persistence(facts),
-        _eviction(facts),
+        _version(f"{name} version", facts["redis_version"], MIN_REDIS),
+        _clock(f"{name} clock", theirs - (asked + (answered - asked) / 2), answered - asked),
+        _persistence(f"{name} persistence", facts),
+        _eviction(f"{name} eviction", facts),
     ]
 
 
-def _persistence(facts: dict[str, str]) -> Finding:
-    name = "redis persistence"
+def _persistence(name: str, facts: dict[str, str]) -> Finding:
     if facts.get("aof_last_write_status", "ok") != "ok" or facts.get("rdb_last_bgsave_status", "ok") != "ok":
         return Finding(name, "fail", "the last write to disk failed", "see the log of Redis: it may refuse writes")
     if facts.get("aof_enabled") == "1":
@@ -226,14 +236,14 @@ def _persistence(facts: dict[str, str]) -> Finding:
     )
 
 
-def _eviction(facts: dict[str, str]) -> Finding:
+def _eviction(name: str, facts: dict[str, str]) -> Finding:
     most, used = int(facts.get("maxmemory", 0)), int(facts.get("used_memory", 0))
     policy = facts.get("maxmemory_policy", "noeviction")
     if most and policy != "noeviction":
-        return Finding("redis eviction", "fail", policy, "set maxmemory-policy noeviction")
+        return Finding(name, "fail", policy, "set maxmemory-policy noeviction")
     if most and used > FULL * most:
-        return Finding("redis eviction", "warn", f"{used / most:.0%} of maxmemory used", "give Redis more memory")
-    return Finding("redis eviction", "ok", "never" if policy == "noeviction" else f"{policy}, without maxmemory")
+        return Finding(name, "warn", f"{used / most:.0%} of maxmemory used", "give Redis more memory")
+    return Finding(name, "ok", "never" if policy == "noeviction" else f"{policy}, without maxmemory")
 
 
 def _version(name: str, version: str, minimum: tuple[int, int]) -> Finding:

@@ -41,8 +41,6 @@ from realtime.live import Live, LiveOptions
 from realtime.protocol import asyncapi
 
 ROOT = Path(__file__).resolve().parents[1]
-# Redis errors for a wrong password, a missing one, an unexpected one, and missing permissions.
-REDIS_REFUSALS = ("WRONGPASS", "NOAUTH", "ERR AUTH", "NOPERM")
 
 # Readiness pings the stores; the result is shared for this long.
 READINESS_LIFE_SECONDS = 1.0
@@ -157,12 +155,13 @@ class Node:
             await self.jobs_dashboard.open(self.jobs.open_another_queue())
 
     async def _check_redis(self) -> None:
-        """Raise `SettingsError` if Redis rejects the credentials. A Redis that is down is not an error."""
-        try:
-            await self.outbound.ask_redis()
-        except Unavailable as down:
-            if str(down.__cause__).startswith(REDIS_REFUSALS):
-                raise SettingsError("VIGIL_REDIS_URL is wrong: Redis refuses its user or password") from None
+        """Raise `SettingsError` if Redis is not what the URL says, or rejects the credentials.
+
+        A Redis that is down is not an error.
+        """
+        problem = await self.link.problem()
+        if problem is not None:
+            raise SettingsError(f"VIGIL_REDIS_URL is wrong: {problem}")
 
     async def start_jobs(self) -> None:
         """Run only the background jobs, without sockets. Raises `Unavailable`."""

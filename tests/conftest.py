@@ -14,8 +14,10 @@ import hypothesis
 import pytest
 import redis.asyncio
 from support.clients import Api, Live
-from support.databases import make_indexes, memory
+from support.databases import empty, make_indexes, memory
 from support.nodes import Installation, Node, ServiceUrls, drop
+from support.redis_forms import FORMS
+from support.valkeys import ThreeMasters, WatchedMaster
 
 from auth.stores.mongo import Mongo
 
@@ -41,6 +43,34 @@ def services() -> Iterator[ServiceUrls]:
         runner.run(embedded.stop())
 
 
+@pytest.fixture(scope="session")
+def watched_master() -> Iterator[WatchedMaster]:
+    """A master, two replicas and three sentinels for the whole run; tests do not break them."""
+    data_folder = tempfile.TemporaryDirectory(prefix="vigil-tests-", dir=memory())
+    with data_folder as folder, WatchedMaster(Path(folder)) as servers:
+        yield servers.begin()
+
+
+@pytest.fixture(scope="session")
+def three_masters() -> Iterator[ThreeMasters]:
+    """A cluster of three masters for the whole run; tests do not break it."""
+    data_folder = tempfile.TemporaryDirectory(prefix="vigil-tests-", dir=memory())
+    with data_folder as folder, ThreeMasters(Path(folder)) as servers:
+        yield servers.begin(replicas=False)
+
+
+@pytest.fixture(params=FORMS)
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a Redis of each form."""
+    match request.param:
+        case "server":
+            return str(request.getfixturevalue("services").redis)
+        case "sentinel":
+            return str(request.getfixturevalue("watched_master").url)
+        case _:
+            return str(request.getfixturevalue("three_masters").url)
+
+
 @pytest.fixture
 def database_name(services: ServiceUrls) -> Iterator[str]:
     """The name of a separate database, dropped after the test."""
@@ -61,9 +91,8 @@ def indexed_database(services: ServiceUrls) -> Iterator[str]:
 @pytest.fixture
 async def mongo(services: ServiceUrls, indexed_database: str) -> AsyncIterator[Mongo]:
     """An empty database through the default driver; tests/stores tests both drivers."""
+    empty(services, indexed_database)
     connection = Mongo(services.patient_mongo, indexed_database, "pymongo")
-    for name in await connection.database.list_collection_names():
-        await connection.database[name].delete_many({})
     yield connection
     await connection.close()
 

@@ -8,12 +8,11 @@ import importlib
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import pytest
 from aiohttp import web
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,6 +143,25 @@ def of(*packages: str) -> list[Module]:
     return [module for module in PRODUCT if within(module.name, packages)]
 
 
+def each_of(modules: list[Module]) -> Callable[[Callable[[Module], None]], Callable[[], None]]:
+    """Make one test of a rule for one module. It names every module that breaks the rule."""
+
+    def decorate(rule: Callable[[Module], None]) -> Callable[[], None]:
+        def test() -> None:
+            broken = []
+            for module in modules:
+                try:
+                    rule(module)
+                except AssertionError as why:
+                    broken.append(f"{module.file}: {why}")
+            assert broken == []
+
+        test.__name__, test.__doc__ = rule.__name__, rule.__doc__
+        return test
+
+    return decorate
+
+
 def within(name: str, packages: Iterable[str]) -> bool:
     return any(name == package or name.startswith(package + ".") for package in packages)
 
@@ -173,7 +191,7 @@ def test_every_module_has_its_floor() -> None:
     assert {folder for folder in FLOOR_OF if not of(folder)} == set()
 
 
-@pytest.mark.parametrize("module", PRODUCT, ids=lambda module: module.file)
+@each_of(PRODUCT)
 def test_imports_run_downward_only(module: Module) -> None:
     mine = folder_of(module.name)
     for name in module.imports:
@@ -309,11 +327,7 @@ def private_names(*classes: type) -> set[str]:
 AIOHTTPS = (web.RequestHandler, web.Server, web.AppRunner, web.Request, web.Response, web.Application)
 
 
-@pytest.mark.parametrize(
-    "module",
-    [each for each in of("auth.http", "realtime.engine") if each.name not in PRIVATE_PARTS],
-    ids=lambda module: module.file,
-)
+@each_of([each for each in of("auth.http", "realtime.engine") if each.name not in PRIVATE_PARTS])
 def test_private_parts_of_the_libraries_are_used_nowhere_else(module: Module) -> None:
     """Neither of an object of a library's, nor, by the same name, in a class that extends one of a library's."""
     loaded = importlib.import_module(module.name)
@@ -471,14 +485,14 @@ def says_what_it_is(module: Module, name: str, node: Definition) -> bool:
     return "endpoint" in decorators or node.name == "of" or overridden
 
 
-@pytest.mark.parametrize("module", SOURCES, ids=lambda module: module.file)
+@each_of(SOURCES)
 def test_everything_public_says_what_it_is(module: Module) -> None:
     assert ast.get_docstring(module.tree), "the module"
     silent = [name for name, node in definitions(module.tree) if not says_what_it_is(module, name, node)]
     assert silent == []
 
 
-@pytest.mark.parametrize("module", SOURCES, ids=lambda module: module.file)
+@each_of(SOURCES)
 def test_files_and_functions_are_short_enough_to_read(module: Module) -> None:
     most, _ = LONG_FILES.get(module.file, (MOST_LINES, ""))
     assert len(module.text.splitlines()) <= most

@@ -26,6 +26,8 @@ from auth.core.mail import Mail
 from auth.notifications.smtp import MailNotSent, MailRefused, MailSender
 from auth.platform.metrics import Metrics
 from auth.platform.periodic_tasks import PeriodicTask, one_item
+from auth.platform.redis.address import read_address
+from auth.platform.redis.discovery import pool_to_master
 from auth.stores.outbox import Claim, OutboxStore
 
 log = structlog.get_logger()
@@ -70,7 +72,8 @@ class Jobs:
         clock: Clock,
     ) -> None:
         self._redis_url = redis_url
-        self._name = f"{namespace}:jobs"
+        # Tagged, so that a cluster keeps all keys of the queue together.
+        self._name = f"{{{namespace}:jobs}}"
         self._outbox = outbox
         self._sender = sender
         self._metrics = metrics
@@ -254,16 +257,21 @@ class Jobs:
 
 
 class _Queue(RedisQueue):
-    """SAQ's queue, made to tolerate a Redis outage: it pauses and logs once instead of spinning."""
+    """SAQ's queue, made to tolerate a Redis outage: it pauses and logs once instead of spinning.
+
+    All of its keys are on one master, which is looked up whenever a connection is opened.
+    """
 
     def __init__(self, url: str, name: str) -> None:
-        client = redis.asyncio.Redis.from_url(
-            url,
+        pool = pool_to_master(
+            read_address(url),
+            key=name,
+            seconds=REDIS_SECONDS,
             socket_connect_timeout=REDIS_SECONDS,
             socket_timeout=DEQUEUE_SECONDS + REDIS_SECONDS,
             retry=Retry(NoBackoff(), 1),
         )
-        super().__init__(client, name=name)
+        super().__init__(redis.asyncio.Redis(connection_pool=pool), name=name)
         self.closing = asyncio.Event()
         self._down = False
 
@@ -279,6 +287,7 @@ class _Queue(RedisQueue):
         """Close the connections without sending a command, because Redis may not answer."""
         await self._pubsub.pubsub.aclose()  # type: ignore[no-untyped-call] # redis-py
         await self.redis.aclose()
+        await self.redis.connection_pool.disconnect()
 
     async def guarded(self, call: Awaitable[Any]) -> Any:
         """Return the call's result; None, after a pause, if Redis is down or the call failed."""
@@ -288,6 +297,8 @@ class _Queue(RedisQueue):
             if not self._down and not self.closing.is_set():
                 log.warning("job_queue_down", error=type(error).__name__)
             self._down = True
+            # The queue may be on another master now.
+            await self.redis.connection_pool.disconnect(inuse_connections=False)
             await self._pause()
             return None
         except Exception:  # an unreadable job must not end the worker or its upkeep tasks

@@ -83,6 +83,8 @@ IPV6_NETWORKS = ((64, 1), (56, 4), (48, 16))
 REDIS_SECONDS = 0.5
 CIRCUIT_SECONDS = 2.0
 LOCAL_KEYS = 20_000
+# Characters of an identity's hash that decide where a cluster keeps its counters.
+TAG_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class RateLimits:
             answer_seconds=REDIS_SECONDS,
             open_seconds=CIRCUIT_SECONDS,
         )
-        self._count = Script(self._link.execute, COUNT.read_text())
+        self._shared = SharedWindows(self._link)
         self._local = LocalWindows(LOCAL_KEYS)
         self._refused = metrics.rate_limited
         metrics.begin(self._refused, *get_args(LimitName))
@@ -138,7 +140,7 @@ class RateLimits:
             raise hits.refusal
 
     async def count_all(self, *counted: Counted) -> LimitOutcome:
-        """Count one event by several limits, in one round trip. Never raises.
+        """Count one event by several limits, in one round trip; in a cluster, one for each identity. Never raises.
 
         Stops at the first limit exceeded: requests beyond the limit of an address do not use up the limits of
         its wider networks.
@@ -146,9 +148,7 @@ class RateLimits:
         if not self._enabled:
             return LimitOutcome(frozenset(), None)
         named = self._named(counted)
-        keys = [window.key for _, window in named]
-        bounds = [bound for _, window in named for bound in (window.amount, window.seconds)]
-        counts = await self._redis(lambda: self._count(keys=keys, args=bounds))
+        counts = await self._redis(lambda: self._shared.add_all([window for _, window in named]))
         if counts is None:
             counts = self._local.add_all([window for _, window in named], now=self._monotonic())
         seen = list(zip(named, counts, strict=False))
@@ -175,7 +175,7 @@ class RateLimits:
         await self.check_all((name, identity))
 
     async def check_all(self, *counted: Counted) -> None:
-        """Raise `RateLimited` if one of these limits is used up; counts nothing. One round trip."""
+        """Raise `RateLimited` if one of these limits is used up; counts nothing."""
         used_up = await self._used_up(*counted)
         if used_up:
             raise await self._refusal(used_up)
@@ -190,7 +190,7 @@ class RateLimits:
             return []
         named = self._named(counted)
         keys = [window.key for _, window in named]
-        shared = await self._redis(lambda: self._link.execute("MGET", *keys)) or [None] * len(keys)
+        shared = await self._redis(lambda: self._shared.counts(keys)) or [None] * len(keys)
         now = self._monotonic()
         # Include local counts: a Redis that rejects writes still answers reads, with outdated counts.
         counts = [
@@ -213,15 +213,22 @@ class RateLimits:
         For callers that count by themselves. They must do as `count.lua`: INCRBY each key by 1, EXPIRE it after
         the window's seconds if the result is 1, and stop at the first key that exceeds its limit.
         """
-        item = self._items[name]
+        item, identities = self._items[name], _identities(identity)
+        # Tagged by the widest network, so that a cluster keeps the counters of one identity together.
+        prefix = f"{self._prefix}:{{{identities[-1][0][:TAG_LENGTH]}}}"
         return tuple(
-            Window(f"{self._prefix}:{item.key_for(name, hashed)}", item.amount * times, item.get_expiry())
-            for hashed, times in _identities(identity)
+            Window(f"{prefix}:{item.key_for(name, hashed)}", item.amount * times, item.get_expiry())
+            for hashed, times in identities
         )
 
     def refused(self, name: LimitName) -> None:
         """Count, in the metrics, a refusal that was decided elsewhere by this limit."""
         self._refused.labels(name).inc()
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether a script on other keys cannot count by itself, because the counters may be on another master."""
+        return self._link.is_cluster
 
     @property
     def enabled(self) -> bool:
@@ -270,6 +277,35 @@ class RateLimits:
             log.info("rate_limits_are_shared_again")
         self._down = False
         return answer
+
+
+class SharedWindows:
+    """Fixed windows in Redis. In a cluster those of one identity are counted in one step, as their keys have one
+    tag. Raises `Unavailable`.
+    """
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._count = Script(link.execute, COUNT.read_text())
+
+    async def add_all(self, windows: Sequence[Window]) -> list[int]:
+        """Count one event in each window, stopping at the first one exceeded; return the counts."""
+        counts: list[int] = []
+        for places in self._link.groups([window.key for window in windows]):
+            group = [windows[place] for place in places]
+            bounds = [bound for window in group for bound in (window.amount, window.seconds)]
+            counted = await self._count(keys=[window.key for window in group], args=bounds)
+            counts += counted
+            if counted[-1] > group[len(counted) - 1].amount:
+                break
+        return counts
+
+    async def counts(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The count of each window; None for one that has not begun."""
+        found: list[bytes | None] = []
+        for places in self._link.groups(keys):
+            found += await self._link.execute("MGET", *(keys[place] for place in places))
+        return found
 
 
 class LocalWindows:

@@ -176,7 +176,7 @@ class Sessions(Operation):
         `TokenExpired`, `SessionRevoked` or `Unavailable`.
         """
         principal = await self._access_tokens.verify(access_token, now=self._clock())
-        if ask and await self._is_revoked(principal.session_id):
+        if ask and await self._is_revoked(principal):
             raise SessionRevoked
         if confirm:
             await self.confirm(principal)
@@ -390,12 +390,12 @@ class Sessions(Operation):
             now=now,
         )
 
-    async def _is_revoked(self, session_id: str) -> bool:
+    async def _is_revoked(self, principal: Principal) -> bool:
         try:
-            return await self._revocations.is_revoked(session_id)
+            return await self._revocations.is_revoked(principal.user_id, principal.session_id)
         except Unavailable:
             # Redis cannot answer: fall back to MongoDB.
-            session = await self._store.get(session_id)
+            session = await self._store.get(principal.session_id)
             return session is None or session.revoked_at is not None
 
     def _issue(self, session: Session, token: RefreshToken, now: datetime) -> IssuedTokens:

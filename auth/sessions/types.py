@@ -12,7 +12,7 @@ from auth.sessions.rotation import RotationPolicy, Verdict
 class RevocationList(Protocol):
     """Checks, across all nodes, whether a session was revoked while its tokens may still be valid."""
 
-    async def is_revoked(self, session_id: str) -> bool:
+    async def is_revoked(self, user_id: str, session_id: str) -> bool:
         """Raise `Unavailable` if the answer is unknown."""
 
 

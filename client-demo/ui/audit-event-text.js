@@ -75,6 +75,7 @@ const NAMES = {
   roles_changed: "The roles were changed",
   second_factor_failed: "Two-step verification failed",
   session_revoked: "A device was logged out",
+  sessions_revoked_by_operator: "Sessions were ended by the operator of the server",
   sms_limited: "An SMS was not sent: the limit is reached",
   step_up: "Identity was confirmed for a sensitive change",
   step_up_failed: "Identity was not confirmed for a sensitive change",

@@ -1,44 +1,36 @@
 """The bus: Redis channels of this node and of all nodes, with a heartbeat that proves that messages arrive.
 
-A subscription can fail silently: the connection stays open but messages stop, or arrive ever later. So the node
-sends itself a timestamped heartbeat through the bus every second. When the newest one that came back is older than
-five seconds, the bus counts as silent, whatever the state of the connection. The heartbeat's script writes first
-(heartbeat.lua): where Redis accepts no writes, no revocation is published either, and the bus is silent for all
-nodes.
+A node has one channel per shard of users, and listens on one connection to each master (ear.py). It knows for each
+master whether messages arrive, so that losing one of them concerns the users of its shards only.
 """
 
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 import structlog
-from redis.exceptions import RedisError
 
 from auth.core.errors import Unavailable
 from auth.core.tasks import end
 from auth.platform.metrics import Metrics
 from auth.platform.redis.link import RedisLink
-from auth.platform.redis.subscription import subscribe
-from realtime.broker.lease import NODE_LEASE
-from realtime.broker.redis_keys import Keys
-from realtime.broker.scripts import load
+from auth.platform.redis.master import Master
+from auth.platform.redis.slots import slot_of
+from realtime.broker.ear import Ear, EarOptions, Message, OnMessage, OnSubscribed
+from realtime.broker.leases import NODE_LEASE
+from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
 
 HEARTBEAT_SECONDS = 1.0
 SILENT_AFTER_SECONDS = 5.0
-RECONNECT_SECONDS = 0.25
-# With more than this many Redis is so slow that the bus already counts as silent.
-MAX_PENDING_HEARTBEATS = 10
+# Masters are looked up again, even if nothing shows that they have changed; and while none is known.
+LOOK_UP_SECONDS, FIRST_LOOK_UP_SECONDS = 5.0, 0.25
 # A live node has renewed its lease by then.
 NO_PEERS_AFTER_SECONDS = NODE_LEASE.total_seconds()
 
 log = structlog.get_logger()
-
-Message = dict[str, Any]
-OnMessage = Callable[[Message], Awaitable[None]]
-OnSubscribed = Callable[[], Awaitable[None]]
 
 
 class Bus:
@@ -58,68 +50,91 @@ class Bus:
         self._keys = keys
         self._node_id = node_id
         self._metrics = metrics
-        self._heartbeat_seconds = heartbeat_seconds
-        self._silent_after_seconds = silent_after_seconds
-        self._heartbeat = load(link, "heartbeat")
-        # Send time of the newest heartbeat that came back.
-        self._received_at = time.monotonic()
-        self._is_listening = False
-        self._tasks: list[asyncio.Task[None]] = []
-        self._pending_heartbeats: set[asyncio.Task[None]] = set()
-        self._has_caught_up = asyncio.Event()
+        self._options = EarOptions(heartbeat_seconds, silent_after_seconds)
+        self._rooms_slot = slot_of(link.rooms_channel)
+        self._ears: dict[Master, Ear] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._progress = asyncio.Event()
+        self._is_closed = False
         self._has_peers = False
         self._peers_seen_at = -math.inf
 
     async def start(self, on_message: OnMessage, on_subscribed: OnSubscribed) -> None:
         """Receive, and send heartbeats, until `close`.
 
-        `on_message` is awaited for each message in channel order. `on_subscribed` is awaited after each
-        subscription, before its first message, because messages may have been missed until then.
+        `on_message` is awaited for each message in channel order. `on_subscribed` is awaited with the shards whose
+        channels were subscribed, before their first message, because messages may have been missed until then.
         """
-        self._received_at = time.monotonic()
-        self._tasks = [
-            asyncio.create_task(self._listen(on_message, on_subscribed)),
-            asyncio.create_task(self._send_heartbeats()),
-        ]
+
+        async def take(message: Message) -> None:
+            if message.get("from") == self._node_id:
+                return
+            if message.get("t") == "hello":
+                self.note_peers(has_peers=True)
+            else:
+                await on_message(message)
+
+        def arrange() -> None:
+            self._arrange(take, on_subscribed)
+
+        self._link.observe(arrange)
+        arrange()
+        self._task = asyncio.create_task(self._look_up_masters())
 
     async def wait_until_receiving(self, seconds: float) -> bool:
-        """Wait until the node is subscribed and has caught up; False if that takes more than `seconds`."""
+        """Wait until the node receives from every master and has caught up; False if that takes more than
+        `seconds`.
+        """
         try:
             async with asyncio.timeout(seconds):
-                await self._has_caught_up.wait()
+                while not self._ears or not all(ear.is_listening for ear in self._ears.values()):
+                    self._progress.clear()
+                    await self._progress.wait()
         except TimeoutError:
             return False
         return True
 
     async def close(self) -> None:
         """Stop receiving and sending heartbeats."""
-        await end(*self._tasks, *self._pending_heartbeats)
+        self._is_closed = True
+        await end(self._task)
+        await asyncio.gather(*(ear.close() for ear in self._ears.values()), *self._closing)
 
     @property
     def silent_seconds(self) -> float:
-        """Age of the newest heartbeat that came back, once the bus counts as silent; until then 0."""
-        silence = time.monotonic() - self._received_at
-        return silence if silence > self._silent_after_seconds else 0.0
+        """Age of the newest heartbeat that came back from the master that is silent longest; 0 if none is."""
+        return max((ear.silent_seconds for ear in self._ears.values()), default=0.0)
 
     @property
     def is_receiving(self) -> bool:
-        """Whether messages published now reach this node: subscribed, caught up, and the bus is not silent."""
-        return self._is_listening and not self.silent_seconds
+        """Whether messages published now by at least one master reach this node."""
+        return any(ear.is_listening and not ear.silent_seconds for ear in self._ears.values())
 
-    async def send(self, node_id: str, message: Message) -> None:
-        """Send to one node, which may be this one. Best effort; used for receipts."""
-        try:
-            await self._link.execute("PUBLISH", self._keys.channel(node_id), orjson.dumps(message))
-        except Unavailable:
-            return
+    def hears(self, user_id: str) -> bool:
+        """Whether messages about a user that are published now reach this node."""
+        shard = shard_of(user_id)
+        ear = self._ear_of(shard)
+        return ear is not None and shard in ear.heard and not ear.silent_seconds
+
+    def is_silent(self, user_id: str) -> bool:
+        """Whether the bus counts as silent for a user."""
+        ear = self._ear_of(shard_of(user_id))
+        return ear is None or ear.silent_seconds > 0
+
+    async def send(self, node_id: str, user_id: str, message: Message) -> None:
+        """Send a message about a user to one node, which may be this one. Best effort; used for receipts."""
+        channel = self._keys.channel(node_id, shard_of(user_id))
+        await self._publish(channel, message)
 
     async def send_to_others(self, message: Message) -> None:
         """Send to every other node, if there are any. Best effort; used for application events."""
-        if not self._has_peers:
-            return
-        sent = message | {"from": self._node_id}
+        if self._has_peers:
+            await self._publish(self._link.rooms_channel, message | {"from": self._node_id})
+
+    async def _publish(self, channel: str, message: Message) -> None:
         try:
-            await self._link.execute("PUBLISH", self._link.rooms_channel, orjson.dumps(sent))
+            await self._link.execute("SPUBLISH", channel, orjson.dumps(message))
         except Unavailable:
             return
 
@@ -134,83 +149,56 @@ class Bus:
             self._peers_seen_at = now
         self._has_peers = has_peers or now - self._peers_seen_at < NO_PEERS_AFTER_SECONDS
 
-    async def _send_heartbeats(self) -> None:
+    def _ear_of(self, shard: int) -> Ear | None:
+        master = self._link.master_of(SLOT_OF[shard])
+        return self._ears.get(master) if master is not None else None
+
+    async def _look_up_masters(self) -> None:
         while True:
-            # Not awaited: with a slow Redis, heartbeats that wait for each other would arrive even later.
-            if len(self._pending_heartbeats) < MAX_PENDING_HEARTBEATS:
-                task = asyncio.create_task(self._send_heartbeat())
-                self._pending_heartbeats.add(task)
-                task.add_done_callback(self._pending_heartbeats.discard)
-            self._metrics.bus_deaf.set(1 if self.silent_seconds else 0)
-            await asyncio.sleep(self._heartbeat_seconds)
+            self._link.look_up_masters_soon()
+            await asyncio.sleep(LOOK_UP_SECONDS if self._ears else FIRST_LOOK_UP_SECONDS)
 
-    async def _send_heartbeat(self) -> None:
-        # A process-local clock, because only this process reads it.
-        message = orjson.dumps({"t": "heartbeat", "at": time.monotonic()})
-        arguments: list[str | bytes | int] = [
-            self._keys.channel(self._node_id),
-            message,
-            round(self._silent_after_seconds * 2000),
-        ]
-        try:
-            await self._heartbeat(keys=[self._keys.heartbeat(self._node_id)], args=arguments)
-        except Unavailable:
-            return  # a missing heartbeat is the signal
-        except Exception:  # the next heartbeat must still be sent
-            log.exception("heartbeat_failed")
+    def _arrange(self, on_message: OnMessage, on_subscribed: OnSubscribed) -> None:
+        """Listen to each master that has channels of this node, now that slots have moved."""
+        wanted = {} if self._is_closed else self._wanted()
+        for master in set(self._ears) - set(wanted):
+            self._close_soon(self._ears.pop(master))
+        for master, channels in wanted.items():
+            if master not in self._ears:
+                self._ears[master] = self._make_ear(master)
+                self._ears[master].start(on_message, on_subscribed)
+            self._ears[master].want(channels)
 
-    async def _listen(self, on_message: OnMessage, on_subscribed: OnSubscribed) -> None:
-        while True:
-            try:
-                await self._receive(on_message, on_subscribed)
-            except (RedisError, OSError, Unavailable, TimeoutError) as error:
-                log.warning("bus_disconnected", error=type(error).__name__)
-            except Exception:  # without this loop the node would never receive anything again
-                log.exception("bus_failed")
-            # Redis may have been down between two calls of this process, so entries may be missing there.
-            self._link.note_outage()
-            await asyncio.sleep(RECONNECT_SECONDS)
+    def _report(self) -> None:
+        self._metrics.bus_deaf.set(1 if self.silent_seconds else 0)
+        self._progress.set()
 
-    async def _receive(self, on_message: OnMessage, on_subscribed: OnSubscribed) -> None:
-        """Subscribe, catch up, and read until the subscription fails or falls silent."""
-        own, shared = self._keys.channel(self._node_id), self._link.rooms_channel
-        # Messages published after the confirmed subscription arrive here; earlier ones are in the logs.
-        channel = await subscribe(self._link.url, own, shared, silence=self._silent_after_seconds)
-        try:
-            # The `hello` of a node that started between this node's lease and its subscription was missed.
-            self.note_peers(has_peers=True)
-            # Tells nodes without peers that there is one now.
-            await self._link.execute("PUBLISH", shared, orjson.dumps({"t": "hello", "from": self._node_id}))
-            await on_subscribed()
-            self._is_listening = True
-            self._has_caught_up.set()
-            last = time.monotonic()
-            while True:
-                message = await channel.get(self._heartbeat_seconds)
-                if message is not None:
-                    last = time.monotonic()
-                    await self._take(message, on_message)
-                elif time.monotonic() - last > self._silent_after_seconds:
-                    raise TimeoutError("the subscription fell silent")
-        finally:
-            self._is_listening = False
-            channel.close()
+    def _wanted(self) -> dict[Master, dict[str, int]]:
+        """The channels that each master serves, and their shards; -1 for the channel of all nodes."""
+        wanted: dict[Master, dict[str, int]] = {}
+        for shard, slot in self._places():
+            master = self._link.master_of(slot)
+            if master is not None:
+                name = self._keys.channel(self._node_id, shard) if shard >= 0 else self._link.rooms_channel
+                wanted.setdefault(master, {})[name] = shard
+        return wanted
 
-    async def _take(self, raw: bytes, on_message: OnMessage) -> None:
-        try:
-            message: Message = orjson.loads(raw)
-            kind = message.get("t")
-            if kind == "heartbeat":
-                now = time.monotonic()
-                self._received_at = max(self._received_at, min(float(message["at"]), now))
-                self._metrics.bus_lag.set(now - message["at"])
-            elif message.get("from") == self._node_id:
-                return
-            elif kind == "hello":
-                self.note_peers(has_peers=True)
-            else:
-                await on_message(message)
-        except Unavailable:
-            raise  # resubscribing catches up with what could not be read now
-        except Exception:  # one failing message must not stop the following ones
-            log.exception("bus_message_failed")
+    def _places(self) -> Iterable[tuple[int, int]]:
+        yield from enumerate(SLOT_OF)
+        yield -1, self._rooms_slot
+
+    def _make_ear(self, master: Master) -> Ear:
+        return Ear(
+            self._link,
+            self._keys,
+            master,
+            node_id=self._node_id,
+            report=self._report,
+            metrics=self._metrics,
+            options=self._options,
+        )
+
+    def _close_soon(self, ear: Ear) -> None:
+        task: asyncio.Task[Any] = asyncio.create_task(ear.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

@@ -5,8 +5,8 @@ node finds what is left. Every step may therefore run more than once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import structlog
 
@@ -15,8 +15,8 @@ from auth.core.errors import Unavailable
 from auth.core.tasks import end
 from auth.platform.periodic_tasks import one_item
 from auth.platform.redis.link import RedisLink, as_text
-from realtime.broker.lease import NODE_LEASE
-from realtime.broker.redis_keys import Keys
+from realtime.broker.leases import NODE_LEASE, NodeLeases
+from realtime.broker.redis_keys import ALL_SHARDS, Keys, shard_of
 from realtime.broker.user_log import UserLog, device_status
 
 BATCH = 200
@@ -26,6 +26,8 @@ HOOK_ATTEMPTS = 5
 TOLD = "|told"
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 # Runs the application's disconnect hooks, given user id, session id and socket id; False if one failed.
 RunHooks = Callable[[str, str, str], Awaitable[bool]]
@@ -59,38 +61,51 @@ class _OngoingWork:
 class OrphanedSockets(_OngoingWork):
     """Listed sockets whose node has no lease at all, so that no node would clean up after it."""
 
-    def __init__(self, link: RedisLink, keys: Keys, *, clock: Clock) -> None:
+    def __init__(self, link: RedisLink, keys: Keys, leases: NodeLeases, *, clock: Clock) -> None:
         super().__init__()
         self._link = link
         self._keys = keys
+        self._leases = leases
         self._clock = clock
 
-    def adopt_soon(self, user_id: str, orphans: Sequence[str]) -> None:
-        """Create leases for the nodes of these sockets (`node|session|socket`), and add the sockets to their sets.
+    def check_soon(self, user_id: str) -> None:
+        """Adopt the sockets of a user whose nodes have no lease.
 
-        A live node renews its new lease; the sockets of a dead one are cleaned up when the lease runs out.
+        Their nodes get leases, and the sockets are added to the sets of these nodes. A live node renews its new
+        lease; the sockets of a dead one are cleaned up when the lease runs out.
         """
-        self.begin(f"sockets of {user_id}", lambda: self._adopt(user_id, orphans))
+        self.begin(f"sockets of {user_id}", lambda: self._adopt(user_id))
 
-    async def _adopt(self, user_id: str, orphans: Sequence[str]) -> None:
+    async def _adopt(self, user_id: str) -> None:
+        listed = await self._link.execute("HGETALL", self._keys.sockets(user_id))
+        sockets = listed_sockets(listed)
+        alive = await self._leases.judge({node_id for _, node_id, _ in sockets})
         lease_ends = to_ms(self._clock() + NODE_LEASE)
-        for orphan in orphans:
-            node_id, session_id, socket_id = orphan.split("|")
-            entry = f"{user_id}|{session_id}|{socket_id}"
-            await self._link.execute("SADD", self._keys.node_sockets(node_id), entry)
-            await self._link.execute("ZADD", self._keys.nodes, "NX", lease_ends, node_id)
+        for socket_id, node_id, session_id in sockets:
+            if alive[node_id] is None:
+                key = self._keys.node_sockets(node_id, shard_of(user_id))
+                await self._link.execute("SADD", key, f"{user_id}|{session_id}|{socket_id}")
+                await self._leases.add(node_id, ends_at_ms=lease_ends)
 
 
 class DeadNodeCleanup(_OngoingWork):
     """Cleans up after dead nodes claimed by this node. `run_hooks` is None if there are no disconnect hooks."""
 
     def __init__(
-        self, link: RedisLink, keys: Keys, user_log: UserLog, *, run_hooks: RunHooks | None, clock: Clock
+        self,
+        link: RedisLink,
+        keys: Keys,
+        user_log: UserLog,
+        leases: NodeLeases,
+        *,
+        run_hooks: RunHooks | None,
+        clock: Clock,
     ) -> None:
         super().__init__()
         self._link = link
         self._keys = keys
         self._log = user_log
+        self._leases = leases
         self._run_hooks = run_hooks
         self._clock = clock
         self._attempts: dict[str, int] = {}
@@ -99,34 +114,65 @@ class DeadNodeCleanup(_OngoingWork):
         """Clean up after a node whose lease has run out, unless that is already in progress."""
         self.begin(node_id, lambda: self._clear(node_id))
 
+    async def entries(self, node_id: str, shards: Iterable[int]) -> list[str]:
+        """The sockets in a node's sets of these shards. Raises `Unavailable`."""
+
+        async def read(shard: int) -> list[str]:
+            members = await self._link.execute("SMEMBERS", self._keys.node_sockets(node_id, shard))
+            return [as_text(entry) for entry in members]
+
+        found: list[str] = []
+        for batch in _batches(sorted(shards)):
+            for entries in await asyncio.gather(*map(read, batch)):
+                found += entries
+        return found
+
     async def discard(self, node_id: str, entries: Sequence[str], *, is_dead: bool, is_last_try: bool) -> bool:
         """Unlist sockets of a node and run their disconnect hooks; whether everything is done.
 
-        With `is_dead`, does nothing if the node turns out to be alive. Raises `Unavailable`.
+        With `is_dead`, stops if the node turns out to be alive: it lists its sockets again, because it finds its
+        lease gone. Raises `Unavailable`.
         """
+        try:
+            return await self._discard(node_id, entries, is_dead=is_dead, is_last_try=is_last_try)
+        except _NodeAlive:
+            return True
+
+    async def _discard(self, node_id: str, entries: Sequence[str], *, is_dead: bool, is_last_try: bool) -> bool:
         untold = [] if self._run_hooks is None else [entry for entry in entries if not entry.endswith(TOLD)]
         kept = frozenset(untold)
+
+        async def leave(entry: str) -> bool:
+            await self.leave(node_id, entry, forget=entry not in kept)
+            return True
+
+        async def forget(entry: str) -> bool:
+            await self.leave(node_id, entry, forget=True)
+            return True
+
+        async def may_go_on() -> bool:
+            return not is_dead or await self._leases.is_expired(node_id)
+
         # All go offline first, because hooks may be slow.
-        await _in_batches(
-            entries, lambda entry: self.leave(node_id, entry, forget=entry not in kept, is_dead=is_dead)
-        )
-        done = await _in_batches(untold, self._run_hooks_for)
+        await _in_batches(entries, leave, may_go_on)
+        done = await _in_batches(untold, self._run_hooks_for, may_go_on)
         told = [entry for entry, was_told in zip(untold, done, strict=True) if was_told or is_last_try]
-        await _in_batches(told, lambda entry: self.leave(node_id, entry, forget=True, is_dead=is_dead))
+        await _in_batches(told, forget, may_go_on)
         return len(told) == len(untold)
 
-    async def leave(self, node_id: str, entry: str, *, forget: bool, is_dead: bool = False) -> bool:
+    async def leave(self, node_id: str, entry: str, *, forget: bool) -> None:
         """See `UserLog.leave`."""
         offline = device_status(entry.split("|")[1], online=False, sockets=0, clock=self._clock)
-        return await self._log.leave(node_id, entry, offline, forget=forget, is_dead=is_dead)
+        await self._log.leave(node_id, entry, offline, forget=forget)
 
     async def _clear(self, node_id: str) -> None:
         attempt = self._attempts.get(node_id, 0) + 1
-        members = await self._link.execute("SMEMBERS", self._keys.node_sockets(node_id))
-        log.info("node_died", node_id=node_id, sockets=len(members), attempt=attempt)
-        entries = [as_text(entry) for entry in members]
+        entries = await self.entries(node_id, ALL_SHARDS)
+        log.info("node_died", node_id=node_id, sockets=len(entries), attempt=attempt)
         if await self.discard(node_id, entries, is_dead=True, is_last_try=attempt >= HOOK_ATTEMPTS):
             self._attempts.pop(node_id, None)
+            if not await self.entries(node_id, ALL_SHARDS):
+                await self._leases.forget(node_id)
         else:
             self._attempts[node_id] = attempt
 
@@ -136,13 +182,39 @@ class DeadNodeCleanup(_OngoingWork):
         return await self._run_hooks(user_id, session_id, socket_id)
 
 
-async def _in_batches(entries: Sequence[str], work: Callable[[str], Awaitable[bool]]) -> list[bool]:
+class _NodeAlive(Exception):
+    """The node that was considered dead is alive."""
+
+
+def listed_sockets(listed: Sequence[Any]) -> list[tuple[str, str, str]]:
+    """Socket id, node and session of each of a user's sockets, from the pairs in Redis."""
+    sockets = []
+    for socket_id, value in zip(listed[::2], listed[1::2], strict=True):
+        node_id, _, session_id = as_text(value).partition("|")
+        sockets.append((as_text(socket_id), node_id, session_id))
+    return sockets
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
+
+
+async def _in_batches(
+    entries: Sequence[str],
+    work: Callable[[str], Awaitable[bool]],
+    may_go_on: Callable[[], Awaitable[bool]],
+) -> list[bool]:
+    """Run `work` for each entry; whether it succeeded. Raises `_NodeAlive` when it may not go on."""
+
     async def one(entry: str) -> bool:
         with one_item("clearing", entry=entry):
             return await work(entry)
         return False
 
     done: list[bool] = []
-    for start in range(0, len(entries), BATCH):
-        done += await asyncio.gather(*map(one, entries[start : start + BATCH]))
+    for batch in _batches(entries):
+        if not await may_go_on():
+            raise _NodeAlive
+        done += await asyncio.gather(*map(one, batch))
     return done

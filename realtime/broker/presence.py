@@ -1,34 +1,36 @@
 """Presence by leases: which devices are online.
 
-Each node renews one lease. A socket is online while it is listed and its node's lease is valid, so the sockets of
-a dead node go offline without further writes. Going offline is published two seconds late, so that a page reload
-does not show up.
+Each node renews one lease (leases.py). A socket is online while it is listed and its node's lease is valid, so the
+sockets of a dead node go offline without further writes. Going offline is published two seconds late, so that a
+page reload does not show up.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
-from typing import Any
 
 import structlog
 
-from auth.core.clock import Clock, to_ms
+from auth.core.clock import Clock
 from auth.core.errors import Unavailable
 from auth.core.tasks import end
-from auth.platform.redis.link import RedisLink, as_text
-from realtime.broker.dead_node_cleanup import TOLD, DeadNodeCleanup, OrphanedSockets, RunHooks
-from realtime.broker.lease import NODE_LEASE
-from realtime.broker.redis_keys import Keys
+from auth.platform.redis.link import RedisLink
+from realtime.broker.dead_node_cleanup import (
+    TOLD,
+    DeadNodeCleanup,
+    OrphanedSockets,
+    RunHooks,
+    listed_sockets,
+)
+from realtime.broker.leases import NODE_LEASE, RENEW_SECONDS, NodeLeases
+from realtime.broker.redis_keys import Keys, shard_of
 from realtime.broker.scripts import load
 from realtime.broker.user_log import UserLog, member
 from realtime.hub import Connection
 
-RENEW_SECONDS = 3.0
-# One node cleans up after a dead one; another takes over after this long if the first dies meanwhile.
-CLAIM = timedelta(seconds=10)
 RECONNECT_SECONDS = 2.0
-# Members of the node's set changed by one command.
-BATCH = 1000
+# Sockets marked at a time.
+BATCH = 500
 
 log = structlog.get_logger()
 
@@ -49,6 +51,7 @@ class Presence:
         link: RedisLink,
         keys: Keys,
         user_log: UserLog,
+        leases: NodeLeases,
         orphans: OrphanedSockets,
         *,
         node_id: str,
@@ -59,24 +62,28 @@ class Presence:
         self._link = link
         self._keys = keys
         self._node_id = node_id
+        self._user_log = user_log
+        self._leases = leases
         self._orphans = orphans
         self._on_peers = on_peers
         self._clock = clock
-        self.cleanup = DeadNodeCleanup(link, keys, user_log, run_hooks=run_hooks, clock=clock)
-        self._renew = load(link, "renew")
+        self.cleanup = DeadNodeCleanup(link, keys, user_log, leases, run_hooks=run_hooks, clock=clock)
         self._read = load(link, "presence")
         self._task: asyncio.Task[None] | None = None
         self._relisting: asyncio.Task[None] | None = None
         # The term in which all sockets of this node were listed.
         self._listed_in: str | None = None
         self._leaving: dict[str, tuple[asyncio.Task[None], HooksTask]] = {}
+        self._count_sockets: Callable[[], int] = lambda: 0
 
-    async def start(self, on_lost: OnLost) -> None:
+    async def start(self, on_lost: OnLost, count_sockets: Callable[[], int]) -> None:
         """Take the lease, and renew it until `close`.
 
         `on_lost` is awaited whenever the lease has a new term, which includes the start: another node may have
-        removed this node's sockets, or Redis may have lost them.
+        removed this node's sockets, or Redis may have lost them. `count_sockets` is the number of this node's
+        sockets, which the lease tells the others.
         """
+        self._count_sockets = count_sockets
         try:
             await self.renew(on_lost)
         except Unavailable:
@@ -96,27 +103,30 @@ class Presence:
         await self._orphans.close()
         try:
             await self._mark_told([entry for entry, (_, hooks_task) in leaving.items() if _is_done(hooks_task)])
-            await self._take_lease(timedelta(seconds=RECONNECT_SECONDS))
+            await self._leases.renew(timedelta(seconds=RECONNECT_SECONDS), sockets=0)
         except Unavailable:
             log.warning("lease_not_returned")  # it runs out by itself
 
     async def online(self, user_id: str) -> tuple[frozenset[str], int]:
         """See `auth.core.events.PresenceReader.online`."""
-        keys = [self._keys.sockets(user_id), self._keys.nodes, self._keys.meta(user_id)]
+        keys = [self._keys.sockets(user_id), self._keys.meta(user_id)]
         try:
-            version, sessions, orphans = await self._read(keys=keys)
+            version, *listed = await self._read(keys=keys)
         except Unavailable:
             return frozenset(), 0
-        if orphans:
-            self._orphans.adopt_soon(user_id, [as_text(orphan) for orphan in orphans])
-        return frozenset(as_text(session) for session in sessions), int(version)
+        sockets = listed_sockets(listed)
+        alive = await self._leases.judge({node_id for _, node_id, _ in sockets})
+        if None in alive.values():
+            self._orphans.check_soon(user_id)
+        return frozenset(session_id for _, node_id, session_id in sockets if alive[node_id]), int(version)
 
     async def count_live(self) -> tuple[int, int]:
-        """The number of nodes with a valid lease, and of their sockets. Raises `Unavailable`."""
-        now = to_ms(self._clock())
-        nodes = await self._link.execute("ZRANGEBYSCORE", self._keys.nodes, now, "+inf")
-        keys = [self._keys.node_sockets(as_text(node)) for node in nodes]
-        return len(keys), sum(await asyncio.gather(*(self._link.execute("SCARD", key) for key in keys)))
+        """The number of nodes with a valid lease, and of their sockets at most `RENEW_SECONDS` ago.
+
+        Raises `Unavailable`.
+        """
+        counts = await self._leases.count_sockets() | {self._node_id: self._count_sockets()}
+        return len(counts), sum(counts.values())
 
     def leave_soon(self, connection: Connection, hooks_task: HooksTask = None) -> None:
         """Unlist a disconnected socket in two seconds, and publish it if its device has not reconnected by then.
@@ -129,9 +139,9 @@ class Presence:
         self._leaving[entry] = task, hooks_task
         task.add_done_callback(lambda _: self._leaving.pop(entry, None))
 
-    async def clear_gone(self, is_here: Callable[[str], bool]) -> None:
-        """Remove entries of this node's set whose sockets are neither connected here nor leaving."""
-        entries = map(as_text, await self._link.execute("SMEMBERS", self._keys.node_sockets(self._node_id)))
+    async def clear_gone(self, is_here: Callable[[str], bool], shards: Collection[int]) -> None:
+        """Remove entries of this node's sets whose sockets are neither connected here nor leaving."""
+        entries = await self.cleanup.entries(self._node_id, self._user_log.used_shards.intersection(shards))
         # Checked after reading: a socket is registered here before it is listed.
         gone = [entry for entry in entries if entry not in self._leaving and not is_here(entry.split("|")[2])]
         await self.cleanup.discard(self._node_id, gone, is_dead=False, is_last_try=True)
@@ -156,11 +166,14 @@ class Presence:
 
     async def _mark_told(self, entries: list[str]) -> None:
         """Mark sockets whose disconnect hooks have run, so that the cleaning node does not run them again."""
-        key = self._keys.node_sockets(self._node_id)
+
+        async def mark(entry: str) -> None:
+            key = self._keys.node_sockets(self._node_id, shard_of(entry.split("|")[0]))
+            await self._link.execute("SADD", key, entry + TOLD)
+            await self._link.execute("SREM", key, entry)
+
         for start in range(0, len(entries), BATCH):
-            batch = entries[start : start + BATCH]
-            await self._link.execute("SADD", key, *(entry + TOLD for entry in batch))
-            await self._link.execute("SREM", key, *batch)
+            await asyncio.gather(*map(mark, entries[start : start + BATCH]))
 
     async def _renew_periodically(self, on_lost: OnLost) -> None:
         while True:
@@ -174,12 +187,12 @@ class Presence:
 
     async def renew(self, on_lost: OnLost) -> None:
         """Renew the lease once, and start cleanup after nodes whose leases have run out. Raises `Unavailable`."""
-        term, dead, alive = await self._take_lease(NODE_LEASE)
-        self._on_peers(alive > 1)
+        renewal = await self._leases.renew(NODE_LEASE, sockets=self._count_sockets())
+        self._on_peers(self._leases.has_peers)
         # Both run as tasks, so that they do not delay the next renewal.
-        if as_text(term) != self._listed_in and (self._relisting is None or self._relisting.done()):
-            self._relisting = asyncio.create_task(self._relist(as_text(term), on_lost))
-        for node_id in map(as_text, dead):
+        if renewal.term != self._listed_in and (self._relisting is None or self._relisting.done()):
+            self._relisting = asyncio.create_task(self._relist(renewal.term, on_lost))
+        for node_id in renewal.dead:
             self.cleanup.clear_soon(node_id)
 
     async def _relist(self, term: str, on_lost: OnLost) -> None:
@@ -191,16 +204,6 @@ class Presence:
             log.exception("presence_failed")
         else:
             self._listed_in = term
-
-    async def _take_lease(self, length: timedelta) -> Any:
-        arguments: list[str | int] = [
-            self._node_id,
-            int(length.total_seconds() * 1000),
-            self._keys.claims,
-            int(CLAIM.total_seconds() * 1000),
-            *self._keys.around_node_id,
-        ]
-        return await self._renew(keys=[self._keys.nodes, self._keys.terms], args=arguments)
 
 
 def _is_done(hooks_task: HooksTask) -> bool:

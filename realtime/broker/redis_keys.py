@@ -1,43 +1,65 @@
-"""Names of keys and channels in Redis. A prefix separates installations that share a server."""
+"""Names of keys and channels in Redis. A prefix separates installations that share a server.
+
+A user belongs to one of 1,024 shards. All keys that a script uses together carry the tag of the user's shard, so
+that a cluster keeps them on one master. On a server that is no cluster the names are the same.
+"""
+
+from zlib import crc32
+
+from auth.platform.redis.slots import slot_of
+
+SHARDS = 1024
+
+ALL_SHARDS = frozenset(range(SHARDS))
+_TAGS = tuple(f"{{v{shard}}}" for shard in range(SHARDS))
+# The hash slot of each shard.
+SLOT_OF = tuple(map(slot_of, _TAGS))
+
+
+def shard_of(user_id: str) -> int:
+    """The shard of a user."""
+    return crc32(user_id.encode()) % SHARDS
 
 
 class Keys:
     """Builds the names from the prefix."""
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self.nodes = f"{prefix}:nodes"
-        self.terms = f"{prefix}:terms"
-        self.channels = f"{prefix}:bus:"
-        self.claims = f"{prefix}:clearing:"
-        self.denied = f"{prefix}:denied"
+        self._shards = tuple(f"{prefix}:{tag}:" for tag in _TAGS)
+        # Of all nodes.
+        self.leases = f"{prefix}:{{nodes}}:leases"
+        self.terms = f"{prefix}:{{nodes}}:terms"
+        self.counts = f"{prefix}:{{nodes}}:counts"
+        self.claims = f"{prefix}:{{nodes}}:clearing:"
 
     def sockets(self, user_id: str) -> str:
         """Hash of a user's sockets: socket id to `node|session`."""
-        return f"{self._prefix}:user:{user_id}:sockets"
+        return f"{self._shards[shard_of(user_id)]}user:{user_id}:sockets"
 
     def log(self, user_id: str) -> str:
         """Stream: a user's log."""
-        return f"{self._prefix}:user:{user_id}:log"
+        return f"{self._shards[shard_of(user_id)]}user:{user_id}:log"
 
     def meta(self, user_id: str) -> str:
         """Hash of a user's last event id, session list version, and id of the last change of roles."""
-        return f"{self._prefix}:user:{user_id}:meta"
+        return f"{self._shards[shard_of(user_id)]}user:{user_id}:meta"
 
-    def node_sockets(self, node_id: str) -> str:
-        """Set of a node's sockets: `user|session|socket`, with suffix `|told` after the disconnect hooks."""
-        prefix, suffix = self.around_node_id
-        return f"{prefix}{node_id}{suffix}"
+    def denied(self, shard: int) -> str:
+        """Sorted set: the deny-list of a shard, with its mark `whole`."""
+        return f"{self._shards[shard]}denied"
 
-    @property
-    def around_node_id(self) -> tuple[str, str]:
-        """Prefix and suffix around a node's id in the key of its sockets."""
-        return f"{self._prefix}:node:", ":sockets"
+    def node_sockets(self, node_id: str, shard: int) -> str:
+        """Set of a node's sockets in a shard: `user|session|socket`, with `|told` after the disconnect hooks."""
+        return f"{self._shards[shard]}node:{node_id}:sockets"
 
-    def heartbeat(self, node_id: str) -> str:
-        """A node's last heartbeat."""
-        return f"{self._prefix}:node:{node_id}:heartbeat"
+    def heartbeat(self, node_id: str, shard: int) -> str:
+        """A node's last heartbeat through the master of a shard."""
+        return f"{self._shards[shard]}node:{node_id}:heartbeat"
 
-    def channel(self, node_id: str) -> str:
-        """The channel that a node subscribes to."""
-        return self.channels + node_id
+    def channel(self, node_id: str, shard: int) -> str:
+        """The channel on which a node receives what concerns a shard."""
+        return self.channels(shard) + node_id
+
+    def channels(self, shard: int) -> str:
+        """The prefix of the channels of a shard; a node's id follows."""
+        return f"{self._shards[shard]}bus:"

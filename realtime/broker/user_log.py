@@ -1,6 +1,7 @@
 """The per-user event log on a Redis stream: publish, and replay by cursor."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,8 +13,8 @@ from auth.core.errors import Unavailable
 from auth.platform.rate_limits import Window
 from auth.platform.redis.link import RedisLink, as_text
 from realtime.broker.deny_list import DenyList
-from realtime.broker.lease import NODE_LEASE
-from realtime.broker.redis_keys import Keys
+from realtime.broker.leases import NodeLeases
+from realtime.broker.redis_keys import Keys, shard_of
 from realtime.broker.scripts import load
 from realtime.hub import Connection, Frame
 from realtime.protocol.messages import DeviceStatus, ServerEvent
@@ -57,7 +58,7 @@ class UserLog:
     """Scripts on a user's log and sockets and on the deny-list; each call is one atomic step and one round trip.
 
     `log_life`: how long a user's log is kept after its last event. `most_sockets`: limit per user, over all nodes.
-    `on_orphans` is called with the user id and the sockets (`node|session|socket`) whose node has no lease.
+    `check_soon` is called with the user id if sockets are listed of a node that may have no lease.
     """
 
     def __init__(
@@ -65,14 +66,16 @@ class UserLog:
         link: RedisLink,
         keys: Keys,
         deny_list: DenyList,
+        leases: NodeLeases,
         *,
         node_id: str,
         log_life: timedelta,
         most_sockets: int,
-        on_orphans: Callable[[str, Sequence[str]], None],
+        check_soon: Callable[[str], None],
     ) -> None:
         self._link = link
         self._keys = keys
+        self._leases = leases
         self._node_id = node_id
         self._log_life = _ms(log_life)
         self._most_sockets = most_sockets
@@ -81,21 +84,30 @@ class UserLog:
         self._publish = load(link, "publish")
         self._leave = load(link, "leave")
         self._listed = load(link, "listed")
-        self._on_orphans = on_orphans
+        self._check_soon = check_soon
+        # The shards in which this node has listed a socket.
+        self.used_shards: set[int] = set()
 
     async def join(
         self, connection: Connection, *, cursor: int | None, online: DeviceStatus, limits: Sequence[Window]
     ) -> JoinResult:
         """List a new socket, unless its session is revoked, and read the events after `cursor`.
 
-        Counts the handshake in `limits`, and refuses it when one of them is exceeded.
-        Raises `Unavailable` when Redis is down or the deny-list is in doubt.
+        Counts the handshake in `limits`, and refuses it when one of them is exceeded; in a cluster the caller has
+        counted it, because the counters are on another master. Raises `Unavailable` when Redis is down or the
+        deny-list is in doubt.
         """
-        if self._deny_list.in_doubt:
+        user_id = connection.user_id
+        if self._deny_list.in_doubt(user_id):
             raise Unavailable(retry_after_seconds=DOUBT_SECONDS)
-        joined = await self._join(connection, cursor, online, limits, admits=True)
+        joined, others = await self._join(connection, cursor, online, limits, admits=True)
+        if joined.status == "full":
+            dead = [node for node, alive in (await self._judge_now(others)).items() if not alive]
+            if dead:
+                # Their sockets take no place. Counted above, so not again.
+                joined, _ = await self._join(connection, cursor, online, (), admits=True, dead=dead)
         if joined.status == "unknown":
-            self._deny_list.mark_in_doubt()
+            self._deny_list.note_missing(user_id)
             raise Unavailable(retry_after_seconds=DOUBT_SECONDS)
         return joined
 
@@ -105,7 +117,8 @@ class UserLog:
         A socket of a revoked session is not listed, but still reads the events it missed, its revocation included.
         Not `recovered`: more events were missed than those returned.
         """
-        return await self._join(connection, cursor, online, (), admits=False)
+        joined, _ = await self._join(connection, cursor, online, (), admits=False)
+        return joined
 
     async def _join(
         self,
@@ -115,16 +128,18 @@ class UserLog:
         limits: Sequence[Window],
         *,
         admits: bool,
-    ) -> JoinResult:
+        dead: Sequence[str] = (),
+    ) -> tuple[JoinResult, list[str]]:
+        """The result, and the other nodes that have sockets of the user."""
         user_id, session_id = connection.user_id, connection.session_id
+        shard = shard_of(user_id)
+        self.used_shards.add(shard)
         keys = [
-            self._keys.denied,
+            self._keys.denied(shard),
             self._keys.sockets(user_id),
             self._keys.log(user_id),
             self._keys.meta(user_id),
-            self._keys.node_sockets(self._node_id),
-            self._keys.nodes,
-            self._keys.terms,
+            self._keys.node_sockets(self._node_id, shard),
             *(window.key for window in limits),
         ]
         arguments: list[str | bytes | int] = [
@@ -135,25 +150,32 @@ class UserLog:
             -1 if cursor is None else cursor,
             LOG_LENGTH,
             self._log_life,
-            self._keys.channels,
+            self._keys.channels(shard),
             device_status_payload(online),
             member(connection),
             int(admits),
-            _ms(NODE_LEASE),
             self._most_sockets,
+            "".join(f"|{node}|" for node in dead),
         ]
         for window in limits:
             arguments += [window.amount, window.seconds]
         answer = await self._connect(keys=keys, args=arguments)
-        status, number, recovered, frames, changed, orphans, was_missing = answer
-        if orphans:
-            self._on_orphans(user_id, [as_text(orphan) for orphan in orphans])
+        status, number, recovered, frames, changed, nodes, was_missing = answer
+        others = [as_text(node) for node in nodes]
+        if not self._leases.knows(others):
+            self._check_soon(user_id)
         if as_text(status) != "ok":
-            return JoinResult(as_text(status), wait_ms=max(int(number), 0))
+            return JoinResult(as_text(status), wait_ms=max(int(number), 0)), others
         missed = tuple(read_frame(frame) for frame in frames)
-        return JoinResult(
+        joined = JoinResult(
             "ok", int(number), bool(recovered), missed, roles_changed=bool(changed), was_missing=bool(was_missing)
         )
+        return joined, others
+
+    async def _judge_now(self, nodes: Sequence[str]) -> dict[str, bool | None]:
+        with suppress(Unavailable):
+            await self._leases.look()
+        return await self._leases.judge(nodes)
 
     async def publish(
         self, user_id: str, events: Sequence[NewEvent], *, origin: str = "", counted: str = "", deny: bool = False
@@ -162,12 +184,12 @@ class UserLog:
 
         With `deny`, also puts session `counted` on the deny-list in the same step.
         """
+        shard = shard_of(user_id)
         keys = [
             self._keys.sockets(user_id),
             self._keys.log(user_id),
             self._keys.meta(user_id),
-            self._keys.nodes,
-            self._keys.denied,
+            self._keys.denied(shard),
         ]
         arguments: list[Any] = [
             user_id,
@@ -175,30 +197,29 @@ class UserLog:
             _ms(self._deny_list.life) if deny else 0,
             LOG_LENGTH,
             self._log_life,
-            self._keys.channels,
+            self._keys.channels(shard),
             counted,
         ]
         for event in events:
             arguments += [event.event, event.session_id, int(event.versioned), event.payload]
         answer = await self._publish(keys=keys, args=arguments)
-        return {as_text(node): int(count) for node, count in zip(answer[::2], answer[1::2], strict=True)}
+        counts = {as_text(node): int(count) for node, count in zip(answer[::2], answer[1::2], strict=True)}
+        alive = await self._leases.judge(counts)
+        return {node: count for node, count in counts.items() if alive[node]}
 
-    async def leave(
-        self, node_id: str, entry: str, offline: DeviceStatus, *, forget: bool, is_dead: bool = False
-    ) -> bool:
+    async def leave(self, node_id: str, entry: str, offline: DeviceStatus, *, forget: bool) -> None:
         """Unlist a socket, and publish `device-status` if that takes its device offline.
 
         `entry` is the socket's member in the set of `node_id`; `forget` removes it there, too, when cleanup is
-        complete. Only one of several callers unlists the socket. False, without effect: the node that was
-        considered dead is alive.
+        complete. Only one of several callers unlists the socket.
         """
         user_id, session_id, socket_id = entry.split("|")[:3]
+        shard = shard_of(user_id)
         keys = [
             self._keys.sockets(user_id),
             self._keys.log(user_id),
             self._keys.meta(user_id),
-            self._keys.node_sockets(node_id),
-            self._keys.nodes,
+            self._keys.node_sockets(node_id, shard),
         ]
         arguments: list[str | bytes | int] = [
             socket_id,
@@ -207,21 +228,23 @@ class UserLog:
             entry,
             LOG_LENGTH,
             self._log_life,
-            self._keys.channels,
+            self._keys.channels(shard),
             device_status_payload(offline),
             int(forget),
-            node_id if is_dead else "",
         ]
-        return int(await self._leave(keys=keys, args=arguments)) >= 0
+        await self._leave(keys=keys, args=arguments)
 
-    async def unlisted(self, connections: Sequence[Connection]) -> tuple[list[Connection], int]:
-        """The sockets missing from their users' lists, and the number of sockets in this node's own set."""
+    async def unlisted(self, shard: int, connections: Sequence[Connection]) -> Sequence[Connection]:
+        """Those of this node's sockets of a shard that Redis does not list.
+
+        All of them if entries of the node's own set are missing, which other nodes need to clean up after it.
+        """
         keys = [
-            self._keys.node_sockets(self._node_id),
+            self._keys.node_sockets(self._node_id, shard),
             *(self._keys.sockets(each.user_id) for each in connections),
         ]
         listed, *missing = await self._listed(keys=keys, args=[each.socket_id for each in connections])
-        return [connections[place] for place in missing], int(listed)
+        return [connections[place] for place in missing] if int(listed) >= len(connections) else connections
 
 
 def member(connection: Connection) -> str:

@@ -1,10 +1,13 @@
 """The receiving half of the live side: delivers bus messages to this node's sockets, and detects missed ones."""
 
+from collections.abc import Collection
+
 import structlog
 
 from auth.services import Services
 from auth.stores.stores import Stores
-from realtime.broker.bus import Message
+from realtime.broker.ear import Message
+from realtime.broker.redis_keys import shard_of
 from realtime.broker.user_log import read_frame_value
 from realtime.delivery.catch_up import CatchUp
 from realtime.delivery.outbound import Outbound
@@ -58,7 +61,7 @@ class Inbound:
 
     async def start(self) -> None:
         """Take the lease, and start listening and the periodic checks."""
-        await self._outbound.start(self._take, self._resync)
+        await self._outbound.start(self._take, self._resync, count_sockets=lambda: len(self.connections))
         await self._watchdog.start()
         await self._presence_check.start()
 
@@ -79,11 +82,13 @@ class Inbound:
         else:
             await self.catch_up.take(read_frame_value(message))
 
-    async def _resync(self) -> None:
-        """List every socket of this node again and let it catch up; then remove stale entries."""
-        connections = list(self.connections)
+    async def _resync(self, shards: Collection[int]) -> None:
+        """List every socket of the users of these shards again and let it catch up; then remove stale entries."""
+        connections = [each for each in self.connections if shard_of(each.user_id) in shards]
         await self.catch_up.every(connections)
-        await self._outbound.presence.clear_gone(lambda socket_id: self.connections.get(socket_id) is not None)
+        await self._outbound.presence.clear_gone(
+            lambda socket_id: self.connections.get(socket_id) is not None, shards
+        )
         if connections:
             log.info("node_resynced", sockets=len(connections))
             self._watchdog.ask()

@@ -4,6 +4,7 @@ Works without sockets, so a process that only runs background jobs publishes thr
 receives from the bus.
 """
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,11 +15,13 @@ from auth.platform.redis.link import RedisLink
 from auth.services import Services
 from auth.stores.stores import Stores
 from realtime.application import Application
-from realtime.broker.bus import Bus, Message, OnMessage, OnSubscribed
+from realtime.broker.bus import Bus
 from realtime.broker.dead_node_cleanup import OrphanedSockets
 from realtime.broker.deny_list import DenyList
+from realtime.broker.ear import Message, OnMessage, OnSubscribed
+from realtime.broker.leases import NodeLeases
 from realtime.broker.presence import Presence
-from realtime.broker.redis_keys import Keys
+from realtime.broker.redis_keys import ALL_SHARDS, Keys
 from realtime.broker.user_log import UserLog
 from realtime.delivery.approvals import LiveApprovals
 from realtime.delivery.publisher import LivePublisher
@@ -56,21 +59,24 @@ class Outbound:
         self._link = link
         self.node_id = node_id = options.node_id
         self.deny_list = DenyList(link, keys, life=options.deny_life)
-        orphans = OrphanedSockets(link, keys, clock=clock)
+        leases = NodeLeases(link, keys, node_id=node_id)
+        orphans = OrphanedSockets(link, keys, leases, clock=clock)
         self.log = UserLog(
             link,
             keys,
             self.deny_list,
+            leases,
             node_id=node_id,
             log_life=options.log_life,
             most_sockets=options.sockets_per_user,
-            on_orphans=orphans.adopt_soon,
+            check_soon=orphans.check_soon,
         )
         self.bus = Bus(link, keys, node_id=node_id, metrics=services.metrics)
         self.presence = Presence(
             link,
             keys,
             self.log,
+            leases,
             orphans,
             node_id=node_id,
             on_peers=self.bus.note_peers,
@@ -101,17 +107,20 @@ class Outbound:
         )
 
     async def ask_redis(self) -> None:
-        """Raise `Unavailable` unless Redis answers; also check that the deny-list still exists."""
+        """Raise `Unavailable` unless a master answers; also check that the deny-lists still exist."""
         await self.deny_list.check()
 
     def start_publishing(self) -> None:
         """Publish to other nodes without receiving; replaces `start` in a process without sockets."""
         self.bus.note_peers(has_peers=True)
 
-    async def start(self, on_message: OnMessage, resync: OnSubscribed) -> None:
+    async def start(
+        self, on_message: OnMessage, resync: OnSubscribed, *, count_sockets: Callable[[], int]
+    ) -> None:
         """Take the lease and start listening.
 
-        `on_message` is awaited for each message for sockets; `resync` whenever messages may have been missed.
+        `on_message` is awaited for each message for sockets; `resync` whenever messages may have been missed, with
+        the shards they may have been about. `count_sockets` is the number of this node's sockets.
         """
 
         async def take(message: Message) -> None:
@@ -122,12 +131,12 @@ class Outbound:
             else:
                 await on_message(message)
 
-        async def catch_up() -> None:
-            await resync()
+        async def catch_up(shards: Collection[int]) -> None:
+            await resync(shards)
             # Entries of the time without a subscription may be missing.
-            self.deny_list.mark_in_doubt()
+            self.deny_list.mark_in_doubt(shards)
 
-        await self.presence.start(resync)
+        await self.presence.start(lambda: resync(ALL_SHARDS), count_sockets)
         await self.bus.start(take, catch_up)
         # Subscribing puts the deny-list in doubt, and the relay restores it. In the other order the first
         # handshakes of a node that reports ready would be refused. Without Redis the node starts all the same.
@@ -137,12 +146,12 @@ class Outbound:
         await self._relay.start()
         await self._hooks.start()
 
-    async def report(self, node_id: str, receipt: Message) -> None:
-        """Send a receipt to the node that counts them, which may be this one."""
+    async def report(self, node_id: str, user_id: str, receipt: Message) -> None:
+        """Send a receipt about a user's sockets to the node that counts them, which may be this one."""
         if node_id == self.node_id:
             self._counts.receipt(receipt)
         else:
-            await self.bus.send(node_id, receipt)
+            await self.bus.send(node_id, user_id, receipt)
 
     async def close(self) -> None:
         """Stop everything and return the lease."""

@@ -12,6 +12,7 @@ import structlog
 
 from auth.core.errors import Unavailable
 from auth.core.tasks import end
+from realtime.broker.redis_keys import shard_of
 from realtime.broker.user_log import UserLog
 from realtime.delivery.catch_up import CatchUp
 from realtime.delivery.watchdog import Watchdog
@@ -19,7 +20,8 @@ from realtime.hub import Connection, Connections, SocketState
 
 # Every socket is checked once per pass; one added just after the start of a pass waits for up to two.
 PASS_SECONDS = 2.5
-BATCH = 500
+# Shards checked at a time; the batches of a pass are spread over it.
+BATCH = 128
 
 log = structlog.get_logger()
 
@@ -53,35 +55,32 @@ class PresenceCheck:
 
     async def _run(self) -> None:
         while True:
-            expected = self._expected()
-            batches = [expected[start : start + BATCH] for start in range(0, len(expected), BATCH)]
+            shards = list(self._by_shard())
+            batches = [shards[start : start + BATCH] for start in range(0, len(shards), BATCH)]
             pause = self._pass_seconds / max(len(batches), 1)
             for batch in batches or [[]]:
                 await asyncio.sleep(pause)
-                try:
-                    await self._check(batch)
-                except Unavailable:
-                    continue  # without Redis the bus falls silent, and the watchdog asks MongoDB
-                except Exception:  # the checks must go on
-                    log.exception("presence_check_failed")
+                expected = self._by_shard() if batch else {}
+                await asyncio.gather(*(self._check(shard, expected.get(shard, ())) for shard in batch))
 
-    def _expected(self) -> list[Connection]:
-        """The sockets that must be listed: not those that are still connecting or are closing."""
-        return [
-            each for each in self._connections if each.state not in {SocketState.CONNECTING, SocketState.CLOSING}
-        ]
+    def _by_shard(self) -> dict[int, list[Connection]]:
+        """The sockets that must be listed, by shard: not those that are still connecting or are closing."""
+        found: dict[int, list[Connection]] = {}
+        for each in self._connections:
+            if each.state not in {SocketState.CONNECTING, SocketState.CLOSING}:
+                found.setdefault(shard_of(each.user_id), []).append(each)
+        return found
 
-    async def _check(self, batch: Sequence[Connection]) -> None:
-        if not batch:
-            return
-        expected = len(self._expected())
-        missing, listed = await self._log.unlisted(batch)
-        # If entries of the node's own set are missing, which other nodes need to clean up after it, list all
-        # again.
-        lost = missing if listed >= expected else batch
-        still_here = [each for each in lost if self._connections.get(each.socket_id) is each]
-        if still_here:
-            log.warning("sockets_not_listed", sockets=len(still_here))
-            await self._catch_up.every(still_here)
-            # The end of their sessions may have been missed, too.
-            await self._watchdog.check_soon({each.session_id for each in still_here})
+    async def _check(self, shard: int, expected: Sequence[Connection]) -> None:
+        try:
+            lost = await self._log.unlisted(shard, expected) if expected else ()
+            still_here = [each for each in lost if self._connections.get(each.socket_id) is each]
+            if still_here:
+                log.warning("sockets_not_listed", sockets=len(still_here))
+                await self._catch_up.every(still_here)
+                # The end of their sessions may have been missed, too.
+                await self._watchdog.check_soon({each.session_id for each in still_here})
+        except Unavailable:
+            return  # without Redis the bus falls silent, and the watchdog asks MongoDB
+        except Exception:  # the checks must go on
+            log.exception("presence_check_failed")

@@ -51,20 +51,20 @@ class Relay:
         await end(self._task)
 
     async def _restore_deny_list(self) -> None:
-        if self._deny_list.in_doubt:
+        if self._deny_list.doubtful:
             await self._deny_list.restore(self._sessions, now=self._clock())
 
     async def _run(self) -> None:
         while True:
             await self._deny_list.wait_for_doubt(ROUND_SECONDS)
-            try:
-                await self._restore_deny_list()
-                await self._publish_backlog()
-                await self._end_expired()
-            except Unavailable:
-                continue
-            except Exception:  # retried in the next round
-                log.exception("relay_failed")
+            # A list that cannot be restored, because its master is down, does not keep the others from going on.
+            for work in (self._restore_deny_list, self._publish_backlog, self._end_expired):
+                try:
+                    await work()
+                except Unavailable:
+                    continue
+                except Exception:  # retried in the next round
+                    log.exception("relay_failed")
 
     async def _publish_backlog(self) -> None:
         for _ in range(MOST_A_ROUND):

@@ -17,7 +17,7 @@ from auth.core.clock import Clock
 from auth.core.models import Delivery, RevocationReason
 from auth.core.tasks import Background
 from auth.platform.metrics import Metrics
-from realtime.broker.bus import Message
+from realtime.broker.ear import Message
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connection, Frame, SocketState
 from realtime.protocol.messages import REVOCATION_ACK_SECONDS, ServerEvent
@@ -117,14 +117,14 @@ class Receipt:
 
 
 class Endings:
-    """Ends this node's sockets of ended sessions; `send` delivers a receipt to the node with the given id."""
+    """Ends this node's sockets of ended sessions; `send` delivers a receipt to a node about a user."""
 
     def __init__(
         self,
         emitter: Emitter,
         *,
         node_id: str,
-        send: Callable[[str, Message], Awaitable[None]],
+        send: Callable[[str, str, Message], Awaitable[None]],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -143,7 +143,7 @@ class Endings:
 
     async def report(self, frame: Frame, receipt: Receipt) -> None:
         """Send the receipt in its current state to the requesting node."""
-        await self._send(frame.origin.partition(":")[0], receipt.message())
+        await self._send(frame.origin.partition(":")[0], frame.user_id, receipt.message())
 
     def end(self, connection: Connection, frame: Frame, receipt: Receipt | None = None) -> None:
         """Send `session-revoked` to a socket, wait for its ack, and disconnect it.

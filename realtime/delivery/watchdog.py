@@ -1,4 +1,7 @@
-"""Fallback checks while the bus is silent: asks MongoDB about sessions, and closes sockets if that fails, too."""
+"""Fallback checks while the bus is silent: asks MongoDB about sessions, and closes sockets if that fails, too.
+
+Where only some masters of a cluster are silent, this concerns only the users of their shards.
+"""
 
 import asyncio
 import time
@@ -15,7 +18,7 @@ from realtime.broker.bus import Bus
 from realtime.delivery.push import Push
 from realtime.delivery.relay import ended
 from realtime.delivery.revocation_acks import Endings
-from realtime.hub import Connections, Frame
+from realtime.hub import Connection, Connections, Frame
 from realtime.protocol.messages import By, ServerEvent, SessionRevoked
 
 CHECK_SECONDS = 2.0
@@ -104,9 +107,10 @@ class Watchdog:
             if not self._bus.silent_seconds and not self._asked.is_set():
                 self._isolated_since = None
                 continue
+            checked = list(self._connections) if self._asked.is_set() else self._unheard()
             self._asked.clear()
             try:
-                await self.check(tuple(self._connections.sessions()))
+                await self.check({connection.session_id for connection in checked})
                 self._isolated_since = None
             except Unavailable:
                 await self._close_if_isolated()
@@ -122,10 +126,15 @@ class Watchdog:
         self._isolated_since = self._isolated_since or now
         if now - self._isolated_since < self._isolated_seconds:
             return
-        log.error("node_isolated", sockets=len(self._connections))
-        for connection in self._connections:
+        unheard = self._unheard()
+        log.error("node_isolated", sockets=len(unheard))
+        for connection in unheard:
             with one_item("watchdog", socket_id=connection.socket_id):
                 self._push.drop(connection, "the node cannot check sessions")
+
+    def _unheard(self) -> list[Connection]:
+        """The sockets of users about whom no messages arrive."""
+        return [connection for connection in self._connections if self._bus.is_silent(connection.user_id)]
 
     async def _end(self, session_id: str) -> None:
         session = await self._sessions.get(session_id)

@@ -124,7 +124,8 @@ class Handlers:
     async def _reauthenticate(self, connection: Connection, asked: messages.Reauthenticate) -> View:
         # A revocation received over the bus ends the socket whatever its token, so Redis is only asked while the
         # bus is silent.
-        principal = await self._sessions.authenticate(asked.token, ask=not self._bus.is_receiving, confirm=False)
+        is_heard = self._bus.hears(connection.user_id)
+        principal = await self._sessions.authenticate(asked.token, ask=not is_heard, confirm=False)
         if (principal.user_id, principal.session_id) != (connection.user_id, connection.session_id):
             raise Forbidden("This token belongs to another session.")
         await self._sessions.confirm(principal)

@@ -195,10 +195,13 @@ class Handshakes:
         factor. Raises `AuthError`.
         """
         principal = connection.principal
+        is_counted = self._limits.enabled and not has_waited
+        if is_counted and self._limits.is_cluster:
+            await self._limits.hit(LIMIT, connection.client.ip)
+            is_counted = False
         self._connections.add(connection)
         joined: JoinResult | None = None
         try:
-            is_counted = self._limits.enabled and not has_waited
             joined = await self._log.join(
                 connection,
                 cursor=cursor,

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 import auth.notifications.job_queue
 from auth.core.clock import utc_now
@@ -89,6 +90,14 @@ async def office(mongo: Mongo, services: Any, redis_prefix: str) -> AsyncIterato
 
 
 @pytest.fixture
+async def office_on_each(mongo: Mongo, redis_url: str, redis_prefix: str) -> AsyncIterator[Office]:
+    made = Office(mongo, redis_url, redis_prefix)
+    yield made
+    for node in made.nodes:
+        await node.stop()
+
+
+@pytest.fixture
 def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth.notifications.job_queue, "SWEEP_SECONDS", 0.05)
     monkeypatch.setattr(auth.notifications.job_queue, "FIRST_SWEEP", timedelta(seconds=0.2))
@@ -103,6 +112,25 @@ async def test_a_mail_is_sent_soon_and_then_forgotten(office: Office) -> None:
     [document] = await office.documents.find({}).to_list(None)
     assert document["state"] == "sent"
     assert "secret" not in repr(document)
+
+
+async def test_on_a_server_behind_sentinels_and_on_a_cluster_the_queue_hands_each_mail_to_one_worker(
+    office_on_each: Office,
+) -> None:
+    office = office_on_each
+    writer = await office.node(work=False)
+    for number in range(20):
+        await writer.enqueue_mail(a_mail(number), user_id="ada")
+
+    async def queued() -> bool:
+        return (await writer.depth())["queued"] == 20
+
+    await eventually(queued, "the jobs are in the queue", timeout=PATIENCE_SECONDS)
+    for _ in range(2):
+        await office.node()
+    await until(lambda: len(office.postman.sent) >= 20)
+    await until(lambda: office.count("sent") == 20)
+    assert sorted(office.postman.sent) == [a_mail(number).message_id for number in range(20)]
 
 
 async def test_a_node_without_a_worker_leaves_the_sending_to_one_that_has(office: Office) -> None:

@@ -52,6 +52,25 @@ async def test_as_many_as_the_limit_says_go_through_on_all_nodes_together(make: 
     assert sum(results) == 5
 
 
+async def test_on_each_form_of_redis_limits_are_shared_and_counted_in_order(make: Any, redis_url: str) -> None:
+    one, other = make(redis_url), make(redis_url)
+    # Counters of these are on different masters of a cluster.
+    counted = ("login", ("192.0.2.1", "ada")), ("password_guesses", ("ada",)), ("login_ip", ("192.0.2.1",))
+    for _ in range(5):
+        assert (await one.count_all(*counted)).refusal is None
+    assert (await other.count_all(*counted)).refusal is not None
+    # Stopped at the first limit that was exceeded: the others have counted five.
+    for name, identity in counted[1:]:
+        assert await other._link.execute("GET", other.windows(name, *identity)[0].key) == b"5"
+    with pytest.raises(RateLimited):
+        await other.check_all(*reversed(counted))
+    await one.reset("login", "192.0.2.1", "ada")
+    assert (await other.count_all(*counted)).refusal is None
+    # A network of an address is counted with it.
+    assert await allowed(one, "2001:db8::1") == 5
+    assert await allowed(other, "2001:db8:0:1::1", of=20) + await allowed(one, "2001:db8:0:2::1", of=20) == 10
+
+
 async def test_identities_are_counted_apart(make: Any) -> None:
     limits = make()
     for identity in (("a", "bc"), ("ab", "c"), ("abc",), ("a", "b", "c"), ("a/bc",)):

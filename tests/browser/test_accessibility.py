@@ -32,8 +32,7 @@ class Reader:
         self.problems: list[str] = []
 
     async def open(self, name: str, **options: Any) -> Device:
-        # Reduced, so that no colour is examined halfway through a transition.
-        one: Device = await self._device(name, reduced_motion="reduce", **options)
+        one: Device = await self._device(name, **options)
         await one.page.context.add_init_script(path=AXE)
         return one
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 ASK = """async ([file, name, given]) => {
@@ -33,40 +32,37 @@ def end(reason: Any, by: Any) -> Any:
     return {"code": "session_revoked", "reason": reason, "by": by, "at": "2026-11-24T18:00:00.000Z"}
 
 
-@pytest.mark.parametrize(
-    ("reason", "by", "said"),
-    [
-        ("password_changed", BY_LINK, "with a mailed link"),
-        ("password_changed", BY_DEVICE, "was changed"),
-        ("revoked", BY_LINK, "link in our mail"),
-        ("revoked", BY_DEVICE, "Another of your devices"),
-        ("revoked", BY_SERVER, "more devices than allowed"),
-        ("revoked_others", BY_DEVICE, "That device logged out all others."),
-        ("admin", BY_ADMIN, "An administrator ended this session."),
-        ("account_deleted", BY_ITSELF, "8 December 2026"),
-        ("account_deleted", BY_ITSELF, "“Keep my account”"),
-        ("account_deleted", BY_SERVER, "was deleted"),
-    ],
+REASONS = (
+    ("password_changed", BY_LINK, "with a mailed link"),
+    ("password_changed", BY_DEVICE, "was changed"),
+    ("revoked", BY_LINK, "link in our mail"),
+    ("revoked", BY_DEVICE, "Another of your devices"),
+    ("revoked", BY_SERVER, "more devices than allowed"),
+    ("revoked_others", BY_DEVICE, "That device logged out all others."),
+    ("admin", BY_ADMIN, "An administrator ended this session."),
+    ("account_deleted", BY_ITSELF, "8 December 2026"),
+    ("account_deleted", BY_ITSELF, "“Keep my account”"),
+    ("account_deleted", BY_SERVER, "was deleted"),
 )
-async def test_the_reason_of_an_end_names_who_or_what_can_have_done_it(
-    message: Any, reason: Any, by: Any, said: Any
-) -> None:
-    assert said in await message("logout-messages", "logoutReason", end(reason, by), FOURTEEN_DAYS)
 
 
-@pytest.mark.parametrize(
-    ("reason", "by", "act", "said"),
-    [
-        ("revoked_others", BY_DEVICE, "two_factor_enabled", "Two-step verification was turned on there"),
-        ("admin", BY_ADMIN, "account_locked", "locked the account"),
-        ("admin", BY_SERVER, "factors_removed", "two-step verification was removed"),
-    ],
+async def test_the_reason_of_an_end_names_who_or_what_can_have_done_it(message: Any) -> None:
+    for reason, by, words in REASONS:
+        said = await message("logout-messages", "logoutReason", end(reason, by), FOURTEEN_DAYS)
+        assert words in said, (reason, by)
+
+
+ACTS = (
+    ("revoked_others", BY_DEVICE, "two_factor_enabled", "Two-step verification was turned on there"),
+    ("admin", BY_ADMIN, "account_locked", "locked the account"),
+    ("admin", BY_SERVER, "factors_removed", "two-step verification was removed"),
 )
-async def test_what_was_done_to_the_account_stands_instead_of_the_reason(
-    message: Any, reason: str, by: Any, act: str, said: str
-) -> None:
-    ended = end(reason, by) | {"act": act}
-    assert said in await message("logout-messages", "logoutReason", ended, FOURTEEN_DAYS)
+
+
+async def test_what_was_done_to_the_account_stands_instead_of_the_reason(message: Any) -> None:
+    for reason, by, act, words in ACTS:
+        said = await message("logout-messages", "logoutReason", end(reason, by) | {"act": act}, FOURTEEN_DAYS)
+        assert words in said, act
 
 
 async def test_how_long_a_deletion_can_be_cancelled_is_not_guessed_before_the_server_has_told(
@@ -85,30 +81,28 @@ async def test_a_log_out_that_could_not_be_counted_is_not_told_as_one_of_no_conn
         assert "could not be counted" in said
 
 
-@pytest.mark.parametrize(
-    ("reason", "by", "title"),
-    [
-        ("logout", BY_ITSELF, "You logged out in another tab"),
-        ("logout_all", BY_ITSELF, "You ended all your sessions"),
-        ("account_deleted", BY_ITSELF, "Your account will be deleted"),
-        ("account_deleted", BY_DEVICE, "Your account will be deleted"),
-        ("password_changed", BY_LINK, "You were logged out"),
-        ("admin", BY_ADMIN, "You were logged out by an administrator"),
-    ],
+TITLES = (
+    ("logout", BY_ITSELF, "You logged out in another tab"),
+    ("logout_all", BY_ITSELF, "You ended all your sessions"),
+    ("account_deleted", BY_ITSELF, "Your account will be deleted"),
+    ("account_deleted", BY_DEVICE, "Your account will be deleted"),
+    ("password_changed", BY_LINK, "You were logged out"),
+    ("admin", BY_ADMIN, "You were logged out by an administrator"),
 )
-async def test_the_title_of_an_end_blames_no_device_that_did_not_do_it(
-    device: Any, page_node: Any, reason: Any, by: Any, title: Any
-) -> None:
+
+
+async def test_the_title_of_an_end_blames_no_device_that_did_not_do_it(device: Any, page_node: Any) -> None:
     page = (await device("Reader")).page
     await page.goto(f"{page_node.url}/docs/api")
-    said = await page.evaluate(
-        """async (end) => {
-            const { logoutTitle } = await import("/demo/ui/logout-messages.js");
-            return logoutTitle(end, new Map(), "own");
-        }""",
-        end(reason, by),
-    )
-    assert said == title
+    for reason, by, title in TITLES:
+        said = await page.evaluate(
+            """async (end) => {
+                const { logoutTitle } = await import("/demo/ui/logout-messages.js");
+                return logoutTitle(end, new Map(), "own");
+            }""",
+            end(reason, by),
+        )
+        assert said == title, (reason, by)
 
 
 async def test_a_device_is_told_by_what_was_seen_of_it_before_its_own_name(message: Any) -> None:
@@ -125,33 +119,23 @@ async def test_a_device_is_told_by_what_was_seen_of_it_before_its_own_name(messa
     )
 
 
-@pytest.mark.parametrize(
-    ("wait", "said"), [(5_000, "5 seconds"), (300_000, "5 minutes"), (86_000_000, "24 hours"), (None, "a moment")]
-)
-async def test_how_long_to_wait_is_said_in_words_for_people(message: Any, wait: Any, said: Any) -> None:
-    sentence = await message(
-        "error-messages", "errorSentence", {"code": "rate_limited", "message": "", "retryAfterMs": wait}
-    )
-    assert sentence == f"Too many attempts. Try again in {said}."
+async def test_how_long_to_wait_is_said_in_words_for_people(message: Any) -> None:
+    waits = {5_000: "5 seconds", 300_000: "5 minutes", 86_000_000: "24 hours", None: "a moment"}
+    for wait, said in waits.items():
+        refusal = {"code": "rate_limited", "message": "", "retryAfterMs": wait}
+        sentence = await message("error-messages", "errorSentence", refusal)
+        assert sentence == f"Too many attempts. Try again in {said}."
 
 
-@pytest.mark.parametrize(
-    ("details", "said"),
-    [
+async def test_details_of_an_event_are_words_without_counters_and_ids(message: Any) -> None:
+    password_changed = {"generation": "4", "reason": "password_changed", "by": "user", "bySession": "0c1a"}
+    asked = {"device": "Firefox on Linux", "askedFrom": "192.0.2.7"}
+    cases: list[tuple[dict[str, str], str]] = [
         ({"amr": "pwd otp", "delivery": "cookie"}, "by password, authenticator app"),
-        (
-            {"generation": "4", "reason": "password_changed", "by": "user", "bySession": "0c1a"},
-            "reason: password changed · by the account’s owner",
-        ),
+        (password_changed, "reason: password changed · by the account’s owner"),
         ({"by": "admin"}, "by an administrator"),
-        (
-            {"device": "Firefox on Linux", "askedFrom": "192.0.2.7"},
-            "device: Firefox on Linux · asked from: 192.0.2.7",
-        ),
+        (asked, "device: Firefox on Linux · asked from: 192.0.2.7"),
         ({}, ""),
-    ],
-)
-async def test_details_of_an_event_are_words_without_counters_and_ids(
-    message: Any, details: dict[str, str], said: str
-) -> None:
-    assert await message("audit-event-text", "eventDetails", details) == said
+    ]
+    for details, said in cases:
+        assert await message("audit-event-text", "eventDetails", details) == said

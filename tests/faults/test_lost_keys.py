@@ -18,7 +18,7 @@ from auth.core.errors import Unavailable
 from auth.platform.redis.link import RedisLink
 from auth.stores.sessions.store import SessionStore
 from realtime.broker.deny_list import WHOLE, DenyList
-from realtime.broker.redis_keys import Keys
+from realtime.broker.redis_keys import SHARDS, Keys, shard_of
 
 Pair = tuple[Node, Node]
 On = Callable[[Node], Api]
@@ -28,14 +28,14 @@ Connect = Callable[..., Awaitable[Live]]
 TOLD_SECONDS = 20
 # What may be lost, as patterns of keys.
 LOST = {
-    "the deny-list": "{prefix}:denied",
-    "a user's sockets": "{prefix}:user:{user}:sockets",
-    "a user's log": "{prefix}:user:{user}:log",
-    "what stands beside the log": "{prefix}:user:{user}:meta",
-    "the nodes' own sockets": "{prefix}:node:*:sockets",
-    "the leases of nodes": "{prefix}:nodes",
-    "everything of a user": "{prefix}:user:{user}:*",
-    "heartbeats": "{prefix}:node:*:heartbeat",
+    "the deny-list": "{prefix}:*:denied",
+    "a user's sockets": "{prefix}:*:user:{user}:sockets",
+    "a user's log": "{prefix}:*:user:{user}:log",
+    "what stands beside the log": "{prefix}:*:user:{user}:meta",
+    "the nodes' own sockets": "{prefix}:*:node:*:sockets",
+    "the leases of nodes": "{prefix}:*:leases",
+    "everything of a user": "{prefix}:*:user:{user}:*",
+    "heartbeats": "{prefix}:*:node:*:heartbeat",
 }
 
 
@@ -91,7 +91,7 @@ async def test_a_list_begun_anew_by_somebody_else_is_not_believed_to_have_everyb
     laptop = await on(pair[0]).login(await on(pair[0]).register())
     phone = await on(pair[0]).login(laptop.data["user"]["email"])
     ended = await connect(pair[1], phone.access_token)
-    await lose(whole, f"{own_installation.name}:user:{laptop.data['user']['userId']}:sockets")
+    await lose(whole, f"{own_installation.name}:*:user:{laptop.data['user']['userId']}:sockets")
     await connect(pair[0], laptop.access_token)
     assert (await laptop.call("DELETE", f"/sessions/{phone.session_id}")).status == 200
     await ended.wait("session-revoked", timeout=TOLD_SECONDS)
@@ -134,31 +134,39 @@ class Told(SessionStore):
         self._session_ids = session_ids
         self._meanwhile = meanwhile
 
-    async def revoked_since(self, moment: datetime) -> list[tuple[str, datetime]]:
+    async def revoked_since(self, moment: datetime) -> list[tuple[str, str, datetime]]:
         self._meanwhile()
-        return [(session_id, moment + timedelta(minutes=1)) for session_id in self._session_ids]
+        return [("user", session_id, moment + timedelta(minutes=1)) for session_id in self._session_ids]
 
 
 async def test_what_is_lost_while_it_is_restored_is_restored_again(stores: Stores) -> None:
     link, keys = RedisLink(stores.redis.url, prefix="t"), Keys(secrets.token_hex(4))
-    denied = DenyList(link, keys, life=timedelta(minutes=16))
+    denied, shard = DenyList(link, keys, life=timedelta(minutes=16)), shard_of("user")
+    key = keys.denied(shard)
     with stores.redis_client() as client:
         with pytest.raises(Unavailable):
-            await denied.restore(Told("ended", meanwhile=lambda: client.delete(keys.denied)), now=utc_now())
-        assert denied.in_doubt
-        assert client.zscore(keys.denied, WHOLE) is None
+            await denied.restore(Told("ended", meanwhile=lambda: client.delete(key)), now=utc_now())
+        # Only what was lost is in doubt.
+        assert denied.doubtful == [shard]
+        assert client.zscore(key, WHOLE) is None
         await denied.restore(Told("ended"), now=utc_now())
         await denied.check()
-        assert not denied.in_doubt
-        assert await denied.is_revoked("ended")
-        assert not await denied.is_revoked("another")
+        assert not denied.doubtful
+        assert await denied.is_revoked("user", "ended")
+        assert not await denied.is_revoked("user", "another")
         # Nothing is left of the restoring, and an entry lives as long as the token it is about.
-        assert set(client.zrange(keys.denied, 0, -1)) == {b"ended", WHOLE.encode()}
-        ends_at = datetime.fromtimestamp(client.zscore(keys.denied, "ended") / 1000, UTC)
+        assert set(client.zrange(key, 0, -1)) == {b"ended", WHOLE.encode()}
+        ends_at = datetime.fromtimestamp(client.zscore(key, "ended") / 1000, UTC)
         assert abs(ends_at - utc_now() - timedelta(minutes=1)) < timedelta(seconds=30)
-        client.delete(keys.denied)
+        client.delete(key)
+        with pytest.raises(Unavailable):
+            await denied.is_revoked("user", "ended")
+        # The others may have been lost with it.
+        assert len(denied.doubtful) == SHARDS
+        await denied.restore(Told("ended"), now=utc_now())
+        client.delete(*(keys.denied(each) for each in range(SHARDS)))
         await denied.check()
-        assert denied.in_doubt
+        assert len(denied.doubtful) == SHARDS
     await link.close()
 
 
@@ -167,7 +175,7 @@ async def test_entries_whose_time_is_over_leave_the_deny_list_with_the_next(
 ) -> None:
     laptop = await on(pair[0]).login(await on(pair[0]).register())
     phone = await on(pair[0]).login(laptop.data["user"]["email"])
-    denied = f"{own_installation.name}:denied"
+    denied = Keys(own_installation.name).denied(shard_of(laptop.data["user"]["userId"]))
     with stores.redis_client() as client:
         client.zadd(denied, {"long ago": 1})
         assert (await laptop.call("DELETE", f"/sessions/{phone.session_id}")).status == 200

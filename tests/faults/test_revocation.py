@@ -216,7 +216,7 @@ async def test_a_socket_is_closed_whenever_its_own_question_is_answered(by: str,
     async def question() -> None:
         await answer.wait()
 
-    async def report(_: str, message: dict[str, Any]) -> None:
+    async def report(_node: str, _user: str, message: dict[str, Any]) -> None:
         if answered == "while it is reported" and message["closed"]:
             answer.set()
             while socket.worker is not None:

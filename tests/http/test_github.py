@@ -2,37 +2,60 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 from pymongo import MongoClient
 from support.fake_github import Account, FakeGitHub, address
-from support.nodes import Installation, Node, ServiceUrls
+from support.nodes import Installation, Node, ServiceUrls, drop
 from support.providers import path_of, query_of, with_query
 
 from auth.http.cookies import REGISTRATION_COOKIE
 from auth.platform.http_client import MAX_BYTES
 
 
+@pytest.fixture(scope="module")
+def listener() -> Iterator[socket.socket]:
+    """The address of GitHub for the module's node."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        yield bound
+
+
 @pytest.fixture
-async def github() -> AsyncIterator[FakeGitHub]:
-    fake = FakeGitHub()
+async def github(listener: socket.socket) -> AsyncIterator[FakeGitHub]:
+    """A GitHub for one test, always at the same address."""
+    fake = fake_at(listener)
     runner = web.AppRunner(fake.app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.SockSite(runner, listener.dup()).start()
     name = f"ada-{secrets.token_hex(4)}"
     fake.signed_in = Account(secrets.randbelow(10**9) + 1, name, emails=[address(f"{name}@example.org")])
     yield fake
     await runner.cleanup()
 
 
-@pytest.fixture
-async def node(github: FakeGitHub, start_node: Callable[..., Node]) -> Node:
-    return start_node(**github.settings())
+def fake_at(listener: socket.socket) -> FakeGitHub:
+    fake = FakeGitHub()
+    fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    return fake
+
+
+@pytest.fixture(scope="module")
+def with_github(services: ServiceUrls) -> Iterator[Installation]:
+    own = Installation(services)
+    yield own
+    drop(services, own.name)
+
+
+@pytest.fixture(scope="module")
+def node(with_github: Installation, listener: socket.socket) -> Iterator[Node]:
+    """A node with GitHub. Shared: each test has another person at GitHub."""
+    running = with_github.start(**fake_at(listener).settings())
+    yield running
+    assert running.stop() == 0
 
 
 class Visitor:
@@ -61,7 +84,8 @@ class Visitor:
 
 
 @pytest.fixture
-async def visitor(browser: Any, http: Any, node: Node) -> Visitor:
+def visitor(browser: Any, http: Any, node: Node, github: FakeGitHub) -> Visitor:
+    """A visitor of the node, while GitHub is up."""
     return Visitor(browser, http, node)
 
 
@@ -205,10 +229,11 @@ async def test_a_github_app_that_may_not_see_addresses_lets_in_whom_it_knows(
 ) -> None:
     assert await visitor.log_in() == "/"
     known = await visitor.user()
+    before = len(node.log)
     github.broken["emails"] = (status, '{"message": "Resource not accessible by integration"}', {})
     assert await visitor.log_in() == "/"
     assert await visitor.user() == known
-    assert await node.logged("provider_shows_no_address", str(status))
+    assert await node.logged("provider_shows_no_address", str(status), after=before)
     # Who is new has no address by which an account could be made.
     github.signed_in = Account(secrets.randbelow(10**9) + 10**9, "grace")
     assert await visitor.log_in() == "/?login=email_not_verified"
@@ -246,22 +271,23 @@ async def test_a_visit_ends_on_the_page_of_an_application_that_has_one_of_its_ow
 async def test_an_answer_without_a_code_is_refused_with_its_reason_in_the_log(
     visitor: Visitor, node: Node
 ) -> None:
+    before = len(node.log)
     back = await visitor.agree(await visitor.leave())
     assert await visitor.come_back(with_query(back, code="")) == "/?login=provider_failed"
     assert await visitor.come_back(back) == "/?login=invalid_token"
-    await node.logged("callback: no cookie of a visit")
-    reasons = [json.loads(line).get("reason") for line in node.log if '"event":"provider_' in line]
+    await node.logged("callback: no cookie of a visit", after=before)
+    reasons = [json.loads(line).get("reason") for line in node.log[before:] if '"event":"provider_' in line]
     assert reasons == ["callback: no code", "callback: no cookie of a visit"]
 
 
 async def test_asvs_10_1_1_github_s_tokens_are_neither_kept_nor_handed_on(
-    visitor: Visitor, github: FakeGitHub, services: ServiceUrls, installation: Installation
+    visitor: Visitor, github: FakeGitHub, services: ServiceUrls, with_github: Installation
 ) -> None:
     end = await visitor.log_in()
     (token,) = github.tokens
     assert token not in end + str(visitor.browser.cookies)
     with MongoClient[Any](services.mongo) as client:
-        database = client[installation.name]
+        database = client[with_github.name]
         kept = [str(document) for name in database.list_collection_names() for document in database[name].find()]
     assert any("identity" in text or "github" in text for text in kept)
     assert not any(token in text or token[4:] in text for text in kept)

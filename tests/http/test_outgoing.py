@@ -4,6 +4,7 @@ The provider here is a server of the test's own, which signs with keys of its ow
 """
 
 import asyncio
+import functools
 import gzip
 import json
 import time
@@ -28,6 +29,12 @@ REDIRECT = "http://127.0.0.1:8000/api/auth/oauth/own/callback"
 Handler = Callable[[web.Request], Any]
 
 
+@functools.cache
+def rsa_key(key_id: str) -> rsa.RSAPrivateKey:
+    """The provider's key with this id. Made once: it takes longer than most of these tests."""
+    return rsa.generate_private_key(65537, 2048)
+
+
 class OwnProvider:
     """An OpenID provider whose every answer the test can replace."""
 
@@ -38,10 +45,13 @@ class OwnProvider:
         self.document: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}
         self.key_id = "first"
-        self.key = rsa.generate_private_key(65537, 2048)
+
+    @property
+    def key(self) -> rsa.RSAPrivateKey:
+        return rsa_key(self.key_id)
 
     def rotate(self) -> None:
-        self.key_id, self.key = "second", rsa.generate_private_key(65537, 2048)
+        self.key_id = "second"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request.path, {**request.headers, **dict(await request.post())}))  # type: ignore[arg-type]

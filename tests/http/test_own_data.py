@@ -20,7 +20,8 @@ from auth.accounts.deletion import GRACE
 
 @pytest.fixture
 async def email(api: Api) -> str:
-    return await api.register()
+    """The address of an account with the mails and audit events of a registration."""
+    return await api.register_by_mail()
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ async def test_after_its_time_nothing_is_left_but_the_audit_trail(
     installation: Any, start_node: Any, http: Any
 ) -> None:
     api = Api(start_node().url, http)
-    email = await api.register()
+    email = await api.register_by_mail()
     login = await api.login(email)
     user_id = login.data["user"]["userId"]
     app = Authenticator((await login.call("POST", "/2fa/setup", {})).data["secret"])

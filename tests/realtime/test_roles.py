@@ -12,6 +12,8 @@ from support.clients import Api, Live, Login
 from support.nodes import Installation, Node
 from support.waiting import eventually
 
+from realtime.broker.redis_keys import Keys
+
 HEARD = ("probe:said", "probe:roles")
 
 Connect = Callable[..., Awaitable[Live]]
@@ -138,7 +140,7 @@ async def test_when_redis_forgets_a_privileged_token_is_still_looked_up(
     await login.refresh()
     await give(login)
     user_id = login.data["user"]["userId"]
-    assert await redis_client.delete(f"{probe_installation.name}:user:{user_id}:meta") == 1
+    assert await redis_client.delete(Keys(probe_installation.name).meta(user_id)) == 1
     assert await roles_of(await connect(probe_nodes[0], login.access_token)) == []
 
 

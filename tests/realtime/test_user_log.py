@@ -8,8 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import redis.asyncio
-from support.nodes import ServiceUrls
+from support.redis_forms import client_of
 from support.sockets import connection
 from support.waiting import eventually
 
@@ -17,8 +16,9 @@ from auth.core.clock import utc_now
 from auth.platform.redis.link import RedisLink
 from realtime.broker.dead_node_cleanup import OrphanedSockets, RunHooks
 from realtime.broker.deny_list import WHOLE, DenyList
+from realtime.broker.leases import NodeLeases
 from realtime.broker.presence import Presence
-from realtime.broker.redis_keys import Keys
+from realtime.broker.redis_keys import Keys, shard_of
 from realtime.broker.user_log import JoinResult, NewEvent, UserLog, device_status, member
 from realtime.hub import Connection
 
@@ -93,62 +93,79 @@ def replace_cursor(socket: Connection, cursor: int) -> Connection:
     return socket
 
 
+async def forget(client: Any, prefix: str) -> None:
+    async with client.pipeline(transaction=False) as pipeline:
+        async for key in client.scan_iter(match=f"{prefix}:*", count=1000):
+            pipeline.delete(key)
+        await pipeline.execute()
+
+
 @dataclass
 class World:
     """Nodes on one Redis, and what can become of that."""
 
-    client: redis.asyncio.Redis
+    client: Any
     prefix: str
     make: Callable[..., Place]
 
     async def lose_all(self) -> None:
         """Redis loses what it held, and is told again by whom it may who is denied: by nobody."""
-        async for key in self.client.scan_iter(match=f"{self.prefix}:*"):
-            await self.client.delete(key)
-        await self.client.zadd(Keys(self.prefix).denied, {WHOLE: "+inf"})
+        await forget(self.client, self.prefix)
+        await self.client.zadd(Keys(self.prefix).denied(shard_of("user")), {WHOLE: "+inf"})
 
     async def lease_of(self, node_id: str) -> Any:
-        return await self.client.zscore(Keys(self.prefix).nodes, node_id)
+        return await self.client.zscore(Keys(self.prefix).leases, node_id)
 
     async def let_lease_run_out(self, node_id: str) -> None:
-        await self.client.zadd(Keys(self.prefix).nodes, {node_id: 1})
+        await self.client.zadd(Keys(self.prefix).leases, {node_id: 1})
 
 
 @pytest.fixture
-async def world(services: ServiceUrls, redis_client: redis.asyncio.Redis) -> AsyncIterator[World]:
+async def world(redis_url: str) -> AsyncIterator[World]:
+    client = await client_of(redis_url)
     prefix = f"test-{secrets.token_hex(6)}"
     places: list[Place] = []
 
     def make(node_id: str, run_hooks: RunHooks | None = None) -> Place:
-        link = RedisLink(services.redis, prefix=prefix)
+        link = RedisLink(redis_url, prefix=prefix)
         keys = Keys(prefix)
         deny_list = DenyList(link, keys, life=LIFE)
-        deny_list._whole_since = link.outages
-        orphans = OrphanedSockets(link, keys, clock=utc_now)
+        deny_list._is_doubtful = lambda shard: False  # type: ignore[method-assign] # nobody has restored it
+        leases = NodeLeases(link, keys, node_id=node_id)
+        orphans = OrphanedSockets(link, keys, leases, clock=utc_now)
         log = UserLog(
             link,
             keys,
             deny_list,
+            leases,
             node_id=node_id,
             log_life=LIFE,
             most_sockets=MOST_SOCKETS,
-            on_orphans=orphans.adopt_soon,
+            check_soon=orphans.check_soon,
         )
         presence = Presence(
-            link, keys, log, orphans, node_id=node_id, on_peers=lambda _: None, run_hooks=run_hooks, clock=utc_now
+            link,
+            keys,
+            log,
+            leases,
+            orphans,
+            node_id=node_id,
+            on_peers=lambda _: None,
+            run_hooks=run_hooks,
+            clock=utc_now,
         )
         places.append(Place(link, keys, log, presence, node_id, orphans, []))
         return places[-1]
 
-    made = World(redis_client, prefix, make)
+    made = World(client, prefix, make)
     await made.lose_all()
     yield made
     for place in places:
         await place.presence.cleanup.close()
         await place.orphans.close()
         await place.link.close()
-    async for key in redis_client.scan_iter(match=f"{prefix}:*"):
-        await redis_client.delete(key)
+    await forget(client, prefix)
+    await client.aclose()
 
 
 @pytest.fixture
@@ -240,18 +257,34 @@ class TestALogThatWasLost:
 class TestLeases:
     """An entry lives no longer than its node's lease, and a node without one is found."""
 
-    async def test_a_nodes_lease_is_written_with_its_first_entry(self, world: World, here: Place) -> None:
-        assert await world.lease_of("here") is None
-        await here.join(socket_of("session"))
-        assert await world.lease_of("here") is not None
+    async def test_a_node_that_has_come_since_is_asked_for_and_not_taken_for_dead(self, world: World) -> None:
+        here, newcomer = world.make("here"), world.make("newcomer")
+        await here.renew()
+        await newcomer.renew()
+        await newcomer.join(socket_of("session"))
         assert (await here.presence.online("user"))[0] == {"session"}
+        assert here.orphans._tasks == {}
 
-    async def test_a_lease_that_an_entry_renewed_does_not_hide_a_loss(self, world: World, here: Place) -> None:
+    async def test_a_node_that_could_not_renew_its_lease_lets_the_others_renew_theirs_before_it_claims_them(
+        self, world: World
+    ) -> None:
+        here, there = world.make("here"), world.make("there")
+        await here.renew()
+        await there.join(socket_of("session", "socket"))
+        # An outage longer than a lease.
+        await world.let_lease_run_out("here")
+        await world.let_lease_run_out("there")
+        await here.renew()
+        await there.renew()
+        await here.renew()
+        assert (await here.presence.online("user"))[0] == {"session"}
+        assert await here.listed() == {"socket"}
+
+    async def test_a_lease_that_was_lost_is_a_sign_of_a_loss(self, world: World, here: Place) -> None:
         await here.renew()
         await eventually(lambda: asyncio.sleep(0, bool(here.resynced)), "it puts its sockets back", timeout=30)
         await world.lose_all()
         await here.join(socket_of("session"))
-        assert await world.lease_of("here") is not None
         await here.renew()
         await eventually(lambda: asyncio.sleep(0, len(here.resynced) == 2), "and again", timeout=30)
         await here.renew()
@@ -357,8 +390,8 @@ class TestLeases:
     ) -> None:
         ghost = world.make("ghost")
         await ghost.join(socket_of("gone", "ghostly"))
-        await world.client.zrem(here.keys.nodes, "ghost")
-        await world.client.delete(here.keys.node_sockets("ghost"))
+        await world.client.zrem(here.keys.leases, "ghost")
+        await world.client.delete(here.keys.node_sockets("ghost", shard_of("user")))
         if found_by == "a handshake":
             await here.join(socket_of("session"))
         else:
@@ -400,6 +433,7 @@ class TestSocketsOfOneUser:
 
     async def test_those_of_a_dead_node_do_not_count(self, world: World, here: Place) -> None:
         dead = world.make("dead")
+        await dead.renew()
         for _ in range(MOST_SOCKETS):
             await dead.join(socket_of("session"))
         assert (await here.join(socket_of("session"))).status == "full"

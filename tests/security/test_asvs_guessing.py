@@ -100,7 +100,7 @@ async def test_asvs_6_3_1_one_mailbox_is_sent_no_more_links_than_the_limit_and_n
     limited: Any,
 ) -> None:
     api = limited(VIGIL_LIMIT_MAIL="2/hour")
-    email = await api.register()
+    email = await api.register_by_mail()
     for _ in range(5):
         assert (await api.call("POST", "/password/forgot", {"email": email})).status == 202
     await mailed(api, email, RESET)

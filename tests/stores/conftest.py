@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from support.databases import empty
 from support.nodes import ServiceUrls
 from support.session_store import REVOKED_KEPT
 from support.session_world import Time, make_session
@@ -13,9 +14,12 @@ from auth.stores.sessions.store import SessionStore
 
 
 @pytest.fixture(params=["motor", "pymongo"])
-async def mongo(request: pytest.FixtureRequest, services: ServiceUrls, database_name: str) -> AsyncIterator[Mongo]:
-    """A database without indexes, on each driver in turn."""
-    connection = Mongo(services.patient_mongo, database_name, request.param)
+async def mongo(
+    request: pytest.FixtureRequest, services: ServiceUrls, indexed_database: str
+) -> AsyncIterator[Mongo]:
+    """An empty database with all indexes, through each driver in turn."""
+    empty(services, indexed_database)
+    connection = Mongo(services.patient_mongo, indexed_database, request.param)
     yield connection
     await connection.close()
 
@@ -26,10 +30,8 @@ def time() -> Time:
 
 
 @pytest.fixture
-async def store(mongo: Mongo) -> SessionStore:
-    store = SessionStore(mongo.database, revoked_kept=REVOKED_KEPT)
-    await store.ensure_indexes()
-    return store
+def store(mongo: Mongo) -> SessionStore:
+    return SessionStore(mongo.database, revoked_kept=REVOKED_KEPT)
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import pytest
-from support.databases import make_indexes
 from support.plans import watched_plans
 
 from auth.core.clock import utc_now
@@ -32,17 +29,10 @@ def test_every_collection_with_user_data_is_in_the_table() -> None:
             assert collection in known, f"{file.name}: {collection}"
 
 
-@pytest.fixture
-async def indexed(mongo: Mongo, services: Any, database_name: str) -> Mongo:
-    """The database with all indexes of a node."""
-    await make_indexes(services, database_name)
-    return mongo
-
-
-async def test_export_and_erasure_use_indexes(indexed: Mongo) -> None:
+async def test_export_and_erasure_use_indexes(mongo: Mongo) -> None:
     """Exporting or erasing one account must not scan other users' data."""
-    parts = AccountData(indexed.database)
-    async with watched_plans(indexed) as plans:
+    parts = AccountData(mongo.database)
+    async with watched_plans(mongo) as plans:
         await parts.show("ada")
         await parts.erase("ada")
     assert {plan.partition(":")[0] for plan in plans} == {part.collection for part in ACCOUNT_COLLECTIONS}

@@ -18,10 +18,8 @@ NOW = utc_now() + timedelta(days=1)
 
 
 @pytest.fixture
-async def approvals(mongo: Mongo) -> ApprovalStore:
-    store = ApprovalStore(mongo.database)
-    await store.ensure_indexes()
-    return store
+def approvals(mongo: Mongo) -> ApprovalStore:
+    return ApprovalStore(mongo.database)
 
 
 def approval(**changes: Any) -> Approval:

@@ -13,10 +13,8 @@ NOW = utc_now()
 
 
 @pytest.fixture
-async def events(mongo: Mongo) -> AuditEvents:
-    store = AuditEvents(mongo.database)
-    await store.ensure_indexes()
-    return store
+def events(mongo: Mongo) -> AuditEvents:
+    return AuditEvents(mongo.database)
 
 
 async def test_events_of_a_user_come_back_newest_first(events: AuditEvents) -> None:

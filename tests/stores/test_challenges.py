@@ -16,10 +16,8 @@ PURPOSE = ChallengePurpose.SECOND_FACTOR
 
 
 @pytest.fixture
-async def challenges(mongo: Mongo) -> Challenges:
-    store = Challenges(mongo.database)
-    await store.ensure_indexes()
-    return store
+def challenges(mongo: Mongo) -> Challenges:
+    return Challenges(mongo.database)
 
 
 async def begin(challenges: Challenges, **values: Any) -> str:

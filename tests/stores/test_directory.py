@@ -20,18 +20,13 @@ ENDS = SessionsToEnd("lock", NOW, RevocationReason.ADMIN, SYSTEM)
 
 
 @pytest.fixture
-async def users(mongo: Mongo) -> Users:
-    store = Users(mongo.database)
-    await store.ensure_indexes()
-    return store
+def users(mongo: Mongo) -> Users:
+    return Users(mongo.database)
 
 
 @pytest.fixture
-async def directory(mongo: Mongo, users: Users) -> Directory:
-    store = Directory(mongo.database)
-    await store.ensure_indexes()
-    await store.ensure_indexes()
-    return store
+def directory(mongo: Mongo, users: Users) -> Directory:
+    return Directory(mongo.database)
 
 
 async def make(users: Users, email: str | None = None, **changes: Any) -> User:

@@ -19,16 +19,16 @@ CODES = [secrets.token_bytes(32) for _ in range(10)]
 
 
 @pytest.fixture
-async def store(mongo: Mongo) -> FactorSecrets:
-    made = FactorSecrets(mongo.database)
-    await made.ensure_indexes()
-    return made
+def store(mongo: Mongo) -> FactorSecrets:
+    return FactorSecrets(mongo.database)
 
 
 @pytest.fixture
-async def two_nodes(services: Any, database_name: str, store: FactorSecrets) -> AsyncIterator[list[FactorSecrets]]:
+async def two_nodes(
+    services: Any, indexed_database: str, store: FactorSecrets
+) -> AsyncIterator[list[FactorSecrets]]:
     """The same collection accessed by two nodes, one on each driver."""
-    both = [Mongo(services.patient_mongo, database_name, driver) for driver in ("motor", "pymongo")]
+    both = [Mongo(services.patient_mongo, indexed_database, driver) for driver in ("motor", "pymongo")]
     yield [FactorSecrets(each.database) for each in both]
     for each in both:
         await each.close()

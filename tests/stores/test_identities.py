@@ -15,10 +15,8 @@ NOW = utc_now()
 
 
 @pytest.fixture
-async def identities(mongo: Mongo) -> Identities:
-    store = Identities(mongo.database)
-    await store.ensure_indexes()
-    return store
+def identities(mongo: Mongo) -> Identities:
+    return Identities(mongo.database)
 
 
 def identity(

@@ -15,10 +15,8 @@ NOW = utc_now()
 
 
 @pytest.fixture
-async def tokens(mongo: Mongo) -> OneTimeTokens:
-    store = OneTimeTokens(mongo.database)
-    await store.ensure_indexes()
-    return store
+def tokens(mongo: Mongo) -> OneTimeTokens:
+    return OneTimeTokens(mongo.database)
 
 
 async def issue(tokens: OneTimeTokens, now: datetime = NOW, **changes: Any) -> str:

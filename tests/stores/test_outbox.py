@@ -17,10 +17,8 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-async def outbox(mongo: Mongo) -> OutboxStore:
-    store = OutboxStore(mongo.database, keep_content=True)
-    await store.ensure_indexes()
-    return store
+def outbox(mongo: Mongo) -> OutboxStore:
+    return OutboxStore(mongo.database, keep_content=True)
 
 
 def a_mail(number: int = 0) -> Mail:

@@ -17,7 +17,6 @@ LAPTOP = Passkey(b"laptop", "ada", b"key", 5, "Laptop", ("internal",), False, NO
 @pytest.fixture
 async def passkeys(mongo: Mongo) -> Passkeys:
     store = Passkeys(mongo.database)
-    await store.ensure_indexes()
     await store.add(LAPTOP)
     return store
 

@@ -31,10 +31,8 @@ def an_ending(ending_id: str = "one", **changes: Any) -> SessionsToEnd:
 
 
 @pytest.fixture
-async def endings(mongo: Mongo) -> PendingRevocationStore:
-    made = PendingRevocationStore(mongo.database)
-    await made.ensure_indexes()
-    return made
+def endings(mongo: Mongo) -> PendingRevocationStore:
+    return PendingRevocationStore(mongo.database)
 
 
 @pytest.fixture
@@ -45,10 +43,8 @@ async def user(users: Users) -> User:
 
 
 @pytest.fixture
-async def users(mongo: Mongo) -> Users:
-    made = Users(mongo.database)
-    await made.ensure_indexes()
-    return made
+def users(mongo: Mongo) -> Users:
+    return Users(mongo.database)
 
 
 async def pending(users: Users, user: User) -> SessionsToEnd | None:

@@ -93,9 +93,9 @@ async def test_revoked_since_fills_a_deny_list(store: SessionStore, session: Ses
     await revoke(store, before, time)
     moment = time.go(minutes=1)
     await revoke(store, session, time)
-    assert await store.revoked_since(moment) == [(session.session_id, moment)]
+    assert await store.revoked_since(moment) == [(session.user_id, session.session_id, moment)]
     both = await store.revoked_since(moment - timedelta(minutes=1))
-    assert {session_id for session_id, _ in both} == {before.session_id, session.session_id}
+    assert {session_id for _, session_id, _ in both} == {before.session_id, session.session_id}
 
 
 # Unpublished news ------------------------------------------------------------------------------------------

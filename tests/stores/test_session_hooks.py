@@ -15,10 +15,8 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-async def due(mongo: Mongo) -> SessionHookStore:
-    hooks = SessionHookStore(mongo.database)
-    await hooks.ensure_indexes()
-    return hooks
+def due(mongo: Mongo) -> SessionHookStore:
+    return SessionHookStore(mongo.database)
 
 
 async def test_hooks_are_claimed_once_and_only_when_due(

@@ -37,10 +37,15 @@ async def test_a_session_round_trips(store: SessionStore, time: Time) -> None:
     assert await store.get("nobody's") is None
 
 
-async def test_creating_the_indexes_again_or_concurrently_is_not_an_error(mongo: Mongo) -> None:
+@pytest.mark.parametrize("driver", ["motor", "pymongo"])
+async def test_creating_the_indexes_again_or_concurrently_is_not_an_error(
+    services: Any, database_name: str, driver: Any
+) -> None:
+    mongo = Mongo(services.patient_mongo, database_name, driver)
     store = SessionStore(mongo.database, revoked_kept=REVOKED_KEPT)
     await asyncio.gather(*(store.ensure_indexes() for _ in range(5)))
     await store.ensure_indexes()
+    await mongo.close()
 
 
 async def test_a_session_document_cannot_forge_a_token(mongo: Mongo, store: SessionStore, time: Time) -> None:

@@ -15,10 +15,8 @@ from auth.stores.signing_keys import SigningKeys
 
 
 @pytest.fixture
-async def store(mongo: Mongo) -> SigningKeys:
-    store = SigningKeys(mongo.database)
-    await store.ensure_indexes()
-    return store
+def store(mongo: Mongo) -> SigningKeys:
+    return SigningKeys(mongo.database)
 
 
 def key(sequence: int, now: datetime, *, name: str = "a", active: bool = False) -> SigningKey:

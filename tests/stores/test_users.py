@@ -23,11 +23,8 @@ ENDS = SessionsToEnd("change", NOW, RevocationReason.PASSWORD_CHANGED, SYSTEM)
 
 
 @pytest.fixture
-async def users(mongo: Mongo) -> Users:
-    store = Users(mongo.database)
-    await store.ensure_indexes()
-    await store.ensure_indexes()
-    return store
+def users(mongo: Mongo) -> Users:
+    return Users(mongo.database)
 
 
 def a_user(**changes: Any) -> User:

@@ -29,6 +29,8 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
+# Names under one domain, whose cookies its hosts share.
+SIBLINGS = "--host-resolver-rules=MAP *.vigil.test 127.0.0.1"
 
 # On a busy machine a page needs seconds for what it otherwise does at once.
 expect.set_options(timeout=30_000)

@@ -1,5 +1,7 @@
 """Starts and stops Vigil nodes in separate processes."""
 
+import atexit
+import functools
 import os
 import secrets
 import signal
@@ -44,6 +46,8 @@ class Node:
 
     process: subprocess.Popen[bytes] | ForkedProcess
     url: str
+    # MongoDB's URL and the name of the database; None for a node that is started by the command line.
+    database: tuple[str, str] | None = None
     log: list[str] = field(default_factory=list)
 
     @property
@@ -138,6 +142,8 @@ def start_node(environ: Mapping[str, str], *arguments: str, is_as_shipped: bool 
         process = ForkedProcess(arguments, environ, node_output, node_output)
     os.close(node_output)
     node = Node(process, "")
+    if not is_as_shipped:
+        node.database = environ["VIGIL_MONGO_URL"], environ["VIGIL_MONGO_DATABASE"]
     listening = threading.Event()
 
     def read() -> None:
@@ -155,13 +161,31 @@ def start_node(environ: Mapping[str, str], *arguments: str, is_as_shipped: bool 
         process.kill()
         time.sleep(0.1)
         raise AssertionError("the node did not start:\n" + node.text())
+    _started[node.url] = node
     return node
+
+
+# The last node that was started at each URL.
+_started: dict[str, Node] = {}
+
+
+def node_at(url: str) -> Node | None:
+    """Return the node that this process started and that now listens at `url`."""
+    node = _started.get(url)
+    return node if node is not None and node.process.poll() is None else None
+
+
+@functools.cache
+def mongo_client(url: str) -> MongoClient[Any]:
+    """Return this process's client of a MongoDB: opening one costs more than most of its uses."""
+    client = MongoClient[Any](url)
+    atexit.register(client.close)
+    return client
 
 
 def drop(services: ServiceUrls, database: str) -> None:
     """Drop a test's database."""
-    with MongoClient[Any](services.mongo, serverSelectionTimeoutMS=5000) as client:
-        client.drop_database(database)
+    mongo_client(services.mongo).drop_database(database)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class DenyList:
     answers: bool = True
     asked: int = 0
 
-    async def is_revoked(self, session_id: str) -> bool:
+    async def is_revoked(self, user_id: str, session_id: str) -> bool:
         self.asked += 1
         if not self.answers:
             raise Unavailable

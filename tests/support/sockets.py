@@ -11,7 +11,7 @@ from auth.core.models import Client, Principal
 from auth.core.tasks import Background
 from auth.platform.metrics import Metrics
 from auth.platform.rate_limits import EventWindow
-from realtime.broker.bus import Message
+from realtime.broker.ear import Message
 from realtime.delivery.catch_up import CatchUp
 from realtime.delivery.push import Push
 from realtime.delivery.revocation_acks import Endings
@@ -70,7 +70,7 @@ def delivering(
     connections: Connections,
     *,
     user_log: Any = None,
-    send: Callable[[str, Message], Awaitable[None]] = nothing,
+    send: Callable[[str, str, Message], Awaitable[None]] = nothing,
     clock: Clock = utc_now,
 ) -> tuple[CatchUp, Push, Endings]:
     """Build the objects that deliver frames to `sockets`; receipts go to `send`."""

@@ -36,4 +36,4 @@ def test_a_single_server_fails(standalone: bool, sharded: bool, members: int, st
 
 
 def test_a_redis_that_cannot_write_to_its_disk_fails() -> None:
-    assert _persistence({"aof_enabled": "1", "aof_last_write_status": "err"}).state == "fail"
+    assert _persistence("redis persistence", {"aof_enabled": "1", "aof_last_write_status": "err"}).state == "fail"

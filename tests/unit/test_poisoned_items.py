@@ -153,7 +153,11 @@ async def clear_up_after_a_node(all_of: Dealings) -> None:
         await all_of.deal(entry.split("|")[2])
         return True
 
-    clearing = DeadNodeCleanup(UNUSED, UNUSED, a_part(leave=leave), run_hooks=None, clock=lambda: NOW)
+    async def is_expired(_node_id: str) -> bool:
+        return True
+
+    leases = a_part(is_expired=is_expired)
+    clearing = DeadNodeCleanup(UNUSED, UNUSED, a_part(leave=leave), leases, run_hooks=None, clock=lambda: NOW)
     entries = [f"user|session|{item}" for item in ITEMS]
     assert await clearing.discard("dead", entries, is_dead=True, is_last_try=False)
 

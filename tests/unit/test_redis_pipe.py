@@ -12,6 +12,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from support.nodes import ServiceUrls
 from support.waiting import eventually
 
+from auth.platform.redis.address import read_address
 from auth.platform.redis.pipe import Pipe, Script
 
 GREETED = b"+OK\r\n"
@@ -19,7 +20,7 @@ GREETED = b"+OK\r\n"
 
 @pytest.fixture
 async def pipe(services: ServiceUrls) -> AsyncIterator[Pipe]:
-    pipe = Pipe(services.redis, silence=30, name="a-test")
+    pipe = Pipe(read_address(services.redis), silence=30, name="a-test")
     yield pipe
     await pipe.close()
 
@@ -41,7 +42,7 @@ async def pipe_to() -> AsyncIterator[Callable[[Peer], Awaitable[Pipe]]]:
 
         servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))
         port = servers[-1].sockets[0].getsockname()[1]
-        pipes.append(Pipe(f"redis://127.0.0.1:{port}/0", silence=0.3, name="a-test"))
+        pipes.append(Pipe(read_address(f"redis://127.0.0.1:{port}/0"), silence=0.3, name="a-test"))
         return pipes[-1]
 
     yield make
@@ -93,20 +94,20 @@ async def test_a_caller_that_goes_away_while_connecting_leaves_the_connection_to
 
 async def test_redis_lists_the_connection_by_name_and_in_its_database(pipe: Pipe, services: ServiceUrls) -> None:
     assert await pipe.execute("CLIENT", "GETNAME") == b"a-test"
-    other = Pipe(services.redis.rpartition("/")[0] + "/5", silence=30, name="another")
+    other = Pipe(read_address(services.redis.rpartition("/")[0] + "/5"), silence=30, name="another")
     assert b" db=5 " in await other.execute("CLIENT", "INFO")
     await other.close()
 
 
 async def test_a_wrong_password_is_a_redis_that_cannot_be_reached(services: ServiceUrls) -> None:
-    wrong = Pipe(services.redis.replace("redis://:", "redis://:not-"), silence=30, name="a-test")
+    wrong = Pipe(read_address(services.redis.replace("redis://:", "redis://:not-")), silence=30, name="a-test")
     with pytest.raises(RedisConnectionError, match="WRONGPASS"):
         await wrong.execute("PING")
     await wrong.close()
 
 
 async def test_nobody_listens() -> None:
-    pipe = Pipe("redis://127.0.0.1:1/0", silence=1, name="a-test")
+    pipe = Pipe(read_address("redis://127.0.0.1:1/0"), silence=1, name="a-test")
     answers = await asyncio.gather(*(pipe.execute("PING") for _ in range(3)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [RedisConnectionError] * 3
     await pipe.close()

@@ -45,10 +45,8 @@ def time() -> Time:
 
 
 @pytest.fixture
-async def store(mongo: Mongo) -> WatchedKeys:
-    store = WatchedKeys(mongo.database)
-    await store.ensure_indexes()
-    return store
+def store(mongo: Mongo) -> WatchedKeys:
+    return WatchedKeys(mongo.database)
 
 
 def ring_of(store: SigningKeys, clock: Clock, secret: bytes | None = None) -> KeyRing:

@@ -11,6 +11,7 @@ from support.nodes import ServiceUrls
 from support.waiting import Stopwatch, eventually
 
 from auth.platform.redis import subscription
+from auth.platform.redis.address import read_address
 from auth.platform.redis.subscription import Subscription, subscribe
 
 
@@ -28,7 +29,7 @@ def names() -> tuple[str, str]:
 
 @pytest.fixture
 async def heard(services: ServiceUrls, names: tuple[str, str]) -> AsyncIterator[Subscription]:
-    heard = await subscribe(services.redis, *names, silence=5)
+    heard = await subscribe(read_address(services.redis), names, silence=5)
     yield heard
     heard.close()
 
@@ -37,7 +38,7 @@ async def test_messages_of_every_channel_come_in_the_order_in_which_they_were_pu
     heard: Subscription, client: redis.asyncio.Redis, names: tuple[str, str]
 ) -> None:
     for number in range(500):
-        await client.publish(names[number % 2], f"number {number}")
+        await client.spublish(names[number % 2], f"number {number}")
     assert [await heard.get(5) for _ in range(500)] == [f"number {number}".encode() for number in range(500)]
 
 
@@ -46,8 +47,8 @@ async def test_what_is_published_right_after_subscribing_is_heard(
 ) -> None:
     for _ in range(50):
         name = secrets.token_hex(8)
-        heard = await subscribe(services.redis, name, silence=5)
-        assert await client.publish(name, "at once") == 1
+        heard = await subscribe(read_address(services.redis), [name], silence=5)
+        assert await client.spublish(name, "at once") == 1
         assert await heard.get(5) == b"at once"
         heard.close()
 
@@ -61,7 +62,7 @@ async def test_silence_is_nothing_and_lasts_no_longer_than_asked(heard: Subscrip
 async def test_what_came_before_the_connection_broke_is_still_heard_and_then_the_break(
     heard: Subscription, client: redis.asyncio.Redis, names: tuple[str, str]
 ) -> None:
-    await client.publish(names[0], "last words")
+    await client.spublish(names[0], "last words")
     assert await client.client_kill_filter(_type="pubsub") >= 1
     assert await heard.get(5) == b"last words"
     with pytest.raises(RedisConnectionError):
@@ -83,7 +84,7 @@ async def test_a_flood_is_paused_back_and_nothing_of_it_is_lost(
     for start in range(0, 5000, 500):
         pipeline = client.pipeline(transaction=False)
         for number in range(start, start + 500):
-            pipeline.publish(names[0], f"{number}".encode() + b"x" * 1000)
+            pipeline.spublish(names[0], f"{number}".encode() + b"x" * 1000)
         await pipeline.execute()
 
     async def held() -> bool:
@@ -96,4 +97,4 @@ async def test_a_flood_is_paused_back_and_nothing_of_it_is_lost(
 
 async def test_without_redis_it_says_so(unused_tcp_port: int) -> None:
     with pytest.raises(OSError):
-        await subscribe(f"redis://127.0.0.1:{unused_tcp_port}/0", "any", silence=1)
+        await subscribe(read_address(f"redis://127.0.0.1:{unused_tcp_port}/0"), ["any"], silence=1)

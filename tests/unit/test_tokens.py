@@ -12,7 +12,7 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.forgeries import FORGERIES, Forgery, Genuine, genuine_of
+from support.forgeries import FORGERIES, Genuine, genuine_of
 from support.keys import ROOT_SECRET, held_ring, random_session_id
 from support.session_world import make_session
 
@@ -468,14 +468,17 @@ def test_the_forger_works_well(ring: KeyRing, genuine: Genuine) -> None:
     assert run(tokens.verify(again, now=NOW)) == principal
 
 
-@pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.name)
-def test_no_forgery_is_accepted(forgery: Forgery, ring: KeyRing, genuine: Genuine) -> None:
-    token = forgery.make(genuine)
-    assert token != genuine.token
+def test_no_forgery_is_accepted(ring: KeyRing, genuine: Genuine) -> None:
     tokens = access_tokens(ring)
-    for _ in range(2):
-        with pytest.raises(InvalidToken):
-            run(tokens.verify(token, now=NOW))
+    for forgery in FORGERIES:
+        token = forgery.make(genuine)
+        assert token != genuine.token, forgery.name
+        for _ in range(2):
+            try:
+                run(tokens.verify(token, now=NOW))
+            except InvalidToken:
+                continue
+            pytest.fail(f"accepted: {forgery.name}")
 
 
 @given(data=st.data())

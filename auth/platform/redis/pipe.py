@@ -15,45 +15,48 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from auth.core.tasks import end
-from auth.platform.redis.wire import Argument, Wire, connect
+from auth.platform.redis.address import RedisAddress
+from auth.platform.redis.discovery import connect_to_master
+from auth.platform.redis.wire import Argument, Wire
 
 
 class Pipe:
-    """One connection to the Redis at `url`, opened on demand. `name` is its name in Redis."""
+    """One connection to a master, which is looked up when it is opened, on demand. `name` is its name in Redis."""
 
-    def __init__(self, url: str, *, silence: float, name: str) -> None:
-        # redis-py parses the URL, so that its options work as for a redis-py client.
-        self._pool = ConnectionPool.from_url(url)
+    def __init__(self, address: RedisAddress, *, silence: float, name: str) -> None:
+        self._address = address
         self._silence = silence
         self._name = name
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[Wire] | None = None
         self._closed = False
 
-    @property
-    def database(self) -> int:
-        """The database number in the URL."""
-        return int(self._pool.connection_kwargs.get("db") or 0)
-
-    async def execute(self, *command: Argument) -> Any:
+    async def execute(self, *command: Argument, asking: bool = False) -> Any:
         """Send one command and return its reply.
 
+        `asking`: the slot is being moved to this master, and the former one said that the keys are here.
         Raises `redis.ResponseError` for an error reply, otherwise `redis.ConnectionError` or
         `redis.TimeoutError`.
         """
         wire = self._wire
         if wire is None or wire.lost:
             wire = await self._connect()
+        if asking:
+            wire.send(("ASKING",))  # applies to the command that follows it on the connection
         answer = await wire.send(command)
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def drop(self) -> None:
+        """Close the connection; the next command looks the master up again."""
+        if self._wire is not None:
+            self._wire.fail(RedisConnectionError, "this is no longer the master")
 
     async def close(self) -> None:
         """Close the connection permanently; pending commands raise `redis.ConnectionError`."""
@@ -79,8 +82,9 @@ class Pipe:
 
     async def _open(self) -> "Wire":
         try:
-            async with asyncio.timeout(self._silence):
-                return await connect(self._pool, Wire(self._silence), name=self._name)
+            return await connect_to_master(
+                self._address, Wire(self._silence), name=self._name, seconds=self._silence
+            )
         except TimeoutError:
             raise RedisTimeoutError("Redis does not answer") from None
         except OSError as error:

@@ -107,12 +107,12 @@ class Wire(asyncio.Protocol):
 W = TypeVar("W", bound=Wire)
 
 
-async def connect(pool: ConnectionPool, wire: W, *, name: str) -> W:
+async def connect(pool: ConnectionPool, wire: W, *, name: str, demands_master: bool = False) -> W:
     """Connect `wire` to the address of `pool`, authenticate and select its database. `name` is its name in
     Redis.
 
     redis-py has parsed the URL, so that its options work as for a redis-py client. Raises `OSError` or
-    `redis.ConnectionError`.
+    `redis.ConnectionError`, also for a replica if `demands_master`.
     """
     loop = asyncio.get_running_loop()
     made: Any = pool.make_connection()  # type: ignore[no-untyped-call] # redis-py's own gap
@@ -126,10 +126,15 @@ async def connect(pool: ConnectionPool, wire: W, *, name: str) -> W:
         greetings.insert(0, ("AUTH", *((made.username,) if made.username else ()), made.password))
     if made.db:
         greetings.append(("SELECT", made.db))
+    if demands_master:
+        greetings.append(("ROLE",))
     try:
-        for answer in await asyncio.gather(*map(wire.send, greetings)):
+        answers = await asyncio.gather(*map(wire.send, greetings))
+        for answer in answers:
             if isinstance(answer, Exception):
                 raise RedisConnectionError(str(answer))
+        if demands_master and answers[-1][0] != b"master":
+            raise RedisConnectionError("this is not the master")
     except BaseException:
         wire.fail(RedisConnectionError, "not connected")
         raise

@@ -75,15 +75,6 @@ def service_url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def check_port(value: SecretStr) -> SecretStr:
-    """Validate that the port of a store's URL is absent or a number. Raises `ValueError`."""
-    try:
-        _ = urlsplit(value.get_secret_value()).port
-    except ValueError:
-        raise ValueError("has an invalid port") from None
-    return value
-
-
 def is_loopback(host: str) -> bool:
     """Whether `host` is `localhost` or a loopback address."""
     if host == "localhost":

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from auth.core.models import ADMIN, USER
 from auth.core.page_links import PageLinks
+from auth.platform.redis.address import read_address
 from auth.platform.settings.mongo_url import check_promises
 from auth.platform.settings.origins import is_web, origin_of, passkey_origins, read_origin, read_passkey_origin
 from auth.platform.settings.passkey_domain import is_address, rp_id_problem
@@ -26,7 +27,6 @@ from auth.platform.settings.providers import ProviderConfig, read_providers
 from auth.platform.settings.section import (
     Section,
     WebUrl,
-    check_port,
     names_this_machine,
     read_section,
     service_url,
@@ -58,6 +58,11 @@ def _rate(value: str) -> str:
         (_,) = limits.parse_many(value)
     except ValueError:
         raise ValueError(f"{value!r} is not a rate such as 5/5 minutes") from None
+    return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    read_address(value.get_secret_value())
     return value
 
 
@@ -94,7 +99,7 @@ PasskeyOrigins = Annotated[
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_comma_list)]
 Countries = Annotated[tuple[Annotated[str, AfterValidator(_country)], ...], BeforeValidator(_comma_list)]
 MongoUrl = Annotated[SecretStr, service_url("mongodb", "mongodb+srv"), AfterValidator(check_promises)]
-RedisUrl = Annotated[SecretStr, service_url("redis", "rediss", "unix"), AfterValidator(check_port)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Rate = Annotated[str, AfterValidator(_rate)]
 RoleNames = Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_role_names)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]

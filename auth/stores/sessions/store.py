@@ -422,10 +422,10 @@ class SessionStore:
         return (session_of(document), frozenset(document["unpublished"])) if document else None
 
     @outage_is_unavailable
-    async def revoked_since(self, moment: datetime) -> list[tuple[str, datetime]]:
-        """Ids and times of sessions revoked since `moment`, to restore a deny-list that lost its data."""
-        cursor = self._sessions.find({"revokedAt": {"$gte": moment}}, {"revokedAt": 1})
-        return [(document["_id"], document["revokedAt"]) async for document in cursor]
+    async def revoked_since(self, moment: datetime) -> list[tuple[str, str, datetime]]:
+        """User, id and time of each session revoked since `moment`, to restore a deny-list that lost its data."""
+        cursor = self._sessions.find({"revokedAt": {"$gte": moment}}, {"revokedAt": 1, "userId": 1})
+        return [(document["userId"], document["_id"], document["revokedAt"]) async for document in cursor]
 
     @outage_is_unavailable
     async def assure(self, session_id: str, *, amr: Sequence[str], now: datetime) -> Session | None:

@@ -1,4 +1,4 @@
--- Functions shared by the other scripts: a user's log, and the liveness of the user's sockets by node leases.
+-- Functions shared by the other scripts: a user's log, and the leases of nodes.
 --
 -- The log is a stream whose ids are `<n>-0`; n is the event's id. n grows by at least one, and is never below
 -- the server's clock in microseconds. Each frame contains the id of its predecessor, so a reader can detect gaps,
@@ -12,8 +12,6 @@
 
 -- Offset of a new log's first id: the clock may have been set back since the lost log, or be another server's.
 local AHEAD_US = 1000000
--- Limit of orphaned sockets returned by one call.
-local MOST_ORPHANS = 32
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -40,7 +38,7 @@ local function begin(keys, limits, beyond)
 end
 
 -- Appends one event and publishes it to every node that holds a socket of the user.
--- channels: prefix of the nodes' channels. Returns the event's id.
+-- channels: prefix of the nodes' channels in the user's shard. Returns the event's id.
 local function append(keys, limits, channels, user, origin, event, session, versioned, payload)
   local previous = tonumber(redis.call('HGET', keys.meta, 'last')) or begin(keys, limits, 0)
   local id = math.max(previous + 1, now_us())
@@ -59,7 +57,7 @@ local function append(keys, limits, channels, user, origin, event, session, vers
     local node = string.match(value, '^[^|]+')
     if not told[node] then
       told[node] = true
-      redis.call('PUBLISH', channels .. node, frame)
+      redis.call('SPUBLISH', channels .. node, frame)
     end
   end
   return id
@@ -74,29 +72,14 @@ local function sockets_of(sockets, session)
   return count
 end
 
--- Calls `each(node, session)` for every socket of a user whose node holds a valid lease. Returns orphans as
--- `node|session|socket`: sockets whose node has no lease, not even an expired one, so that no node cleans them up.
-local function living(sockets, nodes, each)
-  local now, leases, orphans = now_ms(), {}, {}
-  local listed = redis.call('HGETALL', sockets)
+-- The leases of nodes that have not expired, as {node, ms left, node, ms left, …}, and the expired ones as
+-- {node, 0, …}.
+local function leases_left(leases)
+  local now, answer = now_ms(), {}
+  local listed = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
   for index = 1, #listed, 2 do
-    local node, session = string.match(listed[index + 1], '^([^|]+)|(.*)$')
-    if leases[node] == nil then leases[node] = redis.call('ZSCORE', nodes, node) end
-    if leases[node] and tonumber(leases[node]) > now then
-      each(node, session)
-    elseif not leases[node] and #orphans < MOST_ORPHANS then
-      orphans[#orphans + 1] = listed[index + 1] .. '|' .. listed[index]
-    end
+    answer[index] = listed[index]
+    answer[index + 1] = math.max(math.floor(tonumber(listed[index + 1]) - now), 0)
   end
-  return orphans
-end
-
--- Whether `node` holds a valid lease; if not, gives it one of `length` ms with a new term. A node whose term has
--- changed was considered dead, or Redis lost its data, so its listed sockets may be gone.
-local function hold(nodes, terms, node, length)
-  local lease = redis.call('ZSCORE', nodes, node)
-  if lease and tonumber(lease) > now_ms() then return true end
-  redis.call('HSET', terms, node, as_integer(now_us()))
-  redis.call('ZADD', nodes, as_integer(now_ms() + tonumber(length)), node)
-  return false
+  return answer
 end

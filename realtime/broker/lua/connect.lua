@@ -3,22 +3,24 @@
 -- listed already; a socket of a revoked session is not listed, but still reads the events it missed, as far as the
 -- log has them.
 --
--- KEYS 1 deny-list (sorted set, with its mark `whole`)   2 the user's sockets (hash: socket id -> node|session)
---      3 the user's log   4 its meta (hash: last, version, roles)   5 the node's sockets (set of user|session|socket)
---      6 leases of nodes (sorted set by end, in ms)   7 their terms (hash)   8… counters of connects, if limited
+-- KEYS 1 deny-list (sorted set, with its mark `whole`, and `since` when the logs are complete)
+--      2 the user's sockets (hash: socket id -> node|session)
+--      3 the user's log   4 its meta (hash: last, version, roles)
+--      5 the node's sockets in the user's shard (set of user|session|socket)
+--      6… counters of connects, if they are limited and may be used by the same script
 -- ARGV 1 socket id   2 node id   3 session id   4 user id   5 cursor, or -1 for none
 --      6 length of a log   7 life of a log in ms   8 prefix of the nodes' channels
 --      9 payload of device-status for this session coming online
 --      10 member of the node's set   11 1 for a new socket, 0 to list one again
---      12 length of a lease in ms   13 most sockets of a user
+--      12 most sockets of a user   13 nodes whose sockets do not count, because they are dead: |node|node|
 --      14… for each counter, its greatest count and its window in seconds
--- Returns {status, number, recovered, frames, 1 if the user's roles were ever changed, orphans, 1 if the socket
--- was not listed before}: status `ok` with the newest event id, `revoked`, `unknown` when the deny-list is not
--- whole, `full`, or `limited` with the milliseconds to wait. `orphans`: sockets whose node has no lease.
+-- Returns {status, number, recovered, frames, 1 if the user's roles were ever changed, the other nodes that have
+-- sockets of the user, 1 if the socket was not listed before}: status `ok` with the newest event id, `revoked`,
+-- `unknown` when the deny-list is not whole, `full`, or `limited` with the milliseconds to wait.
 
 local is_new = ARGV[11] == '1'
-for index = 8, #KEYS do
-  local limit, seconds = ARGV[2 * index - 2], ARGV[2 * index - 1]
+for index = 6, #KEYS do
+  local limit, seconds = ARGV[2 * index + 2], ARGV[2 * index + 3]
   local count = redis.call('INCR', KEYS[index])
   if count == 1 then redis.call('EXPIRE', KEYS[index], seconds) end
   if count > tonumber(limit) then return {'limited', redis.call('PTTL', KEYS[index]), 0, {}, 0, {}, 0} end
@@ -29,9 +31,17 @@ if is_new then
   if not redis.call('ZSCORE', KEYS[1], 'whole') then return {'unknown', 0, 0, {}, 0, {}, 0} end
 end
 
-local held = 0
-local orphans = living(KEYS[2], KEYS[6], function() held = held + 1 end)
-if is_new and held >= tonumber(ARGV[13]) then return {'full', 0, 0, {}, 0, orphans, 0} end
+local held, of_session, others, seen = 0, 0, {}, {}
+for _, value in ipairs(redis.call('HVALS', KEYS[2])) do
+  local node, session = string.match(value, '^([^|]+)|(.*)$')
+  if not string.find(ARGV[13], '|' .. node .. '|', 1, true) then held = held + 1 end
+  if session == ARGV[3] then of_session = of_session + 1 end
+  if node ~= ARGV[2] and not seen[node] then
+    seen[node] = true
+    others[#others + 1] = node
+  end
+end
+if is_new and held >= tonumber(ARGV[12]) then return {'full', 0, 0, {}, 0, others, 0} end
 
 local keys = {log = KEYS[3], meta = KEYS[4], sockets = KEYS[2]}
 local limits = {length = ARGV[6], life = ARGV[7]}
@@ -45,23 +55,23 @@ if is_new and not known then begin(keys, limits, 0) end
 local was_missing = 0
 if not denied then
   -- Published before listing, so only the other sockets get it live. This one reads it below, if it has a cursor.
-  if sockets_of(KEYS[2], ARGV[3]) == 0 then
+  if of_session == 0 then
     append(keys, limits, ARGV[8], ARGV[4], '', 'device-status', ARGV[3], false, ARGV[9])
   end
   was_missing = redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. '|' .. ARGV[3])
   redis.call('SADD', KEYS[5], ARGV[10])
-  -- An entry of a node without a lease would stay after the node died.
-  hold(KEYS[6], KEYS[7], ARGV[2], ARGV[12])
 end
 
 local last = tonumber(redis.call('HGET', KEYS[4], 'last'))
 local changed = redis.call('HEXISTS', KEYS[4], 'roles')
-if cursor < 0 or cursor > last then return {'ok', last, 0, {}, changed, orphans, was_missing} end
-if cursor == last then return {'ok', last, 1, {}, changed, orphans, was_missing} end
+if cursor < 0 or cursor > last then return {'ok', last, 0, {}, changed, others, was_missing} end
+-- After a replica was promoted, what it had not received is missing from the logs.
+local complete = cursor >= (tonumber(redis.call('ZSCORE', KEYS[1], 'since')) or 0)
+if cursor == last then return {'ok', last, complete and 1 or 0, {}, changed, others, was_missing} end
 local frames = {}
 for index, entry in ipairs(redis.call('XRANGE', KEYS[3], as_integer(cursor + 1), '+')) do
   frames[index] = entry[2][2]
 end
-local recovered = #frames > 0 and tonumber(string.match(frames[1], '"p":(%d+)')) <= cursor
+local recovered = complete and #frames > 0 and tonumber(string.match(frames[1], '"p":(%d+)')) <= cursor
 if is_new and not recovered then frames = {} end
-return {'ok', last, recovered and 1 or 0, frames, changed, orphans, was_missing}
+return {'ok', last, recovered and 1 or 0, frames, changed, others, was_missing}

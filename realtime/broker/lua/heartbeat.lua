@@ -4,4 +4,4 @@
 -- KEYS 1 the node's last heartbeat   ARGV 1 channel of the node   2 the heartbeat   3 life of the key in ms
 
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.call('SPUBLISH', ARGV[1], ARGV[2])

@@ -1,17 +1,12 @@
 -- Unlists a disconnected socket: its node has waited for a reconnect, or another node cleans up after a dead one.
 -- Exactly one caller unlists the socket; unlisting the session's last socket publishes `device-status`.
 --
--- KEYS 1 the user's sockets   2 the user's log   3 its meta   4 the node's sockets   5 leases of nodes
+-- KEYS 1 the user's sockets   2 the user's log   3 its meta   4 the node's sockets in the user's shard
 -- ARGV 1 socket id   2 session id   3 user id   4 member of the node's set   5 length of a log
 --      6 life of a log in ms   7 prefix of the nodes' channels   8 payload of device-status going offline
 --      9 1 if cleanup of the socket is complete; 0 keeps it in the node's set
---     10 the node, if it is considered dead, else empty
--- Returns 1 if the device went offline, else 0; -1, without effect, if the node is alive again.
+-- Returns 1 if the device went offline, else 0.
 
-if ARGV[10] ~= '' then
-  local lease = redis.call('ZSCORE', KEYS[5], ARGV[10])
-  if lease and tonumber(lease) > now_ms() then return -1 end
-end
 if ARGV[9] == '1' then redis.call('SREM', KEYS[4], ARGV[4]) end
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 if sockets_of(KEYS[1], ARGV[2]) > 0 then return 0 end

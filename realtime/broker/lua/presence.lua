@@ -1,13 +1,8 @@
--- A user's online sessions: those with a socket on a node with a valid lease.
+-- A user's sockets.
 --
--- KEYS 1 the user's sockets   2 leases of nodes   3 meta of the user's log
--- Returns {version of the session list, session ids, sockets whose node has no lease}.
+-- KEYS 1 the user's sockets   2 meta of the user's log
+-- Returns {version of the session list, socket id, node|session, socket id, node|session, …}.
 
-local online, sessions = {}, {}
-local orphans = living(KEYS[1], KEYS[2], function(_, session)
-  if not online[session] then
-    online[session] = true
-    sessions[#sessions + 1] = session
-  end
-end)
-return {tonumber(redis.call('HGET', KEYS[3], 'version') or '0'), sessions, orphans}
+local answer = redis.call('HGETALL', KEYS[1])
+table.insert(answer, 1, tonumber(redis.call('HGET', KEYS[2], 'version') or '0'))
+return answer

@@ -138,7 +138,7 @@ class TestLinking:
         await person.is_known(email_verified=False)
         assert await person.log_in() == "/?login=email_not_verified"
         await asyncio.sleep(0.01)
-        await api.register(person.email)
+        await api.register_by_mail(person.email)
         await person.browser.login(person.email, "cookies")
 
     @pytest.mark.parametrize("voided", [False, True])

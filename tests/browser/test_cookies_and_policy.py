@@ -1,21 +1,15 @@
 """Our cookies, policy and pages in a real Chromium on plain http://127.0.0.1, as a developer has it."""
 
-import os
 import re
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
-from pymongo import MongoClient
-from support.browsers import QUIET, chromium_path
+import pytest_asyncio
+from playwright.async_api import Browser, Page
 from support.clients import PASSWORD, Api
-from support.nodes import Installation, ServiceUrls
+from support.nodes import Node
 
 from auth.http.cookies import ACCESS_COOKIE, DEVICE_COOKIE, REFRESH_COOKIE, REFRESH_ONLY_COOKIE
-
-# Names under one domain, whose cookies its hosts share.
-SIBLINGS = "--host-resolver-rules=MAP *.vigil.test 127.0.0.1"
 
 FETCH = """
 async ([method, path, body, token]) => {
@@ -29,24 +23,16 @@ async ([method, path, body, token]) => {
 """
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> Page:
+    """A page of a browser without cookies."""
+    return await (await browser.new_context()).new_page()
+
+
 @pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    arguments = [*QUIET, SIBLINGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=chromium_path(), args=arguments)
-        yield await chromium.new_page()
-        await chromium.close()
-
-
-@pytest.fixture(scope="module")
-def home(services: ServiceUrls) -> Iterator[str]:
+def home(page_node: Node) -> str:
     """A node whose public URL is where it listens: what a browser sees and what it allows are one origin."""
-    installation = Installation(services)
-    node = installation.start(VIGIL_PUBLIC_URL="")
-    yield node.url
-    node.stop()
-    with MongoClient[Any](services.mongo) as client:
-        client.drop_database(installation.name)
+    return page_node.url
 
 
 @pytest.mark.parametrize("delivery", ["cookie", "cookies"])

@@ -1,0 +1,98 @@
+"""One master: its pipe, and a circuit breaker that fails fast during its outages."""
+
+import itertools
+import time
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError, ResponseError
+
+from auth.core.errors import Unavailable
+from auth.platform.redis.address import RedisAddress
+from auth.platform.redis.pipe import Pipe
+from auth.platform.redis.wire import Argument
+
+# Minimum interval between log lines about error replies.
+LOG_INTERVAL_SECONDS = 5.0
+# Error replies of a server that is no longer the master.
+DEMOTED = ("READONLY", "MASTERDOWN")
+
+log = structlog.get_logger()
+
+# Never the same for two masters, so that a slot that moves changes its epoch, too.
+_EPOCHS = itertools.count(1)
+
+
+class Master:
+    """Calls answer, or raise `Unavailable` when the master has been silent for about `answer_seconds`.
+
+    After a failure, calls fail immediately for `open_seconds`, so that an outage does not cost every caller a
+    timeout. Error replies that begin with one of `passed_on` are raised unchanged; the others count as outages.
+    """
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        name: str,
+        answer_seconds: float,
+        open_seconds: float,
+        passed_on: tuple[str, ...],
+    ) -> None:
+        self.address = address
+        # Changes with each outage seen, by which components that keep data here decide whether to restore it.
+        self.epoch = next(_EPOCHS)
+        self._pipe = Pipe(address, silence=answer_seconds, name=name)
+        self._open_seconds = open_seconds
+        self._passed_on = passed_on
+        self._down_until = 0.0
+        self._next_log_at = 0.0
+
+    async def execute(self, *command: Argument, asking: bool = False) -> Any:
+        """See `RedisLink.execute`; `asking`: see `Pipe.execute`."""
+        now = time.monotonic()
+        if now < self._down_until:
+            raise Unavailable
+        try:
+            return await self._pipe.execute(*command, asking=asking)
+        except ResponseError as error:
+            if str(error).startswith(self._passed_on):
+                raise
+            self.note_outage()
+            self._log_refusal(error, now)
+            if self.address.kind == "sentinel" and str(error).startswith(DEMOTED):
+                self._pipe.drop()
+            raise Unavailable from error
+        except (RedisError, OSError) as error:
+            self._down_until = time.monotonic() + self._open_seconds
+            self.note_outage()
+            raise Unavailable from error
+
+    def note_outage(self) -> None:
+        """Record an outage, which may have been seen on another connection."""
+        self.epoch = next(_EPOCHS)
+
+    async def facts(self, section: str) -> dict[str, str]:
+        """A section of INFO; empty if it may not be read, or the master does not answer."""
+        try:
+            text = (await self._pipe.execute("INFO", section)).decode()
+        except (RedisError, OSError):
+            return {}
+        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+    async def promoted_history(self) -> str:
+        """The id of what this master holds, if it was a replica before and may lack its master's last writes.
+
+        Empty if it never was one, as after a mere restart, or if INFO may not be read.
+        """
+        facts = await self.facts("replication")
+        return facts.get("master_replid", "") if facts.get("second_repl_offset", "-1") != "-1" else ""
+
+    async def close(self) -> None:
+        """Close the connection; pending calls raise `Unavailable`."""
+        await self._pipe.close()
+
+    def _log_refusal(self, error: ResponseError, now: float) -> None:
+        if now >= self._next_log_at:
+            self._next_log_at = now + LOG_INTERVAL_SECONDS
+            log.warning("redis_refuses", reply=str(error)[:200])

@@ -1,0 +1,270 @@
+"""A master dies, loses its data or hands slots over: its part is back by itself, and no revocation is lost."""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+from support.clients import Api, Live, Login, Refused
+from support.databases import memory
+from support.health import both_ready
+from support.nodes import Installation, Node, ServiceUrls, drop, tracebacks
+from support.valkeys import ThreeMasters, Valkey, WatchedMaster, until
+from support.waiting import eventually
+
+from realtime.broker.redis_keys import SLOT_OF, shard_of
+
+Pair = tuple[Node, Node]
+Connect = Callable[..., Awaitable[Live]]
+# Here a master is replaced after some two seconds, and Vigil follows within five. The rest is for a busy machine.
+BACK_SECONDS = 30
+REVOCATIONS = 30
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vigil-tests-", dir=memory()) as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def watched(folder: Path) -> Iterator[WatchedMaster]:
+    with WatchedMaster(folder) as servers:
+        yield servers.begin()
+
+
+@pytest.fixture
+def masters(folder: Path) -> Iterator[ThreeMasters]:
+    with ThreeMasters(folder) as servers:
+        yield servers.begin()
+
+
+@pytest.fixture
+def start_pair(services: ServiceUrls) -> Iterator[Callable[[str], Pair]]:
+    made: list[tuple[Installation, Pair]] = []
+
+    def start(url: str) -> Pair:
+        installation = Installation(ServiceUrls(services.mongo, url))
+        with ThreadPoolExecutor(2) as starters:
+            first, second = starters.map(lambda _: installation.start(), range(2))
+        made.append((installation, (first, second)))
+        return first, second
+
+    yield start
+    for installation, pair in made:
+        assert [node.stop() for node in pair] == [0, 0]
+        assert [tracebacks(node.log) for node in pair] == [[], []]
+        drop(services, installation.name)
+
+
+class Devices:
+    """A user's laptop on one node, and a phone with a socket on the other."""
+
+    def __init__(self, laptop: Login, phone: Login, ended: Live) -> None:
+        self.laptop = laptop
+        self.phone = phone
+        self.ended = ended
+
+    @property
+    def slot(self) -> int:
+        return SLOT_OF[shard_of(self.laptop.data["user"]["userId"])]
+
+    async def revoke(self) -> None:
+        answer = await self.laptop.call("DELETE", f"/sessions/{self.phone.session_id}")
+        assert answer.status == 200, answer.body
+
+    async def is_over(self, pair: Pair, http: aiohttp.ClientSession) -> None:
+        await self.ended.until_gone(timeout=BACK_SECONDS)
+        for node in pair:
+            answer = await Api(node.url, http).call("GET", "/me", token=self.phone.access_token)
+            assert answer.code == "session_revoked"
+            with pytest.raises(Refused) as refusal:
+                await Live.connect(node.url, self.phone.access_token)
+            assert refusal.value.data["code"] in {"session_revoked", "unavailable"}
+
+
+async def devices(pair: Pair, http: aiohttp.ClientSession, connect: Connect) -> Devices:
+    first, second = (Api(node.url, http) for node in pair)
+    email = await first.register()
+    laptop, phone = await first.login(email), await second.login(email)
+    return Devices(laptop, phone, await connect(pair[1], phone.access_token))
+
+
+async def works_again(one: Devices, pair: Pair, connect: Connect) -> None:
+    """The user's devices can connect, after being told to repeat it perhaps, and are told of each other."""
+
+    async def connected(node: Node, login: Login) -> Live:
+        async def accepted() -> Live | None:
+            with suppress(Refused):
+                return await connect(node, login.access_token)
+            return None
+
+        return await eventually(accepted, "a handshake is accepted", timeout=BACK_SECONDS)
+
+    seeing = await connected(pair[0], one.laptop)
+
+    async def told() -> bool:
+        phone = await one.laptop.api.login(one.laptop.data["user"]["email"])
+        live = await connected(pair[1], phone)
+        answer = await one.laptop.call("DELETE", f"/sessions/{phone.session_id}")
+        await live.until_gone(timeout=BACK_SECONDS)
+        return bool(answer.data["delivery"]["closed"] == 1)
+
+    # A node that still listens to the former master notices within five seconds.
+    await eventually(told, "the other node is told at once", timeout=BACK_SECONDS)
+    await seeing.wait("sessions-changed", lambda e: e["change"] == "removed", timeout=BACK_SECONDS)
+
+
+async def test_sentinels_replace_a_master_that_dies_and_no_revocation_meanwhile_is_lost(
+    watched: WatchedMaster,
+    start_pair: Callable[[str], Pair],
+    http: aiohttp.ClientSession,
+    connect: Connect,
+) -> None:
+    pair = start_pair(watched.url)
+    await both_ready(http, *pair)
+    every = await asyncio.gather(*(devices(pair, http, connect) for _ in range(REVOCATIONS)))
+    away = await connect(pair[0], every[0].laptop.access_token)
+    await away.close()
+    for number, each in enumerate(every):
+        if number == REVOCATIONS // 3:
+            watched.master.kill()
+        await each.revoke()
+    for each in every:
+        await each.is_over(pair, http)
+
+    await asyncio.to_thread(until, watched.has_successor, "there is another master")
+    await both_ready(http, *pair)
+    # The replica may lack events that were acknowledged: whoever was away is not told that nothing was missed.
+    back = await connect(pair[0], every[0].laptop.access_token, last_event_id=away.ready["lastEventId"])
+    assert back.ready["recovered"] is False
+
+    async def recovered() -> bool:
+        live = await connect(pair[0], every[0].laptop.access_token)
+        again = await connect(pair[1], every[0].laptop.access_token, last_event_id=live.ready["lastEventId"])
+        await rename(every[0].laptop, [live.ready["socketId"]])
+        return bool(again.ready["recovered"])
+
+    await eventually(recovered, "what came since is complete", timeout=BACK_SECONDS)
+    await works_again(every[0], pair, connect)
+
+
+async def test_a_master_that_comes_back_as_a_replica_is_not_written_to(
+    watched: WatchedMaster,
+    start_pair: Callable[[str], Pair],
+    http: aiohttp.ClientSession,
+    connect: Connect,
+) -> None:
+    """A frozen one is replaced; thawed it still takes itself for the master, until a sentinel tells it."""
+    pair = start_pair(watched.url)
+    await both_ready(http, *pair)
+    one = await devices(pair, http, connect)
+    watched.master.freeze()
+
+    await asyncio.to_thread(until, watched.has_successor, "there is another master")
+    watched.master.thaw()
+    await both_ready(http, *pair)
+    await one.revoke()
+    await one.is_over(pair, http)
+    await works_again(one, pair, connect)
+
+
+async def test_one_of_three_masters_dies_and_the_users_of_the_others_do_not_notice(
+    masters: ThreeMasters,
+    start_pair: Callable[[str], Pair],
+    http: aiohttp.ClientSession,
+    connect: Connect,
+) -> None:
+    pair = start_pair(masters.url)
+    await both_ready(http, *pair)
+    every = await asyncio.gather(*(devices(pair, http, connect) for _ in range(REVOCATIONS)))
+    dying = masters.masters[1]
+    hit = [each for each in every if masters.owner(each.slot) is dying]
+    spared = [each for each in every if each not in hit]
+    assert len(hit) > 3 < len(spared)
+    dying.kill()
+    for each in spared[: len(spared) // 2]:
+        answer = await each.laptop.call("DELETE", f"/sessions/{each.phone.session_id}")
+        assert answer.data["delivery"]["closed"] == 1, answer.body
+        assert (await connect(pair[0], each.laptop.access_token)).ready
+    for each in hit:
+        await each.revoke()
+    for each in [*hit, *spared[: len(spared) // 2]]:
+        await each.is_over(pair, http)
+    for each in spared[len(spared) // 2 :]:
+        assert not each.ended.gone.is_set()
+    await works_again(hit[0], pair, connect)
+    await both_ready(http, *pair)
+
+
+async def test_all_keys_of_one_master_are_lost_and_nobody_who_is_out_comes_back(
+    masters: ThreeMasters,
+    start_pair: Callable[[str], Pair],
+    http: aiohttp.ClientSession,
+    connect: Connect,
+) -> None:
+    pair = start_pair(masters.url)
+    await both_ready(http, *pair)
+    every = await asyncio.gather(*(devices(pair, http, connect) for _ in range(12)))
+    losing = masters.masters[0]
+    before = [each for each in every if masters.owner(each.slot) is losing][:2]
+    after = [each for each in every if masters.owner(each.slot) is losing][2:]
+    for each in before:
+        await each.revoke()
+    losing.ask("FLUSHALL")
+    for each in after:
+        await each.revoke()
+    for each in [*before, *after]:
+        await each.is_over(pair, http)
+    for each in every:
+        assert each.ended.gone.is_set() == (each in before or each in after)
+        await works_again(each, pair, connect)
+
+
+async def rename(device: Login, names: list[str]) -> None:
+    for name in names:
+        answer = await device.call("PATCH", f"/sessions/{device.session_id}", {"deviceName": name})
+        assert answer.status == 200, answer.body
+
+
+@pytest.mark.parametrize("how", ["key by key", "at once"])
+async def test_a_slot_that_moves_under_load_loses_and_doubles_nothing(
+    masters: ThreeMasters,
+    start_pair: Callable[[str], Pair],
+    http: aiohttp.ClientSession,
+    connect: Connect,
+    how: str,
+) -> None:
+    pair = start_pair(masters.url)
+    await both_ready(http, *pair)
+    one = await devices(pair, http, connect)
+    names = [f"name {number}" for number in range(120)]
+    renaming = asyncio.create_task(rename(one.laptop, names))
+    for turn in range(4):
+        source = masters.owner(one.slot)
+        to = masters.masters[(masters.masters.index(source) + 1) % 3]
+        await asyncio.to_thread(move, masters, one.slot, to, how)
+        # Every tenth name or so is given meanwhile.
+        await asyncio.wait({renaming}, timeout=0.2 * (turn + 1))
+    await renaming
+    await one.ended.wait(
+        "sessions-changed", lambda e: e["session"]["device"]["name"] == names[-1], timeout=BACK_SECONDS
+    )
+    heard = [event["session"]["device"]["name"] for event in one.ended.all("sessions-changed")]
+    given = [name for name in heard if name.startswith("name ")]
+    assert given == names
+    ids = [event["eventId"] for event in one.ended.all("sessions-changed")]
+    assert ids == sorted(set(ids))
+    await works_again(one, pair, connect)
+
+
+def move(masters: ThreeMasters, slot: int, to: Valkey, how: str) -> None:
+    if how == "at once":
+        masters.move_at_once(slot, to)
+    else:
+        for _ in masters.move(slot, to):
+            pass

@@ -1,0 +1,23 @@
+"""Clients of redis-py for the three forms of Redis."""
+
+from typing import Any
+
+import redis.asyncio
+
+from auth.platform.redis.address import read_address
+from auth.platform.redis.discovery import find_master
+
+FORMS = ("server", "sentinel", "cluster")
+
+
+async def client_of(url: str) -> Any:
+    """A client of the server, of the master that the sentinels name, or of the cluster."""
+    address = read_address(url)
+    if address.kind == "server":
+        return redis.asyncio.Redis.from_url(url)
+    password = address.pool.connection_kwargs.get("password")
+    if address.kind == "sentinel":
+        host, port = await find_master(address, seconds=30)
+        return redis.asyncio.Redis(host=host, port=port, password=password)
+    host, port = address.endpoints[0]
+    return redis.asyncio.RedisCluster(host=host, port=port, password=password)
