@@ -31,8 +31,8 @@ MAX_ACCESS_TOKEN_LENGTH = 4096
 # Cached verified tokens per node, at some 600 bytes each; a cache miss costs 60 µs.
 CACHED_TOKENS = 20_000
 
-# The second form also names the user, so that a sharded database finds the session on one shard.
-REFRESH_PREFIX, NAMED_PREFIX = "rt1.", "rt2."
+REFRESH_PREFIX = "rt1."
+# The second, longer form also names the user, so that a sharded database finds the session on one shard.
 REFRESH_LAYOUT, NAMED_LAYOUT = struct.Struct(">16sI16s"), struct.Struct(">16sI16s16s")
 TAG_BYTES = 32
 MAX_GENERATION = 2**32 - 1
@@ -47,11 +47,8 @@ CLAIM_TYPES: tuple[tuple[str, type], ...] = (
 )
 LIST_CLAIMS = frozenset({"roles", "amr"})
 MAX_CLAIM_VALUES = {"exp": MAX_TIMESTAMP, "iat": MAX_TIMESTAMP, "auth_time": MAX_TIMESTAMP, "gen": MAX_GENERATION}
-# By prefix: the layout, and the length of 68 or 84 bytes in base64url without padding.
-REFRESH_FORMS = {
-    REFRESH_PREFIX: (REFRESH_LAYOUT, len(REFRESH_PREFIX) + 91),
-    NAMED_PREFIX: (NAMED_LAYOUT, len(NAMED_PREFIX) + 112),
-}
+# By the length of a token: 68 or 84 bytes in base64url without padding.
+REFRESH_FORMS = {len(REFRESH_PREFIX) + 91: REFRESH_LAYOUT, len(REFRESH_PREFIX) + 112: NAMED_LAYOUT}
 USER_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -240,30 +237,29 @@ class RefreshTokens:
         return cls(root.derive("refresh tokens"), second=second, names_user=names_user)
 
     def mint(self, token: RefreshToken) -> str:
-        """Encode the token: prefix, and base64url of session id, generation, nonce, perhaps user id, and tag."""
+        """Encode the token: `rt1.` and base64url of session id, generation, nonce, perhaps user id, and tag."""
         parts = (bytes.fromhex(token.session_id), token.generation, token.nonce)
         if token.user_id is not None and USER_ID.fullmatch(token.user_id) and self._names_user():
-            prefix, body = NAMED_PREFIX, NAMED_LAYOUT.pack(*parts, bytes.fromhex(token.user_id))
+            body = NAMED_LAYOUT.pack(*parts, bytes.fromhex(token.user_id))
         else:
-            prefix, body = REFRESH_PREFIX, REFRESH_LAYOUT.pack(*parts)
-        return prefix + base64url(body + _tag(self._tag_key, prefix, body))
+            body = REFRESH_LAYOUT.pack(*parts)
+        return REFRESH_PREFIX + base64url(body + _tag(self._tag_key, body))
 
     def parse(self, text: str) -> RefreshToken:
         """The inverse of `mint`; queries no store. Raises `InvalidToken` for anything we did not issue."""
-        prefix = text[: len(REFRESH_PREFIX)]
-        layout, length = REFRESH_FORMS.get(prefix, (REFRESH_LAYOUT, -1))
-        if len(text) != length or not text.isascii():
+        layout = REFRESH_FORMS.get(len(text))
+        if layout is None or not text.startswith(REFRESH_PREFIX) or not text.isascii():
             raise InvalidToken
         try:
-            raw = _decode(text.removeprefix(prefix))
+            raw = _decode(text.removeprefix(REFRESH_PREFIX))
         except (ValueError, binascii.Error):
             raise InvalidToken from None
         # Only the canonical encoding: base64 decoding ignores the unused bits of the last character.
-        if prefix + base64url(raw) != text:
+        if REFRESH_PREFIX + base64url(raw) != text:
             raise InvalidToken
         body, tag = raw[:-TAG_BYTES], raw[-TAG_BYTES:]
-        if not hmac.compare_digest(tag, _tag(self._tag_key, prefix, body)) and (
-            self._second is None or not hmac.compare_digest(tag, _tag(self._second, prefix, body))
+        if not hmac.compare_digest(tag, _tag(self._tag_key, body)) and (
+            self._second is None or not hmac.compare_digest(tag, _tag(self._second, body))
         ):
             raise InvalidToken
         session_id, generation, nonce, *user_id = layout.unpack(body)
@@ -272,8 +268,8 @@ class RefreshTokens:
         return RefreshToken(session_id.hex(), generation, nonce, user_id[0].hex() if user_id else None)
 
 
-def _tag(key: bytes, prefix: str, body: bytes) -> bytes:
-    return hmac.digest(key, prefix.encode() + body, "sha256")
+def _tag(key: bytes, body: bytes) -> bytes:
+    return hmac.digest(key, REFRESH_PREFIX.encode() + body, "sha256")
 
 
 def hash_nonce(nonce: bytes) -> bytes:

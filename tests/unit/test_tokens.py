@@ -195,23 +195,22 @@ def test_what_is_kept_of_the_nonce_is_no_nonce() -> None:
 def test_a_token_that_names_its_user_is_read_back_and_each_changed_bit_is_refused(user_id: str) -> None:
     token = replace(TOKEN, user_id=user_id)
     minted = REFRESH.mint(token)
-    assert minted.startswith("rt2.")
+    assert minted.startswith("rt1.")
     assert REFRESH.parse(minted) == token
     raw_token = base64.urlsafe_b64decode(minted[4:])
     for bit in range(len(raw_token) * 8):
         changed = bytearray(raw_token)
         changed[bit // 8] ^= 1 << bit % 8
         with pytest.raises(InvalidToken):
-            REFRESH.parse("rt2." + base64.urlsafe_b64encode(changed).rstrip(b"=").decode())
+            REFRESH.parse(text(bytes(changed)))
 
 
 def test_neither_form_passes_for_the_other() -> None:
     plain, named = REFRESH.mint(TOKEN), REFRESH.mint(replace(TOKEN, user_id=USER))
     for forged in (
-        "rt2." + plain[4:],
-        "rt1." + named[4:],
-        "rt2." + base64.urlsafe_b64encode(raw(plain) + bytes(16)).rstrip(b"=").decode(),
-        "rt1." + named[4:95],
+        text(raw(plain) + bytes(16)),
+        text(raw(plain)[:-32] + bytes(16) + raw(plain)[-32:]),
+        named[:95],
     ):
         with pytest.raises(InvalidToken):
             REFRESH.parse(forged)
@@ -230,7 +229,7 @@ def test_the_last_generation_has_no_successor_and_is_refused() -> None:
     """After four thousand million refreshes the counter ends instead of turning over."""
     body = REFRESH_LAYOUT.pack(bytes(16), MAX_GENERATION, bytes(16))
     with pytest.raises(InvalidToken):
-        REFRESH.parse(text(body + _tag(REFRESH_KEY, "rt1.", body)))
+        REFRESH.parse(text(body + _tag(REFRESH_KEY, body)))
     last = REFRESH.parse(REFRESH.mint(replace(TOKEN, generation=MAX_GENERATION - 1)))
     assert REFRESH.mint(last.successor(USER))
 
