@@ -1,4 +1,4 @@
-"""`make faults`: runs the rows of docs/reliability.md and prints the table; exit status 1 if a promise is broken."""
+"""`make faults`: runs the rows of docs/reliability.md, prints the table; exit status 1 if a promise is broken."""
 
 import argparse
 import asyncio

@@ -35,8 +35,8 @@ async def killed(world: World) -> list[Figure]:
     await asyncio.sleep(DOWN_SECONDS)
     await asyncio.to_thread(stores.redis.start)
     back = time.monotonic()
-    endings = await ending
     whole = await seconds_until(is_ready(world, *pair), "both nodes are ready")
+    endings = await ending
     return [
         *(await lost(world, every)),
         closing(endings, most=10),
@@ -52,7 +52,7 @@ async def killed(world: World) -> list[Figure]:
 
 async def lost(world: World, every: Sequence[Devices]) -> list[Figure]:
     """Figure: the revocations, and what they did not end."""
-    served = await world.still_served(every, world.nodes)
+    served = await world.still_served(every)
     return [Figure("revocations", len(every)), Figure("lost", served, most=0)]
 
 
@@ -131,8 +131,8 @@ def cut(*, asks: bool, answers: bool, halves: bool = False) -> Row:
         f"redis-cut-{name}",
         f"the connection of one node to Redis is cut: {how}",
         "the node is fenced within 5 s (readiness says so up to 1 s later); it catches up without loss or doubles",
-        "Its heartbeats do not come back. The node fails readiness, checks the sessions of its sockets in MongoDB, and "
-        "replays the logs when it hears again.",
+        "Its heartbeats do not come back. The node fails readiness, checks its sessions in MongoDB, "
+        "and replays the logs when it hears again.",
         run,
     )
 
