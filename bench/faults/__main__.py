@@ -41,7 +41,8 @@ async def run(row: Row, size: float) -> list[Figure]:
                 figures = await row.run(world)
                 # Unexpected failures of the nodes break a promise too, whatever the other figures say.
                 failed = world.tracebacks()
-                return [*figures, Figure("unexpected errors logged", failed, most=0)] if failed else figures
+                sys.stderr.writelines(f"{line}\n" for line in failed)
+                return [*figures, Figure("unexpected errors logged", len(failed), most=0)] if failed else figures
         except Exception:  # noqa: BLE001 - the other rows are still to be measured
             traceback.print_exc()
             return [Figure("not finished", 1, most=0)]

@@ -171,7 +171,9 @@ class Device:
 
     def _hear_event(self, name: str, payload: dict[str, Any]) -> None:
         self._seen.events += 1
-        if self._cursor is not None and payload["eventId"] <= self._cursor:
+        # One that MongoDB told its node of, not the log, has the id of the event before.
+        is_new = payload["eventId"] > (self._cursor or 0) - (name == "session-revoked")
+        if not is_new:
             self._break(f"event {payload['eventId']} ({name}) after {self._cursor}")
         self._cursor = payload["eventId"]
         if name == "sessions-changed":

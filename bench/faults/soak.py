@@ -168,7 +168,7 @@ async def soak(minutes: float, seed: int) -> Seen:
         async with World(Path(folder)) as world:
             run = Soak(world, world.stores(), seed)
             await run.run(draw(seed, minutes * 60))
-            run.seen.violations += ["unexpected errors in the nodes' logs"] * bool(world.tracebacks())
+            run.seen.violations += world.tracebacks()
             return run.seen
 
 

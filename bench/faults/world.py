@@ -127,9 +127,9 @@ class World:
             served += sum(await asyncio.gather(*map(serving, every[start : start + AT_ONCE])))
         return served
 
-    def tracebacks(self) -> int:
-        """Count the failures that the nodes logged and did not expect."""
-        return sum(len(tracebacks(node.log)) for node in self.nodes)
+    def tracebacks(self) -> list[str]:
+        """The failures that the nodes logged and did not expect."""
+        return [line for node in self.nodes for line in tracebacks(node.log)]
 
 
 async def answered(act: Callable[[], Awaitable[Answer]]) -> Answer:
