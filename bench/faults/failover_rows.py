@@ -27,7 +27,7 @@ async def pair_on(world: World, url: str) -> list[Node]:
 async def watched(world: World) -> list[Figure]:
     """Kill the master that sentinels watch, while sessions are ended."""
     servers = world.stack.enter_context(WatchedMaster(world.folder))
-    servers.begin()
+    await asyncio.to_thread(servers.begin)
     pair = await pair_on(world, servers.url)
     every = await world.devices(pair, world.scaled(100))
     ending = asyncio.create_task(end_one_by_one(every, ENDING_SECONDS))
@@ -48,7 +48,7 @@ async def watched(world: World) -> list[Figure]:
 async def one_of_three(world: World) -> list[Figure]:
     """Kill one of three masters, while sessions are ended on all."""
     servers = world.stack.enter_context(ThreeMasters(world.folder))
-    servers.begin()
+    await asyncio.to_thread(servers.begin)
     pair = await pair_on(world, servers.url)
     every = await world.devices(pair, world.scaled(100))
     dying = servers.masters[1]
@@ -105,7 +105,7 @@ def gone(every: Sequence[Devices]) -> int:
 async def moved(world: World) -> list[Figure]:
     """Move the slot of a user from master to master while events are written to it."""
     servers = world.stack.enter_context(ThreeMasters(world.folder))
-    servers.begin()
+    await asyncio.to_thread(servers.begin)
     pair = await pair_on(world, servers.url)
     [one] = await world.devices(pair, 1)
     names = [f"name {number}" for number in range(300)]
@@ -153,7 +153,7 @@ def disorder(live: Live) -> int:
 async def flushed(world: World) -> list[Figure]:
     """Delete all keys of one of three masters, between revocations."""
     servers = world.stack.enter_context(ThreeMasters(world.folder))
-    servers.begin()
+    await asyncio.to_thread(servers.begin)
     pair = await pair_on(world, servers.url)
     every = await world.devices(pair, world.scaled(60))
     losing = servers.masters[0]
