@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
 import structlog
 
 from auth.core.errors import Unavailable
@@ -19,9 +18,10 @@ from auth.platform.metrics import Metrics
 from auth.platform.redis.link import RedisLink
 from auth.platform.redis.master import Master
 from auth.platform.redis.slots import slot_of
-from realtime.broker.ear import Ear, EarOptions, Message, OnMessage, OnSubscribed
+from realtime.broker.ear import Ear, EarOptions, OnMessage, OnSubscribed
 from realtime.broker.leases import NODE_LEASE
 from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
+from realtime.broker.seal import Message, Seal
 
 HEARTBEAT_SECONDS = 1.0
 SILENT_AFTER_SECONDS = 5.0
@@ -43,6 +43,7 @@ class Bus:
         *,
         node_id: str,
         metrics: Metrics,
+        seal: Seal,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         silent_after_seconds: float = SILENT_AFTER_SECONDS,
     ) -> None:
@@ -50,6 +51,7 @@ class Bus:
         self._keys = keys
         self._node_id = node_id
         self._metrics = metrics
+        self._seal = seal
         self._options = EarOptions(heartbeat_seconds, silent_after_seconds)
         self._rooms_slot = slot_of(link.rooms_channel)
         self._ears: dict[Master, Ear] = {}
@@ -134,7 +136,7 @@ class Bus:
 
     async def _publish(self, channel: str, message: Message) -> None:
         try:
-            await self._link.execute("SPUBLISH", channel, orjson.dumps(message))
+            await self._link.execute("SPUBLISH", channel, self._seal.seal(message))
         except Unavailable:
             return
 
@@ -195,6 +197,7 @@ class Bus:
             node_id=self._node_id,
             report=self._report,
             metrics=self._metrics,
+            seal=self._seal,
             options=self._options,
         )
 

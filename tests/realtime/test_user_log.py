@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.redis_forms import client_of
-from support.sockets import connection
+from support.sockets import SEAL, connection
 from support.waiting import eventually
 
 from auth.core.clock import utc_now
@@ -139,6 +139,7 @@ async def world(redis_url: str) -> AsyncIterator[World]:
             deny_list,
             leases,
             node_id=node_id,
+            seal=SEAL,
             log_life=LIFE,
             most_sockets=MOST_SOCKETS,
             check_soon=orphans.check_soon,
