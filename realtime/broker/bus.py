@@ -1,7 +1,7 @@
 """The bus: Redis channels of this node and of all nodes, with a heartbeat that proves that messages arrive.
 
-A node has one channel per shard of users, and listens on one connection to each master (listener.py). It knows for each
-master whether messages arrive, so that losing one of them concerns the users of its shards only.
+A node has one channel per shard of users, and listens on one connection to each master (listener.py). It knows
+for each master whether messages arrive, so that losing one of them concerns the users of its shards only.
 """
 
 import asyncio
