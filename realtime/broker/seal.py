@@ -33,7 +33,7 @@ Message = dict[str, Any]
 log = structlog.get_logger()
 
 
-class Seal:
+class MessageSeal:
     """Seals and reads messages between nodes and events of users."""
 
     def __init__(self, root: RootSecret, metrics: Metrics) -> None:
