@@ -74,7 +74,8 @@ class Seal:
     def _frame(self, raw: bytes) -> Message | None:
         # The payload is read from the very bytes that are checked.
         start, end = raw.index(PAYLOAD), len(raw) - MARK_BYTES
-        head, payload = orjson.loads(raw[:start] + b"}"), raw[start + len(PAYLOAD) : end]
+        head: Message = orjson.loads(raw[:start] + b"}")
+        payload = raw[start + len(PAYLOAD) : end]
         tag = bytes.fromhex(raw[end + len(MARK) : -len(END)].decode())
         if not self._is_genuine(tag, *_covered(head["u"], head["e"], head["s"]), payload):
             return None
