@@ -54,7 +54,7 @@ class DenyList:
     def is_usable(self) -> bool:
         """Whether all lists of at least one master are whole."""
         doubtful = {self._link.master_of(SLOT_OF[shard]) for shard in self.doubtful}
-        return not doubtful or not set(self._link.masters) <= doubtful
+        return not {self._link.master_of(slot) for slot in SLOT_OF} <= doubtful
 
     def in_doubt(self, user_id: str) -> bool:
         """Whether the list of a user's shard may lack entries."""

@@ -19,8 +19,8 @@ from realtime.application import Application
 from realtime.broker.bus import Bus
 from realtime.broker.dead_node_cleanup import OrphanedSockets
 from realtime.broker.deny_list import DenyList
-from realtime.broker.ear import OnMessage, OnSubscribed
 from realtime.broker.leases import NodeLeases
+from realtime.broker.listener import OnMessage, OnSubscribed
 from realtime.broker.presence import Presence
 from realtime.broker.redis_keys import ALL_SHARDS, Keys
 from realtime.broker.seal import Message, Seal

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,8 +13,13 @@ from support.databases import memory
 from support.devices import Connect, devices, works_again
 from support.health import both_ready
 from support.nodes import Installation, Node, ServiceUrls, drop, tracebacks
-from support.valkeys import ThreeMasters, Valkey, WatchedMaster, until
+from support.valkeys import SLOTS, ThreeMasters, Valkey, WatchedMaster, until
 from support.waiting import eventually
+
+from auth.platform.metrics import Metrics
+from auth.platform.redis.link import RedisLink
+from realtime.broker.bus import Bus
+from realtime.broker.redis_keys import SHARDS, SLOT_OF, Keys, shard_of
 
 Pair = tuple[Node, Node]
 # Here a master is replaced after some two seconds, and Vigil follows within five. The rest is for a busy machine.
@@ -38,6 +43,13 @@ def watched(folder: Path) -> Iterator[WatchedMaster]:
 def masters(folder: Path) -> Iterator[ThreeMasters]:
     with ThreeMasters(folder) as servers:
         yield servers.begin()
+
+
+@pytest.fixture
+def lonely_masters(folder: Path) -> Iterator[ThreeMasters]:
+    """A cluster without replicas."""
+    with ThreeMasters(folder) as servers:
+        yield servers.begin(replicas=False)
 
 
 @pytest.fixture
@@ -207,3 +219,50 @@ def move(masters: ThreeMasters, slot: int, to: Valkey, how: str) -> None:
     else:
         for _ in masters.move(slot, to):
             pass
+
+
+@pytest.fixture
+async def bus(lonely_masters: ThreeMasters) -> AsyncIterator[Bus]:
+    link = RedisLink(lonely_masters.url, prefix="t")
+    bus = Bus(link, Keys("t"), node_id="ear", metrics=Metrics(), heartbeat_seconds=0.1, silent_after_seconds=1.0)
+    yield bus
+    await bus.close()
+    await link.close()
+
+
+async def test_where_one_master_is_silent_only_its_users_are_fenced(
+    lonely_masters: ThreeMasters, bus: Bus
+) -> None:
+    subscribed: list[int] = []
+
+    async def nothing(_: object) -> None:
+        return
+
+    async def note(shards: Collection[int]) -> None:
+        subscribed.extend(shards)
+
+    await bus.start(nothing, note)
+    assert await bus.wait_until_receiving(BACK_SECONDS)
+    assert sorted(subscribed) == list(range(SHARDS))
+    silent = lonely_masters.masters[1]
+    its_shards = {shard for shard, slot in enumerate(SLOT_OF) if SLOTS // 3 <= slot < 2 * SLOTS // 3}
+    users = [f"user {number}" for number in range(60)]
+    hit = {user for user in users if shard_of(user) in its_shards}
+    subscribed.clear()
+    silent.freeze()
+
+    async def fenced() -> bool:
+        return {user for user in users if bus.is_silent(user)} == hit
+
+    await eventually(fenced, "only the users of the silent master are fenced", timeout=BACK_SECONDS)
+    assert {user for user in users if not bus.hears(user)} == hit
+    assert bus.is_receiving
+    assert bus.silent_seconds > 0
+    silent.thaw()
+
+    async def heard() -> bool:
+        return all(map(bus.hears, users))
+
+    await eventually(heard, "all users are heard again", timeout=BACK_SECONDS)
+    # Nothing about the others was missed, so there is nothing to catch up with.
+    assert set(subscribed) <= its_shards

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "server.py"
 # An application whose events inspect a node.
 PROBE = "tests/realtime/apps/probe.py:probe"
-START_SECONDS = 40
+START_SECONDS = 90
 SECRET = "tests-only-" + "0123456789abcdef" * 2
 
 

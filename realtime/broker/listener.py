@@ -36,14 +36,14 @@ OnSubscribed = Callable[[Collection[int]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class EarOptions:
+class ListenerOptions:
     """Seconds between heartbeats, and after which without one the master counts as silent."""
 
     heartbeat_seconds: float
     silent_after_seconds: float
 
 
-class Ear:
+class Listener:
     """Receives from one master, from `start` to `close`. `want` sets its channels.
 
     `report` is called at each heartbeat, and when the node has caught up.
@@ -59,7 +59,7 @@ class Ear:
         report: Callable[[], None],
         metrics: Metrics,
         seal: Seal,
-        options: EarOptions,
+        options: ListenerOptions,
     ) -> None:
         self._link = link
         self._keys = keys
