@@ -13,6 +13,7 @@ from support.databases import memory
 from support.devices import Connect, devices, works_again
 from support.health import both_ready
 from support.nodes import Installation, Node, ServiceUrls, drop, tracebacks
+from support.sockets import SEAL
 from support.valkeys import SLOTS, ThreeMasters, Valkey, WatchedMaster, until
 from support.waiting import eventually
 
@@ -224,7 +225,15 @@ def move(masters: ThreeMasters, slot: int, to: Valkey, how: str) -> None:
 @pytest.fixture
 async def bus(lonely_masters: ThreeMasters) -> AsyncIterator[Bus]:
     link = RedisLink(lonely_masters.url, prefix="t")
-    bus = Bus(link, Keys("t"), node_id="ear", metrics=Metrics(), heartbeat_seconds=0.1, silent_after_seconds=1.0)
+    bus = Bus(
+        link,
+        Keys("t"),
+        node_id="ear",
+        metrics=Metrics(),
+        seal=SEAL,
+        heartbeat_seconds=0.1,
+        silent_after_seconds=1.0,
+    )
     yield bus
     await bus.close()
     await link.close()
