@@ -9,7 +9,7 @@ from support.nodes import Installation, ServiceUrls
 from support.replica_set import ReplicaSet
 
 from bench.faults.rows import Figure, Row
-from bench.faults.world import World, answered, end_one_by_one, is_ready, seconds_until
+from bench.faults.world import NOT_STORED, World, answered, end_one_by_one, is_ready, seconds_until
 
 DOWN_SECONDS = 20.0
 REFRESHES_EACH = 10
@@ -107,6 +107,7 @@ async def primary_lost(world: World, *, is_frozen: bool) -> list[Figure]:
         Figure("sessions whose generation is not that of their last refresh", wrong, most=0),
         Figure("acknowledged revocations", len(endings)),
         Figure("of them lost", unrevoked + served, most=0),
+        Figure("events of the audit trail that only the log has", world.logged(NOT_STORED)),
         Figure("new primary after", elected, "s"),
     ]
 

@@ -23,7 +23,8 @@ from bench.measures import percentile
 ANNOUNCED_SECONDS = 15.0
 FROZEN_SECONDS = 20.0
 MEASURED_SECONDS = 10.0
-USERS = 100
+USERS = 50
+TABS = 10
 MEMBERS = 24
 CHAT = "client-demo/chat.py:chat"
 
@@ -35,16 +36,17 @@ class Watched:
         self._world = world
         self._on = on
         self._by = by
-        self.sockets: dict[str, Socket] = {}
+        self.sockets: dict[str, list[Socket]] = {}
         self.watchers: list[Live] = []
         self.logins: list[Login] = []
 
     async def connect(self, count: int) -> None:
-        """Connect `count` devices, and wait until all are known to be online."""
+        """Connect `count` sockets, several for each device, and wait until all devices are known to be online."""
         address = urlsplit(self._on.url)
         assert address.hostname is not None
         assert address.port is not None
-        users = min(USERS, count)
+        devices = count // TABS or 1
+        users = min(USERS, devices)
         self.logins = await self._world.logins(self._by, users)
         for login in self.logins:
             self.watchers.append(await self._world.connect(self._by, login.access_token))
@@ -53,13 +55,19 @@ class Watched:
 
         async def one(number: int) -> None:
             login = await api.login(emails[number % users])
-            socket, _ = await connect_cheaply(address.hostname or "", address.port or 0, login.access_token)
-            self.sockets[login.session_id] = socket
-            self._world.stack.callback(socket.hang_up)
+            sockets = self.sockets[login.session_id] = []
+            for _ in range(min(TABS, count)):
+                socket, _ = await connect_cheaply(address.hostname or "", address.port or 0, login.access_token)
+                self._world.stack.callback(socket.hang_up)
+                sockets.append(socket)
 
-        for start in range(0, count, AT_ONCE):
-            await asyncio.gather(*(one(number) for number in range(start, min(start + AT_ONCE, count))))
+        for start in range(0, devices, AT_ONCE):
+            await asyncio.gather(*(one(number) for number in range(start, min(start + AT_ONCE, devices))))
         await self.until(True, 1)
+
+    def all_sockets(self) -> list[Socket]:
+        """The sockets of all devices."""
+        return [socket for sockets in self.sockets.values() for socket in sockets]
 
     def told(self) -> dict[str, list[bool]]:
         """What the watchers were told of each device."""
@@ -109,9 +117,10 @@ async def killed(world: World) -> list[Figure]:
     announced, after = await asyncio.gather(watched.until(False, 2), waits(world, other, watched.logins[0]))
     again = Watched(world, other, well)
     begun = time.monotonic()
-    await again.connect(world.scaled(200))
+    await again.connect(world.scaled(400))
     return [
         Figure("devices", len(watched.sockets)),
+        Figure("sockets", len(watched.all_sockets())),
         Figure("all announced offline after", announced, "s", most=ANNOUNCED_SECONDS),
         Figure("announced otherwise than once", watched.repeats(True, False), most=0),
         Figure("survivors' p99 before", before, "ms"),
@@ -125,7 +134,7 @@ async def frozen(world: World) -> list[Figure]:
     stores = world.stores()
     icy, well, other = await world.start(stores.installation(), 3)
     watched = Watched(world, icy, well)
-    await watched.connect(world.scaled(200))
+    await watched.connect(world.scaled(400))
     before = await waits(world, other, watched.logins[0])
     icy.freeze()
     begun = time.monotonic()
@@ -133,11 +142,12 @@ async def frozen(world: World) -> list[Figure]:
     await asyncio.sleep(max(FROZEN_SECONDS - (time.monotonic() - begun), 0))
     icy.thaw()
     back = await watched.until(True, 3)
-    closed = sum(socket.closed.done() for socket in watched.sockets.values())
-    for socket in list(watched.sockets.values())[:20]:
+    closed = sum(socket.closed.done() for socket in watched.all_sockets())
+    for socket in watched.all_sockets()[:20]:
         await socket.ask("sessions-list", {})
     return [
         Figure("devices", len(watched.sockets)),
+        Figure("sockets", len(watched.all_sockets())),
         Figure("all announced offline after", announced, "s", most=ANNOUNCED_SECONDS),
         Figure("online again after it goes on", back, "s", most=ANNOUNCED_SECONDS),
         Figure("announced otherwise than once each", watched.repeats(True, False, True), most=0),

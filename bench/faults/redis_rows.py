@@ -22,6 +22,7 @@ from bench.measures import percentile
 
 DOWN_SECONDS = 8.0
 FROZEN_SECONDS = 30.0
+USUAL_SECONDS = 10.0
 
 
 async def killed(world: World) -> list[Figure]:
@@ -68,11 +69,14 @@ async def frozen(world: World) -> list[Figure]:
     pair = await world.start(stores.installation(), 2)
     every = await world.devices(pair, world.scaled(40))
     email = every[0].laptop.data["user"]["email"]
-    stores.redis.freeze()
-    failing = asyncio.create_task(seconds_until(is_not_ready(world, *pair), "readiness fails"))
 
     async def log_in() -> None:
         await world.on(pair[0]).login(email)
+
+    # Hashing a password takes its time on a busy machine, with Redis or without.
+    usual = percentile(await world.lasting(USUAL_SECONDS, log_in), 0.99)
+    stores.redis.freeze()
+    failing = asyncio.create_task(seconds_until(is_not_ready(world, *pair), "readiness fails"))
 
     async def refresh() -> None:
         assert (await every[1].laptop.refresh()).status == 200
@@ -84,7 +88,8 @@ async def frozen(world: World) -> list[Figure]:
     stores.redis.thaw()
     whole = await seconds_until(is_ready(world, *pair), "both nodes are ready")
     return [
-        Figure(f"login p99 (of {len(logins)})", percentile(logins, 0.99), "s", most=1),
+        Figure("login p99 before", usual, "s"),
+        Figure(f"login p99 (of {len(logins)})", percentile(logins, 0.99), "s", most=max(1, 2 * usual)),
         Figure(f"refresh p99 (of {len(refreshes)})", percentile(refreshes, 0.99), "s", most=1),
         Figure(f"sockets closed (of {len(every)})", gone, most=0),
         Figure("readiness false after", await failing, "s", most=10),

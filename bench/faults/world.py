@@ -21,6 +21,8 @@ T = TypeVar("T")
 # Longer than any promise. What has not happened by then counts as never.
 GIVE_UP_SECONDS = 60.0
 AT_ONCE = 20
+# An event of the audit trail that MongoDB did not take; the log has it with its contents, and the error.
+NOT_STORED = "audit_event_not_stored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,12 @@ class World:
 
     def tracebacks(self) -> list[str]:
         """The failures that the nodes logged and did not expect."""
-        return [line for node in self.nodes for line in tracebacks(node.log)]
+        unexpected = [line for node in self.nodes for line in tracebacks(node.log)]
+        return [line for line in unexpected if NOT_STORED not in line]
+
+    def logged(self, event: str) -> int:
+        """Count a log event of all nodes."""
+        return sum(event in line for node in self.nodes for line in node.log)
 
 
 async def answered(act: Callable[[], Awaitable[Answer]]) -> Answer:

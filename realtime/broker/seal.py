@@ -22,6 +22,8 @@ from auth.platform.metrics import Metrics
 SEALED = b"s"
 TAG_BYTES = 16
 PAYLOAD = b',"d":'
+# What stands before the payload in a frame.
+FRAME_NAMES = frozenset("uipesvo")
 MARK = b',"m":"'
 END = b'"}'
 # Bytes of the mark at the end of a frame.
@@ -72,11 +74,16 @@ class MessageSeal:
     def _frame(self, raw: bytes) -> Message | None:
         # The payload is read from the very bytes that are checked.
         start, end = raw.index(PAYLOAD), len(raw) - MARK_BYTES
-        head, payload = orjson.loads(raw[:start] + b"}"), raw[start + len(PAYLOAD) : end]
+        head: Message = orjson.loads(raw[:start] + b"}")
+        payload = raw[start + len(PAYLOAD) : end]
         tag = bytes.fromhex(raw[end + len(MARK) : -len(END)].decode())
         if not self._is_genuine(tag, *_covered(head["u"], head["e"], head["s"]), payload):
             return None
-        return {name: head[name] for name in ("u", "i", "p", "e", "s", "v", "o")} | {"d": orjson.loads(payload)}
+        # Otherwise a genuine event could be made a message of another kind.
+        if head.keys() != FRAME_NAMES:
+            return None
+        head["d"] = orjson.loads(payload)
+        return head
 
     def _is_genuine(self, tag: bytes, *parts: bytes) -> bool:
         return any(hmac.compare_digest(tag, _tag(key, *parts)) for key in self._accepted)

@@ -58,6 +58,8 @@ def test_while_the_secret_is_replaced_nodes_with_either_first_read_each_other() 
         frame(marked(seal()), event="session-revoked"),
         frame(marked(seal()), session="s2"),
         frame(marked(seal()).replace(b"true", b"false")),
+        # A genuine event made a message of another kind.
+        frame(marked(seal())).replace(b'"i":7', b'"t":"room","i":7'),
         # A genuine payload behind the forger's own.
         frame(b'{"online":false},"d":' + marked(seal())),
     ],
@@ -66,13 +68,6 @@ def test_what_is_not_genuine_is_ignored_and_counted(forged: bytes) -> None:
     metrics = Metrics()
     assert MessageSeal(RootSecret(b"one"), metrics).read(forged) is None
     assert b"vigil_bus_forged_total 1.0" in metrics.render()
-
-
-def test_a_frame_has_no_values_but_its_own() -> None:
-    """A genuine event does not turn into a message of another kind."""
-    values = seal().read(frame(marked(seal())).replace(b'"i":7', b'"t":"room","i":7'))
-    assert values is not None
-    assert "t" not in values
 
 
 def test_every_changed_byte_of_a_message_is_noticed() -> None:
