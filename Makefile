@@ -7,6 +7,8 @@
 # make types     mypy --strict, including tests
 # make lock      update requirements*.lock from pyproject.toml                 (ARGS=--upgrade for newer versions)
 # make bench     benchmark against the peers; about 40 minutes on an idle machine (ARGS=--quick for a short run)
+# make faults    break real processes and compare with docs/reliability.md; some 15 minutes (ARGS="--only redis-killed")
+# make soak      draw faults at random, and check what each client saw             (ARGS="--minutes 60 --seed 1")
 # make clean     remove the virtual environment and caches, but not the data in .data
 #
 # PYTHON=/path/to/python3 selects the interpreter. The set-up is described in scripts/setup.
@@ -22,7 +24,7 @@ export PYTHON
 # Without bytecode files, every process started by a test would compile the server again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run check test page format lint types lock bench clean set-up
+.PHONY: run check test page format lint types lock bench faults soak clean set-up
 
 # exec, so that the server receives signals directly.
 run:
@@ -51,6 +53,13 @@ types: set-up
 
 bench: set-up
 	@.venv/bin/python -m bench $(ARGS)
+
+# They use the clients and services of tests/support.
+faults: set-up
+	@PYTHONPATH=tests .venv/bin/python -m bench.faults $(ARGS)
+
+soak: set-up
+	@PYTHONPATH=tests .venv/bin/python -m bench.faults.soak $(ARGS)
 
 set-up:
 	@scripts/setup test

@@ -375,7 +375,7 @@ def _make_sessions(services: Services, parts: Parts) -> Sessions:
             audience=tokens.audience,
             lifetime=timedelta(seconds=tokens.access_token_seconds),
         ),
-        refresh_tokens=RefreshTokens.under(parts.root),
+        refresh_tokens=RefreshTokens.under(parts.root, names_user=stores.schema.tokens_name_users),
         revocations=live.revocations,
         publisher=live.publisher,
         presence=live.presence,

@@ -67,13 +67,14 @@ class Socket(asyncio.Protocol):
         "closed", "on_event", "ready",
     )  # fmt: skip
 
-    def __init__(self, host: str, port: int, token: str) -> None:
+    def __init__(self, host: str, port: int, token: str, last_event_id: int | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[float] = loop.create_future()
         self.closed: asyncio.Future[float] = loop.create_future()
         self.on_event: Callable[[bytes], None] | None = None
         self._upgrade = upgrade_request(host, port)
-        self._connect = masked(b"40" + orjson.dumps({"token": token}))
+        cursor = {} if last_event_id is None else {"lastEventId": last_event_id}
+        self._connect = masked(b"40" + orjson.dumps({"token": token, **cursor}))
         self._acks: dict[int, asyncio.Future[Ack]] = {}
         self._next_id = 0
         self._open = False
@@ -171,13 +172,26 @@ class Socket(asyncio.Protocol):
         self._transport.close()
 
 
-async def connect(host: str, port: int, token: str) -> tuple[Socket, float]:
+async def connect(
+    host: str,
+    port: int,
+    token: str,
+    *,
+    last_event_id: int | None = None,
+    on_event: Callable[[bytes], None] | None = None,
+) -> tuple[Socket, float]:
     """Connect and authenticate; return the socket and the seconds from the first packet to `ready`."""
     begun = time.perf_counter()
     loop = asyncio.get_running_loop()
+    socket = Socket(host, port, token, last_event_id)
+    socket.on_event = on_event
     async with asyncio.timeout(CONNECT_SECONDS):
-        _, socket = await loop.create_connection(lambda: Socket(host, port, token), host, port)
-        ready = await socket.ready
+        await loop.create_connection(lambda: socket, host, port)
+        try:
+            ready = await socket.ready
+        except BaseException:
+            socket.hang_up()
+            raise
     return socket, ready - begun
 
 

@@ -87,7 +87,9 @@ class Node:
             metrics=self.metrics,
             clock=utc_now,
         )
-        self.outbound = Outbound(self.link, self.stores, self.services, _outbound_options(settings), application)
+        self.outbound = Outbound(
+            self.link, self.stores, self.services, _outbound_options(settings), root, application
+        )
         self.operations = make_operations(self.services, self._operation_parts(root))
         self.jobs_dashboard = JobsDashboard(settings.administration, self.services.audit)
         self._roles = PeriodicTask("roles", self.operations.roles.finish_due, every_seconds=2)

@@ -8,8 +8,10 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 import secrets
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -30,7 +32,8 @@ MAX_ACCESS_TOKEN_LENGTH = 4096
 CACHED_TOKENS = 20_000
 
 REFRESH_PREFIX = "rt1."
-REFRESH_LAYOUT = struct.Struct(">16sI16s")
+# The second, longer form also names the user, so that a sharded database finds the session on one shard.
+REFRESH_LAYOUT, NAMED_LAYOUT = struct.Struct(">16sI16s"), struct.Struct(">16sI16s16s")
 TAG_BYTES = 32
 MAX_GENERATION = 2**32 - 1
 # The year 6325: a later time could overflow `datetime` arithmetic.
@@ -44,7 +47,9 @@ CLAIM_TYPES: tuple[tuple[str, type], ...] = (
 )
 LIST_CLAIMS = frozenset({"roles", "amr"})
 MAX_CLAIM_VALUES = {"exp": MAX_TIMESTAMP, "iat": MAX_TIMESTAMP, "auth_time": MAX_TIMESTAMP, "gen": MAX_GENERATION}
-REFRESH_TOKEN_LENGTH = len(REFRESH_PREFIX) + 91  # 68 bytes in base64url without padding
+# By the length of a token: 68 or 84 bytes in base64url without padding.
+REFRESH_FORMS = {len(REFRESH_PREFIX) + 91: REFRESH_LAYOUT, len(REFRESH_PREFIX) + 112: NAMED_LAYOUT}
+USER_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class AccessTokens:
@@ -188,45 +193,62 @@ def _check_times(principal: Principal, *, now: datetime) -> Principal:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """The contents of a genuine refresh token: its tag was checked, its validity depends on the session."""
+    """The contents of a genuine refresh token: its tag was checked, its validity depends on the session.
+
+    `user_id` is None if the token does not name it.
+    """
 
     session_id: str
     generation: int
     nonce: bytes
+    user_id: str | None = None
 
     @property
     def nonce_hash(self) -> bytes:
         """The hash of the nonce, as stored with the session."""
         return hash_nonce(self.nonce)
 
-    def successor(self) -> "RefreshToken":
+    def successor(self, user_id: str) -> "RefreshToken":
         """The token of the next generation. It is derived, so that it can be reissued without being stored."""
-        return RefreshToken(self.session_id, self.generation + 1, self.nonce)
+        return RefreshToken(self.session_id, self.generation + 1, self.nonce, user_id)
 
     def __repr__(self) -> str:
         return f"RefreshToken(session_id={self.session_id!r}, generation={self.generation}, …)"
 
 
 class RefreshTokens:
-    """Issues and parses refresh tokens under a key derived from the root secret. `second` is for parsing only."""
+    """Issues and parses refresh tokens under a key derived from the root secret. `second` is for parsing only.
 
-    def __init__(self, tag_key: bytes, *, second: bytes | None = None) -> None:
+    Both forms are always accepted. Tokens name their user once `names_user` says so: nodes of earlier versions,
+    which would refuse them, are gone then.
+    """
+
+    def __init__(
+        self, tag_key: bytes, *, second: bytes | None = None, names_user: Callable[[], bool] = lambda: True
+    ) -> None:
         self._tag_key = tag_key
         self._second = second
+        self._names_user = names_user
 
     @classmethod
-    def under(cls, root: RootSecret) -> Self:
+    def under(cls, root: RootSecret, *, names_user: Callable[[], bool]) -> Self:
         """The tokens of an installation."""
-        return cls(root.derive("refresh tokens"), second=root.derive_second("refresh tokens"))
+        second = root.derive_second("refresh tokens")
+        return cls(root.derive("refresh tokens"), second=second, names_user=names_user)
 
     def mint(self, token: RefreshToken) -> str:
-        """Encode the token: `rt1.` and base64url of session id, generation, nonce and tag."""
-        body = REFRESH_LAYOUT.pack(bytes.fromhex(token.session_id), token.generation, token.nonce)
+        """Encode the token: `rt1.` and base64url of session id, generation, nonce, perhaps user id, and tag."""
+        parts = (bytes.fromhex(token.session_id), token.generation, token.nonce)
+        if token.user_id is not None and USER_ID.fullmatch(token.user_id) and self._names_user():
+            body = NAMED_LAYOUT.pack(*parts, bytes.fromhex(token.user_id))
+        else:
+            body = REFRESH_LAYOUT.pack(*parts)
         return REFRESH_PREFIX + base64url(body + _tag(self._tag_key, body))
 
     def parse(self, text: str) -> RefreshToken:
         """The inverse of `mint`; queries no store. Raises `InvalidToken` for anything we did not issue."""
-        if len(text) != REFRESH_TOKEN_LENGTH or not text.startswith(REFRESH_PREFIX) or not text.isascii():
+        layout = REFRESH_FORMS.get(len(text))
+        if layout is None or not text.startswith(REFRESH_PREFIX) or not text.isascii():
             raise InvalidToken
         try:
             raw = _decode(text.removeprefix(REFRESH_PREFIX))
@@ -240,10 +262,10 @@ class RefreshTokens:
             self._second is None or not hmac.compare_digest(tag, _tag(self._second, body))
         ):
             raise InvalidToken
-        session_id, generation, nonce = REFRESH_LAYOUT.unpack(body)
+        session_id, generation, nonce, *user_id = layout.unpack(body)
         if generation == MAX_GENERATION:
             raise InvalidToken
-        return RefreshToken(session_id.hex(), generation, nonce)
+        return RefreshToken(session_id.hex(), generation, nonce, user_id[0].hex() if user_id else None)
 
 
 def _tag(key: bytes, body: bytes) -> bytes:

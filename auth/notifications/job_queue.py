@@ -8,6 +8,7 @@ messages and sends them without the queue.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, Literal, get_args
@@ -42,6 +43,8 @@ REDIS_SECONDS = 1.0
 STOP_SECONDS = 4
 SWEEP_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
+# Without a failure for so long, the queue is up again.
+QUIET_SECONDS = 3.0
 
 # A claim outlasts the longest attempt; afterwards another worker may send the mail.
 JOB_SECONDS = 45
@@ -274,6 +277,7 @@ class _Queue(RedisQueue):
         super().__init__(redis.asyncio.Redis(connection_pool=pool), name=name)
         self.closing = asyncio.Event()
         self._down = False
+        self._failed_at = 0.0
 
     async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Job | None:
         """Return the next job; None after `timeout`, or after a pause while Redis is down.
@@ -296,7 +300,7 @@ class _Queue(RedisQueue):
         except (RedisError, OSError, TimeoutError) as error:
             if not self._down and not self.closing.is_set():
                 log.warning("job_queue_down", error=type(error).__name__)
-            self._down = True
+            self._down, self._failed_at = True, time.monotonic()
             # The queue may be on another master now.
             await self.redis.connection_pool.disconnect(inuse_connections=False)
             await self._pause()
@@ -305,9 +309,10 @@ class _Queue(RedisQueue):
             log.exception("job_queue_failed")
             await self._pause()
             return None
-        if self._down:
+        # A Redis that refuses only writes answers some calls of each second.
+        if self._down and time.monotonic() - self._failed_at > QUIET_SECONDS:
             log.info("job_queue_up")
-        self._down = False
+            self._down = False
         return result
 
     async def _pause(self) -> None:

@@ -74,6 +74,7 @@ class Metrics:
         self.bus_deaf = gauge(
             "vigil_bus_deaf", "1 while the node does not receive its own heartbeat", multiprocess_mode="livemax"
         )
+        self.bus_forged = counter("vigil_bus_forged", "Messages and events in Redis that no node has sent")
         self.bus_events = counter("vigil_bus_events", "Events received from the bus by kind", ["event"])
 
     @staticmethod

@@ -95,6 +95,7 @@ class Refreshing(Operation):
         now = self._clock()
         rotated = await self._store.rotate(
             token.session_id,
+            user_id=token.user_id,
             nonce_hash=token.nonce_hash,
             from_generation=token.generation,
             client=client,
@@ -111,7 +112,7 @@ class Refreshing(Operation):
         news = await self._risks.judge_refresh(before, session, presenter)
         if news:
             await self._publisher.publish([SecurityAlert(kind, session, now) for kind in news])
-        return Refreshed(session, self._issue(session, token.successor(), now), Verdict.ROTATED)
+        return Refreshed(session, self._issue(session, token.successor(session.user_id), now), Verdict.ROTATED)
 
     async def _refresh_stale(
         self, token: RefreshToken, presenter: RefreshCaller, caller: RequestCaller | None
@@ -120,7 +121,7 @@ class Refreshing(Operation):
         paused = timedelta(0)
         for _ in range(MAX_READS):
             now = self._clock()
-            session = await self._store.get(token.session_id)
+            session = await self._store.get(token.session_id, user_id=token.user_id)
             if session is None:
                 raise SessionExpired
             waited = caller.waited - paused if caller is not None else timedelta(0)
@@ -164,7 +165,7 @@ class Refreshing(Operation):
         if is_elsewhere(session, presenter.kind, presenter.location):
             news = await self._risks.judge_reuse(session, presenter, now=now)
             await self._publisher.publish([SecurityAlert(kind, session, now) for kind in news])
-        return Refreshed(session, self._issue(session, token.successor(), now), verdict)
+        return Refreshed(session, self._issue(session, token.successor(session.user_id), now), verdict)
 
     async def _refuse(self, verdict: Verdict, session: Session, client: Client, now: datetime) -> None:
         """Apply the verdict and raise the matching error."""

@@ -124,7 +124,7 @@ class Sessions(Operation):
         Raises `AccountLocked`, `Conflict`, `SessionLimitReached` or `Unavailable`.
         """
         now = self._clock()
-        token = RefreshToken(secrets.token_hex(16), 0, secrets.token_bytes(16))
+        token = RefreshToken(secrets.token_hex(16), 0, secrets.token_bytes(16), user.user_id)
         session = Session(
             session_id=token.session_id,
             user_id=user.user_id,
@@ -196,10 +196,12 @@ class Sessions(Operation):
         seen = self._seen.get(principal.session_id)
         try:
             if first_use:
-                await self._store.confirm(principal.session_id, principal.generation, now=now)
+                await self._store.confirm(
+                    principal.session_id, principal.generation, user_id=principal.user_id, now=now
+                )
                 self._confirmed.put(principal.session_id, principal.generation)
             elif seen is None or now.timestamp() - seen > SEEN_INTERVAL.total_seconds():
-                await self._store.touch(principal.session_id, now=now)
+                await self._store.touch(principal.session_id, user_id=principal.user_id, now=now)
             else:
                 return
             self._seen.put(principal.session_id, now.timestamp())
@@ -213,7 +215,7 @@ class Sessions(Operation):
     async def seen(self, principal: Principal) -> None:
         """Record that the principal's device was seen now. Best effort."""
         try:
-            await self._store.touch(principal.session_id, now=self._clock())
+            await self._store.touch(principal.session_id, user_id=principal.user_id, now=self._clock())
         except Unavailable:
             log.warning("device_not_seen", session_id=principal.session_id)
 
@@ -314,7 +316,7 @@ class Sessions(Operation):
         Raises `InvalidToken` for a token that this server never issued.
         """
         token = self._refresh_tokens.parse(refresh_token)
-        session = await self._store.get(token.session_id)
+        session = await self._store.get(token.session_id, user_id=token.user_id)
         if session is None:
             return
         if not secrets.compare_digest(session.nonce_hash, token.nonce_hash):

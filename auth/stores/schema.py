@@ -18,6 +18,8 @@ from auth.stores.mongo import Database, Document, outage_is_unavailable
 # The version of a database that has none: that of the releases before there were versions.
 FIRST = 1
 BATCH = 1000
+# From this version on, refresh tokens name their user.
+NAMED_TOKENS = 3
 
 
 class DatabaseTooNew(StartRefused):
@@ -43,6 +45,13 @@ MIGRATIONS = (
         {"nameKey": {"$type": "string"}},
         [{"$set": {"nameWords": {"$split": ["$nameKey", " "]}}}, {"$unset": "nameKey"}],
     ),
+    Migration(
+        NAMED_TOKENS,
+        "name the user in refresh tokens, from the next start of each node",
+        "sessions",
+        {"_id": {"$in": []}},  # tokens are renewed by each refresh
+        [],
+    ),
 )
 VERSION = MIGRATIONS[-1].version
 
@@ -53,6 +62,11 @@ class Schema:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._schema = database["schema"]
+        self._version = 0
+
+    def tokens_name_users(self) -> bool:
+        """Whether every node accepts refresh tokens that name their user, by the version that was read last."""
+        return self._version >= NAMED_TOKENS
 
     @outage_is_unavailable
     async def check(self) -> int:
@@ -67,6 +81,7 @@ class Schema:
             await self._schema.insert_one({"_id": "version", "version": VERSION})
         except DuplicateKeyError:  # another node started at the same time
             return await self.check()
+        self._version = VERSION
         return VERSION
 
     @outage_is_unavailable
@@ -81,6 +96,7 @@ class Schema:
                 f"the database has the schema {version}, and this version of Vigil knows only {VERSION}: "
                 "update Vigil, or restore a backup from before the update"
             )
+        self._version = version
         return version
 
     @outage_is_unavailable

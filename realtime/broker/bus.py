@@ -1,7 +1,7 @@
 """The bus: Redis channels of this node and of all nodes, with a heartbeat that proves that messages arrive.
 
-A node has one channel per shard of users, and listens on one connection to each master (ear.py). It knows for each
-master whether messages arrive, so that losing one of them concerns the users of its shards only.
+A node has one channel per shard of users, and listens on one connection to each master (listener.py). It knows for
+each master whether messages arrive, so that losing one of them concerns the users of its shards only.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
 import structlog
 
 from auth.core.errors import Unavailable
@@ -19,9 +18,10 @@ from auth.platform.metrics import Metrics
 from auth.platform.redis.link import RedisLink
 from auth.platform.redis.master import Master
 from auth.platform.redis.slots import slot_of
-from realtime.broker.ear import Ear, EarOptions, Message, OnMessage, OnSubscribed
 from realtime.broker.leases import NODE_LEASE
+from realtime.broker.listener import Listener, ListenerOptions, OnMessage, OnSubscribed
 from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
+from realtime.broker.seal import Message, Seal
 
 HEARTBEAT_SECONDS = 1.0
 SILENT_AFTER_SECONDS = 5.0
@@ -43,6 +43,7 @@ class Bus:
         *,
         node_id: str,
         metrics: Metrics,
+        seal: Seal,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         silent_after_seconds: float = SILENT_AFTER_SECONDS,
     ) -> None:
@@ -50,9 +51,10 @@ class Bus:
         self._keys = keys
         self._node_id = node_id
         self._metrics = metrics
-        self._options = EarOptions(heartbeat_seconds, silent_after_seconds)
+        self._seal = seal
+        self._options = ListenerOptions(heartbeat_seconds, silent_after_seconds)
         self._rooms_slot = slot_of(link.rooms_channel)
-        self._ears: dict[Master, Ear] = {}
+        self._listeners: dict[Master, Listener] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
@@ -88,7 +90,9 @@ class Bus:
         """
         try:
             async with asyncio.timeout(seconds):
-                while not self._ears or not all(ear.is_listening for ear in self._ears.values()):
+                while not self._listeners or not all(
+                    listener.is_listening for listener in self._listeners.values()
+                ):
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:
@@ -99,28 +103,28 @@ class Bus:
         """Stop receiving and sending heartbeats."""
         self._is_closed = True
         await end(self._task)
-        await asyncio.gather(*(ear.close() for ear in self._ears.values()), *self._closing)
+        await asyncio.gather(*(listener.close() for listener in self._listeners.values()), *self._closing)
 
     @property
     def silent_seconds(self) -> float:
         """Age of the newest heartbeat that came back from the master that is silent longest; 0 if none is."""
-        return max((ear.silent_seconds for ear in self._ears.values()), default=0.0)
+        return max((listener.silent_seconds for listener in self._listeners.values()), default=0.0)
 
     @property
     def is_receiving(self) -> bool:
         """Whether messages published now by at least one master reach this node."""
-        return any(ear.is_listening and not ear.silent_seconds for ear in self._ears.values())
+        return any(listener.is_listening and not listener.silent_seconds for listener in self._listeners.values())
 
     def hears(self, user_id: str) -> bool:
         """Whether messages about a user that are published now reach this node."""
         shard = shard_of(user_id)
-        ear = self._ear_of(shard)
-        return ear is not None and shard in ear.heard and not ear.silent_seconds
+        listener = self._listener_of(shard)
+        return listener is not None and shard in listener.heard and not listener.silent_seconds
 
     def is_silent(self, user_id: str) -> bool:
         """Whether the bus counts as silent for a user."""
-        ear = self._ear_of(shard_of(user_id))
-        return ear is None or ear.silent_seconds > 0
+        listener = self._listener_of(shard_of(user_id))
+        return listener is None or listener.silent_seconds > 0
 
     async def send(self, node_id: str, user_id: str, message: Message) -> None:
         """Send a message about a user to one node, which may be this one. Best effort; used for receipts."""
@@ -134,7 +138,7 @@ class Bus:
 
     async def _publish(self, channel: str, message: Message) -> None:
         try:
-            await self._link.execute("SPUBLISH", channel, orjson.dumps(message))
+            await self._link.execute("SPUBLISH", channel, self._seal.seal(message))
         except Unavailable:
             return
 
@@ -149,25 +153,25 @@ class Bus:
             self._peers_seen_at = now
         self._has_peers = has_peers or now - self._peers_seen_at < NO_PEERS_AFTER_SECONDS
 
-    def _ear_of(self, shard: int) -> Ear | None:
+    def _listener_of(self, shard: int) -> Listener | None:
         master = self._link.master_of(SLOT_OF[shard])
-        return self._ears.get(master) if master is not None else None
+        return self._listeners.get(master) if master is not None else None
 
     async def _look_up_masters(self) -> None:
         while True:
             self._link.look_up_masters_soon()
-            await asyncio.sleep(LOOK_UP_SECONDS if self._ears else FIRST_LOOK_UP_SECONDS)
+            await asyncio.sleep(LOOK_UP_SECONDS if self._listeners else FIRST_LOOK_UP_SECONDS)
 
     def _arrange(self, on_message: OnMessage, on_subscribed: OnSubscribed) -> None:
         """Listen to each master that has channels of this node, now that slots have moved."""
         wanted = {} if self._is_closed else self._wanted()
-        for master in set(self._ears) - set(wanted):
-            self._close_soon(self._ears.pop(master))
+        for master in set(self._listeners) - set(wanted):
+            self._close_soon(self._listeners.pop(master))
         for master, channels in wanted.items():
-            if master not in self._ears:
-                self._ears[master] = self._make_ear(master)
-                self._ears[master].start(on_message, on_subscribed)
-            self._ears[master].want(channels)
+            if master not in self._listeners:
+                self._listeners[master] = self._make_listener(master)
+                self._listeners[master].start(on_message, on_subscribed)
+            self._listeners[master].want(channels)
 
     def _report(self) -> None:
         self._metrics.bus_deaf.set(1 if self.silent_seconds else 0)
@@ -187,18 +191,19 @@ class Bus:
         yield from enumerate(SLOT_OF)
         yield -1, self._rooms_slot
 
-    def _make_ear(self, master: Master) -> Ear:
-        return Ear(
+    def _make_listener(self, master: Master) -> Listener:
+        return Listener(
             self._link,
             self._keys,
             master,
             node_id=self._node_id,
             report=self._report,
             metrics=self._metrics,
+            seal=self._seal,
             options=self._options,
         )
 
-    def _close_soon(self, ear: Ear) -> None:
-        task: asyncio.Task[Any] = asyncio.create_task(ear.close())
+    def _close_soon(self, listener: Listener) -> None:
+        task: asyncio.Task[Any] = asyncio.create_task(listener.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import orjson
-
 from auth.core.clock import Clock
 from auth.core.errors import Unavailable
 from auth.platform.rate_limits import Window
@@ -16,6 +14,7 @@ from realtime.broker.deny_list import DenyList
 from realtime.broker.leases import NodeLeases
 from realtime.broker.redis_keys import Keys, shard_of
 from realtime.broker.scripts import load
+from realtime.broker.seal import Seal
 from realtime.hub import Connection, Frame
 from realtime.protocol.messages import DeviceStatus, ServerEvent
 
@@ -69,6 +68,7 @@ class UserLog:
         leases: NodeLeases,
         *,
         node_id: str,
+        seal: Seal,
         log_life: timedelta,
         most_sockets: int,
         check_soon: Callable[[str], None],
@@ -76,6 +76,7 @@ class UserLog:
         self._link = link
         self._keys = keys
         self._leases = leases
+        self._seal = seal
         self._node_id = node_id
         self._log_life = _ms(log_life)
         self._most_sockets = most_sockets
@@ -152,7 +153,7 @@ class UserLog:
             LOG_LENGTH,
             self._log_life,
             self._keys.channels(shard),
-            device_status_payload(online),
+            self._device_status(user_id, online),
             member(connection),
             int(admits),
             self._most_sockets,
@@ -167,7 +168,8 @@ class UserLog:
             self._check_soon(user_id)
         if as_text(status) != "ok":
             return JoinResult(as_text(status), wait_ms=max(int(number), 0)), others
-        missed = tuple(read_frame(frame) for frame in frames)
+        read = (self._seal.read(frame) for frame in frames)
+        missed = tuple(read_frame_value(values) for values in read if values is not None)
         joined = JoinResult(
             "ok", int(number), bool(recovered), missed, roles_changed=bool(changed), was_missing=bool(was_missing)
         )
@@ -202,7 +204,8 @@ class UserLog:
             counted,
         ]
         for event in events:
-            arguments += [event.event, event.session_id, int(event.versioned), event.payload]
+            payload = self._seal.mark(user_id, event.event, event.session_id, event.payload)
+            arguments += [event.event, event.session_id, int(event.versioned), payload]
         answer = await self._publish(keys=keys, args=arguments)
         counts = {as_text(node): int(count) for node, count in zip(answer[::2], answer[1::2], strict=True)}
         alive = await self._leases.judge(counts)
@@ -230,10 +233,14 @@ class UserLog:
             entry,
             self._log_life,
             self._keys.channels(shard),
-            device_status_payload(offline),
+            self._device_status(user_id, offline),
             int(forget),
         ]
         await self._leave(keys=keys, args=arguments)
+
+    def _device_status(self, user_id: str, status: DeviceStatus) -> bytes:
+        payload = status.__pydantic_serializer__.to_json(status, by_alias=True, exclude=WITHOUT_ID)
+        return self._seal.mark(user_id, ServerEvent.DEVICE_STATUS, status.session_id, payload)
 
     async def unlisted(self, shard: int, connections: Sequence[Connection]) -> Sequence[Connection]:
         """Those of this node's sockets of a shard that Redis does not list.
@@ -258,18 +265,8 @@ def device_status(session_id: str, *, online: bool, sockets: int, clock: Clock) 
     return DeviceStatus(event_id=0, session_id=session_id, online=online, sockets=sockets, last_seen_at=clock())
 
 
-def device_status_payload(status: DeviceStatus) -> bytes:
-    """The payload of a `device-status` event as stored in the log."""
-    return status.__pydantic_serializer__.to_json(status, by_alias=True, exclude=WITHOUT_ID)
-
-
-def read_frame(raw: bytes | str) -> Frame:
-    """Parse a frame written by append.lua."""
-    return read_frame_value(orjson.loads(raw))
-
-
 def read_frame_value(value: dict[str, Any]) -> Frame:
-    """A frame from its parsed JSON."""
+    """A frame from its values, as `Seal.read` returns them."""
     return Frame(
         user_id=value["u"],
         event_id=value["i"],

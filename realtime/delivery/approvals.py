@@ -14,7 +14,7 @@ from auth.core.errors import RateLimited, Unavailable
 from auth.core.models import Approval, ApprovalStatus
 from auth.core.views import DeviceView, LocationView, View, as_ms
 from realtime.broker.bus import Bus
-from realtime.broker.ear import Message
+from realtime.broker.seal import Message
 from realtime.broker.user_log import NewEvent, UserLog
 from realtime.protocol.approval_messages import (
     LoginApprovalClosed,

@@ -6,8 +6,8 @@ import structlog
 
 from auth.services import Services
 from auth.stores.stores import Stores
-from realtime.broker.ear import Message
 from realtime.broker.redis_keys import shard_of
+from realtime.broker.seal import Message
 from realtime.broker.user_log import read_frame_value
 from realtime.delivery.catch_up import CatchUp
 from realtime.delivery.outbound import Outbound

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import structlog
 
+from auth.crypto.root_secret import RootSecret
 from auth.operations import LiveSide
 from auth.platform.redis.link import RedisLink
 from auth.services import Services
@@ -18,10 +19,11 @@ from realtime.application import Application
 from realtime.broker.bus import Bus
 from realtime.broker.dead_node_cleanup import OrphanedSockets
 from realtime.broker.deny_list import DenyList
-from realtime.broker.ear import Message, OnMessage, OnSubscribed
 from realtime.broker.leases import NodeLeases
+from realtime.broker.listener import OnMessage, OnSubscribed
 from realtime.broker.presence import Presence
 from realtime.broker.redis_keys import ALL_SHARDS, Keys
+from realtime.broker.seal import Message, Seal
 from realtime.broker.user_log import UserLog
 from realtime.delivery.approvals import LiveApprovals
 from realtime.delivery.publisher import LivePublisher
@@ -53,9 +55,10 @@ class Outbound:
         stores: Stores,
         services: Services,
         options: OutboundOptions,
+        root: RootSecret,
         application: Application | None,
     ) -> None:
-        keys, clock = Keys(link.prefix), services.clock
+        keys, clock, seal = Keys(link.prefix), services.clock, Seal(root, services.metrics)
         self._link = link
         self.node_id = node_id = options.node_id
         self.deny_list = DenyList(link, keys, life=options.deny_life)
@@ -67,11 +70,12 @@ class Outbound:
             self.deny_list,
             leases,
             node_id=node_id,
+            seal=seal,
             log_life=options.log_life,
             most_sockets=options.sockets_per_user,
             check_soon=orphans.check_soon,
         )
-        self.bus = Bus(link, keys, node_id=node_id, metrics=services.metrics)
+        self.bus = Bus(link, keys, node_id=node_id, metrics=services.metrics, seal=seal)
         self.presence = Presence(
             link,
             keys,

@@ -107,18 +107,20 @@ class LivePublisher:
             log.warning("fact_not_published", fact=marks[0], session_id=session_id)
             self.has_unpublished.set()
             if not isinstance(fact, SessionCreated | SessionEnded):  # these were stored with their mark
-                await self._marks.mark_unpublished(session_id, marks, now=self._clock())
+                await self._marks.mark_unpublished(
+                    session_id, marks, user_id=fact.session.user_id, now=self._clock()
+                )
             return None
         if isinstance(fact, SessionCreated | SessionEnded):
-            await self._unmark(session_id, marks)
+            await self._unmark(fact.session, marks)
         return nodes
 
-    async def _unmark(self, session_id: str, marks: Sequence[str]) -> None:
+    async def _unmark(self, session: Session, marks: Sequence[str]) -> None:
         try:
-            await self._marks.mark_published(session_id, marks)
+            await self._marks.mark_published(session.session_id, marks, user_id=session.user_id)
         except Unavailable:
             # It will be published again, which clients and the deny-list tolerate.
-            log.warning("fact_not_unmarked", fact=marks[0], session_id=session_id)
+            log.warning("fact_not_unmarked", fact=marks[0], session_id=session.session_id)
 
     async def publish_once(self, fact: SessionFact, request: str | None = None) -> dict[str, int]:
         """Publish one fact and run the application's hooks. Raises `Unavailable` when Redis is down."""

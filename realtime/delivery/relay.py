@@ -82,7 +82,7 @@ class Relay:
             await self._publisher.publish_roles_once(changed)
         for fact in facts_of(session, news, now=now):
             await self._publisher.publish_once(fact)
-        await self._sessions.mark_published(session.session_id, news)
+        await self._sessions.mark_published(session.session_id, news, user_id=session.user_id)
         log.info("facts_relayed", session_id=session.session_id, news=sorted(news))
 
     async def _end_expired(self) -> None:

@@ -17,7 +17,7 @@ from auth.core.clock import Clock
 from auth.core.models import Delivery, RevocationReason
 from auth.core.tasks import Background
 from auth.platform.metrics import Metrics
-from realtime.broker.ear import Message
+from realtime.broker.seal import Message
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connection, Frame, SocketState
 from realtime.protocol.messages import REVOCATION_ACK_SECONDS, ServerEvent

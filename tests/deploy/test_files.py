@@ -75,6 +75,8 @@ def test_compose_gives_the_nodes_the_settings_of_its_own_stores() -> None:
         given = node["environment"]
         hosts = re.findall(r"mongo\d|sentinel\d", given["VIGIL_MONGO_URL"] + given["VIGIL_REDIS_URL"])
         assert len(hosts) == 6
+        settings = Settings.load(example() | given | {"VIGIL_SECRET_KEY": "0123456789abcdef" * 3})
+        assert not settings.embedded
         assert set(hosts) <= COMPOSE["services"].keys()
         assert node["read_only"]
         assert "ports" not in node, "only nginx is reached from outside"

@@ -1,7 +1,6 @@
 """A node that does not hear the bus: it notices, catches up, asks MongoDB, and rather closes than be wrong."""
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +15,7 @@ from support.breakable import Stores, Way
 from support.clients import Api, Live
 from support.health import both_ready, readiness
 from support.nodes import Installation, Node
-from support.sockets import Sockets, connection, delivering
+from support.sockets import SEAL, Sockets, connection, delivering
 from support.waiting import Stopwatch, eventually
 
 from auth.core.clock import utc_now
@@ -25,12 +24,14 @@ from auth.core.models import HeldRoles, Session
 from auth.platform.metrics import Metrics
 from auth.platform.redis.link import RedisLink
 from realtime.broker.bus import Bus
-from realtime.broker.ear import Message
 from realtime.broker.redis_keys import Keys
+from realtime.broker.seal import Message
 from realtime.delivery.watchdog import Watchdog
 from realtime.hub import Connections
 
 DEAF_SECONDS = 0.6
+
+RECEIPT = SEAL.seal({"t": "receipt"})
 
 
 @dataclass
@@ -69,6 +70,7 @@ async def ear(stores: Stores) -> AsyncIterator[Ear]:
         keys,
         node_id="ear",
         metrics=Metrics(),
+        seal=SEAL,
         heartbeat_seconds=0.1,
         silent_after_seconds=DEAF_SECONDS,
     )
@@ -108,7 +110,7 @@ async def test_a_node_that_hears_ever_later_is_deaf(ear: Ear) -> None:
 async def test_what_is_never_silent_and_always_old_is_not_heard(ear: Ear, stores: Stores) -> None:
     """It is not that something comes, but when that was sent."""
     await started(ear)
-    old = json.dumps({"t": "heartbeat", "at": time.monotonic() - DEAF_SECONDS})
+    old = SEAL.seal({"t": "heartbeat", "node": "ear", "at": time.monotonic() - DEAF_SECONDS})
     with stores.redis_client() as client:
         client.config_set("min-replicas-to-write", 1)  # so that none of its own comes
         try:
@@ -134,7 +136,7 @@ async def test_where_redis_takes_no_writes_it_is_deaf_though_everything_publishe
 
             async def arrives() -> bool:
                 # Not while it subscribes anew, which it does when nothing comes.
-                return client.spublish(ear.keys.channel("ear", 7), b'{"t":"receipt"}') == 1 and bool(ear.heard)
+                return client.spublish(ear.keys.channel("ear", 7), RECEIPT) == 1 and bool(ear.heard)
 
             await eventually(arrives, "what is published arrives", timeout=30)
             assert await ear.deaf()
@@ -151,9 +153,9 @@ async def test_a_node_that_has_just_come_is_sent_to_whatever_the_leases_said_bef
     with stores.redis_client() as client, client.pubsub(ignore_subscribe_messages=True) as newcomer:
         newcomer.ssubscribe(ear.link.rooms_channel)
         newcomer.get_message(timeout=30)
-        client.spublish(ear.link.rooms_channel, b'{"t":"hello","from":"newcomer"}')
+        client.spublish(ear.link.rooms_channel, SEAL.seal({"t": "hello", "from": "newcomer"}))
         # What follows the greeting on the channel shows that it was heard.
-        client.spublish(ear.link.rooms_channel, b'{"t":"noted","from":"newcomer"}')
+        client.spublish(ear.link.rooms_channel, SEAL.seal({"t": "noted", "from": "newcomer"}))
 
         async def noted() -> bool:
             return any(message["t"] == "noted" for message in ear.heard)
@@ -161,7 +163,7 @@ async def test_a_node_that_has_just_come_is_sent_to_whatever_the_leases_said_bef
         await eventually(noted, "the greeting is heard", timeout=30)
         ear.bus.note_peers(has_peers=False)
         await ear.bus.send_to_others({"t": "room", "number": 1})
-        heard = [json.loads(newcomer.get_message(timeout=30)["data"]) for _ in range(3)]
+        heard = [SEAL.read(newcomer.get_message(timeout=30)["data"]) or {} for _ in range(3)]
     assert [message.get("number") for message in heard] == [None, None, 1]
 
 
@@ -192,7 +194,7 @@ async def test_it_does_not_say_that_it_hears_before_its_subscription_stands(ear:
 
     await eventually(hearing, "it hears", timeout=30)
     with stores.redis_client() as client:
-        assert client.spublish(ear.keys.channel("ear", 7), b'{"t":"receipt"}') == 1
+        assert client.spublish(ear.keys.channel("ear", 7), RECEIPT) == 1
 
     async def heard() -> bool:
         return ear.heard == [{"t": "receipt"}]
@@ -203,9 +205,9 @@ async def test_it_does_not_say_that_it_hears_before_its_subscription_stands(ear:
 async def test_nonsense_on_its_channel_does_not_make_it_deaf(ear: Ear, stores: Stores) -> None:
     await started(ear)
     with stores.redis_client() as client:
-        for nonsense in (b"\xff", b"", b"[]", b"7", b'{"t":"heartbeat"}'):
+        for nonsense in (b"\xff", b"", b"[]", b"7", SEAL.seal({"t": "heartbeat"})):
             client.spublish(ear.keys.channel("ear", 7), nonsense)
-        client.spublish(ear.keys.channel("ear", 7), b'{"t":"receipt"}')
+        client.spublish(ear.keys.channel("ear", 7), RECEIPT)
 
     async def heard() -> bool:
         return {"t": "receipt"} in ear.heard
@@ -219,7 +221,7 @@ async def test_what_could_not_be_delivered_makes_it_catch_up(ear: Ear, stores: S
 
     ear.fails = True
     with stores.redis_client() as client:
-        client.spublish(ear.keys.channel("ear", 7), b'{"t":"receipt"}')
+        client.spublish(ear.keys.channel("ear", 7), RECEIPT)
 
     async def hearing() -> bool:
         return ear.hearings == 2

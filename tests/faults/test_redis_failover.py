@@ -2,15 +2,15 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
-from support.clients import Api, Live, Login, Refused
+from support.clients import Login
 from support.databases import memory
+from support.devices import Connect, devices, works_again
 from support.health import both_ready
 from support.nodes import Installation, Node, ServiceUrls, drop, tracebacks
 from support.valkeys import SLOTS, ThreeMasters, Valkey, WatchedMaster, until
@@ -22,7 +22,6 @@ from realtime.broker.bus import Bus
 from realtime.broker.redis_keys import SHARDS, SLOT_OF, Keys, shard_of
 
 Pair = tuple[Node, Node]
-Connect = Callable[..., Awaitable[Live]]
 # Here a master is replaced after some two seconds, and Vigil follows within five. The rest is for a busy machine.
 BACK_SECONDS = 30
 REVOCATIONS = 30
@@ -69,64 +68,6 @@ def start_pair(services: ServiceUrls) -> Iterator[Callable[[str], Pair]]:
         assert [node.stop() for node in pair] == [0, 0]
         assert [tracebacks(node.log) for node in pair] == [[], []]
         drop(services, installation.name)
-
-
-class Devices:
-    """A user's laptop on one node, and a phone with a socket on the other."""
-
-    def __init__(self, laptop: Login, phone: Login, ended: Live) -> None:
-        self.laptop = laptop
-        self.phone = phone
-        self.ended = ended
-
-    @property
-    def slot(self) -> int:
-        return SLOT_OF[shard_of(self.laptop.data["user"]["userId"])]
-
-    async def revoke(self) -> None:
-        answer = await self.laptop.call("DELETE", f"/sessions/{self.phone.session_id}")
-        assert answer.status == 200, answer.body
-
-    async def is_over(self, pair: Pair, http: aiohttp.ClientSession) -> None:
-        await self.ended.until_gone(timeout=BACK_SECONDS)
-        for node in pair:
-            answer = await Api(node.url, http).call("GET", "/me", token=self.phone.access_token)
-            assert answer.code == "session_revoked"
-            with pytest.raises(Refused) as refusal:
-                await Live.connect(node.url, self.phone.access_token)
-            assert refusal.value.data["code"] in {"session_revoked", "unavailable"}
-
-
-async def devices(pair: Pair, http: aiohttp.ClientSession, connect: Connect) -> Devices:
-    first, second = (Api(node.url, http) for node in pair)
-    email = await first.register()
-    laptop, phone = await first.login(email), await second.login(email)
-    return Devices(laptop, phone, await connect(pair[1], phone.access_token))
-
-
-async def works_again(one: Devices, pair: Pair, connect: Connect) -> None:
-    """The user's devices can connect, after being told to repeat it perhaps, and are told of each other."""
-
-    async def connected(node: Node, login: Login) -> Live:
-        async def accepted() -> Live | None:
-            with suppress(Refused):
-                return await connect(node, login.access_token)
-            return None
-
-        return await eventually(accepted, "a handshake is accepted", timeout=BACK_SECONDS)
-
-    seeing = await connected(pair[0], one.laptop)
-
-    async def told() -> bool:
-        phone = await one.laptop.api.login(one.laptop.data["user"]["email"])
-        live = await connected(pair[1], phone)
-        answer = await one.laptop.call("DELETE", f"/sessions/{phone.session_id}")
-        await live.until_gone(timeout=BACK_SECONDS)
-        return bool(answer.data["delivery"]["closed"] == 1)
-
-    # A node that still listens to the former master notices within five seconds.
-    await eventually(told, "the other node is told at once", timeout=BACK_SECONDS)
-    await seeing.wait("sessions-changed", lambda e: e["change"] == "removed", timeout=BACK_SECONDS)
 
 
 async def test_sentinels_replace_a_master_that_dies_and_no_revocation_meanwhile_is_lost(

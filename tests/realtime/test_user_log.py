@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from support.redis_forms import client_of
-from support.sockets import connection
+from support.sockets import SEAL, connection
 from support.waiting import eventually
 
 from auth.core.clock import utc_now
@@ -21,7 +21,7 @@ from realtime.broker.deny_list import WHOLE, DenyList
 from realtime.broker.leases import NodeLeases
 from realtime.broker.presence import Presence
 from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
-from realtime.broker.user_log import JoinResult, NewEvent, UserLog, device_status, member, read_frame
+from realtime.broker.user_log import JoinResult, NewEvent, UserLog, device_status, member
 from realtime.hub import Connection
 
 MOST_SOCKETS = 4
@@ -148,6 +148,7 @@ async def world(redis_url: str) -> AsyncIterator[World]:
             deny_list,
             leases,
             node_id=node_id,
+            seal=SEAL,
             log_life=LIFE,
             most_sockets=MOST_SOCKETS,
             check_soon=orphans.check_soon,
@@ -378,8 +379,8 @@ class TestLeases:
         # Said once, although the device had two sockets and its hooks were run twice.
         await here.say("end")
         said = []
-        while (frame := read_frame(await heard.get(30) or b"")).event == "device-status":
-            said.append((frame.session_id, frame.payload["online"]))
+        while (frame := SEAL.read(await heard.get(30) or b"") or {})["e"] == "device-status":
+            said.append((frame["s"], frame["d"]["online"]))
         assert said == [("lost", False)]
         heard.close()
         assert [status for status in await here.announced() if status[0] == "lost"] == [("lost", False)]

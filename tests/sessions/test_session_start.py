@@ -290,7 +290,7 @@ async def test_an_earlier_change_of_roles_never_overwrites_a_later_one(mongo: Mo
 async def test_a_change_is_marked_until_the_bus_has_it_and_a_later_one_still_then(mongo: Mongo) -> None:
     node, _, user = await two_nodes(mongo)
     session = (await node.login(user)).session
-    await node.sessions.mark_published(session.session_id, ["created"])
+    await node.sessions.mark_published(session.session_id, ["created"], user_id=session.user_id)
     later = node.time.now + timedelta(minutes=1)
     for version in (1, 2):
         await node.roles.set_for_user(user.user_id, HeldRoles(("admin",), version), now=node.time.now)

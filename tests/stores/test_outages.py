@@ -14,6 +14,7 @@ from auth.core.clock import utc_now
 from auth.core.errors import Unavailable
 from auth.stores.mongo import Mongo, outage_is_unavailable
 from auth.stores.one_time_tokens import OneTimeTokens, Purpose
+from auth.stores.stores import Collections
 from auth.stores.users.store import Users
 
 # The TTL index uses the real clock: documents with a fixed date would be removed one day.
@@ -28,7 +29,7 @@ def stores() -> list[type]:
         kind
         for module in modules
         for _, kind in inspect.getmembers(module, inspect.isclass)
-        if kind.__module__ == module.__name__ and kind is not Mongo
+        if kind.__module__ == module.__name__ and kind not in {Mongo, Collections}
         if "database" in getattr(kind.__init__, "__annotations__", {})
     ]
 

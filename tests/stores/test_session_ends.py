@@ -110,7 +110,7 @@ async def test_a_login_stays_marked_until_published(store: SessionStore, session
     assert await claim(store, time) is None, "it may still be on its way"
     time.go(seconds=3)
     assert await claim(store, time) == (session.session_id, frozenset({"created"}))
-    await store.mark_published(session.session_id, ["created"])
+    await store.mark_published(session.session_id, ["created"], user_id=session.user_id)
     time.go(seconds=3)
     assert await claim(store, time) is None
 
@@ -143,7 +143,7 @@ async def test_an_end_is_marked_in_the_same_write_as_the_revocation(
     store: SessionStore, session: Session, time: Time
 ) -> None:
     """A crash right after it delays the announcement but does not lose it."""
-    await store.mark_published(session.session_id, ["created"])
+    await store.mark_published(session.session_id, ["created"], user_id=session.user_id)
     await revoke(store, session, time)
     second = make_session(time.now)
     await store.create(second)
@@ -158,18 +158,20 @@ async def test_an_end_is_marked_in_the_same_write_as_the_revocation(
 
 
 async def test_marks_are_removed_singly(mongo: Mongo, store: SessionStore, session: Session, time: Time) -> None:
-    await store.mark_unpublished(session.session_id, ["updated", "alert:new_device"], now=time.now)
-    await store.mark_unpublished(session.session_id, ["updated"], now=time.now)
-    await store.mark_published(session.session_id, ["created", "never marked"])
+    await store.mark_unpublished(
+        session.session_id, ["updated", "alert:new_device"], user_id=session.user_id, now=time.now
+    )
+    await store.mark_unpublished(session.session_id, ["updated"], user_id=session.user_id, now=time.now)
+    await store.mark_published(session.session_id, ["created", "never marked"], user_id=session.user_id)
     kept = await document(mongo, session)
     assert sorted(kept["unpublished"]) == ["alert:new_device", "updated"]
     assert kept["unpublishedSince"] == time.now
-    await store.mark_published(session.session_id, ["alert:new_device", "updated"])
+    await store.mark_published(session.session_id, ["alert:new_device", "updated"], user_id=session.user_id)
     kept = await document(mongo, session)
     assert kept["unpublished"] == []
     assert "unpublishedSince" not in kept
-    await store.mark_published("unknown", ["created"])
-    await store.mark_unpublished("unknown", ["created"], now=time.now)
+    await store.mark_published("unknown", ["created"], user_id="unknown")
+    await store.mark_unpublished("unknown", ["created"], user_id="unknown", now=time.now)
 
 
 async def test_news_marked_while_older_news_is_published_stays(
@@ -178,7 +180,7 @@ async def test_news_marked_while_older_news_is_published_stays(
     time.go(seconds=3)
     assert await claim(store, time) is not None
     await revoke(store, session, time)
-    await store.mark_published(session.session_id, ["created"])
+    await store.mark_published(session.session_id, ["created"], user_id=session.user_id)
     time.go(seconds=3)
     assert await claim(store, time) == (session.session_id, frozenset({"ended"}))
 
@@ -197,7 +199,7 @@ async def test_an_expired_session_is_announced_once(store: SessionStore, session
 
 
 async def test_an_expiry_is_marked_in_the_same_write(store: SessionStore, session: Session, time: Time) -> None:
-    await store.mark_published(session.session_id, ["created"])
+    await store.mark_published(session.session_id, ["created"], user_id=session.user_id)
     time.now = session.expires_at
     assert await store.expire_one(now=time.now)
     time.go(seconds=3)

@@ -85,7 +85,7 @@ async def test_a_replay_is_counted_once_and_only_if_the_session_is_unchanged(
     read = await store.get(session.session_id)
     assert read is not None
     assert (read.replays, read.replayed_at) == (1, time.now)
-    await store.confirm(session.session_id, 0, now=time.now)
+    await store.confirm(session.session_id, 0, user_id=session.user_id, now=time.now)
     assert not await store.count_replay(read, now=time.now), "in use since"
     await revoke(store, session, time)
     assert not await store.count_replay(replace(read, confirmed=True), now=time.now)
@@ -111,7 +111,7 @@ async def test_a_pair_of_clients_is_alerted_once_a_day_and_at_most_sixteen_pairs
 async def test_a_rotation_returns_the_session_before_and_after(
     store: SessionStore, session: Session, time: Time
 ) -> None:
-    await store.confirm(session.session_id, 0, now=time.now)
+    await store.confirm(session.session_id, 0, user_id=session.user_id, now=time.now)
     now = time.go(minutes=5)
     rotated = await rotate(store, session, time, client=PHONE, location=Location(None, "DE"))
     moved = replace(
@@ -278,13 +278,13 @@ async def test_a_concurrent_rotation_and_revocation_leave_it_revoked(store: Sess
 async def test_a_confirmation_applies_to_the_generation_that_was_used(
     store: SessionStore, session: Session, time: Time
 ) -> None:
-    await store.confirm(session.session_id, 1, now=time.now)
+    await store.confirm(session.session_id, 1, user_id=session.user_id, now=time.now)
     assert await store.get(session.session_id) == session
     now = time.go(seconds=1)
-    await store.confirm(session.session_id, 0, now=now)
+    await store.confirm(session.session_id, 0, user_id=session.user_id, now=now)
     assert await store.get(session.session_id) == replace(session, confirmed=True, last_seen_at=now)
     await rotate(store, session, time)
-    await store.confirm(session.session_id, 0, now=time.now)
+    await store.confirm(session.session_id, 0, user_id=session.user_id, now=time.now)
     after = await store.get(session.session_id)
     assert after is not None
     assert not after.confirmed
@@ -300,8 +300,11 @@ async def test_concurrent_confirmations_apply_to_their_own_sessions(store: Sessi
     before = {each.session_id: await store.get(each.session_id) for each in made}
     now = time.go(seconds=5)
     await asyncio.gather(
-        *(store.confirm(each.session_id, 0, now=now) for each in (good, rotated, revoked, good)),
-        *(store.touch(each.session_id, now=now) for each in (rotated, revoked)),
+        *(
+            store.confirm(each.session_id, 0, user_id=each.user_id, now=now)
+            for each in (good, rotated, revoked, good)
+        ),
+        *(store.touch(each.session_id, user_id=each.user_id, now=now) for each in (rotated, revoked)),
     )
     after = {each.session_id: await store.get(each.session_id) for each in made}
     assert after[good.session_id] == replace(good, confirmed=True, last_seen_at=now)
@@ -317,15 +320,15 @@ async def test_a_revoked_session_is_neither_confirmed_nor_seen(
 ) -> None:
     ended = await revoke(store, session, time)
     now = time.go(minutes=1)
-    await store.confirm(session.session_id, 0, now=now)
-    await store.touch(session.session_id, now=now)
+    await store.confirm(session.session_id, 0, user_id=session.user_id, now=now)
+    await store.touch(session.session_id, user_id=session.user_id, now=now)
     assert await store.get(session.session_id) == ended
 
 
 async def test_last_seen_never_decreases(store: SessionStore, session: Session, time: Time) -> None:
     later = time.now + timedelta(minutes=2)
-    await store.touch(session.session_id, now=later)
-    await store.touch(session.session_id, now=time.now)
+    await store.touch(session.session_id, user_id=session.user_id, now=later)
+    await store.touch(session.session_id, user_id=session.user_id, now=time.now)
     found = await store.get(session.session_id)
     assert found is not None
     assert found.last_seen_at == later
@@ -341,7 +344,7 @@ async def test_a_list_contains_live_sessions_last_seen_first(store: SessionStore
     for each in (*made, expired, other):
         await store.create(each)
     for minutes, each in ((3, made[1]), (2, made[3]), (1, made[0])):
-        await store.touch(each.session_id, now=time.now + timedelta(minutes=minutes))
+        await store.touch(each.session_id, user_id=each.user_id, now=time.now + timedelta(minutes=minutes))
     await revoke(store, made[2], time)
     listed = await store.live_of_user("ada", now=time.now)
     assert [each.session_id for each in listed] == [made[n].session_id for n in (1, 3, 0)]
@@ -398,7 +401,7 @@ async def test_sightings_of_other_sessions_are_read_last_seen_first(
     stranger = make_session(time.now)
     for each in (other, stranger):
         await store.create(each)
-    await store.touch(other.session_id, now=time.go(seconds=5))
+    await store.touch(other.session_id, user_id=other.user_id, now=time.go(seconds=5))
     newest = make_session(time.now, user_id=session.user_id)
     await revoke(store, session, time)
     assert await store.sightings(newest) == [
@@ -445,16 +448,16 @@ async def test_without_mongodb_every_method_raises_unavailable(time: Time) -> No
         "create": store.create(one),
         "get": store.get(one.session_id),
         "rotate": rotate(store, one, time),
-        "confirm": store.confirm(one.session_id, 0, now=time.now),
-        "touch": store.touch(one.session_id, now=time.now),
+        "confirm": store.confirm(one.session_id, 0, user_id=one.user_id, now=time.now),
+        "touch": store.touch(one.session_id, user_id=one.user_id, now=time.now),
         "live_of_user": store.live_of_user(one.user_id, now=time.now),
         "live_among": store.live_among([one.session_id], now=time.now),
         "sightings": store.sightings(one),
         "revoke": revoke(store, one, time),
         "revoke_all": revoke_all(store, one.user_id, time),
         "expire_one": store.expire_one(now=time.now),
-        "mark_published": store.mark_published(one.session_id, ["created"]),
-        "mark_unpublished": store.mark_unpublished(one.session_id, ["created"], now=time.now),
+        "mark_published": store.mark_published(one.session_id, ["created"], user_id=one.user_id),
+        "mark_unpublished": store.mark_unpublished(one.session_id, ["created"], user_id=one.user_id, now=time.now),
         "claim_unpublished": store.claim_unpublished(before=time.now, now=time.now),
         "revoked_since": store.revoked_since(time.now),
         "users_with_live": anext(store.users_with_live(begun_by=time.now, now=time.now)),

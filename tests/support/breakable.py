@@ -134,7 +134,7 @@ class Stores:
 
 
 class Way:
-    """A TCP proxy. `hold` blocks all traffic without closing connections, like a network that loses every packet.
+    """A TCP proxy. `hold` blocks traffic without closing connections, like a network that loses every packet.
 
     `lag` delays the service's answers by an increasing time.
     """
@@ -146,8 +146,9 @@ class Way:
         self._target = parts.hostname, parts.port
         self._address = f"{parts.hostname}:{parts.port}"
         self._origin = url
-        self._open = threading.Event()
-        self._open.set()
+        # Directions that are blocked: what the client asks (True), what the service answers (False).
+        self._closed: frozenset[bool] = frozenset()
+        self._halves = False
         self._held_words: tuple[bytes, ...] = ()
         self._lag_from = 0.0
         self._lag_growth = 0.0
@@ -167,8 +168,10 @@ class Way:
             writer.transport.abort()
         await asyncio.sleep(0)
 
-    def hold(self) -> None:
-        self._open.clear()
+    def hold(self, *, asks: bool = True, answers: bool = True, halves: bool = False) -> None:
+        """Block one direction or both; with `halves` after half of the next chunk has gone through."""
+        self._halves = halves
+        self._closed = frozenset([True] * asks + [False] * answers)
 
     def hold_back(self, *words: bytes) -> None:
         """Block a client's input from the first chunk that contains one of `words`."""
@@ -182,7 +185,7 @@ class Way:
     def let_through(self) -> None:
         self._held_words = ()
         self._lag_growth = 0.0
-        self._open.set()
+        self._closed = frozenset()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -214,7 +217,10 @@ class Way:
                 read_at, chunk = arrival
                 while not asks and time.monotonic() < read_at + (read_at - self._lag_from) * self._lag_growth:
                     await asyncio.sleep(0.005)
-                while not self._open.is_set() or (asks and self._is_held(chunk)):
+                if self._halves and asks in self._closed:
+                    writer.write(chunk[: len(chunk) // 2])
+                    chunk = chunk[len(chunk) // 2 :]
+                while asks in self._closed or (asks and self._is_held(chunk)):
                     await asyncio.sleep(0.005)
                 writer.write(chunk)
                 await writer.drain()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "server.py"
 # An application whose events inspect a node.
 PROBE = "tests/realtime/apps/probe.py:probe"
-START_SECONDS = 40
+START_SECONDS = 90
 SECRET = "tests-only-" + "0123456789abcdef" * 2
 
 
@@ -125,13 +125,18 @@ class Installation:
         return start_node(self.environ(**settings), *arguments, is_as_shipped=self.is_as_shipped)
 
 
-def start_node(environ: Mapping[str, str], *arguments: str, is_as_shipped: bool = True) -> Node:
-    """Start a node with exactly `environ`, by `server.py` or forked. Raises `AssertionError` with its log."""
+def start_node(
+    environ: Mapping[str, str], *arguments: str, is_as_shipped: bool = True, within: Sequence[str] = ()
+) -> Node:
+    """Start a node with exactly `environ`, by `server.py` or forked. Raises `AssertionError` with its log.
+
+    `within`: a command that runs `server.py`.
+    """
     output, node_output = os.pipe()
     process: subprocess.Popen[bytes] | ForkedProcess
     if is_as_shipped:
         process = subprocess.Popen(
-            [sys.executable, str(SERVER), *arguments],
+            [*within, sys.executable, str(SERVER), *arguments],
             env=dict(environ),
             cwd=ROOT,
             stdout=node_output,

@@ -55,10 +55,10 @@ class ReplicaSet:
         await eventually(lambda: asyncio.to_thread(self._initiate, config), "the set is initiated", timeout=60)
         await eventually(lambda: asyncio.to_thread(self._is_whole), "all members have the data", timeout=60)
 
-    def primary(self) -> int | None:
+    def primary(self, other_than: int = 0) -> int | None:
         """The port of the primary, by what the members say of themselves."""
         for port, process in self.members.items():
-            if process.poll() is None:
+            if process.poll() is None and port != other_than:
                 try:
                     with self._direct(port) as client:
                         if client.admin.command("hello")["isWritablePrimary"]:
@@ -71,6 +71,13 @@ class ReplicaSet:
         """Kill a member, as a failure of its machine would."""
         os.kill(self.members[port].pid, signal.SIGKILL)
         self.members[port].wait()
+
+    def freeze(self, port: int) -> None:
+        """Stop a member, as a network does that loses every packet from and to it."""
+        self.members[port].send_signal(signal.SIGSTOP)
+
+    def thaw(self, port: int) -> None:
+        self.members[port].send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         for process in self.members.values():

@@ -159,18 +159,18 @@ class CountingStore(SessionStore):
     touched = 0
     read = 0
 
-    async def get(self, session_id: str) -> Session | None:
-        found = await super().get(session_id)
+    async def get(self, session_id: str, *, user_id: str | None = None) -> Session | None:
+        found = await super().get(session_id, user_id=user_id)
         self.read += 1
         return found
 
-    async def confirm(self, session_id: str, generation: int, *, now: datetime) -> None:
+    async def confirm(self, session_id: str, generation: int, *, user_id: str, now: datetime) -> None:
         self.confirmed += 1
-        await super().confirm(session_id, generation, now=now)
+        await super().confirm(session_id, generation, user_id=user_id, now=now)
 
-    async def touch(self, session_id: str, *, now: datetime) -> None:
+    async def touch(self, session_id: str, *, user_id: str, now: datetime) -> None:
         self.touched += 1
-        await super().touch(session_id, now=now)
+        await super().touch(session_id, user_id=user_id, now=now)
 
 
 def make_user(now: datetime, *, roles: tuple[str, ...] = ("user",)) -> User:

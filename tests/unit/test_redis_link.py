@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import pytest
+from support.waiting import eventually
 
 from auth.core.errors import Unavailable
 from auth.platform.redis.link import RedisLink
@@ -111,3 +112,33 @@ async def test_it_knows_whether_redis_may_evict_keys(
     before = link.epoch_of(0)
     assert await link.evicts() == policy
     assert link.epoch_of(0) == before
+
+
+async def test_only_those_who_ask_first_wait_for_a_redis_that_does_not_answer(link_to: Make) -> None:
+    answers = False
+    asked: list[bytes] = []
+
+    def reply(command: bytes) -> bytes:
+        asked.append(command)
+        return b"+PONG\r\n" if answers else b""
+
+    link = await link_to(reply)
+    with pytest.raises(Unavailable):
+        await link.execute("GET", "key")
+
+    async def is_asked_again() -> bool:
+        # The time that a call takes says nothing on a busy machine; one that waits for Redis reaches it.
+        with pytest.raises(Unavailable):
+            await link.execute("GET", "key")
+        return len(asked) >= 3
+
+    await eventually(is_asked_again, "Redis is asked again", timeout=30)
+    assert sum(b"GET" in command for command in asked) == 1
+    answers = True
+
+    async def answered() -> bool:
+        with suppress(Unavailable):
+            return await link.execute("PING") == b"PONG"
+        return False
+
+    assert await eventually(answered, "calls are answered again", timeout=30)

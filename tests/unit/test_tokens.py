@@ -34,6 +34,7 @@ ISSUER = "https://id.example.org"
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 REFRESH_KEY = RootSecret(ROOT_SECRET).derive("refresh tokens")
 REFRESH = RefreshTokens(REFRESH_KEY)
+USER = "ffeeddccbbaa99887766554433221100"
 TOKEN = RefreshToken("00112233445566778899aabbccddeeff", 41, bytes(range(16)))
 
 refresh_tokens = st.builds(
@@ -76,7 +77,7 @@ def test_a_refresh_token_is_known_again(token: RefreshToken) -> None:
 @given(refresh_tokens)
 def test_the_successor_is_derived_and_always_the_same(token: RefreshToken) -> None:
     """So it can be handed out again without being stored."""
-    first, again = token.successor(), REFRESH.parse(REFRESH.mint(token)).successor()
+    first, again = token.successor(USER), REFRESH.parse(REFRESH.mint(token)).successor(USER)
     assert REFRESH.mint(first) == REFRESH.mint(again)
     assert (first.session_id, first.generation, first.nonce) == (
         token.session_id,
@@ -187,7 +188,41 @@ def test_what_is_kept_of_the_nonce_is_no_nonce() -> None:
     assert len(kept) == 32
     assert TOKEN.nonce not in kept
     assert hash_nonce(kept[:16]) != kept
-    assert TOKEN.successor().nonce_hash == kept
+    assert TOKEN.successor(USER).nonce_hash == kept
+
+
+@pytest.mark.parametrize("user_id", [USER, "0" * 32, "f" * 32])
+def test_a_token_that_names_its_user_is_read_back_and_each_changed_bit_is_refused(user_id: str) -> None:
+    token = replace(TOKEN, user_id=user_id)
+    minted = REFRESH.mint(token)
+    assert minted.startswith("rt1.")
+    assert REFRESH.parse(minted) == token
+    raw_token = base64.urlsafe_b64decode(minted[4:])
+    for bit in range(len(raw_token) * 8):
+        changed = bytearray(raw_token)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(InvalidToken):
+            REFRESH.parse(text(bytes(changed)))
+
+
+def test_neither_form_passes_for_the_other() -> None:
+    plain, named = REFRESH.mint(TOKEN), REFRESH.mint(replace(TOKEN, user_id=USER))
+    for forged in (
+        text(raw(plain) + bytes(16)),
+        text(raw(plain)[:-32] + bytes(16) + raw(plain)[-32:]),
+        named[:95],
+    ):
+        with pytest.raises(InvalidToken):
+            REFRESH.parse(forged)
+
+
+def test_until_every_node_accepts_them_no_token_names_its_user() -> None:
+    earlier = RefreshTokens(REFRESH_KEY, names_user=lambda: False)
+    named = replace(TOKEN, user_id=USER)
+    assert earlier.mint(named) == REFRESH.mint(TOKEN)
+    assert earlier.parse(REFRESH.mint(named)) == named
+    # Nor does one of an account whose id has another form.
+    assert REFRESH.mint(replace(TOKEN, user_id="ada")) == REFRESH.mint(TOKEN)
 
 
 def test_the_last_generation_has_no_successor_and_is_refused() -> None:
@@ -196,7 +231,7 @@ def test_the_last_generation_has_no_successor_and_is_refused() -> None:
     with pytest.raises(InvalidToken):
         REFRESH.parse(text(body + _tag(REFRESH_KEY, body)))
     last = REFRESH.parse(REFRESH.mint(replace(TOKEN, generation=MAX_GENERATION - 1)))
-    assert REFRESH.mint(last.successor())
+    assert REFRESH.mint(last.successor(USER))
 
 
 def test_neither_kind_of_token_shows_its_secret_when_printed(ring: KeyRing) -> None:

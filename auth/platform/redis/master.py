@@ -1,5 +1,7 @@
 """One master: its pipe, and a circuit breaker that fails fast during its outages."""
 
+import asyncio
+import contextlib
 import itertools
 import time
 from typing import Any
@@ -8,6 +10,7 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from auth.core.errors import Unavailable
+from auth.core.tasks import end
 from auth.platform.redis.address import RedisAddress
 from auth.platform.redis.pipe import Pipe
 from auth.platform.redis.wire import Argument
@@ -26,8 +29,9 @@ _EPOCHS = itertools.count(1)
 class Master:
     """Calls answer, or raise `Unavailable` when the master has been silent for about `answer_seconds`.
 
-    After a failure, calls fail immediately for `open_seconds`, so that an outage does not cost every caller a
-    timeout. Error replies that begin with one of `passed_on` are raised unchanged; the others count as outages.
+    After a failure, calls fail immediately, so that only callers at the beginning of an outage wait for a timeout.
+    Every `open_seconds` the master is asked whether it answers again, and no caller waits for that. Error replies
+    that begin with one of `passed_on` are raised unchanged; the others count as outages.
     """
 
     def __init__(
@@ -45,13 +49,14 @@ class Master:
         self._pipe = Pipe(address, silence=answer_seconds, name=name)
         self._open_seconds = open_seconds
         self._passed_on = passed_on
-        self._down_until = 0.0
+        # Asks whether the master answers again; ends when it does.
+        self._probe: asyncio.Task[None] | None = None
         self._next_log_at = 0.0
+        self._closed = False
 
     async def execute(self, *command: Argument, asking: bool = False) -> Any:
         """See `RedisLink.execute`; `asking`: see `Pipe.execute`."""
-        now = time.monotonic()
-        if now < self._down_until:
+        if self._is_down:
             raise Unavailable
         try:
             return await self._pipe.execute(*command, asking=asking)
@@ -59,12 +64,12 @@ class Master:
             if str(error).startswith(self._passed_on):
                 raise
             self.note_outage()
-            self._log_refusal(error, now)
+            self._log_refusal(error)
             if self.address.kind == "sentinel" and str(error).startswith(DEMOTED):
                 self._pipe.drop()
             raise Unavailable from error
         except (RedisError, OSError) as error:
-            self._down_until = time.monotonic() + self._open_seconds
+            self._begin_probing()
             self.note_outage()
             raise Unavailable from error
 
@@ -90,9 +95,29 @@ class Master:
 
     async def close(self) -> None:
         """Close the connection; pending calls raise `Unavailable`."""
+        self._closed = True
+        await end(self._probe)
         await self._pipe.close()
 
-    def _log_refusal(self, error: ResponseError, now: float) -> None:
+    @property
+    def _is_down(self) -> bool:
+        return self._probe is not None and not self._probe.done()
+
+    def _begin_probing(self) -> None:
+        if not self._is_down and not self._closed:
+            self._probe = asyncio.create_task(self._probe_until_it_answers())
+
+    async def _probe_until_it_answers(self) -> None:
+        while True:
+            await asyncio.sleep(self._open_seconds)
+            with contextlib.suppress(RedisError, OSError):
+                # An error reply is an answer, too: the next call is told what is wrong.
+                with contextlib.suppress(ResponseError):
+                    await self._pipe.execute("PING")
+                return
+
+    def _log_refusal(self, error: ResponseError) -> None:
+        now = time.monotonic()
         if now >= self._next_log_at:
             self._next_log_at = now + LOG_INTERVAL_SECONDS
             log.warning("redis_refuses", reply=str(error)[:200])

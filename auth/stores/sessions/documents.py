@@ -74,6 +74,11 @@ def document_of(session: Session) -> Document:
     }
 
 
+def found(session_id: str, user_id: str | None) -> Document:
+    """The condition for a session. By the user's id a sharded database finds the one shard that has it."""
+    return {"_id": session_id} if user_id is None else {"_id": session_id, "userId": user_id}
+
+
 def live_at(now: datetime) -> Document:
     """The condition for sessions that are neither revoked nor expired."""
     return {"revokedAt": None, "expiresAt": {"$gt": now}}

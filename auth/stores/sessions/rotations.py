@@ -12,7 +12,7 @@ from bson.binary import Binary
 
 from auth.core.models import ClientKind, Location, Session
 from auth.stores.mongo import Document
-from auth.stores.sessions.documents import EXPIRED_KEPT, kind_document, location_document, session_of
+from auth.stores.sessions.documents import EXPIRED_KEPT, found, kind_document, location_document, session_of
 
 STAMP_BYTES = 8
 STAMPS_KEPT = 8
@@ -33,6 +33,8 @@ class Rotation:
     """A pending rotation, compared by identity."""
 
     session_id: str
+    # None if the token does not name it.
+    user_id: str | None
     nonce_hash: bytes
     from_generation: int
     ip: str
@@ -47,7 +49,7 @@ class Rotation:
     def condition(self) -> Document:
         """The query for a session that may be rotated."""
         return {
-            "_id": self.session_id,
+            **found(self.session_id, self.user_id),
             "generation": self.from_generation,
             "nonceHash": Binary(self.nonce_hash),
             "revokedAt": None,

@@ -19,7 +19,7 @@ from auth.core.models import Actor, Client, ClientKind, Device, Location, Revoca
 from auth.stores.actors import actor_document
 from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, is_outage, outage_is_unavailable
-from auth.stores.sessions.documents import document_of, live_at, location_of, session_of
+from auth.stores.sessions.documents import document_of, found, live_at, location_of, session_of
 from auth.stores.sessions.rotations import Rotated, Rotation
 
 # Maximum sessions in a list, more than a user is expected to have. Revocations are not limited.
@@ -92,9 +92,9 @@ class SessionStore:
             raise PlaceTaken from None
 
     @outage_is_unavailable
-    async def get(self, session_id: str) -> Session | None:
-        """The session, live or not, while it is kept."""
-        document = await self._sessions.find_one({"_id": session_id})
+    async def get(self, session_id: str, *, user_id: str | None = None) -> Session | None:
+        """The session, live or not, while it is kept; only of `user_id`, if that is given."""
+        document = await self._sessions.find_one(found(session_id, user_id))
         return session_of(document) if document else None
 
     @outage_is_unavailable
@@ -102,6 +102,7 @@ class SessionStore:
         self,
         session_id: str,
         *,
+        user_id: str | None = None,
         nonce_hash: bytes,
         from_generation: int,
         client: Client,
@@ -123,6 +124,7 @@ class SessionStore:
         """
         rotation = Rotation(
             session_id=session_id,
+            user_id=user_id,
             nonce_hash=nonce_hash,
             from_generation=from_generation,
             ip=client.ip,
@@ -162,7 +164,9 @@ class SessionStore:
         # Returns once a majority has the updates, or raises; a primary elected since has them too.
         await self._sessions.bulk_write(updates, ordered=False)
         ids = list({rotation.session_id for rotation in asked})
-        documents = await self._sessions.find({"_id": {"$in": ids}}).to_list(len(ids))
+        users = {rotation.user_id for rotation in asked}
+        of_users = {} if None in users else {"userId": {"$in": list(users)}}
+        documents = await self._sessions.find({"_id": {"$in": ids}, **of_users}).to_list(len(ids))
         by_id = {document["_id"]: document for document in documents}
         done = {}
         for rotation in asked:
@@ -180,7 +184,7 @@ class SessionStore:
         caller must then read and evaluate it again.
         """
         as_read = {
-            "_id": session.session_id,
+            **found(session.session_id, session.user_id),
             "generation": session.generation,
             "replays": session.replays or {"$in": [0, None]},
             "confirmed": session.confirmed,
@@ -208,29 +212,29 @@ class SessionStore:
         return bool(update.matched_count)
 
     @outage_is_unavailable
-    async def confirm(self, session_id: str, generation: int, *, now: datetime) -> None:
+    async def confirm(self, session_id: str, generation: int, *, user_id: str, now: datetime) -> None:
         """Record that the token pair of `generation` is in use; a no-op if there is a later generation."""
-        await self._confirmed.ask((session_id, generation, now))
+        await self._confirmed.ask((session_id, generation, user_id, now))
 
-    async def _confirm_each(self, asked: Sequence[tuple[str, int, datetime]]) -> dict[Any, None]:
+    async def _confirm_each(self, asked: Sequence[tuple[str, int, str, datetime]]) -> dict[Any, None]:
         each = [
-            {"_id": session_id, "generation": generation, "confirmed": False, "revokedAt": None}
-            for session_id, generation, _ in asked
+            found(session_id, user_id) | {"generation": generation, "confirmed": False, "revokedAt": None}
+            for session_id, generation, user_id, _ in asked
         ]
         # One time for the whole batch, accurate enough as it is shown to the second.
-        latest = max(now for _, _, now in asked)
+        latest = max(now for *_, now in asked)
         await self._sessions.update_many({"$or": each}, {"$set": {"confirmed": True, "lastSeenAt": latest}})
         return {}
 
     @outage_is_unavailable
-    async def touch(self, session_id: str, *, now: datetime) -> None:
+    async def touch(self, session_id: str, *, user_id: str, now: datetime) -> None:
         """Record that the device was seen; `lastSeenAt` never decreases."""
-        await self._touched.ask((session_id, now))
+        await self._touched.ask((session_id, user_id, now))
 
-    async def _touch_each(self, asked: Sequence[IdAtTime]) -> dict[Any, None]:
-        ids, latest = [session_id for session_id, _ in asked], max(now for _, now in asked)
-        found = {"_id": {"$in": ids}, "revokedAt": None}
-        await self._sessions.update_many(found, {"$max": {"lastSeenAt": latest}})
+    async def _touch_each(self, asked: Sequence[tuple[str, str, datetime]]) -> dict[Any, None]:
+        ids, users, times = map(list, zip(*asked, strict=True))
+        which = {"_id": {"$in": ids}, "userId": {"$in": users}, "revokedAt": None}
+        await self._sessions.update_many(which, {"$max": {"lastSeenAt": max(times)}})
         return {}
 
     @outage_is_unavailable
@@ -326,18 +330,18 @@ class SessionStore:
         Each is ended by its own conditional update. `revocation_id` must be unique to the call; it
         distinguishes its sessions from those that a concurrent call ended.
         """
-        found: dict[str, Any] = {"userId": user_id, "_id": {"$ne": keep}, "revokedAt": None}
+        which: dict[str, Any] = {"userId": user_id, "_id": {"$ne": keep}, "revokedAt": None}
         if begun_by is not None:
-            found["loggedInAt"] = {"$lte": begun_by}
+            which["loggedInAt"] = {"$lte": begun_by}
         await self._sessions.update_many(
-            found | {"expiresAt": {"$gt": now}},
+            which | {"expiresAt": {"$gt": now}},
             {
                 "$set": self._revocation(reason, by, ip, now) | {"revocationId": revocation_id},
                 "$addToSet": {"unpublished": "ended"},
                 "$unset": FREE_PLACE,
             },
         )
-        cursor = self._sessions.find({"revocationId": revocation_id})
+        cursor = self._sessions.find({"userId": user_id, "revocationId": revocation_id})
         return [session_of(document) async for document in cursor]
 
     async def users_with_live(self, *, begun_by: datetime, now: datetime) -> AsyncIterator[str]:
@@ -371,18 +375,19 @@ class SessionStore:
         return session_of(document) if document else None
 
     @outage_is_unavailable
-    async def mark_published(self, session_id: str, news: Iterable[str]) -> None:
+    async def mark_published(self, session_id: str, news: Iterable[str], *, user_id: str) -> None:
         """Remove marks of news that has been published on the bus."""
-        await self._published.ask((session_id, tuple(news)))
+        await self._published.ask((session_id, user_id, tuple(news)))
 
-    async def _mark_each_published(self, asked: Sequence[tuple[str, tuple[str, ...]]]) -> dict[Any, None]:
-        for news in {news for _, news in asked}:
-            await self._mark_all_published([session_id for session_id, of in asked if of == news], news)
+    async def _mark_each_published(self, asked: Sequence[tuple[str, str, tuple[str, ...]]]) -> dict[Any, None]:
+        for news in {news for *_, news in asked}:
+            await self._mark_all_published([(each, user_id) for each, user_id, of in asked if of == news], news)
         return {}
 
-    async def _mark_all_published(self, session_ids: Sequence[str], news: Sequence[str]) -> None:
+    async def _mark_all_published(self, sessions: Sequence[tuple[str, str]], news: Sequence[str]) -> None:
+        ids, users = map(list, zip(*sessions, strict=True))
         await self._sessions.update_many(
-            {"_id": {"$in": list(session_ids)}},
+            {"_id": {"$in": ids}, "userId": {"$in": users}},
             [
                 {"$set": {"unpublished": {"$setDifference": ["$unpublished", list(news)]}}},
                 {
@@ -396,10 +401,10 @@ class SessionStore:
         )
 
     @outage_is_unavailable
-    async def mark_unpublished(self, session_id: str, news: Iterable[str], *, now: datetime) -> None:
+    async def mark_unpublished(self, session_id: str, news: Iterable[str], *, user_id: str, now: datetime) -> None:
         """Mark news that could not be published."""
         await self._sessions.update_one(
-            {"_id": session_id},
+            found(session_id, user_id),
             {"$addToSet": {"unpublished": {"$each": list(news)}}, "$set": {"unpublishedSince": now}},
         )
 

@@ -10,7 +10,9 @@
 --
 -- A frame is the JSON that nodes read, both live and from the log:
 --   {"u": user, "i": id, "p": id of the previous one in the log, "e": event, "s": session,
---    "v": version or null, "o": origin, "d": payload}
+--    "v": version or null, "o": origin, "d": payload, "m": tag of the node that made the event (seal.py)}
+--
+-- A payload comes with its tag, as `payload,"m":"tag"`.
 
 -- Offset of a new log's first id: the clock may have been set back since the lost log, or be another server's.
 local AHEAD_US = 1000000

@@ -11,9 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
 import structlog
 from redis.exceptions import RedisError
 
@@ -25,6 +23,7 @@ from auth.platform.redis.master import Master
 from auth.platform.redis.subscription import Subscription, subscribe
 from realtime.broker.redis_keys import Keys
 from realtime.broker.scripts import load
+from realtime.broker.seal import Message, Seal
 
 RECONNECT_SECONDS = 0.25
 # With more than this many Redis is so slow that it already counts as silent.
@@ -32,20 +31,19 @@ MAX_PENDING_HEARTBEATS = 10
 
 log = structlog.get_logger()
 
-Message = dict[str, Any]
 OnMessage = Callable[[Message], Awaitable[None]]
 OnSubscribed = Callable[[Collection[int]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class EarOptions:
+class ListenerOptions:
     """Seconds between heartbeats, and after which without one the master counts as silent."""
 
     heartbeat_seconds: float
     silent_after_seconds: float
 
 
-class Ear:
+class Listener:
     """Receives from one master, from `start` to `close`. `want` sets its channels.
 
     `report` is called at each heartbeat, and when the node has caught up.
@@ -60,7 +58,8 @@ class Ear:
         node_id: str,
         report: Callable[[], None],
         metrics: Metrics,
-        options: EarOptions,
+        seal: Seal,
+        options: ListenerOptions,
     ) -> None:
         self._link = link
         self._keys = keys
@@ -68,6 +67,7 @@ class Ear:
         self._node_id = node_id
         self._report = report
         self._metrics = metrics
+        self._seal = seal
         self._options = options
         self._heartbeat = load(link, "heartbeat")
         # The shards whose channels are subscribed, and caught up with.
@@ -122,8 +122,8 @@ class Ear:
             # Without users of its own, this master has nothing to prove.
             self._received_at = time.monotonic()
             return
-        # A process-local clock, because only this process reads it.
-        message = orjson.dumps({"t": "heartbeat", "at": time.monotonic()})
+        # A process-local clock, because only this process reads it; named, so that nobody can send it another's.
+        message = self._seal.seal({"t": "heartbeat", "node": self._node_id, "at": time.monotonic()})
         life_ms = round(self._options.silent_after_seconds * 2000)
         arguments: list[str | bytes | int] = [self._keys.channel(self._node_id, shards[0]), message, life_ms]
         try:
@@ -198,13 +198,17 @@ class Ear:
 
     async def _greet(self) -> None:
         """Tell nodes without peers that there is one now."""
-        message = orjson.dumps({"t": "hello", "from": self._node_id})
+        message = self._seal.seal({"t": "hello", "from": self._node_id})
         await self._link.execute("SPUBLISH", self._link.rooms_channel, message)
 
     async def _take(self, raw: bytes, on_message: OnMessage) -> None:
         try:
-            message: Message = orjson.loads(raw)
+            message = self._seal.read(raw)
+            if message is None:
+                return
             if message.get("t") == "heartbeat":
+                if message["node"] != self._node_id:
+                    return
                 now = time.monotonic()
                 self._received_at = max(self._received_at, min(float(message["at"]), now))
                 self._metrics.bus_lag.set(now - message["at"])

@@ -1,0 +1,98 @@
+"""Authenticates what nodes tell each other through Redis, by HMAC-SHA256 under a key from the root secret.
+
+Threat: somebody who can write to Redis, but does not have the root secret. They cannot make up a message of a node
+or an event of a user: what is not genuine is ignored, counted and logged. They can still delete, hold back and
+repeat genuine ones, and choose the ids of events; so Redis stays private (docs/production.md).
+
+A message between nodes is `s`, the tag, and JSON. An event is appended to the user's log by a script, which adds
+ids and version; its tag covers the user, the name, the session and the payload, and follows the payload
+(lua/append.lua).
+"""
+
+import hmac
+import time
+from typing import Any
+
+import orjson
+import structlog
+
+from auth.crypto.root_secret import RootSecret
+from auth.platform.metrics import Metrics
+
+SEALED = b"s"
+TAG_BYTES = 16
+PAYLOAD = b',"d":'
+MARK = b',"m":"'
+END = b'"}'
+# Bytes of the mark at the end of a frame.
+MARK_BYTES = len(MARK) + 2 * TAG_BYTES + len(END)
+LOG_INTERVAL_SECONDS = 5.0
+
+Message = dict[str, Any]
+
+log = structlog.get_logger()
+
+
+class Seal:
+    """Seals and reads messages between nodes and events of users."""
+
+    def __init__(self, root: RootSecret, metrics: Metrics) -> None:
+        purpose = "messages between nodes"
+        second = root.derive_second(purpose)
+        self._key = root.derive(purpose)
+        self._accepted = (self._key, second) if second is not None else (self._key,)
+        self._metrics = metrics
+        self._next_log_at = 0.0
+
+    def seal(self, message: Message) -> bytes:
+        """Return a message as it is published."""
+        body = orjson.dumps(message)
+        return SEALED + _tag(self._key, body) + body
+
+    def mark(self, user_id: str, event: str, session_id: str, payload: bytes) -> bytes:
+        """Return a payload with its tag, as it is stored in a frame."""
+        tag = _tag(self._key, *_covered(user_id, event, session_id), payload)
+        return payload + MARK + tag.hex().encode() + b'"'
+
+    def read(self, raw: bytes) -> Message | None:
+        """Return a sealed message, or the values of a frame; None for what is not genuine."""
+        try:
+            message = self._sealed(raw) if raw[:1] == SEALED else self._frame(raw)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            message = None
+        if message is None:
+            self._note_forged()
+        return message
+
+    def _sealed(self, raw: bytes) -> Message | None:
+        start = len(SEALED) + TAG_BYTES
+        tag, body = raw[len(SEALED) : start], raw[start:]
+        return orjson.loads(body) if self._is_genuine(tag, body) else None
+
+    def _frame(self, raw: bytes) -> Message | None:
+        # The payload is read from the very bytes that are checked.
+        start, end = raw.index(PAYLOAD), len(raw) - MARK_BYTES
+        head, payload = orjson.loads(raw[:start] + b"}"), raw[start + len(PAYLOAD) : end]
+        tag = bytes.fromhex(raw[end + len(MARK) : -len(END)].decode())
+        if not self._is_genuine(tag, *_covered(head["u"], head["e"], head["s"]), payload):
+            return None
+        return {name: head[name] for name in ("u", "i", "p", "e", "s", "v", "o")} | {"d": orjson.loads(payload)}
+
+    def _is_genuine(self, tag: bytes, *parts: bytes) -> bool:
+        return any(hmac.compare_digest(tag, _tag(key, *parts)) for key in self._accepted)
+
+    def _note_forged(self) -> None:
+        self._metrics.bus_forged.inc()
+        now = time.monotonic()
+        if now >= self._next_log_at:
+            self._next_log_at = now + LOG_INTERVAL_SECONDS
+            log.warning("bus_message_not_genuine", advice="look who else can write to Redis")
+
+
+def _covered(user_id: str, event: str, session_id: str) -> tuple[bytes, bytes, bytes]:
+    return user_id.encode(), event.encode(), session_id.encode()
+
+
+def _tag(key: bytes, *parts: bytes) -> bytes:
+    # Ids and names contain no zero byte, and JSON none either.
+    return hmac.digest(key, b"\0".join(parts), "sha256")[:TAG_BYTES]

@@ -1,0 +1,85 @@
+"""With the shard key `userId`, what users do often asks one shard, by the filters that MongoDB got."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from pymongo import MongoClient
+from support.clients import Api, Live
+from support.nodes import Installation, Node, ServiceUrls, drop
+from support.waiting import eventually
+
+Connect = Callable[..., Awaitable[Live]]
+
+
+@pytest.fixture
+def installed(services: ServiceUrls) -> Iterator[Installation]:
+    installation = Installation(services)
+    yield installation
+    drop(services, installation.name)
+
+
+@pytest.fixture
+def database(installed: Installation) -> Iterator[Any]:
+    with MongoClient[Any](installed.services.mongo, tz_aware=True) as client:
+        yield client[installed.name]
+
+
+@pytest.fixture
+def node(installed: Installation, database: Any) -> Iterator[Node]:
+    started = installed.start()
+    database.command("profile", 2)
+    yield started
+    database.command("profile", 0)
+    assert started.stop() == 0
+
+
+def filters(database: Any) -> list[dict[str, Any]]:
+    """The filters of all commands on `sessions`, without the searches of background work for what is due."""
+    found = []
+    for entry in database["system.profile"].find({"ns": f"{database.name}.sessions", "op": {"$ne": "insert"}}):
+        command = entry["command"]
+        asked = command.get("filter") or command.get("query") or command.get("q")
+        if asked is not None and not {"unpublishedSince", "expiresAt", "hooksDueAt"} >= asked.keys() - {
+            "revokedAt",
+            "expiredAt",
+        }:
+            found.append(asked)
+    return found
+
+
+def names_users(asked: dict[str, Any]) -> bool:
+    """Whether a filter has the users' ids, in each of its alternatives."""
+    if "$or" in asked:
+        return all(names_users(each) for each in asked["$or"])
+    return isinstance(asked.get("userId"), str) or set(asked.get("userId", ())) == {"$in"}
+
+
+async def test_refresh_confirm_list_and_revoke_name_their_user(
+    node: Node, database: Any, http: aiohttp.ClientSession, connect: Connect
+) -> None:
+    api = Api(node.url, http)
+    email = await api.register()
+    laptop, phone, tablet = [await api.login(email) for _ in range(3)]
+    used = laptop.refresh_token
+    # Together, and so in one command; then one alone, the first token again, and the confirmation by a use.
+    assert [each.status for each in await asyncio.gather(laptop.refresh(), phone.refresh())] == [200, 200]
+    again = await api.call("POST", "/refresh", {"refreshToken": used})
+    assert again.data["outcome"] in {"concurrent", "replayed"}
+    assert (await laptop.call("GET", "/me")).status == 200
+    live = await connect(node, laptop.access_token)
+    assert len((await laptop.call("GET", "/sessions")).data["sessions"]) == 3
+    assert (await laptop.call("DELETE", f"/sessions/{phone.session_id}")).status == 200
+    assert (await phone.refresh()).code == "session_revoked"
+    assert (await tablet.call("POST", "/logout-all")).status == 200
+    await live.until_gone()
+
+    async def announced() -> bool:
+        return database["sessions"].count_documents({"unpublished": {"$nin": [None, []]}}) == 0
+
+    await eventually(announced, "every end is announced", timeout=30)
+    asked = filters(database)
+    assert len(asked) >= 10
+    assert [each for each in asked if not names_users(each)] == []
