@@ -12,14 +12,16 @@ from support.clients import Login
 from support.databases import memory
 from support.devices import Connect, devices, works_again
 from support.health import both_ready
-from support.nodes import Installation, Node, ServiceUrls, drop, tracebacks
+from support.nodes import SECRET, Installation, Node, ServiceUrls, drop, tracebacks
 from support.valkeys import SLOTS, ThreeMasters, Valkey, WatchedMaster, until
 from support.waiting import eventually
 
+from auth.crypto.root_secret import RootSecret
 from auth.platform.metrics import Metrics
 from auth.platform.redis.link import RedisLink
 from realtime.broker.bus import Bus
 from realtime.broker.redis_keys import SHARDS, SLOT_OF, Keys, shard_of
+from realtime.broker.seal import Seal
 
 Pair = tuple[Node, Node]
 # Here a master is replaced after some two seconds, and Vigil follows within five. The rest is for a busy machine.
@@ -223,8 +225,16 @@ def move(masters: ThreeMasters, slot: int, to: Valkey, how: str) -> None:
 
 @pytest.fixture
 async def bus(lonely_masters: ThreeMasters) -> AsyncIterator[Bus]:
-    link = RedisLink(lonely_masters.url, prefix="t")
-    bus = Bus(link, Keys("t"), node_id="ear", metrics=Metrics(), heartbeat_seconds=0.1, silent_after_seconds=1.0)
+    link, metrics = RedisLink(lonely_masters.url, prefix="t"), Metrics()
+    bus = Bus(
+        link,
+        Keys("t"),
+        node_id="node",
+        seal=Seal(RootSecret(SECRET.encode()), metrics),
+        metrics=metrics,
+        heartbeat_seconds=0.1,
+        silent_after_seconds=1.0,
+    )
     yield bus
     await bus.close()
     await link.close()
