@@ -177,7 +177,8 @@ def plan_redis(sockets: int, each: Rates, stores: Stores, given: Assumptions) ->
     back, renewed = storm_rates(sockets, given)
     storm = max(back * stores.redis_return_us, renewed * stores.redis_renewal_us) * MICRO
     load = Load(redis_cores(each, stores), storm)
-    of_a_user = given.log_events_per_user * stores.redis_event_bytes + stores.redis_meta_bytes
+    beside_the_log = stores.redis_meta_bytes + stores.redis_states_bytes
+    of_a_user = given.log_events_per_user * stores.redis_event_bytes + beside_the_log
     logs = sockets / given.sockets_per_user * given.weekly_users_per_online_user * of_a_user
     denied = each.revocations * given.token_life_s * stores.redis_deny_bytes
     memory = sockets * stores.redis_socket_bytes + logs + denied

@@ -37,7 +37,7 @@ from bench.peers import PASSWORD, ROOT, TOKEN_SECONDS, Login, Server
 from bench.processes import spawn
 from bench.socket_scenarios import let_in
 from bench.store_seeds import ISSUER, SESSIONS_PER_USER, seed
-from bench.store_sizes import document_sizes, key_sizes
+from bench.store_sizes import document_sizes, full_log_size, key_sizes
 from bench.web_client import Answer, Connection
 from realtime.broker.redis_keys import Keys, shard_of
 from realtime.broker.user_log import LOG_LENGTH
@@ -92,7 +92,7 @@ class Gauge:
             "mongo_cpu_us": max(mongo_cpu - self.idle[1] * span, 0) / count * 1e6,
         } | {
             f"{command}_calls": round(calls[f"cmdstat_{command}"]["calls"] / count, 2)
-            for command in ("evalsha", "xadd", "spublish")
+            for command in ("evalsha", "rpush", "spublish")
             if f"cmdstat_{command}" in calls
         }
         sys.stderr.write(f"{name}: {self.costs[name]}\n")
@@ -160,6 +160,8 @@ class Run:
         await self._gauge.measure("reauthenticate", len(logins), drive(logins, self._renew, at_once=self._at_once))
         await self._request("get_me", logins, _me)
         keys["deny_key"] = await self._revoke(logins[: _ended(logins)])
+        # With the events of a revocation.
+        keys["log_key_full"] = await full_log_size(self._gauge.redis, self._keys.log(logins[0].user_id))
         await self._leave("leave")
         return keys
 
@@ -277,6 +279,7 @@ def figures(
     named |= {
         "redis_socket_bytes": keys["sockets_key"] / SESSIONS_PER_USER + keys["node_member"],
         "redis_meta_bytes": keys["meta_key"],
+        "redis_states_bytes": keys["states_key"],
         "redis_event_bytes": keys["log_key_full"] / LOG_LENGTH,
         "redis_deny_bytes": keys["deny_key"],
     }

@@ -27,7 +27,7 @@ TIMES = ("lastSeenAt", "expiresAt", "purgeAt", "at", "removeAt", "loggedInAt", "
 
 
 async def key_sizes(store: Redis, keys: Keys, logins: Sequence[Login]) -> dict[str, float]:
-    """Return the mean `MEMORY USAGE` of users' keys, of one member of the node's set, and of a full log."""
+    """Return the mean `MEMORY USAGE` of users' keys, and of one member of the node's set."""
     users = sorted({login.user_id for login in logins})
 
     async def mean(read: Callable[..., Awaitable[Any]], key: Callable[[str], str], **options: int) -> float:
@@ -38,23 +38,23 @@ async def key_sizes(store: Redis, keys: Keys, logins: Sequence[Login]) -> dict[s
         "sockets_key": await mean(store.memory_usage, keys.sockets, samples=0),
         "log_key": await mean(store.memory_usage, keys.log, samples=0),
         "meta_key": await mean(store.memory_usage, keys.meta, samples=0),
-        "log_events": await mean(store.xlen, keys.log),
+        "log_events": await mean(store.llen, keys.log),
+        "states_key": await mean(store.memory_usage, keys.states, samples=0),
     }
     sets = [key async for key in store.scan_iter("*:node:*:sockets", count=1000)]
     members = sum([await store.scard(key) for key in sets])
     sizes["node_member"] = sum([await store.memory_usage(key, samples=0) for key in sets]) / members
-    return sizes | await _full_log(store, keys.log(users[0]))
+    return sizes
 
 
-async def _full_log(store: Redis, log: str) -> dict[str, float]:
-    """Measure a log of maximum length, filled with `device-status` events."""
-    frame = (await store.xrevrange(log, count=1))[0][1][b"f"]
+async def full_log_size(store: Redis, log: str) -> float:
+    """Return the `MEMORY USAGE` of a log of maximum length, filled with copies of the events of a log."""
+    frames = await store.lrange(log, 0, -1)
     copy = f"{log}:full"
-    for number in range(LOG_LENGTH):
-        await store.xadd(copy, {"f": frame}, id=f"{1_700_000_000_000 + number * 977}-0", maxlen=LOG_LENGTH)
+    await store.rpush(copy, *(frames * LOG_LENGTH)[:LOG_LENGTH])
     size = await store.memory_usage(copy, samples=0)
     await store.delete(copy)
-    return {"log_key_full": size, "log_frame": len(frame)}
+    return float(size)
 
 
 async def document_sizes(database: Database, copies: int) -> dict[str, dict[str, Any]]:

@@ -36,12 +36,18 @@ class Keys:
         """Hash of a user's sockets: socket id to `node|session`."""
         return f"{self._shards[shard_of(user_id)]}user:{user_id}:sockets"
 
+    def states(self, user_id: str) -> str:
+        """Hash of the last `device-status` of a user's sessions: session id to `event id|payload`."""
+        return f"{self._shards[shard_of(user_id)]}user:{user_id}:states"
+
     def log(self, user_id: str) -> str:
-        """Stream: a user's log."""
+        """List: a user's log, oldest event first."""
         return f"{self._shards[shard_of(user_id)]}user:{user_id}:log"
 
     def meta(self, user_id: str) -> str:
-        """Hash of a user's last event id, session list version, and id of the last change of roles."""
+        """Hash of a user's last event id, that of the last one in the log, session list version, and id of the
+        last change of roles.
+        """
         return f"{self._shards[shard_of(user_id)]}user:{user_id}:meta"
 
     def denied(self, shard: int) -> str:

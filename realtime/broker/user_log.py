@@ -1,4 +1,4 @@
-"""The per-user event log on a Redis stream: publish, and replay by cursor."""
+"""The per-user event log in Redis, and the last state of each device: publish, and replay by cursor."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -141,6 +141,7 @@ class UserLog:
             self._keys.log(user_id),
             self._keys.meta(user_id),
             self._keys.node_sockets(self._node_id, shard),
+            self._keys.states(user_id),
             *(window.key for window in limits),
         ]
         arguments: list[str | bytes | int] = [
@@ -223,13 +224,13 @@ class UserLog:
             self._keys.log(user_id),
             self._keys.meta(user_id),
             self._keys.node_sockets(node_id, shard),
+            self._keys.states(user_id),
         ]
         arguments: list[str | bytes | int] = [
             socket_id,
             session_id,
             user_id,
             entry,
-            LOG_LENGTH,
             self._log_life,
             self._keys.channels(shard),
             self._device_status(user_id, offline),

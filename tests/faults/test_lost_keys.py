@@ -31,6 +31,7 @@ LOST = {
     "the deny-list": "{prefix}:*:denied",
     "a user's sockets": "{prefix}:*:user:{user}:sockets",
     "a user's log": "{prefix}:*:user:{user}:log",
+    "the states of devices": "{prefix}:*:user:{user}:states",
     "what stands beside the log": "{prefix}:*:user:{user}:meta",
     "the nodes' own sockets": "{prefix}:*:node:*:sockets",
     "the leases of nodes": "{prefix}:*:leases",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from support.redis_forms import client_of
 from support.sockets import SEAL, connection
@@ -14,11 +15,12 @@ from support.waiting import eventually
 
 from auth.core.clock import utc_now
 from auth.platform.redis.link import RedisLink
+from auth.platform.redis.subscription import Subscription, subscribe
 from realtime.broker.dead_node_cleanup import OrphanedSockets, RunHooks
 from realtime.broker.deny_list import WHOLE, DenyList
 from realtime.broker.leases import NodeLeases
 from realtime.broker.presence import Presence
-from realtime.broker.redis_keys import Keys, shard_of
+from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
 from realtime.broker.user_log import JoinResult, NewEvent, UserLog, device_status, member
 from realtime.hub import Connection
 
@@ -63,8 +65,15 @@ class Place:
     async def version(self) -> int:
         return (await self.presence.online("user"))[1]
 
+    async def listen(self) -> Subscription:
+        """Hear what is published to this node about the user."""
+        shard = shard_of("user")
+        master = self.link.master_of(SLOT_OF[shard])
+        assert master is not None
+        return await subscribe(master.address, [self.keys.channel(self.node_id, shard)], silence=30)
+
     async def announced(self) -> list[tuple[str, bool]]:
-        """Devices that came and went, as the log has it."""
+        """The devices, and whether they are online, in the order of their last changes."""
         frames = (await self.rejoin(replace_cursor(connection("reader"), 0))).missed
         return [
             (frame.session_id, frame.payload["online"])
@@ -255,6 +264,54 @@ class TestALogThatWasLost:
         assert joined.last_event_id < (utc_now().timestamp() + 60) * 1_000_000
 
 
+class TestWhatIsKept:
+    """Account events of a day, and of each device where it is now."""
+
+    async def test_of_a_device_that_came_and_went_often_only_the_last_state_is_read_in_order_with_the_events(
+        self, here: Place
+    ) -> None:
+        cursor = (await here.join(socket_of("reading"))).last_event_id
+        for _ in range(5):
+            socket = socket_of("restless")
+            await here.join(socket)
+            await here.presence.cleanup.leave("here", member(socket), forget=True)
+        await here.say("event")
+        await here.join(socket_of("other"))
+        back = await here.join(socket_of("reading", "again"), cursor)
+        assert back.recovered
+        read = [(frame.event, frame.session_id, frame.payload.get("online")) for frame in back.missed]
+        assert read == [
+            ("device-status", "restless", False),
+            ("sessions-changed", "session", None),
+            ("device-status", "other", True),
+        ]
+        assert await here.link.execute("LLEN", here.keys.log("user")) == 1
+
+    async def test_states_are_kept_of_so_many_sessions_and_the_oldest_is_forgotten(self, here: Place) -> None:
+        for number in range(40):
+            socket = socket_of(f"session {number}")
+            await here.join(socket)
+            await here.presence.cleanup.leave("here", member(socket), forget=True)
+        kept = {key.decode() for key in await here.link.execute("HKEYS", here.keys.states("user"))}
+        assert kept == {f"session {number}" for number in range(8, 40)}
+
+    async def test_an_event_older_than_a_day_leaves_with_the_next_and_who_had_not_read_it_is_told(
+        self, here: Place
+    ) -> None:
+        cursor = (await here.join(socket_of("reading"))).last_event_id
+        await here.say("old", "new")
+        log = here.keys.log("user")
+        frame = orjson.loads(await here.link.execute("LINDEX", log, 0))
+        unread = await here.join(socket_of("reading", "again"), cursor)
+        assert (unread.recovered, names_of(unread)) == (True, ["old", "new"])
+        day = 86_400 * 1_000_000
+        await here.link.execute("LSET", log, 0, orjson.dumps(frame | {"i": frame["i"] - day}))
+        await here.say("next")
+        assert await here.link.execute("LLEN", log) == 2
+        unread = await here.join(socket_of("reading", "again"), cursor)
+        assert (unread.recovered, unread.missed) == (False, ())
+
+
 class TestLeases:
     """An entry lives no longer than its node's lease, and a node without one is found."""
 
@@ -307,6 +364,7 @@ class TestLeases:
         for socket in (lost, kept, both):
             await dead.join(socket)
         await here.join(socket_of("both"))
+        heard = await here.listen()
         await world.let_lease_run_out("dead")
         await here.renew()
 
@@ -314,14 +372,18 @@ class TestLeases:
             await here.renew()
             return await world.lease_of("dead") is None
 
-        await eventually(cleared, "the node is forgotten", timeout=10)
+        await eventually(cleared, "the node is forgotten", timeout=30)
         each = [("user", socket.session_id, socket.socket_id) for socket in (lost, kept, both)]
         assert sorted(attempts) == sorted([*each, *each])
         assert (await here.presence.online("user"))[0] == {"both"}
-        assert [status for status in await here.announced() if status[0] == "lost"] == [
-            ("lost", True),
-            ("lost", False),
-        ]
+        # Said once, although the device had two sockets and its hooks were run twice.
+        await here.say("end")
+        said = []
+        while (frame := SEAL.read(await heard.get(30) or b"") or {})["e"] == "device-status":
+            said.append((frame["s"], frame["d"]["online"]))
+        assert said == [("lost", False)]
+        heard.close()
+        assert [status for status in await here.announced() if status[0] == "lost"] == [("lost", False)]
         assert ("both", False) not in await here.announced()
 
     async def test_an_application_that_always_fails_is_given_up(self, world: World) -> None:
@@ -340,7 +402,7 @@ class TestLeases:
             await here.renew()
             return await world.lease_of("dead") is None
 
-        await eventually(forgotten, "the node is forgotten", timeout=10)
+        await eventually(forgotten, "the node is forgotten", timeout=30)
         assert attempts == 5
 
     async def test_a_node_that_wakes_while_it_is_cleared_up_after_keeps_its_sockets(
@@ -381,7 +443,7 @@ class TestLeases:
             await here.renew()
             return await world.lease_of("stopping") is None
 
-        await eventually(forgotten, "the node is forgotten", timeout=10)
+        await eventually(forgotten, "the node is forgotten", timeout=30)
         assert told == ["two"]
         assert await here.listed() == set()
 
@@ -404,7 +466,7 @@ class TestLeases:
             await here.renew()
             return "ghostly" not in await here.listed()
 
-        await eventually(gone, "it is cleared up", timeout=10)
+        await eventually(gone, "it is cleared up", timeout=30)
         assert (await here.announced())[-1:] == [("gone", False)]
         # And when the device comes again, that is announced.
         await here.join(socket_of("gone"))

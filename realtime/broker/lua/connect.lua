@@ -7,7 +7,8 @@
 --      2 the user's sockets (hash: socket id -> node|session)
 --      3 the user's log   4 its meta (hash: last, version, roles)
 --      5 the node's sockets in the user's shard (set of user|session|socket)
---      6… counters of connects, if they are limited and may be used by the same script
+--      6 the last device-status of the user's sessions (hash: session -> id|payload)
+--      7… counters of connects, if they are limited and may be used by the same script
 -- ARGV 1 socket id   2 node id   3 session id   4 user id   5 cursor, or -1 for none
 --      6 length of a log   7 life of a log in ms   8 prefix of the nodes' channels
 --      9 payload of device-status for this session coming online
@@ -19,8 +20,8 @@
 -- `unknown` when the deny-list is not whole, `full`, or `limited` with the milliseconds to wait.
 
 local is_new = ARGV[11] == '1'
-for index = 6, #KEYS do
-  local limit, seconds = ARGV[2 * index + 2], ARGV[2 * index + 3]
+for index = 7, #KEYS do
+  local limit, seconds = ARGV[2 * index], ARGV[2 * index + 1]
   local count = redis.call('INCR', KEYS[index])
   if count == 1 then redis.call('EXPIRE', KEYS[index], seconds) end
   if count > tonumber(limit) then return {'limited', redis.call('PTTL', KEYS[index]), 0, {}, 0, {}, 0} end
@@ -43,7 +44,7 @@ for _, value in ipairs(redis.call('HVALS', KEYS[2])) do
 end
 if is_new and held >= tonumber(ARGV[12]) then return {'full', 0, 0, {}, 0, others, 0} end
 
-local keys = {log = KEYS[3], meta = KEYS[4], sockets = KEYS[2]}
+local keys = {log = KEYS[3], meta = KEYS[4], sockets = KEYS[2], states = KEYS[6]}
 local limits = {length = ARGV[6], life = ARGV[7]}
 local cursor = tonumber(ARGV[5])
 local known = tonumber(redis.call('HGET', KEYS[4], 'last'))
@@ -56,7 +57,7 @@ local was_missing = 0
 if not denied then
   -- Published before listing, so only the other sockets get it live. This one reads it below, if it has a cursor.
   if of_session == 0 then
-    append(keys, limits, ARGV[8], ARGV[4], '', 'device-status', ARGV[3], false, ARGV[9])
+    announce(keys, limits, ARGV[8], ARGV[4], ARGV[3], ARGV[9])
   end
   was_missing = redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. '|' .. ARGV[3])
   redis.call('SADD', KEYS[5], ARGV[10])
@@ -68,10 +69,7 @@ if cursor < 0 or cursor > last then return {'ok', last, 0, {}, changed, others, 
 -- After a replica was promoted, what it had not received is missing from the logs.
 local complete = cursor >= (tonumber(redis.call('ZSCORE', KEYS[1], 'since')) or 0)
 if cursor == last then return {'ok', last, complete and 1 or 0, {}, changed, others, was_missing} end
-local frames = {}
-for index, entry in ipairs(redis.call('XRANGE', KEYS[3], as_integer(cursor + 1), '+')) do
-  frames[index] = entry[2][2]
-end
-local recovered = complete and #frames > 0 and tonumber(string.match(frames[1], '"p":(%d+)')) <= cursor
+local frames, is_all = missed(keys, ARGV[4], cursor)
+local recovered = complete and is_all
 if is_new and not recovered then frames = {} end
 return {'ok', last, recovered and 1 or 0, frames, changed, others, was_missing}

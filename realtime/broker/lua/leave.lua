@@ -2,14 +2,15 @@
 -- Exactly one caller unlists the socket; unlisting the session's last socket publishes `device-status`.
 --
 -- KEYS 1 the user's sockets   2 the user's log   3 its meta   4 the node's sockets in the user's shard
--- ARGV 1 socket id   2 session id   3 user id   4 member of the node's set   5 length of a log
---      6 life of a log in ms   7 prefix of the nodes' channels   8 payload of device-status going offline
---      9 1 if cleanup of the socket is complete; 0 keeps it in the node's set
+--      5 the last device-status of the user's sessions
+-- ARGV 1 socket id   2 session id   3 user id   4 member of the node's set   5 life of a log in ms
+--      6 prefix of the nodes' channels   7 payload of device-status going offline
+--      8 1 if cleanup of the socket is complete; 0 keeps it in the node's set
 -- Returns 1 if the device went offline, else 0.
 
-if ARGV[9] == '1' then redis.call('SREM', KEYS[4], ARGV[4]) end
+if ARGV[8] == '1' then redis.call('SREM', KEYS[4], ARGV[4]) end
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 if sockets_of(KEYS[1], ARGV[2]) > 0 then return 0 end
-append({log = KEYS[2], meta = KEYS[3], sockets = KEYS[1]}, {length = ARGV[5], life = ARGV[6]}, ARGV[7],
-  ARGV[3], '', 'device-status', ARGV[2], false, ARGV[8])
+announce({log = KEYS[2], meta = KEYS[3], sockets = KEYS[1], states = KEYS[5]}, {life = ARGV[5]}, ARGV[6], ARGV[3],
+  ARGV[2], ARGV[7])
 return 1
