@@ -21,7 +21,7 @@ from auth.platform.redis.slots import slot_of
 from realtime.broker.leases import NODE_LEASE
 from realtime.broker.listener import Listener, ListenerOptions, OnMessage, OnSubscribed
 from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
-from realtime.broker.seal import Message, Seal
+from realtime.broker.seal import Message, NodeSeal
 
 HEARTBEAT_SECONDS = 1.0
 SILENT_AFTER_SECONDS = 5.0
@@ -43,7 +43,7 @@ class Bus:
         *,
         node_id: str,
         metrics: Metrics,
-        seal: Seal,
+        seal: NodeSeal,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         silent_after_seconds: float = SILENT_AFTER_SECONDS,
     ) -> None:

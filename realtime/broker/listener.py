@@ -23,7 +23,7 @@ from auth.platform.redis.master import Master
 from auth.platform.redis.subscription import Subscription, subscribe
 from realtime.broker.redis_keys import Keys
 from realtime.broker.scripts import load
-from realtime.broker.seal import Message, Seal
+from realtime.broker.seal import Message, NodeSeal
 
 RECONNECT_SECONDS = 0.25
 # With more than this many Redis is so slow that it already counts as silent.
@@ -58,7 +58,7 @@ class Listener:
         node_id: str,
         report: Callable[[], None],
         metrics: Metrics,
-        seal: Seal,
+        seal: NodeSeal,
         options: ListenerOptions,
     ) -> None:
         self._link = link
