@@ -87,7 +87,8 @@ class Node:
             metrics=self.metrics,
             clock=utc_now,
         )
-        self.outbound = Outbound(self.link, self.stores, self.services, _outbound(settings, root), application)
+        options = _outbound_options(settings)
+        self.outbound = Outbound(self.link, self.stores, self.services, options, root, application)
         self.operations = make_operations(self.services, self._operation_parts(root))
         self.jobs_dashboard = JobsDashboard(settings.administration, self.services.audit)
         self._roles = PeriodicTask("roles", self.operations.roles.finish_due, every_seconds=2)
@@ -246,10 +247,9 @@ def _open_connections(settings: Settings, metrics: Metrics) -> OpenConnections:
     return OpenConnections(server.connections_per_address, proxies=server.trusted_proxies, metrics=metrics)
 
 
-def _outbound(settings: Settings, root: RootSecret) -> OutboundOptions:
+def _outbound_options(settings: Settings) -> OutboundOptions:
     tokens = settings.tokens
     return OutboundOptions(
-        root=root,
         node_id=f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}".replace("|", "-"),
         log_life=timedelta(seconds=tokens.refresh_token_seconds),
         # A minute longer than a token's life, for a token signed while its session was being revoked.

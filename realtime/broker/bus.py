@@ -19,9 +19,9 @@ from auth.platform.redis.link import RedisLink
 from auth.platform.redis.master import Master
 from auth.platform.redis.slots import slot_of
 from realtime.broker.leases import NODE_LEASE
-from realtime.broker.listener import Listener, ListenerOptions, OnMessage, OnSubscribed
+from realtime.broker.listener import ListenerOptions, MasterListener, OnMessage, OnSubscribed
 from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
-from realtime.broker.seal import Message, NodeSeal
+from realtime.broker.seal import Message, MessageSeal
 
 HEARTBEAT_SECONDS = 1.0
 SILENT_AFTER_SECONDS = 5.0
@@ -43,7 +43,7 @@ class Bus:
         *,
         node_id: str,
         metrics: Metrics,
-        seal: NodeSeal,
+        seal: MessageSeal,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         silent_after_seconds: float = SILENT_AFTER_SECONDS,
     ) -> None:
@@ -54,7 +54,7 @@ class Bus:
         self._seal = seal
         self._options = ListenerOptions(heartbeat_seconds, silent_after_seconds)
         self._rooms_slot = slot_of(link.rooms_channel)
-        self._listeners: dict[Master, Listener] = {}
+        self._listeners: dict[Master, MasterListener] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
@@ -153,7 +153,7 @@ class Bus:
             self._peers_seen_at = now
         self._has_peers = has_peers or now - self._peers_seen_at < NO_PEERS_AFTER_SECONDS
 
-    def _listener_of(self, shard: int) -> Listener | None:
+    def _listener_of(self, shard: int) -> MasterListener | None:
         master = self._link.master_of(SLOT_OF[shard])
         return self._listeners.get(master) if master is not None else None
 
@@ -191,8 +191,8 @@ class Bus:
         yield from enumerate(SLOT_OF)
         yield -1, self._rooms_slot
 
-    def _make_listener(self, master: Master) -> Listener:
-        return Listener(
+    def _make_listener(self, master: Master) -> MasterListener:
+        return MasterListener(
             self._link,
             self._keys,
             master,
@@ -203,7 +203,7 @@ class Bus:
             options=self._options,
         )
 
-    def _close_soon(self, listener: Listener) -> None:
+    def _close_soon(self, listener: MasterListener) -> None:
         task: asyncio.Task[Any] = asyncio.create_task(listener.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

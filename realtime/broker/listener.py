@@ -23,7 +23,7 @@ from auth.platform.redis.master import Master
 from auth.platform.redis.subscription import Subscription, subscribe
 from realtime.broker.redis_keys import Keys
 from realtime.broker.scripts import load
-from realtime.broker.seal import Message, NodeSeal
+from realtime.broker.seal import Message, MessageSeal
 
 RECONNECT_SECONDS = 0.25
 # With more than this many Redis is so slow that it already counts as silent.
@@ -43,7 +43,7 @@ class ListenerOptions:
     silent_after_seconds: float
 
 
-class Listener:
+class MasterListener:
     """Receives from one master, from `start` to `close`. `want` sets its channels.
 
     `report` is called at each heartbeat, and when the node has caught up.
@@ -58,7 +58,7 @@ class Listener:
         node_id: str,
         report: Callable[[], None],
         metrics: Metrics,
-        seal: NodeSeal,
+        seal: MessageSeal,
         options: ListenerOptions,
     ) -> None:
         self._link = link

@@ -35,7 +35,7 @@ Message = dict[str, Any]
 log = structlog.get_logger()
 
 
-class NodeSeal:
+class MessageSeal:
     """Seals and reads messages between nodes and events of users."""
 
     def __init__(self, root: RootSecret, metrics: Metrics) -> None:

@@ -14,7 +14,7 @@ from realtime.broker.deny_list import DenyList
 from realtime.broker.leases import NodeLeases
 from realtime.broker.redis_keys import Keys, shard_of
 from realtime.broker.scripts import load
-from realtime.broker.seal import NodeSeal
+from realtime.broker.seal import MessageSeal
 from realtime.hub import Connection, Frame
 from realtime.protocol.messages import DeviceStatus, ServerEvent
 
@@ -68,7 +68,7 @@ class UserLog:
         leases: NodeLeases,
         *,
         node_id: str,
-        seal: NodeSeal,
+        seal: MessageSeal,
         log_life: timedelta,
         most_sockets: int,
         check_soon: Callable[[str], None],
@@ -265,7 +265,7 @@ def device_status(session_id: str, *, online: bool, sockets: int, clock: Clock) 
 
 
 def read_frame_value(value: dict[str, Any]) -> Frame:
-    """A frame from its values, as `NodeSeal.read` returns them."""
+    """A frame from its values, as `MessageSeal.read` returns them."""
     return Frame(
         user_id=value["u"],
         event_id=value["i"],

@@ -23,7 +23,7 @@ from realtime.broker.leases import NodeLeases
 from realtime.broker.listener import OnMessage, OnSubscribed
 from realtime.broker.presence import Presence
 from realtime.broker.redis_keys import ALL_SHARDS, Keys
-from realtime.broker.seal import Message, NodeSeal
+from realtime.broker.seal import Message, MessageSeal
 from realtime.broker.user_log import UserLog
 from realtime.delivery.approvals import LiveApprovals
 from realtime.delivery.publisher import LivePublisher
@@ -40,7 +40,6 @@ log = structlog.get_logger()
 class OutboundOptions:
     """This node's id, the lifetime of its entries in Redis, and the limit of sockets per user."""
 
-    root: RootSecret
     node_id: str
     log_life: timedelta
     deny_life: timedelta
@@ -56,9 +55,10 @@ class Outbound:
         stores: Stores,
         services: Services,
         options: OutboundOptions,
+        root: RootSecret,
         application: Application | None,
     ) -> None:
-        keys, clock, seal = Keys(link.prefix), services.clock, NodeSeal(options.root, services.metrics)
+        keys, clock, seal = Keys(link.prefix), services.clock, MessageSeal(root, services.metrics)
         self._link = link
         self.node_id = node_id = options.node_id
         self.deny_list = DenyList(link, keys, life=options.deny_life)

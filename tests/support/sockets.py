@@ -12,14 +12,14 @@ from auth.core.tasks import Background
 from auth.crypto.root_secret import RootSecret
 from auth.platform.metrics import Metrics
 from auth.platform.rate_limits import EventWindow
-from realtime.broker.seal import Message, NodeSeal
+from realtime.broker.seal import Message, MessageSeal
 from realtime.delivery.catch_up import CatchUp
 from realtime.delivery.push import Push
 from realtime.delivery.revocation_acks import Endings
 from realtime.delivery.socket_hooks import SocketHooks
 from realtime.hub import Connection, Connections, SocketState
 
-SEAL = NodeSeal(RootSecret(b"of tests"), Metrics())
+SEAL = MessageSeal(RootSecret(b"of tests"), Metrics())
 
 
 @dataclass

@@ -5,14 +5,14 @@ import pytest
 
 from auth.crypto.root_secret import RootSecret
 from auth.platform.metrics import Metrics
-from realtime.broker.seal import Message, NodeSeal
+from realtime.broker.seal import Message, MessageSeal
 
 ROOM: Message = {"t": "room", "room": "lobby", "packets": ["2[]"]}
 PAYLOAD = orjson.dumps({"name": 'Zoë\x7f \u0000,"d":"', "online": True})
 
 
-def seal(secret: bytes = b"one", second: bytes | None = None) -> NodeSeal:
-    return NodeSeal(RootSecret(secret, second), Metrics())
+def seal(secret: bytes = b"one", second: bytes | None = None) -> MessageSeal:
+    return MessageSeal(RootSecret(secret, second), Metrics())
 
 
 def frame(payload: bytes, *, user: str = "ada", event: str = "device-status", session: str = "s1") -> bytes:
@@ -22,7 +22,7 @@ def frame(payload: bytes, *, user: str = "ada", event: str = "device-status", se
     )
 
 
-def marked(by: NodeSeal) -> bytes:
+def marked(by: MessageSeal) -> bytes:
     return by.mark("ada", "device-status", "s1", PAYLOAD)
 
 
@@ -66,7 +66,7 @@ def test_while_the_secret_is_replaced_nodes_with_either_first_read_each_other() 
 )
 def test_what_is_not_genuine_is_ignored_and_counted(forged: bytes) -> None:
     metrics = Metrics()
-    assert NodeSeal(RootSecret(b"one"), metrics).read(forged) is None
+    assert MessageSeal(RootSecret(b"one"), metrics).read(forged) is None
     assert b"vigil_bus_forged_total 1.0" in metrics.render()
 
 
