@@ -173,7 +173,7 @@ REDIS_ROWS = [
     Row(
         "redis-frozen",
         "Redis does not answer for 30 s (SIGSTOP)",
-        "refresh p99 < 1 s, login p99 < 1 s beside its usual time; sockets stay; readiness fails and recovers by itself",
+        "refresh p99 < 1 s, login p99 < 1 s beside its usual time; sockets stay; readiness recovers by itself",
         "A call to Redis waits for 1 s at most; after that Redis counts as down and is not waited for.",
         frozen,
     ),
