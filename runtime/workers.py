@@ -130,6 +130,9 @@ class _Keeper:
         try:
             self._worker, line = await self._start()
             self._ready.put_nowait(line)
+            if line is None:
+                # It has printed why; its parent ends too, and cancels this.
+                await asyncio.Future()
             while True:
                 worker, begun = self._worker, time.monotonic()
                 status = await worker.wait()

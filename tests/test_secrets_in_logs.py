@@ -284,7 +284,10 @@ def database_text(installation: Installation, *, without: frozenset[str]) -> str
 
 
 async def redis_text(installation: Installation) -> str:
-    client = redis.asyncio.Redis.from_url(installation.services.redis, decode_responses=True)
+    # Messages begin with a tag, which is no text.
+    client = redis.asyncio.Redis.from_url(
+        installation.services.redis, decode_responses=True, encoding_errors="replace"
+    )
     reads: dict[str, Callable[[str], Any]] = {
         "string": client.get,
         "hash": client.hgetall,

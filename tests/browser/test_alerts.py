@@ -146,9 +146,9 @@ async def test_an_alert_that_could_not_be_dismissed_stays(beside_a_stranger: Any
 
 
 async def test_the_log_begins_with_what_happened_before_the_page_was_opened(
-    page_node: Any, device: Any, account: Any, http: Any
+    page_node: Any, device: Any, http: Any
 ) -> None:
-    email = await account(page_node)
+    email = await Api(page_node.url, http).register_by_mail()
     for number in range(12):
         await Api(page_node.url, http).login(email, device=f"Device {number}")
     laptop = await device("Laptop")

@@ -15,7 +15,7 @@ from bench.faults.table import BEGIN, DOCUMENT, END, HEAD, kept, updated
 async def test_it_runs_a_row_with_real_processes_and_prints_what_it_measured() -> None:
     ran = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "bench.faults", "--only", "redis-cut-both", "--size", "0.1"),
+        *("-m", "bench.faults", "--only", "second-start", "--size", "0.1"),
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": "tests"},
         stdout=asyncio.subprocess.PIPE,
@@ -23,8 +23,8 @@ async def test_it_runs_a_row_with_real_processes_and_prints_what_it_measured() -
     out, _ = await ran.communicate()
     [head, _, line] = out.decode().splitlines()
     assert head == HEAD.splitlines()[0]
-    assert line.startswith("| `redis-cut-both` | ")
-    assert "revocations 3; lost 0;" in line
+    assert line.startswith("| `second-start` | ")
+    assert "not refused with one line 0" in line
     assert ran.returncode == (1 if "promised" in line else 0)
 
 
@@ -61,7 +61,7 @@ def test_a_seed_repeats_the_faults_of_a_soak() -> None:
 
 
 async def test_a_soak_sees_refreshes_and_ends_and_breaks_no_promise() -> None:
-    seen = await soak(0.25, 1)
+    seen = await soak(0.1, 1)
     assert seen.refreshes
     assert seen.events
     assert seen.violations == []

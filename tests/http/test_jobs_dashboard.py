@@ -32,7 +32,7 @@ async def test_it_shows_the_queue_to_this_machine_and_to_nobody_elses_pages(
         assert "SAQ" in await page.text()
     async with http.get(f"{url}api/queues") as answer:
         (queue,) = (await answer.json())["queues"]
-        assert queue["name"] == f"{installation.name}:jobs"
+        assert queue["name"] == f"{{{installation.name}:jobs}}"
         assert "@" not in await answer.text()  # no address of anybody
     for elsewhere in ({"Host": "evil.example"}, {"X-Forwarded-For": "203.0.113.7"}):
         async with http.get(url, headers=elsewhere) as refused:

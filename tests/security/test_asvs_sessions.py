@@ -40,15 +40,15 @@ async def test_asvs_7_2_3_a_refresh_token_cannot_be_guessed(api: Api) -> None:
     email = await api.register()
     tokens = [(await api.login(email)).refresh_token.removeprefix("rt1.") for _ in range(4)]
     raw = [base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)) for token in tokens]
-    # Session id 16 B ‖ generation u32 ‖ nonce 16 B ‖ tag 32 B: 128 random bits in the nonce alone, which is drawn
-    # from the system's source (tests/sessions/test_sessions.py).
-    assert {len(each) for each in raw} == {68}
+    # Session id 16 B ‖ generation u32 ‖ nonce 16 B ‖ user id 16 B ‖ tag 32 B: 128 random bits in the nonce alone,
+    # which is drawn from the system's source (tests/sessions/test_sessions.py).
+    assert {len(each) for each in raw} == {84}
     nonces = {each[20:36] for each in raw}
     assert len(nonces) == len(raw)
     assert {8 * len(nonce) for nonce in nonces} == {128}
     assert len({each[:16] for each in raw}) == len(raw)
     for each in raw:
-        for place in (0, 20, 36):
+        for place in (0, 20, 36, 52):
             guess = bytearray(each)
             guess[place] ^= 1
             text = "rt1." + base64.urlsafe_b64encode(guess).rstrip(b"=").decode()

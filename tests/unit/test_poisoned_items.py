@@ -102,7 +102,7 @@ async def tell_of_roles(all_of: Dealings) -> None:
 async def relay_facts(all_of: Dealings) -> None:
     async def claim(**_: Any) -> Any:
         session_id = await all_of.claim()
-        return (a_part(session_id=session_id), frozenset()) if session_id else None
+        return (a_part(session_id=session_id, user_id="ada"), frozenset()) if session_id else None
 
     sessions = a_part(claim_unpublished=claim, mark_published=all_of.deal)
     await Relay(sessions, UNUSED, UNUSED, clock=lambda: NOW)._publish_backlog()
