@@ -8,7 +8,7 @@ from support.nodes import ROOT
 
 from bench.faults.catalogue import ROWS
 from bench.faults.rows import Figure
-from bench.faults.soak import draw, soak
+from bench.faults.soak import draw
 from bench.faults.table import BEGIN, DOCUMENT, END, HEAD, kept, updated
 
 
@@ -58,10 +58,3 @@ def test_a_seed_repeats_the_faults_of_a_soak() -> None:
     assert list(draw(7, 600)) == list(draw(7, 600))
     assert list(draw(7, 600)) != list(draw(8, 600))
     assert len(list(draw(7, 600))) > 20
-
-
-async def test_a_soak_sees_refreshes_and_ends_and_breaks_no_promise() -> None:
-    seen = await soak(0.1, 1)
-    assert seen.refreshes
-    assert seen.events
-    assert seen.violations == []
