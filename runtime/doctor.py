@@ -14,7 +14,7 @@ from auth.core.errors import StartRefused, Unavailable
 from auth.crypto.signing_keys import KeyRing, KeySecretChanged, choose_current
 from auth.crypto.tokens import LEEWAY
 from auth.platform.redis.link import RedisLink, as_text
-from auth.platform.redis.master import Master
+from auth.platform.redis.master import Master, read_info
 from auth.platform.settings.section import is_loopback
 from auth.platform.settings.settings import Settings
 from auth.stores.diagnosis import Diagnosis, MongoFacts
@@ -212,7 +212,7 @@ async def _redis(settings: Settings, url: str) -> list[Finding]:
 
 
 async def _master(name: str, master: Master) -> list[Finding]:
-    facts = dict(line.split(":", 1) for line in as_text(await master.execute("INFO")).splitlines() if ":" in line)
+    facts = read_info(as_text(await master.execute("INFO")))
     asked = utc_now()
     seconds, micros = await master.execute("TIME")
     answered = utc_now()

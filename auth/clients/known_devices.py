@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Self
 
 from auth.core.clock import Clock
-from auth.crypto.root_secret import RootSecret
+from auth.crypto.root_secret import RootSecret, is_tag
 
 PREFIX = "kd1."
 NAME_BYTES, DAY_BYTES, TAG_BYTES = 16, 4, 16
@@ -59,9 +59,7 @@ class KnownDevices:
 
     def _is_good(self, name: bytes, entry: bytes, user_id: str) -> bool:
         day, tag = entry[:DAY_BYTES], entry[DAY_BYTES:]
-        is_signed = hmac.compare_digest(tag, _tag(self._key, name, day, user_id)) or (
-            self._second is not None and hmac.compare_digest(tag, _tag(self._second, name, day, user_id))
-        )
+        is_signed = is_tag(tag, lambda key: _tag(key, name, day, user_id), (self._key, self._second))
         return is_signed and self._today() - int.from_bytes(day, "big") <= KNOWN_DAYS
 
     def _today(self) -> int:

@@ -4,6 +4,9 @@ While the secret is replaced there are two. Everything is signed and sealed unde
 sealed under either is accepted. So nodes with the two in either order accept each other's tokens.
 """
 
+import hmac
+from collections.abc import Callable, Iterable
+
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -25,6 +28,11 @@ class RootSecret:
 
     def __repr__(self) -> str:
         return "RootSecret(…)"
+
+
+def is_tag(given: bytes, tag_of: Callable[[bytes], bytes], keys: Iterable[bytes | None]) -> bool:
+    """Whether `given` is the tag under one of `keys`, each compared in constant time; None is no key."""
+    return any(key is not None and hmac.compare_digest(given, tag_of(key)) for key in keys)
 
 
 def _derive(secret: bytes, purpose: str) -> bytes:

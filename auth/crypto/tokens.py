@@ -22,7 +22,7 @@ from auth.core.clock import from_ms
 from auth.core.errors import InvalidToken, TokenExpired
 from auth.core.lru_cache import LruCache
 from auth.core.models import Principal, Session
-from auth.crypto.root_secret import RootSecret
+from auth.crypto.root_secret import RootSecret, is_tag
 from auth.crypto.signing_keys import KeyRing, OpenedKey, base64url
 
 LEEWAY = timedelta(seconds=5)
@@ -258,9 +258,7 @@ class RefreshTokens:
         if REFRESH_PREFIX + base64url(raw) != text:
             raise InvalidToken
         body, tag = raw[:-TAG_BYTES], raw[-TAG_BYTES:]
-        if not hmac.compare_digest(tag, _tag(self._tag_key, body)) and (
-            self._second is None or not hmac.compare_digest(tag, _tag(self._second, body))
-        ):
+        if not is_tag(tag, lambda key: _tag(key, body), (self._tag_key, self._second)):
             raise InvalidToken
         session_id, generation, nonce, *user_id = layout.unpack(body)
         if generation == MAX_GENERATION:

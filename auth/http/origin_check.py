@@ -14,6 +14,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from auth.core.errors import CsrfFailed, OriginNotAllowed
+from auth.crypto.root_secret import is_tag
 from auth.http.edge.request_id import REQUEST_ID_HEADER
 
 CSRF_HEADER = "X-CSRF-Token"
@@ -37,7 +38,7 @@ def csrf_token(key: bytes, session_id: str) -> str:
 def check_csrf(*, keys: Sequence[bytes], session_id: str, presented: str | None) -> None:
     """Raise `CsrfFailed` unless `presented` is the session's CSRF token under one of `keys`."""
     given = (presented or "").encode("utf-8", "replace")
-    if not any(hmac.compare_digest(csrf_token(key, session_id).encode(), given) for key in keys):
+    if not is_tag(given, lambda key: csrf_token(key, session_id).encode(), keys):
         raise CsrfFailed
 
 

@@ -395,7 +395,7 @@ class Sessions(Operation):
             return await self._revocations.is_revoked(principal.user_id, principal.session_id)
         except Unavailable:
             # Redis cannot answer: fall back to MongoDB.
-            session = await self._store.get(principal.session_id)
+            session = await self._store.get(principal.session_id, user_id=principal.user_id)
             return session is None or session.revoked_at is not None
 
     def _issue(self, session: Session, token: RefreshToken, now: datetime) -> IssuedTokens:

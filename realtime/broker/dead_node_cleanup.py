@@ -142,22 +142,18 @@ class DeadNodeCleanup(_OngoingWork):
         untold = [] if self._run_hooks is None else [entry for entry in entries if not entry.endswith(TOLD)]
         kept = frozenset(untold)
 
-        async def leave(entry: str) -> bool:
-            await self.leave(node_id, entry, forget=entry not in kept)
-            return True
-
-        async def forget(entry: str) -> bool:
-            await self.leave(node_id, entry, forget=True)
+        async def leave(entry: str, *, forget: bool) -> bool:
+            await self.leave(node_id, entry, forget=forget)
             return True
 
         async def may_go_on() -> bool:
             return not is_dead or await self._leases.is_expired(node_id)
 
         # All go offline first, because hooks may be slow.
-        await _in_batches(entries, leave, may_go_on)
+        await _in_batches(entries, lambda entry: leave(entry, forget=entry not in kept), may_go_on)
         done = await _in_batches(untold, self._run_hooks_for, may_go_on)
         told = [entry for entry, was_told in zip(untold, done, strict=True) if was_told or is_last_try]
-        await _in_batches(told, forget, may_go_on)
+        await _in_batches(told, lambda entry: leave(entry, forget=True), may_go_on)
         return len(told) == len(untold)
 
     async def leave(self, node_id: str, entry: str, *, forget: bool) -> None:

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from auth.core.errors import Unavailable
 from auth.platform.redis.link import RedisLink
+from auth.platform.redis.master import Master
 from auth.stores.sessions.store import SessionStore
 from realtime.broker.redis_keys import ALL_SHARDS, SHARDS, SLOT_OF, Keys, shard_of
 from realtime.broker.scripts import load
@@ -53,8 +54,7 @@ class DenyList:
     @property
     def is_usable(self) -> bool:
         """Whether all lists of at least one master are whole."""
-        doubtful = {self._link.master_of(SLOT_OF[shard]) for shard in self.doubtful}
-        return not {self._link.master_of(slot) for slot in SLOT_OF} <= doubtful
+        return any(not any(map(self._is_doubtful, shards)) for shards in self._parts().values())
 
     def in_doubt(self, user_id: str) -> bool:
         """Whether the list of a user's shard may lack entries."""
@@ -68,8 +68,7 @@ class DenyList:
 
     def note_missing(self, user_id: str) -> None:
         """Mark the lists of a master as in doubt, because it has lost that of a user's shard."""
-        master = self._link.master_of(SLOT_OF[shard_of(user_id)])
-        self.mark_in_doubt(shard for shard, slot in enumerate(SLOT_OF) if self._link.master_of(slot) is master)
+        self.mark_in_doubt(self._parts()[self._link.master_of(SLOT_OF[shard_of(user_id)])])
 
     async def wait_for_doubt(self, seconds: float) -> None:
         """Wait until a list is next marked as in doubt, at most `seconds`."""
@@ -96,10 +95,7 @@ class DenyList:
 
         Raises `Unavailable` if no master answers.
         """
-        masters: dict[object, list[int]] = {}
-        for shard, slot in enumerate(SLOT_OF):
-            masters.setdefault(self._link.master_of(slot), []).append(shard)
-        outcomes = await asyncio.gather(*map(self._check_part, masters.values()), return_exceptions=True)
+        outcomes = await asyncio.gather(*map(self._check_part, self._parts().values()), return_exceptions=True)
         failures = [outcome for outcome in outcomes if outcome is not None]
         if len(failures) == len(outcomes):
             raise failures[0]
@@ -137,6 +133,13 @@ class DenyList:
             self._whole_in[shard] = epochs[shard]
         if len(ended) < len(epochs):
             raise Unavailable
+
+    def _parts(self) -> dict[Master | None, list[int]]:
+        """The shards of each master; None for those whose master is not known."""
+        parts: dict[Master | None, list[int]] = {}
+        for shard, slot in enumerate(SLOT_OF):
+            parts.setdefault(self._link.master_of(slot), []).append(shard)
+        return parts
 
     def _is_doubtful(self, shard: int) -> bool:
         return self._whole_in[shard] != self._link.epoch_of(SLOT_OF[shard])

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import structlog
 
-from auth.crypto.root_secret import RootSecret
+from auth.crypto.root_secret import RootSecret, is_tag
 from auth.platform.metrics import Metrics
 
 SEALED = b"s"
@@ -40,9 +40,7 @@ class MessageSeal:
 
     def __init__(self, root: RootSecret, metrics: Metrics) -> None:
         purpose = "messages between nodes"
-        second = root.derive_second(purpose)
-        self._key = root.derive(purpose)
-        self._accepted = (self._key, second) if second is not None else (self._key,)
+        self._key, self._second = root.derive(purpose), root.derive_second(purpose)
         self._metrics = metrics
         self._next_log_at = 0.0
 
@@ -86,7 +84,7 @@ class MessageSeal:
         return head
 
     def _is_genuine(self, tag: bytes, *parts: bytes) -> bool:
-        return any(hmac.compare_digest(tag, _tag(key, *parts)) for key in self._accepted)
+        return is_tag(tag, lambda key: _tag(key, *parts), (self._key, self._second))
 
     def _note_forged(self) -> None:
         self._metrics.bus_forged.inc()

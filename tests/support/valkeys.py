@@ -38,7 +38,7 @@ def until(check: Callable[[], Any], what: str) -> None:
                 return
         if time.monotonic() > end:
             raise AssertionError(f"not within {START_SECONDS} s: {what}")
-        time.sleep(0.02)
+        time.sleep(0.02)  # the servers tell nobody when they are ready
 
 
 @dataclass(eq=False)

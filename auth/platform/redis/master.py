@@ -83,7 +83,7 @@ class Master:
             text = (await self._pipe.execute("INFO", section)).decode()
         except (RedisError, OSError):
             return {}
-        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        return read_info(text)
 
     async def promoted_history(self) -> str:
         """The id of what this master holds, if it was a replica before and may lack its master's last writes.
@@ -121,3 +121,8 @@ class Master:
         if now >= self._next_log_at:
             self._next_log_at = now + LOG_INTERVAL_SECONDS
             log.warning("redis_refuses", reply=str(error)[:200])
+
+
+def read_info(text: str) -> dict[str, str]:
+    """The facts in a reply to INFO."""
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
