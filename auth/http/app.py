@@ -18,7 +18,7 @@ from auth.http.pages.bundle import FOLDER, INDEX, current_bundle
 from auth.http.pages.mailed_links import UndoPage, VerificationPage
 from auth.http.pages.pages import ASSETS, Outbox, OutboxPages, Pages
 from auth.http.pages.plain_links import PlainLinks
-from auth.http.pages.provider_visits import ProviderPages, SecondOrigin
+from auth.http.pages.provider_visits import ProviderPages
 from auth.http.pages.static import StaticFiles
 from auth.http.routes.accounts import AccountRoutes
 from auth.http.routes.admin import AdminRoutes
@@ -37,6 +37,7 @@ from auth.http.routes.service import Readiness, ServiceRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
 from auth.http.routing import API, Endpoint, Routes, endpoints_of, handler_of
+from auth.http.second_origin import SecondOrigin
 from auth.operations import Operations
 from auth.platform.open_connections import OpenConnections
 from auth.platform.settings.settings import Settings
@@ -81,6 +82,7 @@ def create_app(services: Services, operations: Operations, parts: HttpParts) -> 
             refuse(allowed_origins=origins, cross_site_cookies=settings.server.cookie_same_site == "none"),
             count_in_flight(parts.open_connections),
             limit(services.limits, API),
+            *SecondOrigin(settings.second_origin).middlewares(),
         ],
     )
     pages = Pages(service=settings.accounts.service_name)

@@ -4,7 +4,11 @@ A mail never contains text that someone else chose: no name, username, device na
 sends. Otherwise a registration could make this server deliver any text, including links, to any address.
 """
 
+import contextlib
 import secrets
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,9 @@ FACTOR_WORDS = {
     "identity": "a linked account",
 }
 
+# The origin that the current request's mails link to, if not the public URL's.
+_ORIGIN: ContextVar[str | None] = ContextVar("mailed_origin", default=None)
+
 # Compiles each template once per process.
 _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER),
@@ -39,13 +46,24 @@ _TEMPLATES = Environment(
 )
 
 
+@contextlib.contextmanager
+def linking_to(origin: str) -> Iterator[None]:
+    """Let mails composed in this context link to `origin`, which must be one of our own: whoever opens the link
+    sends its token there.
+    """
+    before = _ORIGIN.set(origin)
+    try:
+        yield
+    finally:
+        _ORIGIN.reset(before)
+
+
 class MailTemplates:
     """Composes mails. The first mail of each kind takes some milliseconds longer, to compile its templates."""
 
     def __init__(
         self, *, public_url: str, locations: Locations, service: str = "Vigil", app_url: str | None = None
     ) -> None:
-        self._public_url = public_url
         self._page = PageLinks(public_url, app_url)
         self._service = service
         self._locations = locations
@@ -55,14 +73,15 @@ class MailTemplates:
         facts = dict(vars(content))
         if undo is not None:
             facts |= {"token": undo, "valid_for": UNDO_LIFE}
+        page = replace(self._page, public_url=_ORIGIN.get() or self._page.public_url)
         values: dict[str, object] = {
-            "link": self._page.mailed(),
+            "link": page.mailed(),
             "subject": content.subject,
-            "public_url": self._public_url,
+            "public_url": page.public_url,
             "service": self._service,
         }
         for name, fact in facts.items():
-            values |= self._worded(content, name, fact)
+            values |= self._worded(content, page, name, fact)
         return Mail(
             message_id=secrets.token_hex(16),
             kind=content.kind,
@@ -72,11 +91,11 @@ class MailTemplates:
             html=_TEMPLATES.get_template(f"{content.kind}.html").render(values),
         )
 
-    def _worded(self, content: MailContent, name: str, fact: Any) -> dict[str, object]:
+    def _worded(self, content: MailContent, page: PageLinks, name: str, fact: Any) -> dict[str, object]:
         """Convert a field of a content to the template variables for it."""
         match name:
             case "token":
-                return {"link": self._link(content, fact)}
+                return {"link": _link(content, page, fact)}
             case "valid_for":
                 return {unit: round(fact / timedelta(**{unit: 1})) for unit in ("days", "hours", "minutes")}
             case "ip" | "other_ip":
@@ -93,11 +112,6 @@ class MailTemplates:
                 return {}
         return {name: readable(fact) if isinstance(fact, datetime) else fact}
 
-    def _link(self, content: MailContent, token: str) -> str:
-        if content.own_page:
-            return f"{self._public_url}/api/auth/{content.own_page}?token={quote(token, safe='')}"
-        return self._page.mailed(**{content.query: token})
-
     def _origin(self, ip: str | None) -> str | None:
         """Format an IP address with its location: `203.0.113.7 (NL)`."""
         if not ip:
@@ -105,6 +119,12 @@ class MailTemplates:
         location = self._locations.locate(ip)
         place = ", ".join(part for part in (location.city, location.country) if part) if location else ""
         return f"{ip} ({place})" if place else ip
+
+
+def _link(content: MailContent, page: PageLinks, token: str) -> str:
+    if content.own_page:
+        return f"{page.public_url}/api/auth/{content.own_page}?token={quote(token, safe='')}"
+    return page.mailed(**{content.query: token})
 
 
 def readable(moment: datetime) -> str:

@@ -295,3 +295,23 @@ class TestUndo:
             assert (answer.status, "no longer valid" in answer.body) == (400, True)
         if len(token) == 43:
             assert (await api.call("POST", "/factors/undo", {"token": token})).code == "invalid_token"
+
+
+@pytest.mark.parametrize(
+    ("host", "linked"),
+    [
+        ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("localhost:8000", "http://localhost:8000"),
+        ("LocalHost:8000", "http://localhost:8000"),
+        ("localhost:8001", "http://127.0.0.1:8000"),
+        ("evil.example:8000", "http://127.0.0.1:8000"),
+        ("localhost:8000@evil.example", "http://127.0.0.1:8000"),
+    ],
+)
+async def test_a_mailed_link_opens_the_name_of_this_machine_that_the_person_used_and_no_other_host(
+    api: Api, host: str, linked: str
+) -> None:
+    email = await api.register()
+    answer = await api.call("POST", "/password/forgot", {"email": email}, headers={"Host": host})
+    assert answer.status == 202
+    assert await mailed(api, email, re.compile(r"(http://\S+?)/\?reset=")) == linked

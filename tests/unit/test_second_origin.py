@@ -4,7 +4,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.web import Request
 
-from auth.http.pages.provider_visits import SecondOrigin
+from auth.http.second_origin import SecondOrigin
 
 HERE = SecondOrigin("http://localhost:8000")
 NOWHERE = SecondOrigin(None)

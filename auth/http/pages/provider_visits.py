@@ -5,7 +5,7 @@ token of a login that still needs its second factor is in the fragment, which no
 """
 
 from collections.abc import Mapping
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import structlog
 from aiohttp import web
@@ -20,8 +20,9 @@ from auth.http.context import CLIENT, set_cookies
 from auth.http.cookies import VISIT_COOKIE, SetCookie, registration_cookie, sent_cookie
 from auth.http.identity import HttpIdentity
 from auth.http.pages.pages import is_prefetch
+from auth.http.second_origin import SecondOrigin
 from auth.login.admission import LoggedIn, MfaPending
-from auth.login.providers.authorization_request import SECOND_NAME, local_path
+from auth.login.providers.authorization_request import local_path
 from auth.login.providers.claims import Claims
 from auth.login.providers.links import LinkedIdentities
 from auth.login.providers.login import ProviderLogin
@@ -32,31 +33,6 @@ from auth.platform.rate_limits import RateLimits
 log = structlog.get_logger()
 
 DELIVERIES = {delivery.value: delivery for delivery in (TokenDelivery.COOKIE, TokenDelivery.COOKIES)}
-
-
-class SecondOrigin:
-    """The second origin that serves our pages, if any.
-
-    Providers accept one callback address. A server on this machine has two names, 127.0.0.1 and localhost, which
-    share no cookies. So a callback for a visit that was started under the second name is redirected to that
-    origin, where its cookie is sent. It is never redirected elsewhere, and a server with a real host name has no
-    second origin.
-    """
-
-    def __init__(self, origin: str | None) -> None:
-        self._origin = origin
-        self._host = urlsplit(origin).netloc if origin else None
-
-    def is_requested(self, request: web.Request) -> bool:
-        """Whether the request was made to the second origin."""
-        return self._host is not None and request.host.lower() == self._host
-
-    def redirect_url(self, request: web.Request) -> str | None:
-        """Return the URL to redirect a callback to if its visit was started on the second origin; else None."""
-        marked = request.query.get("state", "").endswith(SECOND_NAME)
-        if self._origin is None or not marked or self.is_requested(request):
-            return None
-        return f"{self._origin}{request.rel_url.raw_path_qs}"
 
 
 class ProviderPages:

@@ -1,7 +1,7 @@
 """Provider endpoints of the JSON API: list providers, link and unlink identities."""
 
 from auth.core.errors import Conflict, EmailNotVerified, InvalidRequest, NotFound, ProviderFailed, StepUpRequired
-from auth.http.pages.provider_visits import SecondOrigin, read_return_to, send_visit_cookie
+from auth.http.pages.provider_visits import read_return_to, send_visit_cookie
 from auth.http.routing import Call, endpoint
 from auth.http.schemas.common import (
     Empty,
@@ -13,6 +13,7 @@ from auth.http.schemas.common import (
     ProvidersAnswer,
     ProviderView,
 )
+from auth.http.second_origin import SecondOrigin
 from auth.login.providers.links import LinkedIdentities
 from auth.login.providers.visits import ProviderFlows
 
