@@ -9,26 +9,26 @@ from support.provider_person import Person
 from support.providers import OpenIdServer, openid_server
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def provider() -> Iterator[OpenIdServer]:
     with openid_server() as server:
         yield server
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def other_provider() -> Iterator[OpenIdServer]:
     with openid_server() as server:
         yield server
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def installed(services: ServiceUrls) -> Iterator[Installation]:
     own = Installation(services)
     yield own
     drop(services, own.name)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def node(installed: Installation, provider: OpenIdServer, other_provider: OpenIdServer) -> Iterator[Node]:
     """A node with two providers, and a third that does not answer."""
     running = installed.start(
