@@ -1,4 +1,4 @@
-"""The deny-list in Redis: what it says, when it is in doubt, and how it is restored from MongoDB. No node is needed."""
+"""The deny-list in Redis: what it says, when it is in doubt, and how it is restored from MongoDB."""
 
 import asyncio
 import secrets
