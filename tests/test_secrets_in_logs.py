@@ -306,7 +306,7 @@ async def redis_text(installation: Installation) -> str:
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-async def test_no_secret_is_written_down(
+async def test_asvs_16_2_5_no_secret_is_written_down(
     log_format: str,
     installation: Installation,
     start_node: Callable[..., Node],

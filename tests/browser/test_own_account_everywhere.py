@@ -14,7 +14,9 @@ async def rename(device: Any, name: str) -> None:
     await device.by("account-close").click()
 
 
-async def test_a_new_name_outlives_a_reconnect(demo: Any, device: Any, account: Any) -> None:
+async def test_a_restarted_node_is_found_again_without_a_login_and_a_new_name_outlives_that(
+    demo: Any, device: Any, account: Any
+) -> None:
     node = demo()
     laptop = await device("Laptop")
     await laptop.login(node, await account(node))
@@ -26,6 +28,7 @@ async def test_a_new_name_outlives_a_reconnect(demo: Any, device: Any, account: 
     demo(VIGIL_PORT=port)
     await expect(laptop.by("connection-state")).to_have_attribute("data-state", "live", timeout=30_000)
     await expect(laptop.by("user-name")).to_have_text("Countess")
+    await expect(laptop.by("device")).to_have_count(1)
 
 
 async def test_another_device_shows_the_new_name_when_its_account_is_opened(

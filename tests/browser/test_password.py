@@ -182,13 +182,3 @@ async def test_a_first_password_for_somebody_who_has_one_says_so(
     await laptop.by("setting-password").get_by_test_id("submit").click()
     await expect(laptop.by("password-result")).to_contain_text("already has a password")
     await expect(laptop.page.get_by_label("Current password")).to_be_visible()
-
-
-async def test_the_name_is_changed_on_the_account_page(page_node: Any, device: Any, account: Any) -> None:
-    laptop = await device("Laptop")
-    await laptop.login(page_node, await account(page_node))
-    await laptop.by("account").click()
-    await laptop.by("edit-profile").click()
-    await laptop.page.get_by_label("Your name").fill("Ada Lovelace")
-    await laptop.by("setting-profile").get_by_test_id("submit").click()
-    await expect(laptop.by("user-name")).to_have_text("Ada Lovelace")

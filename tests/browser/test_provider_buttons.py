@@ -15,11 +15,14 @@ from support.browsers import PHONE, Device
 from support.nodes import Node
 from support.provider_visits import sign_in, who
 
+# The node's names. Each way back is tested with both, what happens on the page with one.
+BOTH = pytest.mark.parametrize("node", ["127.0.0.1", "localhost"], indirect=True)
 
-@pytest.fixture(params=["127.0.0.1", "localhost"])
+
+@pytest.fixture
 def node(provided: Node, request: pytest.FixtureRequest) -> Node:
-    """The node under either of its names."""
-    return replace(provided, url=provided.url.replace("127.0.0.1", request.param))
+    """The node under the name of the parameter."""
+    return replace(provided, url=provided.url.replace("127.0.0.1", getattr(request, "param", "localhost")))
 
 
 async def log_in_there(one: Device, node: Node, name: str) -> None:
@@ -35,6 +38,7 @@ async def log_in_there(one: Device, node: Node, name: str) -> None:
     await one.is_live()
 
 
+@BOTH
 async def test_the_button_leads_to_the_provider_and_back_logged_in(node: Node, device: Callable[..., Any]) -> None:
     laptop = await device("Laptop")
     await laptop.open(node)
@@ -53,6 +57,7 @@ async def test_the_button_leads_to_the_provider_and_back_logged_in(node: Node, d
     await expect(laptop.by("user-name")).to_have_attribute("title", f"{name}@example.org")
 
 
+@BOTH
 async def test_a_login_that_began_on_a_deep_link_returns_to_it(node: Node, device: Callable[..., Any]) -> None:
     laptop = await device("Laptop")
     await laptop.open(node, "/#account")
@@ -62,6 +67,7 @@ async def test_a_login_that_began_on_a_deep_link_returns_to_it(node: Node, devic
     assert laptop.page.url == f"{node.url}/#account"
 
 
+@BOTH
 async def test_it_is_linked_and_unlinked_on_the_account_page(
     node: Node, device: Callable[..., Any], account: Callable[..., Any]
 ) -> None:

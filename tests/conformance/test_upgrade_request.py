@@ -124,10 +124,11 @@ async def test_its_request_may_come_byte_by_byte(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("pause", [None, 0.0, 0.05])
-async def test_what_comes_behind_the_request_is_taken(serve: Serve, pause: float | None) -> None:
-    """In the same segment, or in one that is there before the answer is read."""
+@pytest.mark.parametrize("length", [0, 50_000])
+async def test_what_comes_behind_the_request_is_taken(serve: Serve, pause: float | None, length: int) -> None:
+    """In the same segment, also if longer than what is parsed of HTTP at once, or before the answer is read."""
     served = await serve()
-    packets = frame(1, b"40") + frame(1, b'421["anything"]')
+    packets = frame(1, b"40") + frame(1, b'421["anything","%s"]' % (b"x" * length))
     async with served.dial() as (reader, writer):
         if pause is None:
             writer.write(request() + packets)
@@ -197,8 +198,10 @@ REQUESTS = {
     "JSONP": (request(TARGET + "&j=0"), 400),
     "an unknown session": (request(TARGET + "&sid=nobody"), 400),
     "no session": (request(TARGET + "&sid="), 400),
+    "a session of several lines": (request(TARGET + "&sid=%0a%0dForged:%20line"), 400),
     "a POST": (request(method="POST"), 400),
     "a HEAD": (request(method="HEAD"), 400),
+    "a HEAD by polling": (request("/socket.io/?EIO=4&transport=polling", method="HEAD", Upgrade=None), 400),
     "an OPTIONS": (request(method="OPTIONS"), 204),
     "another path": (request("/socket.io?EIO=4&transport=websocket"), 404),
     "no such path": (request("/?EIO=4&transport=websocket"), 404),

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
@@ -13,12 +12,7 @@ from support.health import both_ready
 from support.nodes import Installation, Node
 from support.waiting import eventually
 
-from auth.core.clock import utc_now
-from auth.core.errors import Unavailable
-from auth.platform.redis.link import RedisLink
-from auth.stores.sessions.store import SessionStore
-from realtime.broker.deny_list import WHOLE, DenyList
-from realtime.broker.redis_keys import SHARDS, Keys, shard_of
+from realtime.broker.redis_keys import Keys, shard_of
 
 Pair = tuple[Node, Node]
 On = Callable[[Node], Api]
@@ -126,49 +120,6 @@ async def test_a_redis_that_evicts_is_warned_of_and_no_revoked_session_goes_on(
             client.config_set("maxmemory", 0)
             client.config_set("maxmemory-policy", "noeviction")
             assert node.stop() == 0
-
-
-class Told(SessionStore):
-    """A MongoDB that knows of revoked sessions, and does something while it is asked."""
-
-    def __init__(self, *session_ids: str, meanwhile: Callable[[], object] = lambda: None) -> None:
-        self._session_ids = session_ids
-        self._meanwhile = meanwhile
-
-    async def revoked_since(self, moment: datetime) -> list[tuple[str, str, datetime]]:
-        self._meanwhile()
-        return [("user", session_id, moment + timedelta(minutes=1)) for session_id in self._session_ids]
-
-
-async def test_what_is_lost_while_it_is_restored_is_restored_again(stores: Stores) -> None:
-    link, keys = RedisLink(stores.redis.url, prefix="t"), Keys(secrets.token_hex(4))
-    denied, shard = DenyList(link, keys, life=timedelta(minutes=16)), shard_of("user")
-    key = keys.denied(shard)
-    with stores.redis_client() as client:
-        with pytest.raises(Unavailable):
-            await denied.restore(Told("ended", meanwhile=lambda: client.delete(key)), now=utc_now())
-        # Only what was lost is in doubt.
-        assert denied.doubtful == [shard]
-        assert client.zscore(key, WHOLE) is None
-        await denied.restore(Told("ended"), now=utc_now())
-        await denied.check()
-        assert not denied.doubtful
-        assert await denied.is_revoked("user", "ended")
-        assert not await denied.is_revoked("user", "another")
-        # Nothing is left of the restoring, and an entry lives as long as the token it is about.
-        assert set(client.zrange(key, 0, -1)) == {b"ended", WHOLE.encode()}
-        ends_at = datetime.fromtimestamp(client.zscore(key, "ended") / 1000, UTC)
-        assert abs(ends_at - utc_now() - timedelta(minutes=1)) < timedelta(seconds=30)
-        client.delete(key)
-        with pytest.raises(Unavailable):
-            await denied.is_revoked("user", "ended")
-        # The others may have been lost with it.
-        assert len(denied.doubtful) == SHARDS
-        await denied.restore(Told("ended"), now=utc_now())
-        client.delete(*(keys.denied(each) for each in range(SHARDS)))
-        await denied.check()
-        assert len(denied.doubtful) == SHARDS
-    await link.close()
 
 
 async def test_entries_whose_time_is_over_leave_the_deny_list_with_the_next(

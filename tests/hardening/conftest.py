@@ -1,15 +1,10 @@
-"""A node under attack, a device that uses it meanwhile, and an unmodified python-socketio server."""
+"""A node under attack, and a device that uses it meanwhile."""
 
-import subprocess
-import sys
-import threading
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from support.clients import Login, new_login
-from support.nodes import ROOT, Node, ServiceUrls, probed_node, tracebacks
+from support.nodes import Node, ServiceUrls, probed_node, tracebacks
 from support.raw_socket import RawSocket
 from support.waiting import eventually
 
@@ -50,23 +45,3 @@ async def watching(attacked: Node, token: dict[str, str]) -> AsyncIterator[RawSo
         assert (await raw.ask("sessions-list", {}))["ok"] is True
     assert attacked.process.poll() is None
     assert tracebacks(attacked.log[before:]) == []
-
-
-@pytest.fixture(scope="session")
-def stock() -> Iterator[Node]:
-    """The unmodified library's server, in a separate process."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("stock_server.py"))],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    node = Node(cast("Any", process), process.stdout.readline().removeprefix("listening on ").strip())
-    reading = threading.Thread(target=lambda: node.log.extend(process.stdout or ()), daemon=True)
-    reading.start()
-    yield node
-    node.kill()
-    reading.join()
-    process.stdout.close()

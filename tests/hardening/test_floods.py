@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import pytest
 from support.clients import Api
 from support.nodes import Node
-from support.raw_socket import HANDSHAKE, Polling, RawSocket
+from support.raw_socket import Polling, RawSocket
 from support.wire import CONTINUATION, PING, PONG, TEXT, Wire, frame
 
 CHUNK = 60_000
@@ -137,51 +136,3 @@ async def test_others_are_served_meanwhile_and_no_revocation_is_late(
             await ended.until_closed()
             assert (await api.call("GET", "/health/ready")).status == 200
     assert not [line for line in attacked.log[before:] if "bus_disconnected" in line]
-
-
-async def test_what_stands_behind_the_upgrade_is_read_though_it_is_long(
-    attacked: Node, token: Any, watching: Any
-) -> None:
-    """In the same packet, and longer than what is parsed of HTTP at once."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(attacked.url.rpartition(":")[2]))
-    text = "x" * 50_000
-    writer.write(
-        f"GET {HANDSHAKE}websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-        + frame(TEXT, b"40" + json.dumps(token).encode())
-        + frame(TEXT, b"421" + json.dumps(["probe:echo", {"text": text}]).encode())
-        + frame(PING, b"behind it") * 40
-    )
-    wire = Wire(reader, writer, (await reader.readuntil(b"\r\n\r\n")).decode())
-    try:
-        assert str(await wire.message()).startswith("0{")
-        assert (await wire.wait_for("3", 1)).data[0]["data"] == {"text": text}
-    finally:
-        writer.transport.abort()
-
-
-async def test_a_frame_that_comes_byte_by_byte_is_the_frame_it_is(
-    attacked: Node, token: Any, watching: Any
-) -> None:
-    """Also its first byte alone: the second, which has the mask's bit, comes in another read."""
-    async with Wire.open(attacked.url) as wire:
-        for data in (frame(TEXT, b"40" + json.dumps(token).encode()), frame(PING, b""), frame(TEXT, b'421["x"]')):
-            for at in range(len(data)):
-                wire.write(data[at : at + 1])
-                await wire.writer.drain()
-                await asyncio.sleep(0)
-        assert (await wire.wait_for("3", 1)).data[0]["code"] == "unknown_event"
-
-
-@pytest.mark.parametrize("cut", [0, 1, 2])
-async def test_every_frame_must_be_masked_not_only_the_first(
-    attacked: Node, token: Any, watching: Any, cut: int
-) -> None:
-    async with Wire.open(attacked.url) as wire:
-        await wire.connect(token)
-        data = frame(PING, b"x") + frame(TEXT, b'421["x"]', mask=False)
-        wire.write(data[: 7 + cut])
-        await wire.writer.drain()
-        await asyncio.sleep(0)
-        wire.write(data[7 + cut :])
-        assert await wire.until_closed(timeout=30) == 1002

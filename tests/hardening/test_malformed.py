@@ -1,6 +1,6 @@
 """What makes no sense ends its connection at once, with a reason and without a surprise in the log.
 
-tests/realtime/test_hostile_input.py has the whole catalogue; here stands how soon each ends, and how.
+What of it is sent before the handshake stands in tests/realtime/test_hostile_input.py.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 import aiohttp
-import pytest
+from support.hostile_frames import CLOSING
 from support.raw_socket import Polling, RawSocket
 from support.waiting import Stopwatch
 from support.wire import BINARY, CONTINUATION, TEXT, Wire, frame
@@ -18,26 +18,6 @@ from support.wire import BINARY, CONTINUATION, TEXT, Wire, frame
 DISCONNECT_SECONDS = 1
 # Engine.IO would notice by itself in 45 s; what a busy machine needs at most is well below that.
 AT_MOST_SECONDS = 10
-DEEP = "[" * 100_000 + "]" * 100_000
-
-# Messages of Socket.IO that no client sends.
-MALFORMED: dict[str, str] = {
-    "no packet at all": "4x",
-    "an unknown type": "47",
-    "an event without a name": "42[]",
-    "a number for a name": "42[1]",
-    "cut JSON": '42["sessions-list",{"a":',
-    "nesting without end": f'42["sessions-list",{DEEP}]',
-    "a huge number": '42["sessions-list",' + "9" * 200_000 + "e" + "9" * 20 + "]",
-    "a huge id": "42" + "9" * 200_000 + '["sessions-list"]',
-    "NaN": '42["sessions-list",NaN]',
-    "Infinity": '42["sessions-list",{"a":-Infinity}]',
-    "half a surrogate pair": '42["sessions-list","\\ud800"]',
-    "half a surrogate pair for a name": '42["\\udc00"]',
-    "a second handshake": "40{}",
-    "a huge message": '42["sessions-list","' + "x" * 2_000_000 + '"]',
-    "attachments that are not counted": '45["sessions-list",{"_placeholder":true,"num":0}]',
-}
 
 # Frames that no WebSocket sends (RFC 6455), as bytes.
 BROKEN: dict[str, bytes] = {
@@ -72,85 +52,39 @@ async def gone_after(watching: RawSocket, socket_id: str) -> float:
     return watch.seconds
 
 
-async def test_the_disconnect_comes_at_once(attacked: Any, token: Any, watching: Any) -> None:
+async def test_it_is_gone_at_once_and_the_peer_and_the_log_are_told_why(
+    attacked: Any, token: Any, watching: Any
+) -> None:
     times = {}
-    broken: dict[str, Any] = {name: frame(TEXT, text.encode()) for name, text in MALFORMED.items()} | BROKEN
-    for name, data in broken.items():
+    for name, frames in (CLOSING | {name: [data] for name, data in BROKEN.items()}).items():
+        before = len(attacked.log)
         async with Wire.open(attacked.url) as wire:
             await wire.connect(token)
             socket_id = (await wire.wait_for("2", event="ready")).data[1]["socketId"]
             # It reads nothing and hangs up only at the end: who ends it is the node.
-            wire.write(data)
+            for each in frames:
+                (wire.write if name in BROKEN else wire.send)(each)
             times[name] = await gone_after(watching, socket_id)
+            code = await wire.until_closed(timeout=30)
+        if name in CLOSING and name != "the end":
+            assert code is not None, f"{name}: cut off without a word"
+            assert code not in {1000, 1005}, name
+            assert code < 3000, name
+            (line,) = await attacked.logged('"event":"socket_bad_packet"', after=before)
+            assert json.loads(line)["level"] == "info"
     assert max(times.values()) < AT_MOST_SECONDS, times
     assert median(times.values()) < DISCONNECT_SECONDS, times
 
 
 async def test_by_polling_too(attacked: Any, http: aiohttp.ClientSession, token: Any, watching: Any) -> None:
     times = {}
-    for name, text in MALFORMED.items():
+    for name, frames in CLOSING.items():
+        if not all(isinstance(each, str) for each in frames):
+            continue
         polling = await Polling.open(attacked.url, http)
         await polling.send(b"40" + json.dumps(token).encode())
         ready = json.loads((await polling.until("ready")).split("\x1e")[-1].removeprefix("42"))
-        await polling.send(io.BytesIO(text.encode()))
+        await polling.send(io.BytesIO("\x1e".join(frames).encode()))
         times[name] = await gone_after(watching, ready[1]["socketId"])
     assert max(times.values()) < AT_MOST_SECONDS, times
     assert median(times.values()) < DISCONNECT_SECONDS, times
-
-
-async def test_a_client_that_does_not_mask_its_frames_is_refused(attacked: Any, token: Any) -> None:
-    """RFC 6455, section 5.1: "The server MUST close the connection upon receiving a frame that is not masked"."""
-    async with Wire.open(attacked.url) as wire:
-        wire.write(frame(TEXT, b"40" + json.dumps(token).encode(), mask=False))
-        assert await wire.until_closed(timeout=30) == 1002
-
-
-@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
-async def test_the_peer_is_told_why_and_so_is_the_log(attacked: Any, token: Any, watching: Any, data: str) -> None:
-    before = len(attacked.log)
-    async with Wire.open(attacked.url) as wire:
-        await wire.connect(token)
-        wire.send(data)
-        code = await wire.until_closed(timeout=30)
-        assert code is not None, "cut off without a word"
-        assert code not in {1000, 1005}
-        assert code < 3000
-    (line,) = await attacked.logged('"event":"socket_bad_packet"', after=before)
-    assert json.loads(line)["level"] == "info"
-
-
-@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
-async def test_a_frame_that_no_websocket_sends_closes_the_connection(
-    attacked: Any, token: Any, watching: Any, data: bytes
-) -> None:
-    for auth in (None, token):
-        async with Wire.open(attacked.url) as wire:
-            if auth is not None:
-                await wire.connect(auth)
-            wire.write(data)
-            await wire.until_closed(timeout=30)
-
-
-async def test_frames_in_pieces_with_control_frames_between_are_read(
-    attacked: Any, token: Any, watching: Any
-) -> None:
-    async with Wire.open(attacked.url) as wire:
-        await wire.connect(token)
-        event = b'427["sessions-list",{}]'
-        wire.write(frame(TEXT, event[:1], fin=False) + frame(0x9, b"still there?"))
-        for byte in event[1:-1]:
-            wire.write(frame(CONTINUATION, bytes((byte,)), fin=False))
-            wire.write(frame(0xA, b""))
-        wire.write(frame(CONTINUATION, b"", fin=False) + frame(CONTINUATION, event[-1:]))
-        assert (await wire.wait_for("3", 7)).data[0]["ok"] is True
-
-
-@pytest.mark.parametrize("data", ["42[]", "4x", '42["seen",NaN'])
-async def test_the_stock_does_not_close_and_tells_its_log_a_long_story(stock: Any, data: str) -> None:
-    before = len(stock.log)
-    async with Wire.open(stock.url) as wire:
-        await wire.connect()
-        wire.send(data)
-        # Served as if nothing had been, and so it stays.
-        assert (await wire.ask("seen", {}))["ok"] is True
-    await stock.logged("Traceback", after=before)

@@ -31,24 +31,22 @@ Say = Callable[[], Awaitable[int]]
 
 
 @asynccontextmanager
-async def deaf_peer(
-    url: str, token: dict[str, str] | None, room: str, prefix: str = "probe:"
-) -> AsyncIterator[Wire]:
+async def deaf_peer(url: str, token: dict[str, str], room: str) -> AsyncIterator[Wire]:
     """A socket in `room` that reads nothing from now on."""
     async with Wire.open(url, receive_buffer=4096) as wire:
         assert (await wire.connect(token)).kind == "0"
-        assert (await wire.ask(f"{prefix}enter", {"room": room}))["ok"] is True
+        assert (await wire.ask("probe:enter", {"room": room}))["ok"] is True
         yield wire
 
 
-def saying(watching: Any, room: str, prefix: str = "probe:") -> Say:
+def saying(watching: Any, room: str) -> Say:
     """Says something in `room`; how many bytes were said there in all."""
     said = 0
 
     async def say() -> int:
         nonlocal said
         said += MESSAGE
-        assert (await watching.ask(f"{prefix}say", {"room": room, "n": said, "size": MESSAGE}))["ok"] is True
+        assert (await watching.ask("probe:say", {"room": room, "n": said, "size": MESSAGE}))["ok"] is True
         return said
 
     return say
@@ -213,16 +211,3 @@ async def test_what_it_missed_of_its_account_it_hears_when_it_comes_back(
 
 def event_id(packet: Any) -> int | None:
     return packet.data[1].get("eventId") if packet.kind == "2" and packet.data[0] != "ready" else None
-
-
-async def test_the_stock_keeps_everything_for_a_peer_that_never_reads(stock: Any) -> None:
-    async with (
-        Wire.open(stock.url) as speaking,
-        deaf_peer(stock.url, None, "deaf", prefix="") as wire,
-    ):
-        await speaking.connect()
-        before, say = resident_kib(stock), saying(speaking, "deaf", prefix="")
-        while await say() < 4 * FLOOD:
-            wire.send("3")
-        assert not await is_gone(stock, wire)
-        assert resident_kib(stock) - before > FLOOD // 1024

@@ -165,16 +165,3 @@ class TestHandshakesOfOneAddress:
 def read_head(head: str) -> tuple[int, dict[str, str]]:
     first, *lines = head.strip().split("\r\n")
     return int(first.split()[1]), dict(line.split(": ", 1) for line in lines)
-
-
-async def test_the_stock_keeps_strangers_and_lets_in_any_number(stock: Any, http: aiohttp.ClientSession) -> None:
-    watch = Stopwatch()
-    async with behaving(stock.url, answers_pings_that_nobody_sent) as wire:
-        async with asyncio.timeout(60):
-            opened = 0
-            while opened < 300 or watch.seconds < AUTHENTICATE_SECONDS + 2:
-                async with http.get(stock.url + HANDSHAKE + "polling") as answer:
-                    assert answer.status == 200
-                opened += 1
-        # Nobody yet, and welcome.
-        assert (await wire.connect()).kind == "0"

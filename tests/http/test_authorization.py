@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from support.clients import Api
+from support.clients import Api, Refused
 from support.nodes import Node
 
 
@@ -79,7 +79,7 @@ async def test_a_good_body_does_not_hide_a_wrong_bearer_from_logout(api: Api, em
     assert (await login.call("GET", "/me")).code == "session_revoked"
 
 
-async def test_an_expired_token_says_so(start_node: Any, http: Any) -> None:
+async def test_asvs_9_2_1_an_expired_token_says_so(start_node: Any, http: Any, connect: Any) -> None:
     node = start_node(VIGIL_ACCESS_TOKEN_SECONDS="1")
     api = Api(node.url, http)
     login = await api.login(await api.register())
@@ -90,3 +90,6 @@ async def test_an_expired_token_says_so(start_node: Any, http: Any) -> None:
     assert (answer.status, answer.code) == (401, "token_expired")
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
     assert (await login.call("POST", "/logout")).code == "token_expired"
+    with pytest.raises(Refused) as refused:
+        await connect(node.url, login.access_token)
+    assert refused.value.data["code"] == "token_expired"

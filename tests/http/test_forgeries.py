@@ -9,7 +9,7 @@ import aiohttp
 import jwt
 import pytest
 from support.clients import ORIGIN
-from support.forgeries import FORGERIES, PARTS, Forgery
+from support.forgeries import sent_over_a_network
 from support.forging import Forging, forging
 from support.nodes import ServiceUrls
 
@@ -52,47 +52,44 @@ async def test_the_genuine_token_and_the_forgers_copy_are_accepted(forge: Forgin
         assert status == 200, body
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-async def test_no_forgery_is_accepted_as_bearer(part: int, forge: Forging) -> None:
-    for forgery in FORGERIES[part::PARTS]:
-        await bearer_is_refused(forgery, forge)
+async def test_asvs_9_1_1_and_9_1_2_and_9_2_2_no_forgery_is_accepted_as_bearer(forge: Forging) -> None:
+    for name, token in sent_over_a_network(forge.genuine):
+        await bearer_is_refused(name, token, forge)
 
 
-async def bearer_is_refused(forgery: Forgery, forge: Forging) -> None:
-    token = forgery.make(forge.genuine)
+async def bearer_is_refused(name: str, token: str, forge: Forging) -> None:
     raw = token.encode("utf-8", "surrogatepass")
     try:
         status, body = await get_me(forge.node.url, b"Authorization: Bearer " + raw)
     except (ConnectionError, asyncio.IncompleteReadError):
-        assert len(raw) > LONGEST_HEADER, f"{forgery.name}: only what is far too long may be cut off unanswered"
+        assert len(raw) > LONGEST_HEADER, f"{name}: only what is far too long may be cut off unanswered"
         return
     if token.removesuffix("\r\n").strip(" \t") == forge.genuine.token:
         # Whitespace around a header's value is none of the value (RFC 9110, section 5.5), nor is its line's end.
-        assert status == 200, forgery.name
+        assert status == 200, name
         return
     refusal = (status, body["code"])
     if len(raw) > LONGEST_HEADER - 100 or not SENDABLE.fullmatch(token):
         # No header, so no request: refused before anybody asked who it is.
         refusals = {(401, "invalid_token"), (400, "invalid_request"), (431, "headers_too_large")}
-        assert refusal in refusals, forgery.name
+        assert refusal in refusals, name
     elif not token.strip():
-        assert refusal == (401, "missing_token"), forgery.name
+        assert refusal == (401, "missing_token"), name
     else:
-        assert refusal == (401, "invalid_token"), forgery.name
+        assert refusal == (401, "invalid_token"), name
     assert body["success"] is False
     assert set(body) == {"success", "code", "message", "requestId"}
 
 
 async def test_no_forgery_is_accepted_as_cookie(forge: Forging) -> None:
     sent = 0
-    for forgery in FORGERIES:
-        token = forgery.make(forge.genuine)
+    for name, token in sent_over_a_network(forge.genuine):
         if not COOKIE_SAFE.fullmatch(token) or len(token) > LONGEST_HEADER - 100:
             continue
         sent += 1
         status, body = await get_me(forge.node.url, f"Cookie: {ACCESS_COOKIE}={token}".encode())
-        assert (status, body["code"]) == (401, "invalid_token"), forgery.name
-    assert sent > 300
+        assert (status, body["code"]) == (401, "invalid_token"), name
+    assert sent > 40
 
 
 async def test_a_token_counts_only_where_tokens_belong(forge: Forging) -> None:

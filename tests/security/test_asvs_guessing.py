@@ -1,6 +1,5 @@
 """OWASP ASVS 5.0, V6.3: guessing, and finding out who has an account, over a real node."""
 
-import asyncio
 import re
 from typing import Any
 
@@ -10,7 +9,6 @@ from support.mailbox import mailed
 
 from auth.http.cookies import ALL_COOKIES
 
-RESET = re.compile(r"\?reset=([A-Za-z0-9_-]+)")
 CODE = re.compile(r"^(\d{6}) is your code")
 NUMBER = "+31613572469"
 
@@ -30,57 +28,32 @@ async def from_elsewhere(api: Api, path: str, body: Any, address: str = "203.0.1
     return await api.call("POST", path, body, headers={"X-Forwarded-For": address})
 
 
-async def test_asvs_6_3_1_passwords_are_guessed_no_further_than_the_limit(limited: Any) -> None:
-    api = limited(VIGIL_LIMIT_LOGIN="3/5 minutes")
-    email = await api.register()
-    codes = [
-        (await api.call("POST", "/login", {"email": email, "password": f"guess number {number}"})).code
-        for number in range(5)
-    ]
-    assert codes == ["invalid_credentials"] * 3 + ["rate_limited"] * 2
-    right = {"email": email, "password": PASSWORD}
-    refused = await api.call("POST", "/login", right)
-    assert (refused.status, refused.code) == (429, "rate_limited")
-    assert int(refused.headers["Retry-After"]) > 1
-    # The guesser has not locked out the owner, who is somewhere else.
-    assert (await from_elsewhere(api, "/login", right)).status == 200
-
-
 async def test_asvs_6_3_1_many_addresses_guess_no_further_and_stop_no_device_that_was_here_before(
     limited: Any,
 ) -> None:
-    """120 addresses of one /48, and as many of other networks: each guess is the first of its address."""
-    api = limited(VIGIL_LIMIT_PASSWORD_GUESSES="40/day")
+    """Each guess is the first of its address and of its /48."""
+    api = limited(VIGIL_LIMIT_PASSWORD_GUESSES="4/day")
     email = await api.register()
     owner = await api.login(email)
     assert (await owner.call("POST", "/logout")).status == 200
     nobody = f"nobody-{email}"
     known, unknown = [], []
-    for number in range(60):
-        address = f"2001:db8:{number // 2:x}:{number:x}::1"
+    for number in range(6):
+        address = f"2001:db8:{number:x}::1"
         wrong = {"password": f"guess number {number}"}
         # Without the cookies of the owner's browser.
         stranger = Api(api.url, api.http)
         known.append((await from_elsewhere(stranger, "/login", {"email": email} | wrong, address)).code)
         unknown.append((await from_elsewhere(stranger, "/login", {"email": nobody} | wrong, address)).code)
-    assert known == ["invalid_credentials"] * 40 + ["rate_limited"] * 20
+    assert known == ["invalid_credentials"] * 4 + ["rate_limited"] * 2
     assert unknown == known
     right = {"email": email, "password": PASSWORD}
     assert (await from_elsewhere(Api(api.url, api.http), "/login", right)).code == "rate_limited"
     # The owner's own device logs in, from wherever it is, with the cookie of a login that has ended.
     assert set(api.cookies).isdisjoint(ALL_COOKIES)
-    assert (await from_elsewhere(api, "/login", right, "2001:db8:1::1")).status == 200
+    assert (await from_elsewhere(api, "/login", right, "2001:db8:1:7::1")).status == 200
     told = await mailed(api, email, re.compile("(many wrong passwords)"))
     assert told
-
-
-async def test_asvs_6_3_1_nor_is_one_password_tried_on_many_accounts(limited: Any) -> None:
-    api = limited(VIGIL_LIMIT_LOGIN_IP="5/5 minutes")
-    answers = [
-        await api.call("POST", "/login", {"email": f"user{number}@example.org", "password": "Summer2026!"})
-        for number in range(6)
-    ]
-    assert [answer.code for answer in answers] == ["invalid_credentials"] * 5 + ["rate_limited"]
 
 
 async def test_asvs_6_3_1_registrations_and_wishes_for_mail_are_limited_by_address(limited: Any) -> None:
@@ -94,31 +67,6 @@ async def test_asvs_6_3_1_registrations_and_wishes_for_mail_are_limited_by_addre
     for path, body in wishes:
         assert (await api.call("POST", path, body)).code == "rate_limited"
         assert (await from_elsewhere(api, path, body, "203.0.113.10")).status == 202
-
-
-async def test_asvs_6_3_1_one_mailbox_is_sent_no_more_links_than_the_limit_and_nobody_is_told(
-    limited: Any,
-) -> None:
-    api = limited(VIGIL_LIMIT_MAIL="2/hour")
-    email = await api.register_by_mail()
-    for _ in range(5):
-        assert (await api.call("POST", "/password/forgot", {"email": email})).status == 202
-    await mailed(api, email, RESET)
-    await asyncio.sleep(0.3)
-    mails = (await api.call("GET", "/dev/outbox.json")).body["messages"]
-    # The third is the registration's, which counts apart.
-    assert len([mail for mail in mails if mail["to"] == email]) == 3
-
-
-async def test_asvs_6_3_1_codes_by_sms_are_asked_for_and_tried_within_limits(limited: Any) -> None:
-    api = limited(VIGIL_LIMIT_SMS_VERIFY="3/10 minutes", VIGIL_LIMIT_SMS_IP="2/hour")
-    asked = await api.call("POST", "/phone/send-otp", {"phoneNumber": NUMBER})
-    assert asked.status == 202
-    wrong = {"phoneNumber": NUMBER, "otp": "000000", "requestId": asked.data["requestId"]}
-    codes = [(await api.call("POST", "/phone/verify-otp", wrong)).code for _ in range(4)]
-    assert codes == ["invalid_code"] * 3 + ["rate_limited"]
-    others = [await api.call("POST", "/phone/send-otp", {"phoneNumber": f"+3161357247{n}"}) for n in range(2)]
-    assert [answer.status for answer in others] == [202, 429]
 
 
 async def test_asvs_6_6_3_a_stranger_closes_no_number_to_its_owner(limited: Any) -> None:

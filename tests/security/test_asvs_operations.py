@@ -1,12 +1,10 @@
-"""OWASP ASVS 5.0, V11, V15 and V16: passwords at rest, races, logs, and what happens when something fails."""
+"""OWASP ASVS 5.0, V11 and V16: passwords at rest, logs, and what happens when something fails."""
 
-import asyncio
 import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from argon2 import extract_parameters
 from argon2.profiles import RFC_9106_LOW_MEMORY
 from pymongo import MongoClient
@@ -14,8 +12,6 @@ from support.clients import PASSWORD, Api
 from support.login_methods import WAYS
 from support.nodes import Installation, ServiceUrls, drop
 from support.waiting import eventually
-
-FORGED = "rt1." + "A" * 91
 
 # What to answer wrongly with, by the way in.
 WRONG: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -39,39 +35,6 @@ async def test_asvs_11_4_2_passwords_are_kept_by_argon2id_of_rfc_9106(services: 
     assert parameters == dataclasses.replace(RFC_9106_LOW_MEMORY, parallelism=1)
     assert PASSWORD not in str(user)
     drop(services, installation.name)
-
-
-async def test_asvs_15_4_2_of_fifty_refreshes_at_once_one_rotates_and_none_is_told_twice(api: Api) -> None:
-    login = await api.login(await api.register())
-    body = {"refreshToken": login.refresh_token}
-    answers = await asyncio.gather(*(api.call("POST", "/refresh", body) for _ in range(50)))
-    outcomes = [answer.data["outcome"] for answer in answers]
-    assert outcomes.count("rotated") == 1
-    assert len({answer.data["refreshToken"] for answer in answers}) == 1
-
-
-async def test_asvs_15_4_2_a_session_ended_meanwhile_is_not_brought_back(api: Api) -> None:
-    email = await api.register()
-    for _ in range(5):
-        login, other = await api.login(email), await api.login(email)
-        refreshing = [api.call("POST", "/refresh", {"refreshToken": login.refresh_token}) for _ in range(10)]
-        await asyncio.gather(*refreshing, other.call("DELETE", f"/sessions/{login.session_id}"))
-        listed = (await other.call("GET", "/sessions")).data["sessions"]
-        assert login.session_id not in {session["sessionId"] for session in listed}
-        answer = await api.call("POST", "/refresh", {"refreshToken": login.refresh_token})
-        assert answer.code == "session_revoked"
-
-
-async def test_asvs_16_2_5_no_token_and_no_password_is_in_the_log(start_node: Any, http: Any) -> None:
-    """tests/test_secrets_in_logs.py searches log, audit trail and stores for every secret there is."""
-    node = start_node(VIGIL_LOG_LEVEL="debug")
-    api = Api(node.url, http)
-    login = await api.login(await api.register())
-    await login.refresh()
-    await api.call("POST", "/login", {"email": "ada@example.org", "password": "a wrong password of hers"})
-    await node.logged("/api/auth/login", "401")
-    for secret in (PASSWORD, "a wrong password of hers", login.access_token[-30:], login.refresh_token[-30:]):
-        assert secret not in node.text()
 
 
 async def test_asvs_16_3_1_every_login_is_written_down_with_its_factors_whichever_way_in(
@@ -142,20 +105,3 @@ async def test_asvs_16_5_2_without_its_bus_a_node_goes_on_safely(
     assert (await login.call("GET", "/me")).status == 200
     assert (await other.call("DELETE", f"/sessions/{login.session_id}")).status == 200
     assert (await login.call("GET", "/me")).code == "session_revoked"
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/refresh", {"refreshToken": FORGED}),
-        ("/refresh", {"refreshToken": {"$gt": ""}}),
-        ("/login", {"email": {"$ne": None}, "password": {"$ne": None}}),
-        ("/login", {"email": "ada@example.org", "password": "x" * 5000}),
-        ("/verify-email", {"token": ["a"]}),
-    ],
-)
-async def test_what_makes_no_sense_lets_nobody_in(api: Api, path: str, body: Any) -> None:
-    answer = await api.call("POST", path, body)
-    assert answer.status in {400, 401}
-    assert "Set-Cookie" not in answer.headers
-    assert "data" not in answer.body

@@ -141,7 +141,7 @@ async def test_a_refresh_from_another_address_is_shown_to_the_other_devices(worl
     assert stored.location.country == "US"
 
 
-async def test_a_lost_answer_is_given_again_however_late(world: World, ada: User) -> None:
+async def test_asvs_10_4_5_a_lost_answer_is_given_again_however_late(world: World, ada: User) -> None:
     started = await world.log_in(ada)
     _, lost = await refresh(world, started.tokens.refresh_token)
     world.time.go(days=3)
@@ -161,7 +161,7 @@ async def test_a_replay_does_not_prolong_the_session(world: World, ada: User) ->
     assert (await world.stored(started.session)).expires_at == expires_at
 
 
-async def test_two_tabs_within_ten_seconds_get_the_same_pair(world: World, ada: User) -> None:
+async def test_asvs_10_4_5_two_tabs_within_ten_seconds_get_the_same_pair(world: World, ada: User) -> None:
     started = await world.log_in(ada)
     refreshed = await world.sessions.refresh(started.tokens.refresh_token, client=LAPTOP)
     await use(world, refreshed.tokens.access_token)
@@ -171,7 +171,7 @@ async def test_two_tabs_within_ten_seconds_get_the_same_pair(world: World, ada: 
     assert [event.kind for event in await world.trail(ada)] == ["refresh_concurrent"]
 
 
-async def test_fifty_tabs_at_once_get_one_generation(world: World, ada: User) -> None:
+async def test_asvs_15_4_2_fifty_tabs_at_once_get_one_generation(world: World, ada: User) -> None:
     started = await world.log_in(ada)
     answers = await asyncio.gather(*(refresh(world, started.tokens.refresh_token) for _ in range(50)))
     outcomes = [outcome for outcome, _ in answers]
@@ -181,7 +181,7 @@ async def test_fifty_tabs_at_once_get_one_generation(world: World, ada: User) ->
     assert (await world.stored(started.session)).generation == 1
 
 
-async def test_the_whole_life_of_a_session_is_bounded(world: World, ada: User) -> None:
+async def test_asvs_7_3_2_and_10_4_8_the_whole_life_of_a_session_is_bounded(world: World, ada: User) -> None:
     started = await world.log_in(ada)
     token = started.tokens.refresh_token
     while world.time.now + timedelta(days=6) < started.session.ends_at:
@@ -274,7 +274,7 @@ async def test_the_same_theft_is_told_once(world: World, ada: User) -> None:
     assert await code_of(world, first.tokens.refresh_token) == "session_revoked"
 
 
-async def test_a_token_two_generations_old_is_theft_even_at_once(world: World, ada: User) -> None:
+async def test_asvs_10_4_5_a_token_two_generations_old_is_theft_even_at_once(world: World, ada: User) -> None:
     started = await world.log_in(ada)
     _, second = await refresh(world, started.tokens.refresh_token)
     await refresh(world, second)
@@ -556,7 +556,7 @@ async def test_whose_session_a_refresh_token_is_of_is_told_without_a_store(world
         world.sessions.refresh_token_session("rt1." + "A" * 91)
 
 
-async def test_no_refresh_in_flight_brings_a_revoked_session_back(world: World, ada: User) -> None:
+async def test_asvs_15_4_2_no_refresh_in_flight_brings_a_revoked_session_back(world: World, ada: User) -> None:
     """Both at once, many times: whatever comes first, afterwards nothing of the session works."""
     for _ in range(15):
         started = await world.log_in(ada)

@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = re.compile(r"\b\d+\.\d+\.\d+\b")
-TEST = re.compile(r"def test_asvs_(\d+)_(\d+)_(\d+)_")
+TEST = re.compile(r"def test(_asvs_\w+)\(")
+IN_NAME = re.compile(r"_(?:asvs|and)_(\d+)_(\d+)_(\d+)(?=_)")
 
 
 def rows_of(page: str) -> list[tuple[list[str], list[str]]]:
@@ -35,7 +36,8 @@ ROWS = rows_of((ROOT / "docs/security.md").read_text())
 
 def requirements_in(path: str) -> set[str]:
     """The requirements that tests of a file are named after."""
-    return {".".join(found) for found in TEST.findall((ROOT / path).read_text())}
+    names = TEST.findall((ROOT / path).read_text())
+    return {".".join(found) for name in names for found in IN_NAME.findall(name)}
 
 
 @pytest.mark.parametrize(("numbers", "paths"), ROWS, ids=lambda value: value[0])

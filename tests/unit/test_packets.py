@@ -53,16 +53,31 @@ def test_packets_of_the_protocol_are_read(text: str, kind: int, namespace: str, 
     assert packet.is_whole
 
 
+# With an id, and with the first letter escaped.
+RESERVED_EVENTS = [
+    event
+    for name in sorted(RESERVED)
+    for event in (f'2["{name}"]', f'27["{name}"]', f'2["\\u{ord(name[0]):04x}{name[1:]}"]')
+]
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "7", "x", "-2", "2", "2{}", "2[]", "2[1]", '2["a"', '2["a"]x', '2["a",NaN]', '21-["a"]', '5["a"]',
      '50-["a"]', '511-["a"]', '5999999999-["a"]', "5" + "9" * 30 + '-["a"]', "3[]", "31{}", "1[]", "11",
      '4{"message":"no"}', "2" + "9" * 17 + '["a"]', '2["\\ud800"]', "2" + "[" * 2000, "0/" + "n" * 100 + ",",
-     "2\u0662[]", '2 ["a"]x', *(f'2["{name}"]' for name in sorted(RESERVED))],
+     "2\u0662[]", '2 ["a"]x', *RESERVED_EVENTS],
 )  # fmt: skip
 def test_anything_else_is_malformed(text: str) -> None:
     with pytest.raises(Malformed):
         Incoming(text)
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_nor_is_a_reserved_event_read_once_its_attachment_has_come(name: str) -> None:
+    packet = Incoming(f'51-["{name}",{{"_placeholder":true,"num":0}}]')
+    with pytest.raises(Malformed):
+        packet.add(b"x", limit=100)
 
 
 @given(st.text(max_size=60) | st.text('0123456789-/,[]{}"ab_:', max_size=60))

@@ -14,9 +14,10 @@ from argon2.exceptions import VerifyMismatchError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 from hypothesis import given
 from hypothesis import strategies as st
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from auth.core.errors import InvalidRequest, RateLimited, Unavailable
-from auth.crypto.passwords import MAX_CONTEXT_WORDS, UNCHANGED, Passwords, context_words, share_of
+from auth.crypto.passwords import MAX_CONTEXT_WORDS, MIN_CHARACTERS, UNCHANGED, Passwords, context_words, share_of
 from auth.crypto.sodium_hasher import SodiumHasher
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -267,10 +268,21 @@ async def reason(passwords: Passwords, password: str, *context: str) -> str | No
         "🐴🔋📎🎻🎲🌲🧭🪁",
         "x8Kq!mzt" + "é" * 112 + "v4#Jr9zL",
         "Tr0ub4dour&3",
+        "only lower case words here",
+        "9274018365529103",
+        "ПАРОЛЬ ДЛИННЫЙ",
+        "   spaces   count   ",
     ],
 )
-async def test_a_good_password_of_any_characters_is_taken(passwords: Passwords, password: str) -> None:
+async def test_asvs_6_2_5_a_good_password_of_any_characters_is_taken(passwords: Passwords, password: str) -> None:
     assert await reason(passwords, password) is None
+
+
+async def test_asvs_6_2_4_none_of_the_three_thousand_most_used_is_taken(passwords: Passwords) -> None:
+    """Those of the length that the policy asks for, in the order of their use."""
+    most_used = [word for word in FREQUENCY_LISTS["passwords"] if len(word) >= MIN_CHARACTERS][:3000]
+    assert len(most_used) == 3000
+    assert [word for word in most_used if await reason(passwords, word) is None] == []
 
 
 @pytest.mark.parametrize(
@@ -278,6 +290,8 @@ async def test_a_good_password_of_any_characters_is_taken(passwords: Passwords, 
     [
         ("", "at least 8"),
         ("x8Kq!mz", "at least 8"),
+        ("xq7!Zk9", "at least 8"),
+        ("äöüäöüä", "at least 8"),
         ("a\u0308" * 7, "at least 8"),
         ("kq7-" * 32 + "x", "at most 128"),
         ("x8Kq!mzt" * 10_000, "at most 128"),
@@ -294,7 +308,9 @@ async def test_a_good_password_of_any_characters_is_taken(passwords: Passwords, 
         ("x7!x7!x7!", "Repeats"),
     ],
 )
-async def test_a_bad_password_is_refused_with_the_reason(passwords: Passwords, password: str, said: str) -> None:
+async def test_asvs_6_2_1_and_6_2_4_a_bad_password_is_refused_with_the_reason(
+    passwords: Passwords, password: str, said: str
+) -> None:
     assert said in (await reason(passwords, password) or "")
 
 

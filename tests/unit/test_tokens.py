@@ -467,7 +467,7 @@ def test_the_forger_works_well(ring: KeyRing, genuine: Genuine) -> None:
     assert run(tokens.verify(again, now=NOW)) == principal
 
 
-def test_no_forgery_is_accepted(ring: KeyRing, genuine: Genuine) -> None:
+def test_asvs_9_1_1_and_9_1_2_and_9_2_2_no_forgery_is_accepted(ring: KeyRing, genuine: Genuine) -> None:
     tokens = access_tokens(ring)
     for forgery in FORGERIES:
         token = forgery.make(genuine)
