@@ -210,7 +210,7 @@ class Node:
 
     async def _ask_stores(self) -> Mapping[str, bool]:
         mongo, redis, _ = await asyncio.gather(
-            _answers(self.stores.mongo.ping), _answers(self.outbound.ask_redis), self.jobs.measure()
+            _answers(self.stores.mongo.ping), _answers(self.outbound.deny_list.check), self.jobs.measure()
         )
         return {"mongo": mongo, "redis": redis}
 
