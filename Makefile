@@ -65,13 +65,15 @@ set-up:
 	@scripts/setup test
 
 # Universal: one lock for all platforms and Python 3.11 or newer. The runtime lock starts from the test lock's pins, so
-# that both have the same versions.
+# that all have the same versions.
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 lock:
 	@command -v uv >/dev/null || { echo "uv is needed: see https://docs.astral.sh/uv/" >&2; exit 1; }
-	@$(COMPILE) --extra embedded --extra test $(ARGS) --output-file requirements-test.lock
+	@$(COMPILE) --extra embedded --extra otel --extra test $(ARGS) --output-file requirements-test.lock
 	@cp requirements-test.lock requirements.lock
 	@$(COMPILE) --extra embedded --output-file requirements.lock
+	@cp requirements-test.lock requirements-otel.lock
+	@$(COMPILE) --extra embedded --extra otel --output-file requirements-otel.lock
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis artefacts

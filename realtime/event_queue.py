@@ -12,7 +12,7 @@ import structlog
 MAX_INBOX = 128
 MAX_INBOX_BYTES = 256 * 1024
 
-Job = Callable[[], Awaitable[None]]
+Job = Callable[[], Awaitable[object]]
 
 log = structlog.get_logger()
 

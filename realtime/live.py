@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -19,6 +21,9 @@ from realtime.engine.sockets import SocketServer
 from realtime.engine.traffic_budget import TrafficBudget
 from realtime.gateway.application_rooms import ApplicationRooms
 from realtime.gateway.gateway import Gateway, GatewayOptions
+
+if TYPE_CHECKING:
+    from auth.platform.tracing import Tracing
 
 SOCKET_PATH = "socket.io"
 # How long a stopping node waits for the application's disconnect hooks.
@@ -48,12 +53,14 @@ class Live:
         open_connections: OpenConnections,
         suspension: SuspensionWatch,
         application: Application | None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._outbound = outbound
         self._background = Background()
         hooks = SocketHooks(application, self._background)
         self._inbound = Inbound(outbound, stores, services, hooks)
-        self._gateway = Gateway(
+        make_gateway = Gateway if tracing is None else _traced_gateway(tracing)
+        self._gateway = make_gateway(
             outbound,
             self._inbound,
             services,
@@ -113,3 +120,10 @@ class Live:
         await self._background.finished(DISCONNECT_HOOKS_SECONDS)
         await self._inbound.close()
         await self._server.shutdown()
+
+
+def _traced_gateway(tracing: "Tracing") -> Callable[..., Gateway]:
+    # Imports OpenTelemetry.
+    from realtime.gateway.traced import TracedGateway
+
+    return partial(TracedGateway, tracing)

@@ -4,10 +4,11 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auth.clients.devices import Devices
 from auth.clients.locations import Locations
@@ -40,6 +41,11 @@ from realtime.gateway.gateway import GatewayOptions
 from realtime.live import Live, LiveOptions
 from realtime.protocol import asyncapi
 
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Middleware
+
+    from auth.platform.tracing import Tracing
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Readiness pings the stores; the result is shared for this long.
@@ -57,23 +63,21 @@ class Node:
         redis_url: str,
         root: RootSecret,
         application: Application | None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self.settings = settings
+        self.tracing = tracing
         self.metrics = Metrics()
-        self.stores = Stores(settings, mongo_url)
+        self.stores = Stores(settings, mongo_url, tracing=tracing)
         token_life = timedelta(seconds=settings.tokens.access_token_seconds) + LEEWAY
         self.keys = KeyRing.under(root, self.stores.signing_keys, token_life=token_life, clock=utc_now)
-        self.link = RedisLink(redis_url, prefix=settings.stores.redis_prefix)
+        make_link = _make_link(tracing)
+        self.link = make_link(redis_url, prefix=settings.stores.redis_prefix)
         self.open_connections = _open_connections(settings, self.metrics)
-        self.limits = RateLimits(
-            settings=settings.limits,
-            redis_url=redis_url,
-            namespace=settings.stores.redis_prefix,
-            metrics=self.metrics,
-        )
+        self.limits = _rate_limits(settings, redis_url, self.metrics, make_link)
         self.suspension = SuspensionWatch()
         self.web = HttpClient()
-        self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics)
+        self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics, tracing)
         self._passwords = Passwords()
         self._locations = Locations(
             country_database=settings.accounts.country_database, city_database=settings.accounts.city_database
@@ -107,6 +111,7 @@ class Node:
             open_connections=self.open_connections,
             suspension=self.suspension,
             application=application,
+            tracing=tracing,
         )
         self.live.attach(self.app)
 
@@ -134,6 +139,7 @@ class Node:
             readiness=self.readiness,
             asyncapi=partial(asyncapi.build, self.settings.public_url, application),
             jobs_dashboard_url=dashboard_url(self.settings.administration.jobs_dashboard_port),
+            inside_observe=_trace_requests(self.tracing) if self.tracing else (),
             outbox=self.stores.outbox,
             demo=ROOT / "client-demo",
         )
@@ -192,6 +198,8 @@ class Node:
         await self.stores.mongo.close()
         self._passwords.close()
         self._locations.close()
+        if self.tracing is not None:
+            await self.tracing.close()
 
     async def readiness(self) -> Mapping[str, bool]:
         """Return the result of each readiness check for HTTP and handshakes.
@@ -202,7 +210,7 @@ class Node:
 
     async def _ask_stores(self) -> Mapping[str, bool]:
         mongo, redis, _ = await asyncio.gather(
-            _answers(self.stores.mongo.ping), _answers(self.outbound.ask_redis), self.jobs.measure()
+            _answers(self.stores.mongo.ping), _answers(self.outbound.deny_list.check), self.jobs.measure()
         )
         return {"mongo": mongo, "redis": redis}
 
@@ -215,7 +223,14 @@ async def _answers(ping: Callable[[], Awaitable[None]]) -> bool:
     return True
 
 
-def make_jobs(settings: Settings, stores: Stores, redis_url: str, web: HttpClient, metrics: Metrics) -> Jobs:
+def make_jobs(
+    settings: Settings,
+    stores: Stores,
+    redis_url: str,
+    web: HttpClient,
+    metrics: Metrics,
+    tracing: "Tracing | None",
+) -> Jobs:
     """Create the job queue with the mail and SMS senders of the settings."""
     smtp = settings.accounts.smtp_url
     email = make_sender(
@@ -239,6 +254,19 @@ def make_jobs(settings: Settings, stores: Stores, redis_url: str, web: HttpClien
         sender=ChannelSender(email=email, sms=sms),
         metrics=metrics,
         clock=utc_now,
+        tracing=tracing,
+    )
+
+
+def _rate_limits(
+    settings: Settings, redis_url: str, metrics: Metrics, make_link: Callable[..., RedisLink]
+) -> RateLimits:
+    return RateLimits(
+        settings=settings.limits,
+        redis_url=redis_url,
+        namespace=settings.stores.redis_prefix,
+        metrics=metrics,
+        make_link=make_link,
     )
 
 
@@ -272,3 +300,20 @@ def _live_options(settings: Settings) -> LiveOptions:
             live.socket_frames_per_second, live.socket_bytes_per_second, live.socket_burst_seconds
         ),
     )
+
+
+# OpenTelemetry is imported only if traces are wanted.
+
+
+def _make_link(tracing: "Tracing | None") -> Callable[..., RedisLink]:
+    if tracing is None:
+        return RedisLink
+    from auth.platform.redis.traced import TracedRedisLink
+
+    return partial(TracedRedisLink, tracing)
+
+
+def _trace_requests(tracing: "Tracing") -> "Sequence[Middleware]":
+    from auth.http.edge.traced import trace_requests
+
+    return (trace_requests(tracing),)

@@ -7,8 +7,9 @@ import json
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auth.core.errors import Unavailable
 from auth.crypto.root_secret import RootSecret
@@ -16,6 +17,11 @@ from auth.platform.settings.settings import MIN_SECRET_BYTES, Settings, Settings
 from auth.stores.mongo import Mongo
 from runtime.embedded.services import EmbeddedError, EmbeddedServices, ServiceUrls
 from runtime.private_files import create_private, write_private
+
+if TYPE_CHECKING:
+    from auth.platform.tracing import Tracing
+
+TRACES_PROTOCOL = "http/protobuf"
 
 
 @contextlib.asynccontextmanager
@@ -95,6 +101,25 @@ def _stored_secret(path: Path) -> bytes:
     if len(secret) < MIN_SECRET_BYTES:
         raise SettingsError(f"{path} is damaged: set VIGIL_SECRET_KEY, or remove the file to end all sessions")
     return secret
+
+
+def tracing(environ: Mapping[str, str]) -> "Tracing | None":
+    """Traces, if the standard variables of OpenTelemetry name a receiver; otherwise nothing of it is imported.
+
+    Raises `SettingsError` for a protocol that is not served, and without the packages.
+    """
+    endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    endpoint = next((name for name in endpoints if environ.get(name)), None)
+    if endpoint is None or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if environ.get(name) not in {None, "", TRACES_PROTOCOL}:
+            raise SettingsError(f"{name} is wrong: only {TRACES_PROTOCOL} is supported")
+    try:
+        from auth.platform.tracing import Tracing
+    except ImportError:
+        raise SettingsError(f"{endpoint} needs the packages of requirements-otel.lock") from None
+    return Tracing()
 
 
 def stop_signal() -> asyncio.Event:

@@ -19,7 +19,7 @@ from auth.platform.settings.settings import Settings, SettingsError
 from runtime.application_loader import load_application
 from runtime.command_node import command_node
 from runtime.node import ROOT, Node
-from runtime.provision import root, root_secret, services, stop_signal
+from runtime.provision import root, root_secret, services, stop_signal, tracing
 from runtime.workers import reserve_port, run_workers, until_parent_is_gone
 
 STOP_SECONDS = 8.0
@@ -54,6 +54,7 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
             redis_url=redis_url,
             root=root(settings),
             application=application,
+            tracing=tracing(os.environ),
         )
         await node.start()
         # Nearly all objects created during startup are permanent: exclude them from all collections.
@@ -118,7 +119,7 @@ async def run_jobs(settings: Settings) -> int:
     """Run only the background jobs of a node until SIGINT, SIGTERM or SIGHUP."""
     stop = stop_signal()
     # Jobs can end sessions, which calls the application's hooks.
-    async with command_node(settings, settings.server.application) as node:
+    async with command_node(settings, settings.server.application, tracing(os.environ)) as node:
         await node.start_jobs()
         print("working", flush=True)
         await stop.wait()

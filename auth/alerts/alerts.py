@@ -78,7 +78,7 @@ class Alerts(Operation):
         news = news_of(user, session, earlier)
         if news:
             with self._best_effort(session):
-                await self._alerts.add(session.session_id, news, now=session.logged_in_at)
+                await self._alerts.add(session.session_id, news, user_id=user.user_id, now=session.logged_in_at)
             await self._mail_login(user, session, news)
         for kind in news:
             self._counted.labels(kind).inc()
@@ -111,9 +111,9 @@ class Alerts(Operation):
 
     async def _report_elsewhere(self, before: Session, presenter: RefreshCaller, now: datetime) -> tuple[str, ...]:
         pair = pair_of(before, presenter.kind, presenter.location)
-        if not await self._store.note_told(before.session_id, pair, now=now):
+        if not await self._store.note_told(before.session_id, pair, user_id=before.user_id, now=now):
             return ()
-        await self._alerts.add(before.session_id, (REFRESH_ELSEWHERE,), now=now)
+        await self._alerts.add(before.session_id, (REFRESH_ELSEWHERE,), user_id=before.user_id, now=now)
         await self._flag(REFRESH_ELSEWHERE, before, now, presenter.client, {"clients": pair})
         user = await self._users.by_id(before.user_id)
         if user is not None:
@@ -263,8 +263,10 @@ class NotMe(Operation):
         """
         now = self._clock()
         found = await self._tokens.find(token, Purpose.NOT_ME, now=now, also_used=True)
-        session = await self._store.get(found.data.get("sessionId") or "") if found else None
-        if found is None or session is None or session.user_id != found.user_id:
+        if found is None:
+            raise InvalidToken(STALE_LINK)
+        session = await self._store.get(found.data.get("sessionId") or "", user_id=found.user_id)
+        if session is None:
             raise InvalidToken(STALE_LINK)
         return ReportedLogin(session, session.is_live(now))
 

@@ -152,8 +152,8 @@ class ApprovalFactor:
         approval = await self._store.use(occasion.challenge_id, answered_since=now - ANSWER_LIFE)
         if approval is None or approval.user_id != user.user_id or approval.answered_by is None:
             raise InvalidCode("This login was not approved.")
-        session = await self._sessions.get(approval.answered_by)
-        if session is None or session.user_id != user.user_id or not session.is_live(now):
+        session = await self._sessions.get(approval.answered_by, user_id=user.user_id)
+        if session is None or not session.is_live(now):
             raise InvalidCode("The device that approved this login was logged out.")
         return session.session_id
 

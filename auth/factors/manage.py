@@ -132,7 +132,7 @@ class TwoFactor(Operation):
         step = self._step_of(code, sealed, user, now)
         # First, so that a session that has ended in the meantime cannot enable a factor.
         proved = (*self._totp.amr, MULTI_FACTOR)
-        if await self._assurances.assure(principal.session_id, amr=proved, now=now) is None:
+        if await self._assurances.assure(principal.session_id, user_id=user.user_id, amr=proved, now=now) is None:
             raise SessionRevoked
         codes, digests = _new_codes_with_digests()
         own, reason = principal.session_id, RevocationReason.REVOKED_OTHERS

@@ -49,7 +49,7 @@ class StepUp(Operation):
         # Read the user first: if it has a new password and no sessions left to end, the earlier sessions have
         # already been ended.
         user = await self._users.by_id(principal.user_id)
-        session = await self._sessions.get(principal.session_id)
+        session = await self._sessions.get(principal.session_id, user_id=principal.user_id)
         if session is None or user is None or not session.is_live(self._clock()) or user.has_ended(session):
             raise SessionRevoked
         return user, session
@@ -121,7 +121,7 @@ class StepUp(Operation):
             await self._record("step_up_failed", principal, answer, client)
             raise
         now = self._clock()
-        if await self._sessions.assure(principal.session_id, amr=amr, now=now) is None:
+        if await self._sessions.assure(principal.session_id, user_id=user.user_id, amr=amr, now=now) is None:
             raise SessionRevoked
         await self._limits.reset("second_factor", principal.user_id)
         await self._record("step_up", principal, answer, client)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from auth.http.edge.loopback_only import local_only
 from auth.http.edge.middleware import count_in_flight, limit, observe, refuse, secure
@@ -55,7 +56,8 @@ class HttpParts:
     """Dependencies of the HTTP application other than services and operations.
 
     `csrf_keys`: bind CSRF tokens to sessions; the first signs. `asyncapi`: builds the live socket's AsyncAPI
-    document. `outbox`: served only if the settings enable it. `demo`: folder of the demo page.
+    document. `inside_observe`: further middlewares, next to the outermost. `outbox`: served only if the settings
+    enable it. `demo`: folder of the demo page.
     """
 
     settings: Settings
@@ -66,6 +68,7 @@ class HttpParts:
     readiness: Readiness
     asyncapi: Callable[[], Mapping[str, Any]]
     jobs_dashboard_url: str | None = None
+    inside_observe: Sequence[Middleware] = ()
     outbox: Outbox | None = None
     demo: Path | None = None
 
@@ -78,6 +81,7 @@ def create_app(services: Services, operations: Operations, parts: HttpParts) -> 
         client_max_size=MAX_BODY_BYTES,
         middlewares=[
             observe(services.metrics, settings.server.trusted_proxies, parts.suspension),
+            *parts.inside_observe,
             secure(public_url=settings.public_url, allowed_origins=origins, app_url=settings.server.app_url),
             refuse(allowed_origins=origins, cross_site_cookies=settings.server.cookie_same_site == "none"),
             count_in_flight(parts.open_connections),

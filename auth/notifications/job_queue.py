@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import redis.asyncio
 import structlog
@@ -25,11 +25,15 @@ from auth.core.clock import Clock
 from auth.core.errors import Unavailable
 from auth.core.mail import Mail
 from auth.notifications.smtp import MailNotSent, MailRefused, MailSender
+from auth.platform.logs import log_context
 from auth.platform.metrics import Metrics
 from auth.platform.periodic_tasks import PeriodicTask, one_item
 from auth.platform.redis.address import read_address
 from auth.platform.redis.discovery import pool_to_master
 from auth.stores.outbox import Claim, OutboxStore
+
+if TYPE_CHECKING:
+    from auth.platform.tracing import Tracing
 
 log = structlog.get_logger()
 
@@ -73,6 +77,7 @@ class Jobs:
         sender: MailSender,
         metrics: Metrics,
         clock: Clock,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._redis_url = redis_url
         # Tagged, so that a cluster keeps all keys of the queue together.
@@ -82,6 +87,7 @@ class Jobs:
         self._metrics = metrics
         self._counters = {outcome: metrics.jobs.labels(SEND_MAIL, outcome) for outcome in get_args(MailOutcome)}
         self._clock = clock
+        self._tracing = tracing
         self._queue: _Queue | None = None
         self._worker: _Worker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,7 +101,7 @@ class Jobs:
             return
         self._worker = _Worker(
             self._queue,
-            [(SEND_MAIL, self._send_mail)],
+            [(SEND_MAIL, self._send_mail if self._tracing is None else self._send_mail_traced)],
             concurrency=CONCURRENCY,
             dequeue_timeout=DEQUEUE_SECONDS,
             shutdown_grace_period_s=STOP_SECONDS,
@@ -181,6 +187,7 @@ class Jobs:
             retry_delay=JOB_PAUSE_SECONDS,
             retry_backoff=JOB_LONGEST_PAUSE_SECONDS,
             ttl=-1,
+            meta=self._tracing.carrier() if self._tracing else {},
         )
         try:
             async with asyncio.timeout(REDIS_SECONDS):
@@ -192,6 +199,12 @@ class Jobs:
     async def _send_mail(self, _: Any, *, message_id: str) -> None:
         """The job. Raises `MailNotSent` so that SAQ retries it."""
         await self._deliver(message_id)
+
+    async def _send_mail_traced(self, context: Any, *, message_id: str) -> None:
+        assert self._tracing is not None
+        parent = self._tracing.parent_in(context["job"].meta)
+        with self._tracing.entry("job", SEND_MAIL, parent) as span, log_context(**self._tracing.ids_of(span)):
+            await self._deliver(message_id)
 
     async def _try_to_deliver(self, message_id: str) -> None:
         # The failure has been logged and counted; the sweep will find the mail again.

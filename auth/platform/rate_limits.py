@@ -114,12 +114,13 @@ class RateLimits:
         redis_url: str,
         namespace: str,
         metrics: Metrics,
+        make_link: Callable[..., RedisLink] = RedisLink,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._enabled = settings.rate_limits
         self._items = {name: limits.parse(getattr(settings, f"limit_{name}")) for name in get_args(LimitName)}
         self._prefix = f"{namespace}:limits"
-        self._link = RedisLink(
+        self._link = make_link(
             redis_url,
             prefix=namespace,
             name="vigil-limits",

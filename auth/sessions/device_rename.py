@@ -40,8 +40,8 @@ class DeviceRename(Operation):
         the change, unless it is none. Raises `NotFound` for any other session.
         """
         now = self._clock()
-        session = await self._sessions.get(session_id)
-        if session is None or session.user_id != principal.user_id:
+        session = await self._sessions.get(session_id, user_id=principal.user_id)
+        if session is None:
             raise NotFound("There is no such session.")
         label = self._devices.name(name, session.device)
         renamed = await self._names.rename(session_id, user_id=principal.user_id, name=label, now=now)

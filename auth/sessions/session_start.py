@@ -72,14 +72,14 @@ class SessionStart(Operation):
     async def _apply_account_state(self, session: Session, credentials_version: int) -> Session:
         user = await self._users.by_id(session.user_id)
         if user is None or user.locked_at is not None:
-            await self._places.withdraw(session.session_id)
+            await self._places.withdraw(session.session_id, user_id=session.user_id)
             raise AccountLocked
         if user.credentials_version != credentials_version:
-            await self._places.withdraw(session.session_id)
+            await self._places.withdraw(session.session_id, user_id=session.user_id)
             raise Conflict("Your password or two-step verification was changed in the meantime. Log in again.")
         if user.roles_version == session.roles_version:
             return session
-        await self._roles.set_for_session(session.session_id, user.held_roles)
+        await self._roles.set_for_session(session.session_id, user.held_roles, user_id=user.user_id)
         return replace(session, roles=user.roles, roles_version=user.roles_version)
 
     async def _surplus(self, session: Session) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Stores use only calls that Motor and PyMongo's asynchronous client share (`find(
 
 import contextlib
 import functools
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,6 +18,7 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
 )
+from pymongo.monitoring import CommandListener
 
 from auth.core.errors import Unavailable
 from auth.platform.settings.settings import SettingsError
@@ -68,17 +69,26 @@ DEFAULTS = {
 
 
 class Mongo:
-    """A client and its database: the one configured, else the URL's, else `vigil`.
+    """A client and its database: the one configured, else the URL's, else `vigil`. `listeners` hear of commands.
 
     Writes wait for a majority, so that none is rolled back, whatever the URL says. Raises `SettingsError` for an
     unusable URL.
     """
 
-    def __init__(self, url: str, database: str | None, driver: Literal["motor", "pymongo"]) -> None:
+    def __init__(
+        self,
+        url: str,
+        database: str | None,
+        driver: Literal["motor", "pymongo"],
+        *,
+        listeners: Sequence[CommandListener] = (),
+    ) -> None:
         try:
             asked = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
             defaults = {name: value for name, value in DEFAULTS.items() if name.lower() not in asked}
-            self._client = _client_class(driver)(url, tz_aware=True, w="majority", appname="vigil", **defaults)
+            self._client = _client_class(driver)(
+                url, tz_aware=True, w="majority", appname="vigil", event_listeners=list(listeners), **defaults
+            )
         except (ConfigurationError, ValueError):
             # The driver's message is not shown: it can contain parts of the URL, including its password.
             raise SettingsError("VIGIL_MONGO_URL is wrong: it is not a usable MongoDB URL") from None

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pymongo
 import structlog
@@ -33,6 +33,11 @@ from auth.stores.users.email_changes import EmailChanges
 from auth.stores.users.login_methods import AccountLoginMethods
 from auth.stores.users.pending_revocations import PendingRevocationStore
 from auth.stores.users.store import Users
+
+if TYPE_CHECKING:
+    from pymongo.monitoring import CommandListener
+
+    from auth.platform.tracing import Tracing
 
 # For each operation while indexes are created: over a large collection that takes longer than any other operation.
 INDEX_SECONDS = 60
@@ -106,8 +111,10 @@ class Collections:
 class Stores(Collections):
     """MongoDB and its stores."""
 
-    def __init__(self, settings: Settings, url: str) -> None:
-        self.mongo = Mongo(url, settings.stores.mongo_database, settings.stores.mongo_driver)
+    def __init__(self, settings: Settings, url: str, *, tracing: "Tracing | None" = None) -> None:
+        listeners = _command_spans(tracing) if tracing is not None else ()
+        stores = settings.stores
+        self.mongo = Mongo(url, stores.mongo_database, stores.mongo_driver, listeners=listeners)
         super().__init__(settings, self.mongo.database)
 
     async def prepare(self) -> None:
@@ -121,3 +128,10 @@ class Stores(Collections):
                 log.warning("schema_is_older", version=version, current=VERSION, command="server.py migrate")
             with pymongo.timeout(INDEX_SECONDS):
                 await asyncio.gather(*(collection.ensure_indexes() for collection in self.indexed))
+
+
+def _command_spans(tracing: "Tracing") -> "Sequence[CommandListener]":
+    # Imports OpenTelemetry.
+    from auth.stores.traced import CommandSpans
+
+    return (CommandSpans(tracing),)

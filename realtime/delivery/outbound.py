@@ -110,10 +110,6 @@ class Outbound:
             live_counter=self.presence,
         )
 
-    async def ask_redis(self) -> None:
-        """Raise `Unavailable` unless a master answers; also check that the deny-lists still exist."""
-        await self.deny_list.check()
-
     def start_publishing(self) -> None:
         """Publish to other nodes without receiving; replaces `start` in a process without sockets."""
         self.bus.note_peers(has_peers=True)

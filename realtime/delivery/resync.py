@@ -69,7 +69,7 @@ class ResyncRequests:
     async def _resync(self, user_id: str) -> None:
         """Publish an update of one session: the gap in its `version` makes the user's clients list again."""
         for session_id in {connection.session_id for connection in self._connections.of_user(user_id)}:
-            session = await self._sessions.get(session_id)
+            session = await self._sessions.get(session_id, user_id=user_id)
             if session is None or not session.is_live(self._clock()):
                 await self._watchdog.check_soon([session_id])
                 continue

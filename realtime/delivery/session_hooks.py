@@ -61,7 +61,9 @@ class SessionHooks:
         hooks = self._hooks(kind)
         failed = [name for name in hooks if not await _succeeds(hooks[name], fact.session, HOOK_SECONDS)]
         if failed:
-            await self._due.add(fact.session.session_id, failed, at=self._clock() + FIRST_PAUSE)
+            await self._due.add(
+                fact.session.session_id, failed, user_id=fact.session.user_id, at=self._clock() + FIRST_PAUSE
+            )
 
     def _hooks(self, kind: Kind) -> dict[str, SessionHook]:
         if self._application is None:
@@ -102,7 +104,9 @@ class SessionHooks:
             elif tries >= MOST_TRIES:
                 log.error("application_hook_given_up", session_id=session.session_id, hook=name)
                 done.append(name)
-        await self._due.settle(session.session_id, done, again_at=self._clock() + pause_after(tries))
+        await self._due.settle(
+            session.session_id, done, user_id=session.user_id, again_at=self._clock() + pause_after(tries)
+        )
 
 
 def pause_after(tries: int) -> timedelta:

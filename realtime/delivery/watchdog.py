@@ -88,11 +88,12 @@ class Watchdog:
         ids = list(session_ids)
         for start in range(0, len(ids), BATCH):
             batch = ids[start : start + BATCH]
-            live = await self._sessions.live_among(batch, now=self._clock())
+            users = {each.user_id for one in batch for each in self._connections.of_session(one)}
+            live = await self._sessions.live_among(batch, user_ids=users, now=self._clock())
             for session_id in set(batch) - live:
                 with one_item("watchdog", session_id=session_id):
                     await self._end(session_id)
-            for session_id, held in (await self._roles.changed_among(batch)).items():
+            for session_id, held in (await self._roles.changed_among(batch, user_ids=users)).items():
                 for connection in self._connections.of_session(session_id):
                     with one_item("watchdog", socket_id=connection.socket_id):
                         self._push.update_roles(connection, held)
@@ -137,8 +138,11 @@ class Watchdog:
         return [connection for connection in self._connections if self._bus.is_silent(connection.user_id)]
 
     async def _end(self, session_id: str) -> None:
-        session = await self._sessions.get(session_id)
-        for connection in self._connections.of_session(session_id):
+        connections = self._connections.of_session(session_id)
+        if not connections:
+            return
+        session = await self._sessions.get(session_id, user_id=connections[0].user_id)
+        for connection in connections:
             log.info("missed_session_end", session_id=session_id, socket_id=connection.socket_id)
             if session is None:
                 self._push.drop(connection, "the session does not exist")

@@ -1,7 +1,7 @@
 """The gateway: admits sockets, routes their events and cleans up after they disconnect."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,13 +22,13 @@ from realtime.delivery.inbound import Inbound
 from realtime.delivery.outbound import Outbound
 from realtime.delivery.socket_hooks import SocketHooks
 from realtime.engine.sockets import NodeDraining, Received
-from realtime.event_queue import EventQueue, Job
+from realtime.event_queue import EventQueue
 from realtime.gateway.activation import Activation
 from realtime.gateway.alert_handlers import AlertHandlers
 from realtime.gateway.draining import drain
 from realtime.gateway.expiry import ExpiryWatch
 from realtime.gateway.factor_handlers import FactorHandlers
-from realtime.gateway.handlers import MAX_PAYLOAD_BYTES, Handlers
+from realtime.gateway.handlers import MAX_PAYLOAD_BYTES, Counted, Handlers
 from realtime.gateway.handshake import Handshakes, OpeningRequest
 from realtime.gateway.waiting_logins import WaitingSockets
 from realtime.hub import Connection, SocketState
@@ -173,7 +173,9 @@ class Gateway:
         if live is not None:
             self._queue(live, live.events, received, lambda: self._handlers.handle(live, received))
 
-    def _queue(self, inbox: EventQueue, events: EventWindow, received: Received, job: Job) -> None:
+    def _queue(
+        self, inbox: EventQueue, events: EventWindow, received: Received, job: Callable[[], Awaitable[Counted]]
+    ) -> None:
         if received.size > MAX_PAYLOAD_BYTES:
             # The handler refuses it in turn; the oversized payload must not stay in memory until then.
             received.arguments = []

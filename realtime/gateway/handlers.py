@@ -1,7 +1,7 @@
 """Client event → operation → ack. Only maps events to operations; the rules are in `auth`."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -32,6 +32,13 @@ class UnknownEvent(AuthError):
 
     code, status = "unknown_event", 400
     default_message = "There is no such event."
+
+
+class Counted(NamedTuple):
+    """An event as it is counted: its name, or `unknown`, and `ok` or the code of the error."""
+
+    event: str
+    outcome: str
 
 
 class Handlers:
@@ -65,8 +72,8 @@ class Handlers:
             **more,
         }
 
-    async def handle(self, connection: Connection, received: Received) -> None:
-        """Serve an event and send its ack. Never raises."""
+    async def handle(self, connection: Connection, received: Received) -> Counted:
+        """Serve an event, send its ack, and return how it was counted. Never raises."""
         try:
             ack, outcome = await self._serve(connection, received), "ok"
         except AuthError as refusal:
@@ -76,11 +83,13 @@ class Handlers:
             ack, outcome = messages.refused(InternalError()), InternalError.code
         # Names of unknown events are chosen by the client and must not become metric labels.
         known = received.event in CLIENT_EVENTS or self._registration(received.event) is not None
-        self._metrics.socket_events.labels(received.event if known else "unknown", outcome).inc()
+        counted = Counted(received.event if known else "unknown", outcome)
+        self._metrics.socket_events.labels(*counted).inc()
         self._answer(connection, received, ack)
         if outcome == "ok" and received.event == ClientEvent.REFRESH:
             principal = connection.principal
             received.when_received(lambda: self._sessions.confirm_soon(principal))
+        return counted
 
     def _answer(self, connection: Connection, received: Received, ack: dict[str, Any]) -> None:
         try:

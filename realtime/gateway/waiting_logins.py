@@ -26,7 +26,7 @@ from realtime.engine.sockets import Received
 from realtime.engine.timers import Timer
 from realtime.event_queue import EventQueue
 from realtime.gateway.activation import Activation
-from realtime.gateway.handlers import Handlers, payload_of
+from realtime.gateway.handlers import Counted, Handlers, payload_of
 from realtime.gateway.handshake import Handshakes
 from realtime.hub import Connection
 from realtime.protocol import messages
@@ -162,12 +162,11 @@ class WaitingSockets:
             self._emitter.emit_here(waiting.socket_id, ServerEvent.DRAINING, draining.to_wire())
             self._emitter.drop(waiting.socket_id, SHUTTING_DOWN)
 
-    async def serve(self, waiting: WaitingSocket, received: Received) -> None:
-        """Serve an event and send its ack. Never raises."""
+    async def serve(self, waiting: WaitingSocket, received: Received) -> Counted:
+        """Serve an event, send its ack, and return how it was counted. Never raises."""
         if waiting.live is not None:
             # Received before the socket became live, served after.
-            await self._handlers.handle(waiting.live, received)
-            return
+            return await self._handlers.handle(waiting.live, received)
         closing: MfaClosedCode | None = None
         try:
             outcome = "ok"
@@ -185,11 +184,13 @@ class WaitingSockets:
             received.answer(messages.refused(InternalError()))
         # Names of unknown events are chosen by the client and must not become metric labels.
         known = received.event == ClientEvent.MFA_VERIFY or received.event in self._also_served
-        self._metrics.socket_events.labels(received.event if known else "unknown", outcome).inc()
+        counted = Counted(received.event if known else "unknown", outcome)
+        self._metrics.socket_events.labels(*counted).inc()
         if closing is None and waiting.overdue and waiting.live is None:
             closing = "timeout"
         if closing is not None:
             self._close(waiting, closing)
+        return counted
 
     async def _begin_factor(self, waiting: WaitingSocket, received: Received) -> View:
         serve = self._also_served.get(received.event)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import aiohttp
+import promql_parser
 import pytest
 import yaml
 from support.clients import Api, Live
@@ -82,6 +83,12 @@ async def test_every_metric_of_ours_is_on_the_dashboard(used_node: Node, http: a
     asked = " ".join(query for _, query in queries())
     missing = {name for name in shown if name.startswith("vigil_") and name not in asked}
     assert missing == set()
+
+
+@pytest.mark.parametrize("query", [query for _, query in queries()])
+def test_every_query_is_promql(query: str) -> None:
+    # Grafana replaces its variable by a duration.
+    promql_parser.parse(query.replace("$__rate_interval", "1m"))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

@@ -1,10 +1,7 @@
 """deploy/nginx.conf and deploy/haproxy.cfg with other ports and certificates, in front of three nodes."""
 
 import asyncio
-import datetime as dt
-import os
 import re
-import shutil
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,18 +11,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from support.certificates import certificate
 from support.clients import PASSWORD, Api, Live
 from support.nodes import ROOT, Installation, Node, ServiceUrls, drop
-from support.processes import free_ports
+from support.processes import free_ports, program
 from support.waiting import eventually
 from yarl import URL
 
 Connect = Callable[..., Awaitable[Live]]
-SYSTEM_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 HOST = "auth.example.org"
 # Around deploy/nginx.conf, as the nginx.conf of a distribution is around its conf.d; all files in our folder.
 NGINX_MAIN = """
@@ -49,14 +42,6 @@ http {{
 class Proxy:
     url: str
     plain_url: str
-
-
-def program(name: str) -> str:
-    """The program. Without it these tests fail: that its configuration works is part of what is promised."""
-    found = shutil.which(name, path=SYSTEM_PATH)
-    if found is None:
-        pytest.fail(f"{name} is needed for this test: apt-get install {name}", pytrace=False)
-    return found
 
 
 def replaced(text: str, **texts: str) -> str:
@@ -86,22 +71,11 @@ def nodes(installed: Installation) -> Iterator[list[Node]]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the certificate of the example's host, as nginx and as HAProxy want it."""
     made = tmp_path_factory.mktemp("proxies")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public = certificate.public_bytes(serialization.Encoding.PEM)
-    (made / "auth.pem").write_bytes(public)
-    (made / "auth.key").write_bytes(private)
-    (made / "both.pem").write_bytes(public + private)
+    both = certificate(made, HOST).read_text()
+    public, begin, private = both.partition("-----BEGIN PRIVATE KEY")
+    (made / "auth.pem").write_text(public)
+    (made / "auth.key").write_text(begin + private)
+    (made / "both.pem").write_text(both)
     return made
 
 

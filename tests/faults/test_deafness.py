@@ -235,14 +235,14 @@ class NoTruth:
     def __init__(self) -> None:
         self.asked: list[float] = []
 
-    async def live_among(self, session_ids: Any, *, now: Any) -> set[str]:
+    async def live_among(self, session_ids: Any, *, user_ids: Any, now: Any) -> set[str]:
         self.asked.append(time.monotonic())
         raise Unavailable
 
-    async def get(self, session_id: str) -> Session | None:
+    async def get(self, session_id: str, *, user_id: str) -> Session | None:
         raise Unavailable
 
-    async def changed_among(self, session_ids: Any) -> dict[str, HeldRoles]:
+    async def changed_among(self, session_ids: Any, *, user_ids: Any) -> dict[str, HeldRoles]:
         raise Unavailable
 
 

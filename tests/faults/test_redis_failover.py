@@ -2,8 +2,9 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -53,87 +54,95 @@ def lonely_masters(folder: Path) -> Iterator[ThreeMasters]:
         yield servers.begin(replicas=False)
 
 
+@contextmanager
+def pair_on(services: ServiceUrls, url: str) -> Iterator[Pair]:
+    """Two nodes of their own installation on this Redis. Afterwards asserts that both stop cleanly."""
+    installation = Installation(ServiceUrls(services.mongo, url))
+    with ThreadPoolExecutor(2) as starters:
+        first, second = starters.map(lambda _: installation.start(), range(2))
+    yield first, second
+    assert [first.stop(), second.stop()] == [0, 0]
+    assert [tracebacks(node.log) for node in (first, second)] == [[], []]
+    drop(services, installation.name)
+
+
 @pytest.fixture
-def start_pair(services: ServiceUrls) -> Iterator[Callable[[str], Pair]]:
-    made: list[tuple[Installation, Pair]] = []
+async def watched_pair(
+    services: ServiceUrls, watched: WatchedMaster, http: aiohttp.ClientSession
+) -> AsyncIterator[Pair]:
+    with pair_on(services, watched.url) as pair:
+        await both_ready(http, *pair)
+        yield pair
 
-    def start(url: str) -> Pair:
-        installation = Installation(ServiceUrls(services.mongo, url))
-        with ThreadPoolExecutor(2) as starters:
-            first, second = starters.map(lambda _: installation.start(), range(2))
-        made.append((installation, (first, second)))
-        return first, second
 
-    yield start
-    for installation, pair in made:
-        assert [node.stop() for node in pair] == [0, 0]
-        assert [tracebacks(node.log) for node in pair] == [[], []]
-        drop(services, installation.name)
+@pytest.fixture
+async def clustered_pair(
+    services: ServiceUrls, masters: ThreeMasters, http: aiohttp.ClientSession
+) -> AsyncIterator[Pair]:
+    with pair_on(services, masters.url) as pair:
+        await both_ready(http, *pair)
+        yield pair
 
 
 async def test_sentinels_replace_a_master_that_dies_and_no_revocation_meanwhile_is_lost(
     watched: WatchedMaster,
-    start_pair: Callable[[str], Pair],
+    watched_pair: Pair,
     http: aiohttp.ClientSession,
     connect: Connect,
 ) -> None:
-    pair = start_pair(watched.url)
-    await both_ready(http, *pair)
-    every = await asyncio.gather(*(devices(pair, http, connect) for _ in range(REVOCATIONS)))
-    away = await connect(pair[0], every[0].laptop.access_token)
+    every = await asyncio.gather(*(devices(watched_pair, http, connect) for _ in range(REVOCATIONS)))
+    away = await connect(watched_pair[0], every[0].laptop.access_token)
     await away.close()
     for number, each in enumerate(every):
         if number == REVOCATIONS // 3:
             watched.master.kill()
         await each.revoke()
     for each in every:
-        await each.is_over(pair, http)
+        await each.is_over(watched_pair, http)
 
     await asyncio.to_thread(until, watched.has_successor, "there is another master")
-    await both_ready(http, *pair)
+    await both_ready(http, *watched_pair)
     # The replica may lack events that were acknowledged: whoever was away is not told that nothing was missed.
-    back = await connect(pair[0], every[0].laptop.access_token, last_event_id=away.ready["lastEventId"])
+    back = await connect(watched_pair[0], every[0].laptop.access_token, last_event_id=away.ready["lastEventId"])
     assert back.ready["recovered"] is False
 
     async def recovered() -> bool:
-        live = await connect(pair[0], every[0].laptop.access_token)
-        again = await connect(pair[1], every[0].laptop.access_token, last_event_id=live.ready["lastEventId"])
+        live = await connect(watched_pair[0], every[0].laptop.access_token)
+        again = await connect(
+            watched_pair[1], every[0].laptop.access_token, last_event_id=live.ready["lastEventId"]
+        )
         await rename(every[0].laptop, [live.ready["socketId"]])
         return bool(again.ready["recovered"])
 
     await eventually(recovered, "what came since is complete", timeout=BACK_SECONDS)
-    await works_again(every[0], pair, connect)
+    await works_again(every[0], watched_pair, connect)
 
 
 async def test_a_master_that_comes_back_as_a_replica_is_not_written_to(
     watched: WatchedMaster,
-    start_pair: Callable[[str], Pair],
+    watched_pair: Pair,
     http: aiohttp.ClientSession,
     connect: Connect,
 ) -> None:
     """A frozen one is replaced; thawed it still takes itself for the master, until a sentinel tells it."""
-    pair = start_pair(watched.url)
-    await both_ready(http, *pair)
-    one = await devices(pair, http, connect)
+    one = await devices(watched_pair, http, connect)
     watched.master.freeze()
 
     await asyncio.to_thread(until, watched.has_successor, "there is another master")
     watched.master.thaw()
-    await both_ready(http, *pair)
+    await both_ready(http, *watched_pair)
     await one.revoke()
-    await one.is_over(pair, http)
-    await works_again(one, pair, connect)
+    await one.is_over(watched_pair, http)
+    await works_again(one, watched_pair, connect)
 
 
 async def test_one_of_three_masters_dies_and_the_users_of_the_others_do_not_notice(
     masters: ThreeMasters,
-    start_pair: Callable[[str], Pair],
+    clustered_pair: Pair,
     http: aiohttp.ClientSession,
     connect: Connect,
 ) -> None:
-    pair = start_pair(masters.url)
-    await both_ready(http, *pair)
-    every = await asyncio.gather(*(devices(pair, http, connect) for _ in range(REVOCATIONS)))
+    every = await asyncio.gather(*(devices(clustered_pair, http, connect) for _ in range(REVOCATIONS)))
     dying = masters.masters[1]
     hit = [each for each in every if masters.owner(each.slot) is dying]
     spared = [each for each in every if each not in hit]
@@ -142,26 +151,24 @@ async def test_one_of_three_masters_dies_and_the_users_of_the_others_do_not_noti
     for each in spared[: len(spared) // 2]:
         answer = await each.laptop.call("DELETE", f"/sessions/{each.phone.session_id}")
         assert answer.data["delivery"]["closed"] == 1, answer.body
-        assert (await connect(pair[0], each.laptop.access_token)).ready
+        assert (await connect(clustered_pair[0], each.laptop.access_token)).ready
     for each in hit:
         await each.revoke()
     for each in [*hit, *spared[: len(spared) // 2]]:
-        await each.is_over(pair, http)
+        await each.is_over(clustered_pair, http)
     for each in spared[len(spared) // 2 :]:
         assert not each.ended.gone.is_set()
-    await works_again(hit[0], pair, connect)
-    await both_ready(http, *pair)
+    await works_again(hit[0], clustered_pair, connect)
+    await both_ready(http, *clustered_pair)
 
 
 async def test_all_keys_of_one_master_are_lost_and_nobody_who_is_out_comes_back(
     masters: ThreeMasters,
-    start_pair: Callable[[str], Pair],
+    clustered_pair: Pair,
     http: aiohttp.ClientSession,
     connect: Connect,
 ) -> None:
-    pair = start_pair(masters.url)
-    await both_ready(http, *pair)
-    every = await asyncio.gather(*(devices(pair, http, connect) for _ in range(12)))
+    every = await asyncio.gather(*(devices(clustered_pair, http, connect) for _ in range(12)))
     losing = masters.masters[0]
     before = [each for each in every if masters.owner(each.slot) is losing][:2]
     after = [each for each in every if masters.owner(each.slot) is losing][2:]
@@ -171,10 +178,10 @@ async def test_all_keys_of_one_master_are_lost_and_nobody_who_is_out_comes_back(
     for each in after:
         await each.revoke()
     for each in [*before, *after]:
-        await each.is_over(pair, http)
+        await each.is_over(clustered_pair, http)
     for each in every:
         assert each.ended.gone.is_set() == (each in before or each in after)
-        await works_again(each, pair, connect)
+        await works_again(each, clustered_pair, connect)
 
 
 async def rename(device: Login, names: list[str]) -> None:
@@ -186,14 +193,12 @@ async def rename(device: Login, names: list[str]) -> None:
 @pytest.mark.parametrize("how", ["key by key", "at once"])
 async def test_a_slot_that_moves_under_load_loses_and_doubles_nothing(
     masters: ThreeMasters,
-    start_pair: Callable[[str], Pair],
+    clustered_pair: Pair,
     http: aiohttp.ClientSession,
     connect: Connect,
     how: str,
 ) -> None:
-    pair = start_pair(masters.url)
-    await both_ready(http, *pair)
-    one = await devices(pair, http, connect)
+    one = await devices(clustered_pair, http, connect)
     names = [f"name {number}" for number in range(120)]
     renaming = asyncio.create_task(rename(one.laptop, names))
     for turn in range(4):
@@ -211,7 +216,7 @@ async def test_a_slot_that_moves_under_load_loses_and_doubles_nothing(
     assert given == names
     ids = [event["eventId"] for event in one.ended.all("sessions-changed")]
     assert ids == sorted(set(ids))
-    await works_again(one, pair, connect)
+    await works_again(one, clustered_pair, connect)
 
 
 def move(masters: ThreeMasters, slot: int, to: Valkey, how: str) -> None:

@@ -1,13 +1,16 @@
 """With the shard key `userId`, what users do often asks one shard, by the filters that MongoDB got."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import aiohttp
 import pytest
 from pymongo import MongoClient
-from support.clients import Api, Live
+from support.authenticator import Authenticator
+from support.clients import PASSWORD, Api, Live
+from support.mailbox import mailed
 from support.nodes import Installation, Node, ServiceUrls, drop
 from support.waiting import eventually
 
@@ -80,6 +83,35 @@ async def test_refresh_confirm_list_and_revoke_name_their_user(
         return database["sessions"].count_documents({"unpublished": {"$nin": [None, []]}}) == 0
 
     await eventually(announced, "every end is announced", timeout=30)
+    asked = filters(database)
+    assert len(asked) >= 10
+    assert [each for each in asked if not names_users(each)] == []
+
+
+async def test_a_second_factor_an_approval_a_new_name_and_an_alert_name_their_user(
+    node: Node, database: Any, http: aiohttp.ClientSession, connect: Connect
+) -> None:
+    api = Api(node.url, http)
+    email = await api.register()
+    laptop = await api.login(email)
+    app = Authenticator((await laptop.call("POST", "/2fa/setup", {})).data["secret"])
+    assert (await laptop.call("POST", "/2fa/enable", {"code": await app.code()})).status == 200
+    assert (await laptop.call("POST", "/step-up", {"method": "totp", "code": await app.code()})).status == 200
+    live = await connect(node, laptop.access_token)
+    phone = {"User-Agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) Safari/604.1"}
+    begun = await api.call("POST", "/login", {"email": email, "password": PASSWORD}, headers=phone)
+    waiting = {"mfaToken": begun.data["mfaToken"]}
+    shown = (await api.call("POST", "/approvals", waiting, headers=phone)).data
+    request = await live.wait("login-approval-requested")
+    answer = {"approvalId": request["approvalId"], "number": shown["number"]}
+    assert (await live.ask("login-approval-answer", answer))["ok"]
+    proof = {**waiting, "method": "approval"}
+    assert (await api.call("POST", "/2fa/verify", proof, headers=phone)).status == 200
+    renamed = await laptop.call("PATCH", f"/sessions/{laptop.session_id}", {"deviceName": "desk"})
+    assert renamed.status == 200
+    link = re.compile(r"\?notme=([A-Za-z0-9_-]+)")
+    reported = await api.call("POST", "/alerts/not-me", {"token": await mailed(api, email, link)})
+    assert reported.data["revoked"] == 1
     asked = filters(database)
     assert len(asked) >= 10
     assert [each for each in asked if not names_users(each)] == []

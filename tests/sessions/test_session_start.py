@@ -281,10 +281,12 @@ async def test_an_earlier_change_of_roles_never_overwrites_a_later_one(mongo: Mo
     session = (await node.login(user)).session
     for roles, version in ((("admin",), 1), ((), 3), (("moderator",), 2)):
         await node.roles.set_for_user(user.user_id, HeldRoles(roles, version), now=node.time.now)
-        await node.roles.set_for_session(session.session_id, HeldRoles(roles, version))
+        await node.roles.set_for_session(session.session_id, HeldRoles(roles, version), user_id=session.user_id)
     stored = await node.sessions.get(session.session_id)
     assert stored == replace(session, roles=(), roles_version=3)
-    assert await node.roles.changed_among([session.session_id, "x"]) == {session.session_id: HeldRoles((), 3)}
+    assert await node.roles.changed_among([session.session_id, "x"], user_ids=[session.user_id]) == {
+        session.session_id: HeldRoles((), 3)
+    }
 
 
 async def test_a_change_is_marked_until_the_bus_has_it_and_a_later_one_still_then(mongo: Mongo) -> None:

@@ -22,7 +22,7 @@ def due(mongo: Mongo) -> SessionHookStore:
 async def test_hooks_are_claimed_once_and_only_when_due(
     due: SessionHookStore, session: Session, time: Time
 ) -> None:
-    await due.add(session.session_id, ["one", "two"], at=time.now + MINUTE)
+    await due.add(session.session_id, ["one", "two"], user_id=session.user_id, at=time.now + MINUTE)
     assert await due.claim(now=time.now, until=time.now + MINUTE) is None
     then = time.now + MINUTE
     claims = await asyncio.gather(*(due.claim(now=then, until=then + MINUTE) for _ in range(5)))
@@ -37,14 +37,14 @@ async def test_hooks_are_claimed_once_and_only_when_due(
 async def test_completed_hooks_are_removed_and_hooks_added_meanwhile_stay(
     due: SessionHookStore, session: Session, time: Time, mongo: Mongo
 ) -> None:
-    await due.add(session.session_id, ["one", "two"], at=time.now)
+    await due.add(session.session_id, ["one", "two"], user_id=session.user_id, at=time.now)
     await due.claim(now=time.now, until=time.now + MINUTE)
-    await due.add(session.session_id, ["three"], at=time.now)
-    await due.settle(session.session_id, ["one", "two"], again_at=time.now + MINUTE)
+    await due.add(session.session_id, ["three"], user_id=session.user_id, at=time.now)
+    await due.settle(session.session_id, ["one", "two"], user_id=session.user_id, again_at=time.now + MINUTE)
     assert await due.claim(now=time.now, until=time.now + MINUTE) is None
     claimed = await due.claim(now=time.now + MINUTE, until=time.now + 2 * MINUTE)
     assert claimed is not None
     assert claimed[1] == {"three"}
-    await due.settle(session.session_id, ["three"], again_at=time.now)
+    await due.settle(session.session_id, ["three"], user_id=session.user_id, again_at=time.now)
     assert await due.claim(now=time.now + timedelta(days=1), until=time.now) is None
     assert "hooksDueAt" not in await document(mongo, session)

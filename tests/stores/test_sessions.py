@@ -96,7 +96,12 @@ async def test_a_pair_of_clients_is_alerted_once_a_day_and_at_most_sixteen_pairs
 ) -> None:
     async def told(*pairs: str) -> int:
         return sum(
-            await asyncio.gather(*(store.note_told(session.session_id, pair, now=time.now) for pair in pairs))
+            await asyncio.gather(
+                *(
+                    store.note_told(session.session_id, pair, user_id=session.user_id, now=time.now)
+                    for pair in pairs
+                )
+            )
         )
 
     assert await told(*["a"] * 6) == 1
@@ -388,8 +393,8 @@ async def test_live_among(store: SessionStore, session: Session, time: Time) -> 
         await store.create(each)
     await revoke(store, ended, time)
     asked = [session.session_id, ended.session_id, expired.session_id, "unknown"]
-    assert await store.live_among(asked, now=time.now) == {session.session_id}
-    assert await store.live_among([], now=time.now) == set()
+    assert await store.live_among(asked, user_ids={session.user_id}, now=time.now) == {session.session_id}
+    assert await store.live_among([], user_ids=(), now=time.now) == set()
 
 
 async def test_sightings_of_other_sessions_are_read_last_seen_first(
@@ -451,7 +456,7 @@ async def test_without_mongodb_every_method_raises_unavailable(time: Time) -> No
         "confirm": store.confirm(one.session_id, 0, user_id=one.user_id, now=time.now),
         "touch": store.touch(one.session_id, user_id=one.user_id, now=time.now),
         "live_of_user": store.live_of_user(one.user_id, now=time.now),
-        "live_among": store.live_among([one.session_id], now=time.now),
+        "live_among": store.live_among([one.session_id], user_ids=[one.user_id], now=time.now),
         "sightings": store.sightings(one),
         "revoke": revoke(store, one, time),
         "revoke_all": revoke_all(store, one.user_id, time),
@@ -462,8 +467,8 @@ async def test_without_mongodb_every_method_raises_unavailable(time: Time) -> No
         "revoked_since": store.revoked_since(time.now),
         "users_with_live": anext(store.users_with_live(begun_by=time.now, now=time.now)),
         "count_replay": store.count_replay(one, now=time.now),
-        "note_told": store.note_told(one.session_id, "pair", now=time.now),
-        "assure": store.assure(one.session_id, amr=["otp"], now=time.now),
+        "note_told": store.note_told(one.session_id, "pair", user_id=one.user_id, now=time.now),
+        "assure": store.assure(one.session_id, user_id=one.user_id, amr=["otp"], now=time.now),
     }
     assert calls.keys() == {name for name in vars(SessionStore) if not name.startswith("_")}
     outcomes = await asyncio.gather(*calls.values(), return_exceptions=True)

@@ -1,9 +1,15 @@
-"""Resource use of a node's process, and ports for others."""
+"""Resource use of a node's process; programs and ports for others."""
 
 import os
+import shutil
 import socket
 
+import pytest
+
 from support.nodes import Node
+
+# Debian installs proxies where PATH may not lead.
+SYSTEM_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 
 def resident_kib(node: Node) -> int:
@@ -26,3 +32,11 @@ def free_ports(count: int) -> list[int]:
     for probe in probes:
         probe.close()
     return ports
+
+
+def program(name: str) -> str:
+    """The program. Without it the test fails: what it shows is promised."""
+    found = shutil.which(name, path=SYSTEM_PATH)
+    if found is None:
+        pytest.fail(f"{name} is needed for this test: apt-get install {name}", pytrace=False)
+    return found

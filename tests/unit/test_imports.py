@@ -24,7 +24,7 @@ def loaded_by(statement: str) -> set[str]:
         ("runtime.commands", {"aiohttp", "pymongo", "socketio", "argon2", "runtime.node"}),
         ("runtime.embedded.services", {"aiohttp", "socketio", "pydantic", "runtime.node"}),
         ("runtime.operator_commands", {"aiohttp", "socketio", "argon2", "runtime.node"}),
-        ("runtime.serving", {"motor", "segno", "zxcvbn"}),
+        ("runtime.serving", {"auth.platform.tracing", "motor", "opentelemetry.exporter", "segno", "zxcvbn"}),
     ],
 )
 def test_a_command_does_not_wait_for_what_it_does_not_use(module: str, unused: set[str]) -> None:

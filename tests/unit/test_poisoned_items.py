@@ -123,7 +123,7 @@ def watchdog_of(all_of: Dealings, *, live: set[str]) -> Any:
     async def live_among(*_: Any, **__: Any) -> set[str]:
         return live
 
-    async def changed_among(_: Any) -> dict[str, HeldRoles]:
+    async def changed_among(_: Any, **__: Any) -> dict[str, HeldRoles]:
         return {item: HeldRoles((), 1) for item in live}
 
     return Watchdog(
@@ -131,8 +131,8 @@ def watchdog_of(all_of: Dealings, *, live: set[str]) -> Any:
             sessions=a_part(live_among=live_among, get=all_of.deal),
             session_roles=a_part(changed_among=changed_among),
         ),
-        a_part(of_session=lambda session_id: [a_part(socket_id=session_id)] if live else []),
-        a_part(update_roles=lambda connection, _: all_of.deal_now(connection.socket_id)),
+        a_part(of_session=lambda session_id: [a_part(socket_id=session_id, user_id="ada")]),
+        a_part(update_roles=lambda connection, _: all_of.deal_now(connection.socket_id), drop=lambda *_: None),
         UNUSED,
         UNUSED,
         asked=asyncio.Event(),

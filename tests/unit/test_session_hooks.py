@@ -31,7 +31,7 @@ class Due:
     tries: int = 0
     is_down: bool = False
 
-    async def add(self, session_id: str, hooks: Sequence[str], *, at: datetime) -> None:
+    async def add(self, session_id: str, hooks: Sequence[str], *, user_id: str, at: datetime) -> None:
         if self.is_down:
             raise Unavailable
         self.hooks |= set(hooks)
@@ -44,7 +44,7 @@ class Due:
         self.tries += 1
         return SESSION, frozenset(self.hooks), self.tries
 
-    async def settle(self, session_id: str, done: Sequence[str], *, again_at: datetime) -> None:
+    async def settle(self, session_id: str, done: Sequence[str], *, user_id: str, again_at: datetime) -> None:
         self.hooks -= set(done)
         self.at = again_at
 

@@ -94,7 +94,7 @@ def observe(metrics: Metrics, trusted: Sequence[Network], suspension: Suspension
             response.headers[REQUEST_ID_HEADER] = request_id
             seconds = time.perf_counter() - started
             _log_request(request, response.status, seconds)
-        tally.count(request.method, _route_of(request), response.status, seconds)
+        tally.count(request.method, route_of(request), response.status, seconds)
         return response
 
     return middleware
@@ -250,6 +250,7 @@ def _printable(text: str) -> str:
     return _UNPRINTABLE.sub("?", text)
 
 
-def _route_of(request: web.Request) -> str:
+def route_of(request: web.Request) -> str:
+    """The pattern of the request's path, or `none`: paths can contain ids, and strangers choose unknown ones."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "none"

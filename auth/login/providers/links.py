@@ -145,14 +145,8 @@ class LinkedIdentities(Operation):
         # Read the user first, as in `StepUp.current`: if it has new credentials and no sessions left to end, the
         # earlier sessions have already been ended.
         user = await self._users.by_id(link.user_id)
-        session = await self._sessions.get(link.session_id)
-        if (
-            session is None
-            or user is None
-            or session.user_id != user.user_id
-            or not session.is_live(self._clock())
-            or user.has_ended(session)
-        ):
+        session = await self._sessions.get(link.session_id, user_id=link.user_id)
+        if session is None or user is None or not session.is_live(self._clock()) or user.has_ended(session):
             raise SessionRevoked
         if user.locked_at is not None:
             raise AccountLocked

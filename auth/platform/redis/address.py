@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.connection import ConnectionPool, SSLConnection
 from redis.exceptions import RedisError
 
 Endpoint = tuple[str, int]
@@ -109,7 +109,12 @@ def _pool(url: str) -> ConnectionPool:
         raise ValueError("has an invalid port") from None
     try:
         pool = ConnectionPool.from_url(url)
-        pool.make_connection()  # type: ignore[no-untyped-call] # redis-py's own gap
+        connection = pool.make_connection()  # type: ignore[no-untyped-call] # redis-py's own gap
     except (TypeError, ValueError, RedisError):
         raise ValueError("has an option that is not known or has a wrong value") from None
+    if isinstance(connection, SSLConnection):
+        try:
+            connection.ssl_context.get()
+        except OSError:
+            raise ValueError("has a certificate or key file that cannot be used") from None
     return pool

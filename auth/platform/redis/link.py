@@ -6,6 +6,7 @@ never cause one themselves, so it always reflects the state of Redis (too few re
 loading, out of memory, authentication, a busy script), and the command was not executed.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
@@ -184,6 +185,16 @@ def _problem(refusal: str) -> str | None:
         return refusal
     if "unknown command" in refusal and "SENTINEL" in refusal.upper():
         return "this is not a sentinel: write redis://"
+    return _tls_problem(refusal)
+
+
+def _tls_problem(refusal: str) -> str | None:
+    # The texts are those of OpenSSL. An alert is how the server refuses the client's certificate.
+    untrusted = re.search(r"certificate verify failed: (.+?)(?: \(_ssl\.c|$)", refusal)
+    if untrusted is not None:
+        return f"the certificate of Redis is refused (ssl_ca_certs names the CA): {untrusted[1].rstrip('.')}"
+    if re.search(r"ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE)|ALERT_HANDSHAKE_FAILURE", refusal):
+        return "Redis demands a client certificate that it trusts: ssl_certfile, ssl_keyfile"
     return None
 
 

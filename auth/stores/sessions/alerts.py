@@ -7,7 +7,7 @@ from pymongo import ReturnDocument
 
 from auth.core.models import Session
 from auth.stores.mongo import Database, outage_is_unavailable
-from auth.stores.sessions.documents import live_at, session_of
+from auth.stores.sessions.documents import found, live_at, session_of
 
 
 class SessionAlerts:
@@ -17,15 +17,18 @@ class SessionAlerts:
         self._sessions = database["sessions"]
 
     @outage_is_unavailable
-    async def add(self, session_id: str, kinds: Iterable[str], *, now: datetime) -> None:
+    async def add(self, session_id: str, kinds: Iterable[str], *, user_id: str, now: datetime) -> None:
         """Record alerts about a session; a repeated kind gets the later time."""
-        await self._sessions.update_one({"_id": session_id}, {"$set": {f"alerts.{kind}": now for kind in kinds}})
+        await self._sessions.update_one(
+            found(session_id, user_id), {"$set": {f"alerts.{kind}": now for kind in kinds}}
+        )
 
     @outage_is_unavailable
     async def clear(self, session_id: str, *, user_id: str, now: datetime) -> Session | None:
         """Remove the alerts about a live session; the session as it was before, None without such a session."""
-        found = {"_id": session_id, "userId": user_id, **live_at(now)}
         before = await self._sessions.find_one_and_update(
-            found, {"$unset": {"alerts": ""}}, return_document=ReturnDocument.BEFORE
+            {**found(session_id, user_id), **live_at(now)},
+            {"$unset": {"alerts": ""}},
+            return_document=ReturnDocument.BEFORE,
         )
         return session_of(before) if before else None

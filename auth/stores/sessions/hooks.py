@@ -7,7 +7,7 @@ from pymongo import ReturnDocument
 
 from auth.core.models import Session
 from auth.stores.mongo import Database, outage_is_unavailable
-from auth.stores.sessions.documents import session_of
+from auth.stores.sessions.documents import found, session_of
 
 
 class SessionHookStore:
@@ -22,10 +22,10 @@ class SessionHookStore:
         await self._sessions.create_index("hooksDueAt", partialFilterExpression={"hooksDueAt": {"$exists": True}})
 
     @outage_is_unavailable
-    async def add(self, session_id: str, hooks: Sequence[str], *, at: datetime) -> None:
+    async def add(self, session_id: str, hooks: Sequence[str], *, user_id: str, at: datetime) -> None:
         """Record failed hooks, to be retried at `at`."""
         await self._sessions.update_one(
-            {"_id": session_id},
+            found(session_id, user_id),
             {"$addToSet": {"hooksDue": {"$each": list(hooks)}}, "$set": {"hooksDueAt": at, "hooksTried": 0}},
         )
 
@@ -46,10 +46,10 @@ class SessionHookStore:
         )
 
     @outage_is_unavailable
-    async def settle(self, session_id: str, done: Sequence[str], *, again_at: datetime) -> None:
+    async def settle(self, session_id: str, done: Sequence[str], *, user_id: str, again_at: datetime) -> None:
         """Remove completed hooks; the others, including hooks added meanwhile, are due `again_at`."""
         await self._sessions.update_one(
-            {"_id": session_id},
+            found(session_id, user_id),
             [
                 {"$set": {"hooksDue": {"$setDifference": ["$hooksDue", list(done)]}}},
                 {"$set": {"hooksDueAt": {"$cond": [{"$eq": ["$hooksDue", []]}, "$$REMOVE", again_at]}}},

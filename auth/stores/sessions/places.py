@@ -57,11 +57,12 @@ class SessionPlaces:
         )
 
     @outage_is_unavailable
-    async def withdraw(self, session_id: str) -> None:
+    async def withdraw(self, session_id: str, *, user_id: str) -> None:
         """Delete a session that was just created and not announced.
 
         If it has been ended meanwhile, it is kept, but its creation is not announced.
         """
-        gone = await self._sessions.delete_one({"_id": session_id, "revokedAt": None})
+        which = {"_id": session_id, "userId": user_id}
+        gone = await self._sessions.delete_one({**which, "revokedAt": None})
         if not gone.deleted_count:
-            await self._sessions.update_one({"_id": session_id}, {"$pull": {"unpublished": "created"}})
+            await self._sessions.update_one(which, {"$pull": {"unpublished": "created"}})

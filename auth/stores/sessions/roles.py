@@ -4,7 +4,7 @@ The collection `users` is the source of truth; these are copies. Each change has
 never overwrites a later one, in whatever order they arrive.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from auth.core.models import HeldRoles
@@ -34,10 +34,10 @@ class SessionRoles:
         )
 
     @outage_is_unavailable
-    async def set_for_session(self, session_id: str, held: HeldRoles) -> None:
+    async def set_for_session(self, session_id: str, held: HeldRoles, *, user_id: str) -> None:
         """Set the roles of a new session, if they changed while it was being created."""
         await self._sessions.update_one(
-            {"_id": session_id, **_before(held)},
+            {"_id": session_id, "userId": user_id, **_before(held)},
             {"$set": {"roles": list(held.roles), "rolesVersion": held.version}},
         )
 
@@ -60,12 +60,15 @@ class SessionRoles:
         )
 
     @outage_is_unavailable
-    async def changed_among(self, session_ids: Sequence[str]) -> dict[str, HeldRoles]:
-        """The roles of those sessions whose users' roles ever changed: a fallback for nodes that do not receive
-        the bus.
+    async def changed_among(
+        self, session_ids: Sequence[str], *, user_ids: Collection[str]
+    ) -> dict[str, HeldRoles]:
+        """The roles of those sessions, of these users, whose roles ever changed: a fallback for nodes that do not
+        receive the bus.
         """
         cursor = self._sessions.find(
-            {"_id": {"$in": list(session_ids)}, "rolesVersion": {"$gt": 0}}, {"roles": 1, "rolesVersion": 1}
+            {"_id": {"$in": list(session_ids)}, "userId": {"$in": list(user_ids)}, "rolesVersion": {"$gt": 0}},
+            {"roles": 1, "rolesVersion": 1},
         )
         found = await cursor.to_list(len(session_ids) or 1)
         return {each["_id"]: HeldRoles(tuple(each["roles"]), each["rolesVersion"]) for each in found}

@@ -6,7 +6,7 @@ outage in between delays the announcement but never loses it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
@@ -194,7 +194,7 @@ class SessionStore:
         return bool((await self._sessions.update_one(as_read, counted)).matched_count)
 
     @outage_is_unavailable
-    async def note_told(self, session_id: str, pair: str, *, now: datetime) -> bool:
+    async def note_told(self, session_id: str, pair: str, *, user_id: str, now: datetime) -> bool:
         """Record an alert about a pair of clients of one session; False if there was one within the last day.
 
         One conditional update, so that of several nodes one alerts. A session keeps the last 16 pairs; if all
@@ -203,7 +203,7 @@ class SessionStore:
         yesterday = now - ALERT_INTERVAL
         update = await self._sessions.update_one(
             {
-                "_id": session_id,
+                **found(session_id, user_id),
                 "told": {"$not": {"$elemMatch": {"pair": pair, "at": {"$gt": yesterday}}}},
                 "$or": [{f"told.{PAIRS_KEPT - 1}": {"$exists": False}}, {"told.0.at": {"$lte": yesterday}}],
             },
@@ -264,9 +264,12 @@ class SessionStore:
         return [session_of(document) for document in await cursor.sort("lastSeenAt", -1).to_list(MAX_LISTED)]
 
     @outage_is_unavailable
-    async def live_among(self, session_ids: Sequence[str], *, now: datetime) -> set[str]:
-        """Which of `session_ids` are live: a fallback for nodes that do not receive the bus."""
-        cursor = self._sessions.find({"_id": {"$in": list(session_ids)}, **live_at(now)}, {"_id": 1})
+    async def live_among(
+        self, session_ids: Sequence[str], *, user_ids: Collection[str], now: datetime
+    ) -> set[str]:
+        """Which of `session_ids`, of these users, are live: a fallback for nodes that do not receive the bus."""
+        which = {"_id": {"$in": list(session_ids)}, "userId": {"$in": list(user_ids)}}
+        cursor = self._sessions.find({**which, **live_at(now)}, {"_id": 1})
         return {document["_id"] for document in await cursor.to_list(len(session_ids) or 1)}
 
     @outage_is_unavailable
@@ -428,12 +431,12 @@ class SessionStore:
         return [(document["userId"], document["_id"], document["revokedAt"]) async for document in cursor]
 
     @outage_is_unavailable
-    async def assure(self, session_id: str, *, amr: Sequence[str], now: datetime) -> Session | None:
+    async def assure(self, session_id: str, *, user_id: str, amr: Sequence[str], now: datetime) -> Session | None:
         """Record a step-up on a live session, for all tokens issued from now on; None if the session is not
         live.
         """
         document = await self._sessions.find_one_and_update(
-            {"_id": session_id, **live_at(now)},
+            {**found(session_id, user_id), **live_at(now)},
             {"$set": {"assuredAt": now}, "$addToSet": {"amr": {"$each": list(amr)}}},
             return_document=ReturnDocument.AFTER,
         )
