@@ -126,6 +126,11 @@ class Socket(asyncio.Protocol):
         ack.check()
         return ack
 
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The connection."""
+        return self._transport
+
     def hang_up(self) -> None:
         """Close the connection, as closing a browser tab does."""
         self._transport.close()

@@ -34,7 +34,7 @@ class Retry:
 
 WITHOUT_JITTER = Retry("without jitter", 1, 5, 0)
 SOCKET_IO_CLIENT = Retry("socket.io-client's own", 1, 5, 0.5, before_cap=True)
-VIGIL_CLIENT = Retry("Vigil's client", 0.5, 30, 0.5)
+VIGIL_CLIENT = Retry("Vigil's client", 1.75, 30, 6 / 7)
 WIDE = Retry("all chance, 20 to 30 s", 20, 30, 1)
 RETRIES = (WITHOUT_JITTER, SOCKET_IO_CLIENT, VIGIL_CLIENT, WIDE)
 

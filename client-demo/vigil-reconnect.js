@@ -30,8 +30,14 @@ export function afterRefreshRefusal(error) {
   return afterRefusal(error) === "retry" ? "retry" : "end";
 }
 
-const MIN_DELAY_MS = 500;
+/**
+ * Longest delay of the first retry. A node that dies is noticed by all its clients at once, so that the spread bounds
+ * how many arrive elsewhere in a moment. The server announces a device as offline after 2 s without a connection.
+ */
+const FIRST_DELAY_MS = 1_750;
 const MAX_DELAY_MS = 30_000;
+/** The part of each delay that is random. The first one is at least 250 ms. */
+const SPREAD = 6 / 7;
 /** Limit of the jitter added to a delay that the server asked for. */
 const MAX_JITTER_MS = 5_000;
 
@@ -44,8 +50,8 @@ const MAX_JITTER_MS = 5_000;
  */
 export function retryDelay(attempt, askedMs = null, random = Math.random()) {
   if (askedMs !== null) return askedMs + random * Math.min(Math.max(askedMs / 2, 250), MAX_JITTER_MS);
-  const ceiling = Math.min(MIN_DELAY_MS * 2 ** Math.min(attempt, 16), MAX_DELAY_MS);
-  return ceiling * (0.5 + random / 2);
+  const ceiling = Math.min(FIRST_DELAY_MS * 2 ** Math.min(attempt, 16), MAX_DELAY_MS);
+  return ceiling * (1 - SPREAD * random);
 }
 
 /** @param {number} ms */

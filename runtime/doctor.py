@@ -5,7 +5,7 @@ import os
 import resource
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from auth.core.clock import utc_now
 from auth.core.errors import StartRefused, Unavailable
 from auth.crypto.signing_keys import KeyRing, KeySecretChanged, choose_current
 from auth.crypto.tokens import LEEWAY
+from auth.platform.node_clock import MAX_DIFFERENCE
 from auth.platform.redis.link import RedisLink, as_text
 from auth.platform.redis.master import Master, read_info
 from auth.platform.settings.section import is_loopback
@@ -26,8 +27,7 @@ State = Literal["ok", "warn", "fail"]
 
 MIN_MONGO = (6, 0)
 MIN_REDIS = (7, 0)
-# A token is accepted for `LEEWAY` beyond its time, for clocks that differ.
-CLOCK_WARNS, CLOCK_FAILS = timedelta(seconds=1), LEEWAY
+CLOCK_WARNS = timedelta(seconds=1)
 # A signing key in use for longer should be rotated.
 KEY_AGE = timedelta(days=180)
 # Each socket is a file; docs/operations.md, sizing.
@@ -214,9 +214,8 @@ async def _redis(settings: Settings, url: str) -> list[Finding]:
 async def _master(name: str, master: Master) -> list[Finding]:
     facts = read_info(as_text(await master.execute("INFO")))
     asked = utc_now()
-    seconds, micros = await master.execute("TIME")
+    theirs = await master.time()
     answered = utc_now()
-    theirs = datetime.fromtimestamp(int(seconds), UTC) + timedelta(microseconds=int(micros))
     return [
         _version(f"{name} version", facts["redis_version"], MIN_REDIS),
         _clock(f"{name} clock", theirs - (asked + (answered - asked) / 2), answered - asked),
@@ -258,5 +257,5 @@ def _clock(name: str, ahead: timedelta, uncertainty: timedelta) -> Finding:
     found = f"{ahead.total_seconds():+.3f} s"
     if off < CLOCK_WARNS:
         return Finding(name, "ok", found)
-    state: State = "warn" if off < CLOCK_FAILS else "fail"
+    state: State = "warn" if off <= MAX_DIFFERENCE else "fail"
     return Finding(name, state, found, "synchronise the clocks (NTP): tokens are accepted by time")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from auth.clients.devices import Devices
 from auth.clients.locations import Locations
-from auth.core.clock import utc_now
+from auth.core.clock import Clock
 from auth.core.errors import Unavailable
 from auth.crypto.passwords import Passwords
 from auth.crypto.root_secret import RootSecret
@@ -27,6 +27,7 @@ from auth.operations import Parts, make_operations, make_services
 from auth.platform.cached_probe import CachedProbe
 from auth.platform.http_client import HttpClient
 from auth.platform.metrics import Metrics
+from auth.platform.node_clock import NodeClock
 from auth.platform.open_connections import OpenConnections
 from auth.platform.periodic_tasks import PeriodicTask
 from auth.platform.rate_limits import RateLimits
@@ -69,19 +70,18 @@ class Node:
         self.tracing = tracing
         self.metrics = Metrics()
         self.stores = Stores(settings, mongo_url, tracing=tracing)
-        token_life = timedelta(seconds=settings.tokens.access_token_seconds) + LEEWAY
-        self.keys = KeyRing.under(root, self.stores.signing_keys, token_life=token_life, clock=utc_now)
         make_link = _make_link(tracing)
         self.link = make_link(redis_url, prefix=settings.stores.redis_prefix)
+        self.clock = NodeClock({"MongoDB": self.stores.mongo.time, "Redis": self.link.time})
+        token_life = timedelta(seconds=settings.tokens.access_token_seconds) + LEEWAY
+        self.keys = KeyRing.under(root, self.stores.signing_keys, token_life=token_life, clock=self.clock)
         self.open_connections = _open_connections(settings, self.metrics)
         self.limits = _rate_limits(settings, redis_url, self.metrics, make_link)
         self.suspension = SuspensionWatch()
         self.web = HttpClient()
-        self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics, tracing)
+        self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics, self.clock, tracing)
         self._passwords = Passwords()
-        self._locations = Locations(
-            country_database=settings.accounts.country_database, city_database=settings.accounts.city_database
-        )
+        self._locations = _locations(settings)
         self.services = make_services(
             settings,
             self.stores,
@@ -89,7 +89,7 @@ class Node:
             jobs=self.jobs,
             locations=self._locations,
             metrics=self.metrics,
-            clock=utc_now,
+            clock=self.clock,
         )
         options = _outbound_options(settings)
         self.outbound = Outbound(self.link, self.stores, self.services, options, root, application)
@@ -147,11 +147,12 @@ class Node:
     async def start(self) -> None:
         """Prepare the stores and start the background work.
 
-        Raises `Unavailable` without MongoDB, `SettingsError` if a store rejects the credentials, or
-        `KeySecretChanged`.
+        Raises `Unavailable` without MongoDB, `SettingsError` if a store rejects the credentials,
+        `StartRefused` if the clock of this machine is wrong, or `KeySecretChanged`.
         """
         await self.stores.prepare()
         await self._check_redis()
+        await self.clock.start()
         await self.keys.start()
         await self.live.start()
         self.suspension.start()
@@ -171,8 +172,9 @@ class Node:
             raise SettingsError(f"VIGIL_REDIS_URL is wrong: {problem}")
 
     async def start_jobs(self) -> None:
-        """Run only the background jobs, without sockets. Raises `Unavailable`."""
+        """Run only the background jobs, without sockets. Raises as `start`."""
         await self.stores.prepare()
+        await self.clock.start()
         self.outbound.start_publishing()
         await self._begin_jobs(work=True)
 
@@ -189,6 +191,7 @@ class Node:
         await self._roles.close()
         await self.live.close()
         self.suspension.close()
+        await self.clock.close()
         await self.jobs_dashboard.close()
         await self.jobs.stop()
         await self.keys.close()
@@ -206,7 +209,7 @@ class Node:
 
         Results of the stores are at most a second old; the node's own state is current.
         """
-        return {**await self._stores_answer.answer(), **self.live.admits()}
+        return {**await self._stores_answer.answer(), "clock": self.clock.is_right, **self.live.admits()}
 
     async def _ask_stores(self) -> Mapping[str, bool]:
         mongo, redis, _ = await asyncio.gather(
@@ -229,6 +232,7 @@ def make_jobs(
     redis_url: str,
     web: HttpClient,
     metrics: Metrics,
+    clock: Clock,
     tracing: "Tracing | None",
 ) -> Jobs:
     """Create the job queue with the mail and SMS senders of the settings."""
@@ -237,7 +241,7 @@ def make_jobs(
         smtp_url=smtp.get_secret_value() if smtp and not settings.dev_outbox else None,
         outbox=settings.dev_outbox,
         mail_from=settings.mail_from,
-        clock=utc_now,
+        clock=clock,
     )
     secret = settings.phone.sms_webhook_secret
     sms = make_sms_sender(
@@ -245,7 +249,7 @@ def make_jobs(
         secret=secret.get_secret_value().encode() if secret else None,
         outbox=settings.dev_outbox,
         web=web,
-        clock=utc_now,
+        clock=clock,
     )
     return Jobs(
         redis_url=redis_url,
@@ -253,7 +257,7 @@ def make_jobs(
         outbox=stores.outbox,
         sender=ChannelSender(email=email, sms=sms),
         metrics=metrics,
-        clock=utc_now,
+        clock=clock,
         tracing=tracing,
     )
 
@@ -268,6 +272,11 @@ def _rate_limits(
         metrics=metrics,
         make_link=make_link,
     )
+
+
+def _locations(settings: Settings) -> Locations:
+    accounts = settings.accounts
+    return Locations(country_database=accounts.country_database, city_database=accounts.city_database)
 
 
 def _open_connections(settings: Settings, metrics: Metrics) -> OpenConnections:

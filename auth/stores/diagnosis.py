@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pymongo import IndexModel
 
 from auth.core.clock import Clock
-from auth.stores.mongo import Database, outage_is_unavailable
+from auth.stores.mongo import Database, outage_is_unavailable, server_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Diagnosis:
         asked = clock()
         hello = await self._database.command("hello")
         answered = clock()
-        theirs: datetime = hello["localTime"].replace(tzinfo=UTC)  # commands answer without a zone
+        theirs = server_time(hello)
         is_sharded = hello.get("msg") == "isdbgrid"
         return MongoFacts(
             version=version,

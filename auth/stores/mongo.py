@@ -7,6 +7,7 @@ Stores use only calls that Motor and PyMongo's asynchronous client share (`find(
 import contextlib
 import functools
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -100,6 +101,10 @@ class Mongo:
         """Raise `Unavailable` unless MongoDB answers."""
         await _ping(self.database)
 
+    async def time(self) -> datetime:
+        """The time of the server that takes the writes. Raises `Unavailable`."""
+        return server_time(await _hello(self.database))
+
     async def close(self) -> None:
         """Close all connections."""
         closing = self._client.close()
@@ -149,3 +154,15 @@ def is_outage(error: PyMongoError) -> bool:
 @outage_is_unavailable
 async def _ping(database: Database) -> None:
     await database.command("ping")
+
+
+@outage_is_unavailable
+async def _hello(database: Database) -> Document:
+    answer: Document = await database.command("hello")
+    return answer
+
+
+def server_time(hello: Document) -> datetime:
+    """The time in the answer to `hello`: commands answer without a zone."""
+    theirs: datetime = hello["localTime"].replace(tzinfo=UTC)
+    return theirs

@@ -6,9 +6,8 @@ import time
 from support.clients import Live
 from support.devices import Devices
 
-from bench.faults.node_rows import CHAT
 from bench.faults.rows import Figure, Row
-from bench.faults.world import World, seconds_until
+from bench.faults.world import CHAT, World, seconds_until
 from realtime.broker.redis_keys import Keys
 
 MALFORMED = [b"", b"\xff\xfe", b"s", b"[]", b"{}", b'{"t":"hello"}', b"x" * 100_000]

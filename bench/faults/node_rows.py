@@ -17,7 +17,7 @@ from support.waiting import eventually
 from bench.client import Socket
 from bench.client import connect as connect_cheaply
 from bench.faults.rows import Figure, Row
-from bench.faults.world import AT_ONCE, GIVE_UP_SECONDS, World
+from bench.faults.world import AT_ONCE, CHAT, GIVE_UP_SECONDS, World
 from bench.measures import percentile
 
 ANNOUNCED_SECONDS = 15.0
@@ -26,7 +26,6 @@ MEASURED_SECONDS = 10.0
 USERS = 50
 TABS = 10
 MEMBERS = 24
-CHAT = "client-demo/chat.py:chat"
 
 
 class Watched:

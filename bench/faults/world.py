@@ -21,6 +21,7 @@ T = TypeVar("T")
 # Longer than any promise. What has not happened by then counts as never.
 GIVE_UP_SECONDS = 60.0
 AT_ONCE = 20
+CHAT = "client-demo/chat.py:chat"
 # An event of the audit trail that MongoDB did not take; the log has it with its contents, and the error.
 NOT_STORED = "audit_event_not_stored"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import redis
 from pymongo import MongoClient
 
+from auth.platform.slow_readers import drop
 from runtime.embedded.services import EmbeddedServices
 from support.nodes import Installation, ServiceUrls
 
@@ -136,7 +138,7 @@ class Stores:
 class Way:
     """A TCP proxy. `hold` blocks traffic without closing connections, like a network that loses every packet.
 
-    `lag` delays the service's answers by an increasing time.
+    `lag` delays the service's answers by an increasing time. `lose` loses some of them; `lost` counts them.
     """
 
     def __init__(self, url: str) -> None:
@@ -152,6 +154,8 @@ class Way:
         self._held_words: tuple[bytes, ...] = ()
         self._lag_from = 0.0
         self._lag_growth = 0.0
+        self._share_lost = 0.0
+        self.lost = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server
         self.url = ""
@@ -182,9 +186,13 @@ class Way:
         """Delay what Redis sends by `growth` more seconds with each second."""
         self._lag_from, self._lag_growth = time.monotonic(), growth
 
+    def lose(self, share: float) -> None:
+        """Reset the connection of a client instead of passing an answer on, with this probability."""
+        self._share_lost = share
+
     def let_through(self) -> None:
         self._held_words = ()
-        self._lag_growth = 0.0
+        self._lag_growth = self._share_lost = 0.0
         self._closed = frozenset()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -217,6 +225,10 @@ class Way:
                 read_at, chunk = arrival
                 while not asks and time.monotonic() < read_at + (read_at - self._lag_from) * self._lag_growth:
                     await asyncio.sleep(0.005)
+                if not asks and random.random() < self._share_lost:
+                    self.lost += 1
+                    drop(writer.transport)
+                    break
                 if self._halves and asks in self._closed:
                     writer.write(chunk[: len(chunk) // 2])
                     chunk = chunk[len(chunk) // 2 :]

@@ -10,12 +10,12 @@ from runtime.doctor import _clock, _persistence, _replica_set, _version
 
 @pytest.mark.parametrize(
     ("ahead", "took", "state"),
-    [(0.2, 0.0, "ok"), (-0.9, 0.0, "ok"), (1.5, 0.0, "warn"), (-4.0, 0.1, "warn"), (6.0, 0.1, "fail"),
+    [(0.2, 0.0, "ok"), (-0.9, 0.0, "ok"), (1.5, 0.0, "warn"), (-2.0, 0.1, "warn"), (2.2, 0.1, "fail"),
      (-300, 0.1, "fail"),
      # A slow answer proves nothing.
      (1.4, 0.8, "ok")],
 )  # fmt: skip
-def test_a_clock_that_is_off_by_more_than_tokens_tolerate_fails(ahead: float, took: float, state: str) -> None:
+def test_a_clock_that_is_off_by_more_than_a_node_tolerates_fails(ahead: float, took: float, state: str) -> None:
     assert _clock("clock", timedelta(seconds=ahead), timedelta(seconds=took)).state == state
 
 

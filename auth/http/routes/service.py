@@ -15,6 +15,9 @@ log = structlog.get_logger()
 
 READINESS_SECONDS = 5
 
+# For checks whose name does not say what to do.
+MESSAGES = {"clock": "The clock of this machine differs from those of MongoDB and Redis: synchronise them (NTP)."}
+
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 
 
@@ -43,7 +46,11 @@ class ServiceRoutes:
             checks = {"readiness": False}
         if all(checks.values()):
             return json_response({"success": True, "data": {"checks": checks}})
-        failed = [FieldError(name, "This check failed.") for name, passed in checks.items() if not passed]
+        failed = [
+            FieldError(name, MESSAGES.get(name, "This check failed."))
+            for name, passed in checks.items()
+            if not passed
+        ]
         log.warning("not_ready", failed=[error.field for error in failed])
         return failure(NotReady(failed), request[REQUEST_ID])
 

@@ -8,6 +8,8 @@ loading, out of memory, authentication, a busy script), and the command was not 
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -123,6 +125,13 @@ class RedisLink:
         """Look the masters up, because they may have changed."""
         if self._cluster is not None:
             self._cluster.look_up_soon()
+
+    async def time(self) -> datetime:
+        """The time of one of the masters. Raises `Unavailable`."""
+        for master in self.masters:
+            with suppress(Unavailable):
+                return await master.time()
+        raise Unavailable
 
     async def problem(self) -> str | None:
         """What is wrong with the URL, as one line; None if nothing is, or Redis does not answer."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -84,6 +85,11 @@ class Master:
         except (RedisError, OSError):
             return {}
         return read_info(text)
+
+    async def time(self) -> datetime:
+        """The time of this master. Raises `Unavailable`."""
+        seconds, micros = await self.execute("TIME")
+        return datetime.fromtimestamp(int(seconds), UTC) + timedelta(microseconds=int(micros))
 
     async def promoted_history(self) -> str:
         """The id of what this master holds, if it was a replica before and may lack its master's last writes.
