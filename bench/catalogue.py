@@ -3,6 +3,12 @@
 from bench.flood_scenario import fifty_flooders, one_flooder
 from bench.http_scenarios import SCENARIOS as HTTP
 from bench.http_scenarios import requests
+from bench.latency_scenarios import (
+    login_queue,
+    push_to_another_node,
+    revocation_alone_on_one_node,
+    revocation_alone_on_two_nodes,
+)
 from bench.load import Group
 from bench.measures import Scenario
 from bench.revocation_scenario import revocation_on_one_node, revocation_on_two_nodes
@@ -22,6 +28,10 @@ SCENARIOS = (
     Scenario("expiry_storm", "expiry storm: warn, refresh, re-authenticate", "socket"),
     Scenario("revocation_1", "revocation to close, one node", "revocation"),
     Scenario("revocation_2", "revocation to close, two nodes", "revocation"),
+    Scenario("revocation_alone_1", "p99: revocation to close, alone, one node", "revocation", "p99", 20.0),
+    Scenario("revocation_alone_2", "p99: revocation to close, alone, two nodes", "revocation", "p99", 20.0),
+    Scenario("push_alone_2", "p99: push to a user on another node, alone", "push", "p99", 10.0),
+    Scenario("login_queue", "p99: GET /me while 1,000 logins queue", "request", "p99", 50.0),
     Scenario("flood_1", "another's ack beside 1 flooding peer", "ack", target=None),
     Scenario("flood_50", "another's ack beside 50 flooding peers", "ack", target=None),
     Scenario("me", "GET /me, token seen before", "request"),
@@ -36,6 +46,10 @@ GROUPS: tuple[tuple[Group, frozenset[str]], ...] = (
     (expiry_storm, frozenset(STORM)),
     (revocation_on_one_node, frozenset({"revocation_1"})),
     (revocation_on_two_nodes, frozenset({"revocation_2"})),
+    (revocation_alone_on_one_node, frozenset({"revocation_alone_1"})),
+    (revocation_alone_on_two_nodes, frozenset({"revocation_alone_2"})),
+    (push_to_another_node, frozenset({"push_alone_2"})),
+    (login_queue, frozenset({"login_queue"})),
     (one_flooder, frozenset({"flood_1"})),
     (fifty_flooders, frozenset({"flood_50"})),
     (requests, frozenset(HTTP)),

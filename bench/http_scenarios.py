@@ -113,11 +113,13 @@ async def _refresh(turn: Round, server: Server, logins: Sequence[Login]) -> None
     turn.record_cpu("refresh", used, used.result)
 
 
-async def _login(turn: Round, server: Server, emails: Sequence[str]) -> None:
-    async def log_in(connection: Connection, email: str) -> Answer:
-        body = {"email": email, "password": PASSWORD, "delivery": "body"}
-        return await connection.request("POST", "/api/auth/login", body=body)
+async def log_in(connection: Connection, email: str) -> Answer:
+    """Log in a seeded user."""
+    body = {"email": email, "password": PASSWORD, "delivery": "body"}
+    return await connection.request("POST", "/api/auth/login", body=body)
 
+
+async def _login(turn: Round, server: Server, emails: Sequence[str]) -> None:
     count = min(turn.options.units(LOGINS), len(emails))
     await over(server, emails[-WARM_LOGINS:], log_in, at_once=LOGINS_AT_ONCE)
     # Measured before and after, in case the machine's speed changes.

@@ -134,6 +134,11 @@ class Round:
         p50, p99 = waits(seconds)
         self._keep(replace(measure, p50=p50, p99=p99, busy=used.busy))
 
+    def record_p99(self, scenario: str, used: Used[Any], seconds: Sequence[float], **details: float) -> None:
+        """Record waits in `seconds` whose 99th percentile is the compared figure."""
+        p50, p99 = waits(seconds)
+        self._keep(replace(self._measure(scenario, p99, len(seconds), details), p50=p50, p99=p99, busy=used.busy))
+
     def record(self, scenario: str, value: float, units: int, **details: float) -> None:
         """Record a figure without waits."""
         self._keep(self._measure(scenario, value, units, details))

@@ -12,9 +12,9 @@ from bench.profiles import Profile
 class Scenario:
     """One line of the table.
 
-    `unit`: name of one unit. `figure`: the compared quantity, `cpu` (µs per unit), `bytes` (per unit) or `share`
-    (per cent). `target`: maximum ratio to the Node peer's value, or maximum of a share; None if there is no
-    target.
+    `unit`: name of one unit. `figure`: the compared quantity, `cpu` (µs per unit), `bytes` (per unit), `share`
+    (per cent) or `p99` (ms). `target`: maximum ratio to the Node peer's value, or maximum of a share or p99; None
+    if there is no target.
     """
 
     key: str

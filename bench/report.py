@@ -7,6 +7,8 @@ from typing import Any
 from bench.measures import Measure, Scenario, Summary, summarise
 
 OURS, REFERENCE = "vigil", "node"
+# Figures whose target is a maximum instead of a ratio, and its unit.
+ABSOLUTE = {"share": "%", "p99": "ms"}
 Summaries = Mapping[tuple[str, str], Summary]
 
 
@@ -22,7 +24,7 @@ def judge(scenario: Scenario, summaries: Summaries, peer: str = OURS) -> Verdict
     """Compare a peer's value with the scenario's target."""
     own, reference = summaries.get((scenario.key, peer)), summaries.get((scenario.key, REFERENCE))
     ratio = own.value / reference.value if own and reference and reference.value > 0 else None
-    judged = (own.value if own else None) if scenario.figure == "share" else ratio
+    judged = (own.value if own else None) if scenario.figure in ABSOLUTE else ratio
     if scenario.target is None or judged is None:
         return Verdict(ratio, None)
     return Verdict(ratio, judged <= scenario.target)
@@ -118,6 +120,7 @@ SHOWN: Mapping[str, Callable[[float], str]] = {
     "cpu": _cpu,
     "bytes": lambda value: f"{value / 1000:.1f} kB",
     "share": lambda value: f"{value:.1f} %",
+    "p99": lambda value: f"{value:.1f} ms",
 }
 
 
@@ -128,7 +131,8 @@ def _ratio(scenario: Scenario, verdict: Verdict) -> str:
 def _target(scenario: Scenario) -> str:
     if scenario.target is None:
         return "–"
-    return f"≤ {scenario.target:.0f} %" if scenario.figure == "share" else f"≤ {scenario.target}"
+    unit = ABSOLUTE.get(scenario.figure)
+    return f"≤ {scenario.target}" if unit is None else f"≤ {scenario.target:.0f} {unit}"
 
 
 def _mark(met: bool | None) -> str:

@@ -44,7 +44,7 @@ async def _revocation(turn: Round, scenario: str, *, nodes: int) -> None:
     holding = stand.servers[-1]
     for server in stand.servers:
         await let_in(server, logins[0])
-    pairs = await _pairs(logins, holding)
+    pairs = await pairs_of(logins, holding)
     connections = await gather(Connection.open(asked.host, asked.port) for _ in range(AT_ONCE))
     free = list(connections)
     unclosed = 0
@@ -72,7 +72,7 @@ async def _revocation(turn: Round, scenario: str, *, nodes: int) -> None:
         connection.close()
 
 
-async def _pairs(logins: Sequence[Login], holding: Server) -> list[Pair]:
+async def pairs_of(logins: Sequence[Login], holding: Server) -> list[Pair]:
     """Group the sessions by user, and connect the second session of each."""
     by_user: dict[str, list[Login]] = {}
     for login in logins:

@@ -3,6 +3,7 @@
 Used by both HTTP routes and socket handlers.
 """
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -365,14 +366,17 @@ class Sessions(Operation):
     async def _announce_ended(
         self, ended: Sequence[Session], client: Client, now: datetime, *, wait: bool
     ) -> Delivery:
-        for session in ended:
-            await self._record("session_revoked", session, client, now)
+        # Stored while the events are on their way, and before the answer.
+        recorded = asyncio.gather(*(self._record("session_revoked", session, client, now) for session in ended))
         facts = [
             SessionEnded(session, session.revoked_reason, session.revoked_by, session.revoked_at)
             for session in ended
             if session.revoked_reason and session.revoked_by and session.revoked_at
         ]
-        return await self._publisher.publish(facts, wait=wait)
+        try:
+            return await self._publisher.publish(facts, wait=wait)
+        finally:
+            await recorded
 
     async def _record(self, kind: str, session: Session, client: Client, now: datetime) -> None:
         details = {"generation": str(session.generation)}

@@ -23,6 +23,7 @@ from auth.stores.schema import VERSION, Schema
 from auth.stores.sessions.alerts import SessionAlerts
 from auth.stores.sessions.device_names import SessionDeviceNames
 from auth.stores.sessions.hooks import SessionHookStore
+from auth.stores.sessions.marks import SessionMarks
 from auth.stores.sessions.places import SessionPlaces
 from auth.stores.sessions.roles import SessionRoles
 from auth.stores.sessions.store import SessionStore
@@ -78,6 +79,7 @@ class Collections:
         self.session_endings = PendingRevocationStore(database)
         self.session_hooks = SessionHookStore(database)
         self.session_alerts = SessionAlerts(database)
+        self.session_marks = SessionMarks(database)
         self.session_device_names = SessionDeviceNames(database)
         self.session_places = SessionPlaces(database)
         self.session_roles = SessionRoles(database)

@@ -71,14 +71,15 @@ export class Live {
   }
 
   /** Push what was appended to a user's log to that user's sockets, wherever they are; nobody there, no push. */
-  push(userId, event, payload, { eventId, version, sockets }) {
+  push(userId, { event, payload, eventId, version }, sockets) {
     if (sockets === 0) return;
     const message = version ? { ...payload, eventId, version } : { ...payload, eventId };
     this.#io.to(userRoom(userId)).emit(event, message);
   }
 
   pushOffline({ userId, sessionId, eventId, others }) {
-    this.push(userId, 'device-status', deviceStatusMessage(sessionId, false), { eventId, sockets: others });
+    const payload = deviceStatusMessage(sessionId, false);
+    this.push(userId, { event: 'device-status', payload, eventId }, others);
   }
 
   /** Tell a session's sockets on every node that it ended, and disconnect them; what became of that. */
@@ -140,10 +141,8 @@ export class Live {
       lastEventId,
       recovered,
     });
-    for (const entry of entries) {
-      const { event, message } = readEntry(entry);
-      socket.emit(event, message);
-    }
+    this.#sendEntries(socket, entries);
+    this.#closeGap(socket, userId, lastEventId);
     if (announced && others > 0) {
       const message = { ...deviceStatusMessage(sessionId, true), eventId: announced };
       socket.to(userRoom(userId)).emit('device-status', message);
@@ -153,6 +152,25 @@ export class Live {
     this.#metrics.sockets.set(++this.#open);
   }
 
+  #sendEntries(socket, entries) {
+    for (const entry of entries) {
+      const { event, message } = readEntry(entry);
+      socket.emit(event, message);
+    }
+  }
+
+  /**
+   * What was pushed between the reading of the log and the entry into the room reached the socket by neither way:
+   * read once more. Clients know an event that comes twice by its id.
+   */
+  async #closeGap(socket, userId, lastEventId) {
+    try {
+      this.#sendEntries(socket, await this.#log.after(userId, lastEventId));
+    } catch {
+      socket.disconnect(true); // its client comes back with its cursor
+    }
+  }
+
   // Socket.IO calls its listeners with the socket as `this`; one function serves them all.
   #leave = ((live) => function leave() {
     const { userId, sessionId } = this.data;
@@ -160,6 +178,7 @@ export class Live {
     live.#wheel.forget(this);
     live.#metrics.sockets.set(--live.#open);
     live.#presence.leaveSoon(member(userId, sessionId, this.id));
+    if (!this.data.ended) live.#sessions.seen(sessionId);
   })(this);
 
   #renew(socket, { issuedAt, expiresAt }) {
@@ -198,6 +217,7 @@ export class Live {
     }
     for (const socket of concerned) {
       socket.data.state = 'closing';
+      socket.data.ended = true;
       this.#wheel.forget(socket);
     }
     return endHere(this.#nodeId, concerned, message);

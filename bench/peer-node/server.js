@@ -11,6 +11,7 @@ import { Login } from './login.js';
 import { createMetrics } from './metrics.js';
 import { Presence } from './presence.js';
 import { connectRedis, createKeys } from './redis.js';
+import { Relay } from './relay.js';
 import { RefreshTokens } from './refresh-tokens.js';
 import { Sessions } from './sessions.js';
 import { connectStores } from './stores.js';
@@ -42,7 +43,9 @@ const sessions = new Sessions({
 const login = new Login(stores, sessions);
 
 const server = createServer({ keepAliveTimeout: 65_000 }, createApp({ sessions, login, stores, metrics }));
+const relay = new Relay(stores.sessions, sessions);
 await presence.start();
+relay.start();
 live.start(server, { sessions, presence });
 server.listen(config.port, config.host, 4096, () => {
   console.log(`listening on http://${config.host}:${server.address().port}`);
@@ -53,6 +56,7 @@ async function stop() {
   if (stopping) return;
   stopping = true;
   setTimeout(() => process.exit(1), STOP_MS).unref();
+  relay.stop();
   await presence.stop();
   await live.stop();
   server.closeAllConnections();

@@ -5,6 +5,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import {
   invalidToken, notFound, refreshReused, sessionExpired, sessionRevoked, unavailable,
 } from './errors.js';
+import { collected } from './batch.js';
 import { readDevice } from './devices.js';
 import { hashNonce, newRefreshToken, successor } from './refresh-tokens.js';
 import { judge } from './rotation.js';
@@ -15,6 +16,10 @@ const WHOLE_LIFE_MS = 30 * 86_400_000;
 const EXPIRED_KEPT_MS = 3_600_000;
 // A node remembers this many confirmed generations; forgetting one costs a write.
 const REMEMBERED = 50_000;
+// How often a device in use is noted as seen.
+const SEEN_MS = 60_000;
+// Marks of published events are removed together; the relay takes one for untold after two seconds.
+const UNMARK_MS = 100;
 const REFUSALS = {
   session_revoked: sessionRevoked,
   session_expired: sessionExpired,
@@ -31,6 +36,8 @@ export class Sessions {
   #log;
   #live;
   #confirmed = new Map();
+  #seen = new Map();
+  #unmark = collected((told) => this.#removeMarks(told), UNMARK_MS);
 
   /** `live` pushes what was appended to a user's log to that user's sockets. */
   constructor({ stores, accessTokens, refreshTokens, userLog, live }) {
@@ -47,8 +54,9 @@ export class Sessions {
     const refreshToken = newRefreshToken();
     const session = newSession(user, refreshToken, client, { deviceName, now });
     await this.#stores.sessions.create(session);
+    const alerts = isNewDevice(session, await this.#stores.sessions.sightings(session)) ? ['new_device'] : [];
     const [, , access] = await Promise.all([
-      this.#announce(user._id, session),
+      this.#announce(user._id, session, alerts, now),
       this.#stores.audit.record('login', {
         userId: user._id, sessionId: session._id, client, details: { amr: 'pwd', delivery: 'body' }, now,
       }),
@@ -57,10 +65,32 @@ export class Sessions {
     return { session, access, refresh: this.#refreshTokens.mint(refreshToken) };
   }
 
-  async #announce(userId, session) {
-    const payload = { change: 'created', session: sessionView(session) };
-    const published = await this.#log.publish(userId, session._id, 'sessions-changed', payload, { versioned: true });
-    this.#live.push(userId, 'sessions-changed', payload, published);
+  async #announce(userId, session, alerts, now) {
+    const view = sessionView(session);
+    const events = [
+      { event: 'sessions-changed', payload: { change: 'created', session: view }, versioned: true },
+      ...alerts.map((kind) => ({ event: 'security-alert', payload: { kind, session: view, at: now.toISOString() } })),
+    ];
+    const { others } = await this.#log.publish(userId, session._id, events);
+    for (const event of events) this.#live.push(userId, event, others);
+    this.#unmark({ sessionId: session._id, kind: 'created' });
+  }
+
+  async #removeMarks(told) {
+    try {
+      for (const kind of new Set(told.map((each) => each.kind))) {
+        const ids = told.filter((each) => each.kind === kind).map((each) => each.sessionId);
+        await this.#stores.sessions.told(ids, kind);
+      }
+    } catch (error) {
+      console.error(`marks not removed: ${error.message}`); // told once more by the relay, which clients bear
+    }
+  }
+
+  /** Publish what a node wrote and did not publish. */
+  async tellAgain(session) {
+    if (session.untold === 'created') return this.#announce(session.userId, session, [], new Date());
+    await this.#tellEnded(session);
   }
 
   /** Trade a refresh token for the next pair. A caller that got no answer may repeat the call with the same token. */
@@ -98,7 +128,7 @@ export class Sessions {
       }),
       this.#stores.audit.record('refresh_reused', { userId, sessionId: _id, client, now }),
     ]);
-    await Promise.all(ended.map((session) => this.#tellEnded(userId, session._id, 'refresh_reused', by, now)));
+    await Promise.all(ended.flatMap((session) => [this.#recordEnded(session, client), this.#tellEnded(session)]));
   }
 
   async #issue(session, token, outcome) {
@@ -110,7 +140,7 @@ export class Sessions {
   async authenticate(accessToken) {
     const principal = await this.verify(accessToken);
     if (await this.#log.isRevoked(principal.sessionId)) throw sessionRevoked();
-    if (!this.#isConfirmed(principal)) await this.confirm(principal);
+    if (!this.#isConfirmed(principal) || !this.#isSeen(principal.sessionId)) await this.confirm(principal);
     return principal;
   }
 
@@ -119,19 +149,38 @@ export class Sessions {
     return this.#accessTokens.verify(accessToken);
   }
 
-  /** Note, once per generation, that the principal's token pair is in use. Best effort: the next use confirms. */
+  /**
+   * Note, once per generation, that the principal's token pair is in use, and once a minute that its device is.
+   * Best effort: the next use notes it.
+   */
   async confirm(principal) {
-    if (this.#isConfirmed(principal)) return;
     const { sessionId, generation } = principal;
     try {
-      await this.#stores.sessions.confirm(sessionId, generation, new Date());
+      if (!this.#isConfirmed(principal)) {
+        await this.#stores.sessions.confirm({ sessionId, generation });
+        remember(this.#confirmed, sessionId, generation);
+      } else if (this.#isSeen(sessionId)) {
+        return;
+      } else {
+        await this.#stores.sessions.touch(sessionId);
+      }
+      remember(this.#seen, sessionId, Date.now());
     } catch (error) {
       console.error(`generation not confirmed: ${error.message}`);
-      return;
     }
-    this.#confirmed.delete(sessionId);
-    this.#confirmed.set(sessionId, generation);
-    if (this.#confirmed.size > REMEMBERED) this.#confirmed.delete(this.#confirmed.keys().next().value);
+  }
+
+  /** Note that the device was seen until now. Best effort. */
+  async seen(sessionId) {
+    try {
+      await this.#stores.sessions.touch(sessionId);
+    } catch (error) {
+      console.error(`device not seen: ${error.message}`);
+    }
+  }
+
+  #isSeen(sessionId) {
+    return Date.now() - (this.#seen.get(sessionId) ?? 0) <= SEEN_MS;
   }
 
   #isConfirmed({ sessionId, generation }) {
@@ -159,14 +208,41 @@ export class Sessions {
       sessionId, userId, reason: 'revoked', by, ip: client.ip, now,
     });
     if (!ended) throw notFound();
-    return this.#tellEnded(userId, sessionId, 'revoked', by, now);
+    const [delivery] = await Promise.all([this.#tellEnded(ended), this.#recordEnded(ended, client)]);
+    return delivery;
   }
 
-  async #tellEnded(userId, sessionId, reason, by, now) {
-    const payload = { sessionId, reason, at: now.toISOString(), by };
-    const published = await this.#log.publish(userId, sessionId, 'session-revoked', payload, { deny: true });
-    return this.#live.end(userId, sessionId, { ...payload, eventId: published.eventId }, published.counts);
+  /** Tell the session's own sockets, and those of the user's other devices, whose list has changed. */
+  async #tellEnded({ _id: sessionId, userId, revokedReason: reason, revokedBy: by, revokedAt, ...session }) {
+    const payload = { sessionId, reason, at: revokedAt.toISOString(), by };
+    const view = sessionView({ _id: sessionId, ...session });
+    const events = [
+      { event: 'session-revoked', payload },
+      { event: 'sessions-changed', payload: { change: 'removed', session: view }, versioned: true },
+    ];
+    const { others, counts } = await this.#log.publish(userId, sessionId, events, { deny: true });
+    this.#unmark({ sessionId, kind: 'ended' });
+    this.#live.push(userId, events[1], others);
+    return this.#live.end(userId, sessionId, { ...payload, eventId: events[0].eventId }, counts);
   }
+
+  #recordEnded({ _id: sessionId, userId, generation, revokedReason: reason, revokedBy: by, revokedAt: now }, client) {
+    const details = { generation: String(generation), reason, by: by.kind, bySession: by.sessionId ?? '' };
+    return this.#stores.audit.record('session_revoked', { userId, sessionId, client, details, now });
+  }
+}
+
+/** Whether no earlier login came from such a device; the first login of all is not reported. */
+function isNewDevice({ device: { browser, os, kind } }, sightings) {
+  const isSame = ({ device }) => device.browser === browser && device.os === os && device.kind === kind;
+  return sightings.length > 0 && !sightings.some(isSame);
+}
+
+/** The oldest entry goes when there are too many. */
+function remember(map, key, value) {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > REMEMBERED) map.delete(map.keys().next().value);
 }
 
 /** The document of a new session, as the server and the seed write it. */

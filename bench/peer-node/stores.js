@@ -5,8 +5,12 @@
 
 import { MongoClient } from 'mongodb';
 
+import { batched } from './batch.js';
+
 const DAY_MS = 86_400_000;
 const REVOKED_KEPT_MS = 90 * DAY_MS;
+// Sessions to compare a new device with: those of the latest logins.
+const SIGHTINGS = { projection: { device: 1 }, sort: { loggedInAt: -1 }, limit: 200 };
 // More than a person can have; a longer list is cut.
 const MAX_LISTED = 200;
 
@@ -14,6 +18,7 @@ const USER_VIEW = { email: 1, emailVerifiedAt: 1, name: 1, username: 1, roles: 1
 const SESSION_VIEW = {
   device: 1, userAgent: 1, ip: 1, location: 1, loggedInAt: 1, lastSeenAt: 1, expiresAt: 1, amr: 1,
 };
+const ENDED_VIEW = { ...SESSION_VIEW, userId: 1, generation: 1, revokedAt: 1, revokedReason: 1, revokedBy: 1 };
 const TOKEN_FIELDS = { userId: 1, generation: 1, roles: 1, amr: 1, loggedInAt: 1, expiresAt: 1 };
 
 export async function connectStores({ mongoUrl, database }) {
@@ -52,7 +57,8 @@ function sessions(collection) {
   const rotated = { returnDocument: 'after', projection: TOKEN_FIELDS };
   const listed = { projection: SESSION_VIEW, sort: { lastSeenAt: -1 }, limit: MAX_LISTED };
   return {
-    create: (document) => collection.insertOne(document),
+    /** `untold`: the mark that its event is not published yet. */
+    create: (document) => collection.insertOne({ ...document, untold: 'created', untoldSince: document.loggedInAt }),
     createMany: (documents) => collection.insertMany(documents, { ordered: false }),
     byId: (id) => collection.findOne({ _id: id }),
     byIds: (ids) => collection.find({ _id: { $in: ids } }, { projection: TOKEN_FIELDS }).toArray(),
@@ -80,11 +86,35 @@ function sessions(collection) {
       ),
 
     /** Note that the token pair of `generation` is in use; a no-op once a later one exists. */
-    confirm: (sessionId, generation, now) =>
-      collection.updateOne(
-        { _id: sessionId, generation, confirmed: false, revokedAt: null },
-        { $set: { confirmed: true, lastSeenAt: now } },
+    confirm: batched((pairs) =>
+      collection.updateMany(
+        {
+          $or: pairs.map(({ sessionId, generation }) => ({
+            _id: sessionId, generation, confirmed: false, revokedAt: null,
+          })),
+        },
+        { $set: { confirmed: true, lastSeenAt: new Date() } },
       ),
+    ),
+
+    /** Note that the session's device was seen. */
+    touch: batched((sessionIds) =>
+      collection.updateMany({ _id: { $in: sessionIds }, revokedAt: null }, { $max: { lastSeenAt: new Date() } }),
+    ),
+
+    /** The devices of the user's other logins. */
+    sightings: ({ _id, userId }) => collection.find({ userId, _id: { $ne: _id } }, SIGHTINGS).toArray(),
+
+    /** Remove the marks of sessions whose event `kind` has been published. */
+    told: (sessionIds, kind) =>
+      collection.updateMany(
+        { _id: { $in: sessionIds }, untold: kind },
+        { $unset: { untold: 1, untoldSince: 1 } },
+      ),
+
+    /** A session with a mark from before `before`, which no other node takes for as long. */
+    claimUntold: (before, now) =>
+      collection.findOneAndUpdate({ untoldSince: { $lt: before } }, { $set: { untoldSince: now } }),
 
     /** End a live session of the user, once; null when there was none to end. */
     revoke: ({ sessionId, userId, reason, by, ip, now }) =>
@@ -97,25 +127,33 @@ function sessions(collection) {
             revokedBy: by,
             revokedIp: ip,
             purgeAt: new Date(now.getTime() + REVOKED_KEPT_MS),
+            untold: 'ended',
+            untoldSince: now,
           },
         },
-        { returnDocument: 'after', projection: { _id: 1 } },
+        { returnDocument: 'after', projection: ENDED_VIEW },
       ),
 
     revokeAll: async (userId, { reason, by, ip, now, revocationId }) => {
       await collection.updateMany(
         { userId, revokedAt: null, expiresAt: { $gt: now } },
-        { $set: { revokedAt: now, revokedReason: reason, revokedBy: by, revokedIp: ip, revocationId } },
+        {
+          $set: {
+            revokedAt: now, revokedReason: reason, revokedBy: by, revokedIp: ip, revocationId,
+            untold: 'ended', untoldSince: now,
+          },
+        },
       );
-      return collection.find({ userId, revocationId }, { projection: { _id: 1 } }).toArray();
+      return collection.find({ userId, revocationId }, { projection: ENDED_VIEW }).toArray();
     },
   };
 }
 
 function audit(collection) {
+  const insert = batched((events) => collection.insertMany(events, { ordered: false }));
   return {
     record: (kind, { userId, sessionId = null, client, details = {}, now }) =>
-      collection.insertOne({
+      insert({
         kind,
         at: now,
         userId,
@@ -132,7 +170,12 @@ async function ensureIndexes(db) {
   await Promise.all([
     db.collection('users').createIndex({ emailKey: 1 }, { unique: true }),
     db.collection('sessions').createIndex({ userId: 1, revokedAt: 1, lastSeenAt: -1 }),
+    db.collection('sessions').createIndex({ userId: 1, loggedInAt: -1 }),
     db.collection('sessions').createIndex({ purgeAt: 1 }, { expireAfterSeconds: 0 }),
+    db.collection('sessions').createIndex(
+      { untoldSince: 1 },
+      { partialFilterExpression: { untoldSince: { $exists: true } } },
+    ),
     db.collection('audit_events').createIndex({ userId: 1, at: -1 }),
     db.collection('audit_events').createIndex({ removeAt: 1 }, { expireAfterSeconds: 0 }),
   ]);

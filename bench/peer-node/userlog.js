@@ -43,19 +43,35 @@ export class UserLog {
   }
 
   /**
-   * Append an event, with `deny` putting the session on the deny-list too. How many sockets the user has, and how
-   * many of them the session on which node.
+   * Append `events`, each `{event, payload, versioned}`, with `deny` putting the session on the deny-list too; sets
+   * their `eventId` and `version`. How many of the session's sockets are on which node, and how many others the
+   * user has.
    */
-  async publish(userId, sessionId, event, payload, { versioned = false, deny = false } = {}) {
+  async publish(userId, sessionId, events, { deny = false } = {}) {
     const keys = this.#keys;
-    const [eventId, version, sockets, nodes] = await this.#redis.publishScript(
+    const each = events.flatMap(({ event, payload, versioned }) => [
+      event, versioned ? 1 : 0, JSON.stringify(payload),
+    ]);
+    const [sockets, nodes, appended] = await this.#redis.publishScript(
       keys.sockets(userId), keys.log(userId), keys.meta(userId), keys.nodes, keys.deny(sessionId),
-      event, versioned ? 1 : 0, JSON.stringify(payload), LOG_LENGTH, LOG_LIFE_MS,
-      deny ? this.#denyMs : 0, sessionId,
+      LOG_LENGTH, LOG_LIFE_MS, deny ? this.#denyMs : 0, sessionId, ...each,
     );
+    events.forEach((event, place) => {
+      event.eventId = appended[2 * place];
+      event.version = appended[2 * place + 1];
+    });
     const counts = new Map();
-    for (let i = 0; i < nodes.length; i += 2) counts.set(nodes[i], nodes[i + 1]);
-    return { eventId, version, sockets, counts };
+    let others = sockets;
+    for (let i = 0; i < nodes.length; i += 2) {
+      counts.set(nodes[i], nodes[i + 1]);
+      others -= nodes[i + 1];
+    }
+    return { others, counts };
+  }
+
+  /** The entries after event `cursor`. */
+  async after(userId, cursor) {
+    return this.#redis.xrange(this.#keys.log(userId), `${cursor + 1}`, '+');
   }
 
   async isRevoked(sessionId) {

@@ -157,5 +157,6 @@ class Outbound:
         """Stop everything and return the lease."""
         await self._hooks.close()
         await self._relay.close()
+        await self.publisher.close()
         await self.bus.close()
         await self.presence.close()

@@ -28,6 +28,7 @@ from auth.core.views import SessionView
 from auth.sessions.risk import LOGIN_ALERTS
 from auth.stores.stores import Stores
 from realtime.broker.user_log import NewEvent, UserLog
+from realtime.delivery.published_marks import PublishedMarks
 from realtime.delivery.revocation_acks import Count, Counts
 from realtime.protocol import messages
 from realtime.protocol.messages import By, ServerEvent
@@ -53,6 +54,7 @@ class LivePublisher:
     ) -> None:
         self._log = user_log
         self._marks = stores.sessions
+        self._published = PublishedMarks(stores.session_marks)
         self._roles_marks = stores.session_roles
         self._presence = presence
         self._counts = counts
@@ -80,6 +82,10 @@ class LivePublisher:
             self._counts.settle(counts)
         return sum((count.delivery() for count in counts), Delivery())
 
+    async def close(self) -> None:
+        """Remove the marks of all published facts."""
+        await self._published.close()
+
     async def _publish_roles(self, fact: RolesChanged) -> None:
         try:
             await self.publish_roles_once(fact)
@@ -100,27 +106,20 @@ class LivePublisher:
 
     async def _publish_marked(self, fact: SessionFact, request: str | None) -> dict[str, int] | None:
         """Publish a fact; the number of sockets of the session per node, or None when Redis is down."""
-        session_id, marks = fact.session.session_id, [mark_of(fact)]
+        session_id, mark = fact.session.session_id, mark_of(fact)
         try:
             nodes = await self.publish_once(fact, request)
         except Unavailable:
-            log.warning("fact_not_published", fact=marks[0], session_id=session_id)
+            log.warning("fact_not_published", fact=mark, session_id=session_id)
             self.has_unpublished.set()
             if not isinstance(fact, SessionCreated | SessionEnded):  # these were stored with their mark
                 await self._marks.mark_unpublished(
-                    session_id, marks, user_id=fact.session.user_id, now=self._clock()
+                    session_id, [mark], user_id=fact.session.user_id, now=self._clock()
                 )
             return None
         if isinstance(fact, SessionCreated | SessionEnded):
-            await self._unmark(fact.session, marks)
+            self._published.remove_soon(fact.session, mark)
         return nodes
-
-    async def _unmark(self, session: Session, marks: Sequence[str]) -> None:
-        try:
-            await self._marks.mark_published(session.session_id, marks, user_id=session.user_id)
-        except Unavailable:
-            # It will be published again, which clients and the deny-list tolerate.
-            log.warning("fact_not_unmarked", fact=marks[0], session_id=session.session_id)
 
     async def publish_once(self, fact: SessionFact, request: str | None = None) -> dict[str, int]:
         """Publish one fact and run the application's hooks. Raises `Unavailable` when Redis is down."""

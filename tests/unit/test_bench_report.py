@@ -9,6 +9,7 @@ from bench.report import as_json, as_markdown, judge
 ME = Scenario("me", "GET /me", "request")
 IDLE = Scenario("idle", "idle socket", "socket", figure="bytes", target=1.0)
 REST = Scenario("login_rest", "all but argon2", "of a login", figure="share", target=10)
+ALONE = Scenario("revocation_alone_1", "alone", "revocation", figure="p99", target=20.0)
 WHOLE = Scenario("login", "login", "request", target=None)
 PEERS = {"vigil": "Vigil", "node": "Node"}
 
@@ -35,6 +36,12 @@ def test_memory_may_be_as_much_as_the_node_peers() -> None:
 @pytest.mark.parametrize(("own", "met"), [(9.9, True), (10.1, False)])
 def test_a_share_is_judged_by_itself(own: float, met: bool) -> None:
     assert judge(REST, summarise(of(REST, "vigil", own))).met is met
+
+
+def test_a_latency_is_judged_in_milliseconds_whatever_the_node_peer_takes() -> None:
+    measures = of(ALONE, "vigil", 19.5) + of(ALONE, "node", 10)
+    assert judge(ALONE, summarise(measures)).met is True
+    assert "| 19.5 ms | 10.0 ms | 1.95 | ≤ 20 ms | met |" in as_markdown([ALONE], PEERS, measures)
 
 
 def test_without_the_node_peer_there_is_no_verdict() -> None:

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bson.binary import Binary
-
 from auth.core.models import (
     ClientKind,
     Device,
@@ -48,7 +46,7 @@ def document_of(session: Session) -> Document:
     return {
         "_id": session.session_id,
         "userId": session.user_id,
-        "nonceHash": Binary(session.nonce_hash),
+        "nonceHash": session.nonce_hash,
         "generation": session.generation,
         "confirmed": session.confirmed,
         "delivery": session.delivery.value,
@@ -92,7 +90,7 @@ def session_of(document: Mapping[str, Any]) -> Session:
     return Session(
         session_id=document["_id"],
         user_id=document["userId"],
-        nonce_hash=bytes(document["nonceHash"]),
+        nonce_hash=document["nonceHash"],
         generation=document["generation"],
         confirmed=document["confirmed"],
         delivery=TokenDelivery(document["delivery"]),

@@ -5,10 +5,8 @@ result says how many were applied but not which.
 """
 
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-
-from bson.binary import Binary
 
 from auth.core.models import ClientKind, Location, Session
 from auth.stores.mongo import Document
@@ -51,7 +49,7 @@ class Rotation:
         return {
             **found(self.session_id, self.user_id),
             "generation": self.from_generation,
-            "nonceHash": Binary(self.nonce_hash),
+            "nonceHash": self.nonce_hash,
             "revokedAt": None,
             # A node whose clock is ahead may have announced the expiry, which is final.
             "expiredAt": None,
@@ -62,7 +60,7 @@ class Rotation:
     def change(self) -> list[Document]:
         """The update pipeline."""
         known = {"rotatedBy": {"$literal": kind_document(self.kind)}} if self.kind else {}
-        stamps = {"$concatArrays": [{"$ifNull": ["$stamps", []]}, [Binary(self.stamp)]]}
+        stamps = {"$concatArrays": [{"$ifNull": ["$stamps", []]}, [self.stamp]]}
         return [
             {
                 "$set": {
@@ -85,13 +83,13 @@ class Rotation:
 
     def is_in(self, document: Document) -> bool:
         """Whether the session has this rotation's stamp."""
-        return self.stamp in map(bytes, document.get("stamps", ()))
+        return self.stamp in document.get("stamps", ())
 
     def outcome(self, document: Document) -> Rotated:
         """The result, from the session `document` with this rotation's stamp.
 
         A later rotation may have followed; the result still has this rotation's generation.
         """
-        after = replace(session_of(document), generation=self.from_generation + 1)
-        before = session_of(document | document["before"])
-        return Rotated(replace(before, generation=self.from_generation), after)
+        before = document | document["before"] | {"generation": self.from_generation}
+        after = document | {"generation": self.from_generation + 1}
+        return Rotated(session_of(before), session_of(after))

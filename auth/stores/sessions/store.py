@@ -20,6 +20,7 @@ from auth.stores.actors import actor_document
 from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, is_outage, outage_is_unavailable
 from auth.stores.sessions.documents import document_of, found, live_at, location_of, session_of
+from auth.stores.sessions.marks import SessionMarks
 from auth.stores.sessions.rotations import Rotated, Rotation
 
 # Maximum sessions in a list, more than a user is expected to have. Revocations are not limited.
@@ -56,11 +57,11 @@ class SessionStore:
 
     def __init__(self, database: Database, *, revoked_kept: timedelta) -> None:
         self._sessions = database["sessions"]
+        self._marks = SessionMarks(database)
         self._revoked_kept = revoked_kept
         self._live = BatchedReads(self._live_of_each)
         self._confirmed = BatchedReads(self._confirm_each)
         self._touched = BatchedReads(self._touch_each)
-        self._published = BatchedReads(self._mark_each_published)
         self._rotated = BatchedReads(self._rotate_each, at_once=ROTATIONS_AT_ONCE)
         self._down_until = float("-inf")
 
@@ -380,28 +381,7 @@ class SessionStore:
     @outage_is_unavailable
     async def mark_published(self, session_id: str, news: Iterable[str], *, user_id: str) -> None:
         """Remove marks of news that has been published on the bus."""
-        await self._published.ask((session_id, user_id, tuple(news)))
-
-    async def _mark_each_published(self, asked: Sequence[tuple[str, str, tuple[str, ...]]]) -> dict[Any, None]:
-        for news in {news for *_, news in asked}:
-            await self._mark_all_published([(each, user_id) for each, user_id, of in asked if of == news], news)
-        return {}
-
-    async def _mark_all_published(self, sessions: Sequence[tuple[str, str]], news: Sequence[str]) -> None:
-        ids, users = map(list, zip(*sessions, strict=True))
-        await self._sessions.update_many(
-            {"_id": {"$in": ids}, "userId": {"$in": users}},
-            [
-                {"$set": {"unpublished": {"$setDifference": ["$unpublished", list(news)]}}},
-                {
-                    "$set": {
-                        "unpublishedSince": {
-                            "$cond": [{"$eq": ["$unpublished", []]}, "$$REMOVE", "$unpublishedSince"]
-                        }
-                    }
-                },
-            ],
-        )
+        await self._marks.remove([(session_id, user_id, tuple(news))])
 
     @outage_is_unavailable
     async def mark_unpublished(self, session_id: str, news: Iterable[str], *, user_id: str, now: datetime) -> None:
