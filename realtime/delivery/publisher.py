@@ -163,7 +163,13 @@ def events_of(fact: SessionFact, *, online: bool) -> list[NewEvent]:
             return [_changed(session, "updated", online=online)]
         case SessionEnded(session, reason, by, at):
             revoked = messages.SessionRevoked(
-                event_id=0, session_id=session.session_id, reason=reason, at=at, by=By.of(by), act=by.act
+                event_id=0,
+                session_id=session.session_id,
+                reason=reason,
+                at=at,
+                by=By.of(by),
+                act=by.act,
+                message=by.message,
             )
             return [
                 _event(ServerEvent.SESSION_REVOKED, session, revoked.to_wire()),

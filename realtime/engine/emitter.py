@@ -97,6 +97,10 @@ class Emitter:
             for room in tuple(member.rooms):
                 self.rooms.leave(member, room)
 
+    def members(self, room: str) -> list[str]:
+        """The sockets of this node in a room."""
+        return self.rooms.members_of(NAMESPACE, room)
+
     def close(self, socket_id: str) -> None:
         """Disconnect a socket of this node, and end its connection.
 
