@@ -297,7 +297,7 @@ export class Connection {
     const ack = typeof args[args.length - 1] === "function" ? args.pop() : null;
     const payload = args[0];
     // Acknowledged even when repeated: the device that requested it waits for the acknowledgement.
-    if (event === "session-revoked" || event === "closing") ack?.({ ok: true });
+    if (event === "session-revoked" || event === "closing" || event.includes(":")) ack?.({ ok: true });
     if (this.#state === "stopped" || !this.#cursor.isNew(payload)) return;
     this.#react(event, payload);
     this.#listener.onEvent(event, payload);

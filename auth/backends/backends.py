@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from auth.backends.keys import ServerKeys
 from auth.backends.live import LiveControl
+from auth.backends.messages import BackendMessages
 from auth.backends.sessions import BackendSessions
 from auth.backends.users import BackendUsers
 from auth.factors.step_up import StepUp
@@ -19,14 +20,17 @@ class Backends:
     keys: ServerKeys
     sessions: BackendSessions
     users: BackendUsers
+    messages: BackendMessages
 
     @classmethod
     def create(
         cls, services: Services, stores: Stores, *, sessions: Sessions, step_up: StepUp, live: LiveControl
     ) -> "Backends":
         """Create them."""
+        own_sessions = BackendSessions(services, sessions=sessions, store=stores.sessions, live=live)
         return cls(
             keys=ServerKeys(services, store=stores.server_keys, step_up=step_up),
-            sessions=BackendSessions(services, sessions=sessions, store=stores.sessions, live=live),
+            sessions=own_sessions,
             users=BackendUsers(services),
+            messages=BackendMessages(services, sent=stores.sent_messages, sessions=own_sessions, live=live),
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from auth.backends.live import LiveControl, Target, UserPresence
+from auth.backends.live import LiveControl, Sent, Target, UserPresence
 from auth.core.errors import InvalidToken, NotFound, SessionRevoked, TokenExpired
 from auth.core.models import Actor, Client, Delivery, RevocationReason
 from auth.services import Operation, Services
@@ -76,6 +76,10 @@ class BackendSessions(Operation):
 
     async def disconnect(self, target: Target, *, reason: str, retryable: bool) -> Delivery:
         """Close sockets without ending their sessions. Raises `NotFound` for a session that is not live."""
+        return await (await self.begin_disconnect(target, reason=reason, retryable=retryable)).delivery()
+
+    async def begin_disconnect(self, target: Target, *, reason: str, retryable: bool) -> Sent:
+        """Like `disconnect`; returns before the sockets have answered."""
         return await self._live.disconnect(await self.located(target), reason=reason, retryable=retryable)
 
     async def located(self, target: Target) -> Target:

@@ -98,7 +98,7 @@ class Outbound:
             self.log, stores, self.presence, self._counts, node_id=node_id, hook=self._hooks.run, clock=clock
         )
         self.approvals = LiveApprovals(self.log, self.bus)
-        self.direct = DirectMessages(self.presence, leases, self.bus, self._counts, node_id=node_id)
+        self.direct = DirectMessages(self.log, self.presence, leases, self.bus, self._counts, node_id=node_id)
         self._relay = Relay(stores.sessions, self.publisher, self.deny_list, clock=clock)
 
     @property

@@ -126,7 +126,7 @@ class LivePublisher:
         """Publish one fact and run the application's hooks. Raises `Unavailable` when Redis is down."""
         ended = isinstance(fact, SessionEnded)
         online = await self._is_online(fact.session) if isinstance(fact, SessionUpdated) else False
-        nodes = await self._log.publish(
+        published = await self._log.publish(
             fact.session.user_id,
             events_of(fact, online=online),
             origin=f"{self._node_id}:{request}" if request else "",
@@ -134,7 +134,7 @@ class LivePublisher:
             deny=ended,
         )
         await self._hook(fact)
-        return nodes
+        return published.nodes
 
     async def _is_online(self, session: Session) -> bool:
         sessions, _ = await self._presence.online(session.user_id)

@@ -147,14 +147,19 @@ class Endings:
         self._ending = Background()
 
     def receipt_for(self, frame: Frame) -> Receipt | None:
-        """A new receipt for a revocation frame whose origin counts receipts; else None."""
-        if not frame.origin or frame.event != ServerEvent.SESSION_REVOKED:
+        """A new receipt for a revocation, or an application's event, whose origin counts receipts; else None."""
+        if not frame.origin or not (frame.is_application or frame.event == ServerEvent.SESSION_REVOKED):
             return None
         return Receipt(request=frame.origin.partition(":")[2], node=self._node_id)
 
     async def report(self, frame: Frame, receipt: Receipt) -> None:
         """Send the receipt in its current state to the requesting node."""
         await self._send(frame.origin.partition(":")[0], frame.user_id, receipt.message())
+
+    def acknowledged(self, frame: Frame, receipt: Receipt) -> None:
+        """Count an ack, and report it."""
+        receipt.acknowledged += 1
+        self._ending.spawn(self.report(frame, receipt))
 
     def end(self, connection: Connection, frame: Frame, receipt: Receipt | None = None) -> None:
         """Send `session-revoked` to a socket, wait for its ack, and disconnect it.

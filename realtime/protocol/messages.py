@@ -42,6 +42,8 @@ PROTOCOL_VERSION = 1
 
 # How long a client may take to acknowledge `session-revoked` before it is disconnected anyway.
 REVOCATION_ACK_SECONDS = 1.0
+# How long an ack of an application's event is waited for, so that the count is back within a second.
+EMIT_ACK_SECONDS = 0.8
 
 # An integer as text, also as written by clients that only have floats: "17", "17.0".
 CURSOR = re.compile(r"[0-9]{1,16}(\.0{1,3})?", re.ASCII)

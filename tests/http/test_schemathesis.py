@@ -33,6 +33,7 @@ from auth.http.routes.providers import ProviderRoutes
 from auth.http.routes.second_step import SecondFactorRoutes
 from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
 from auth.http.routes.server_keys import ServerKeyRoutes
+from auth.http.routes.server_messages import BackendMessageRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
 from auth.http.routing import SERVER_API, endpoints_of
@@ -58,6 +59,7 @@ ROUTES = (
     ServerKeyRoutes(ABSENT),
     BackendSessionRoutes(ABSENT),
     BackendUserRoutes(ABSENT),
+    BackendMessageRoutes(ABSENT, ABSENT, ABSENT),
     ConfigRoutes(ABSENT, phone_login=True),
 )
 DOCUMENT = openapi.build([row for routes in ROUTES for row, _ in endpoints_of(routes)])
@@ -115,6 +117,7 @@ RULES_BEYOND_THE_SCHEMA = {
     # That a key is named by something printable, that a target is one, and which hashes are accepted.
     "/api/auth/admin/server-keys",
     "/api/server/disconnect",
+    "/api/server/emit",
     "/api/server/users",
     "/api/server/users/{userId}",
 }

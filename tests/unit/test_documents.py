@@ -76,6 +76,8 @@ def test_every_endpoint_of_the_contract_is_there(http: dict[str, Any]) -> None:
         ("GET", "/api/server/presence"),
         ("DELETE", "/api/server/users/{userId}/sessions/{sessionId}"),
         ("POST", "/api/server/disconnect"),
+        ("POST", "/api/server/emit"),
+        ("POST", "/api/server/batch"),
         ("PATCH", "/api/server/users/{userId}"),
         ("GET", "/.well-known/jwks.json"),
         ("GET", "/health/live"),
