@@ -1,7 +1,6 @@
 """Constructs every operation once and holds them in one frozen object, which both transports use.
 
-Operations are constructed in the order of their dependencies. `auth` never imports `realtime`; what operations
-need of it is declared in `LiveSide`.
+In the order of their dependencies. `auth` never imports `realtime`: what operations need of it is in `LiveSide`.
 """
 
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from auth.alerts.alerts import Alerts, Dismissals, NotMe
 from auth.alerts.approvals import ApprovalFactor, ApprovalLine, Approvals
 from auth.alerts.factor_removal import FactorRemoval
 from auth.audit import AuditLog
+from auth.backends.backends import Backends
+from auth.backends.live import LiveControl
 from auth.clients.devices import Devices
 from auth.clients.known_devices import KnownDevices
 from auth.clients.locations import Locations
@@ -79,6 +80,7 @@ class LiveSide:
     revocations: RevocationList
     approvals: ApprovalLine
     live_counter: LiveCounter
+    control: LiveControl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +135,11 @@ class Operations:
     approvals: Approvals
     not_me: NotMe
     dismissals: Dismissals
-    # Administration
+    # Administration, and applications' backends
     administration: Administration
     roles: Roles
     account_locks: AccountLocks
+    backends: Backends
 
 
 def make_services(
@@ -352,6 +355,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
             step_up=step_up,
         ),
         account_locks=AccountLocks(services, directory=stores.directory, endings=endings, step_up=step_up),
+        backends=Backends.create(services, stores, sessions=sessions, step_up=step_up, live=live.control),
     )
 
 
@@ -387,14 +391,13 @@ def _make_sessions(services: Services, parts: Parts) -> Sessions:
 
 
 def _make_device_rename(services: Services, parts: Parts) -> DeviceRename:
-    stores, live = parts.stores, parts.live
     return DeviceRename(
         services,
-        sessions=stores.sessions,
-        names=stores.session_device_names,
+        sessions=parts.stores.sessions,
+        names=parts.stores.session_device_names,
         devices=parts.devices,
-        presence=live.presence,
-        publisher=live.publisher,
+        presence=parts.live.presence,
+        publisher=parts.live.publisher,
     )
 
 

@@ -48,6 +48,8 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  * @property {{expiresAt: string, expiresInMs: number, graceMs: number}} token-expiring
  * @property {{graceEndsAt: string}} token-expired
  * @property {{reconnectAfterMs: number}} draining
+ * @property {{reason: string, retryable: boolean}} closing by the backend; if not `retryable`, the client connects again
+ *   when the user or the network returns
  * @property {{eventId: number, version: number, change: "created"|"updated"|"removed",
  *   session: Session}} sessions-changed
  * @property {{eventId: number, sessionId: string, online: boolean, sockets: number,

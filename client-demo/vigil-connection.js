@@ -280,6 +280,13 @@ export class Connection {
     this.#become("waiting", error.code);
   }
 
+  /** The backend does not want this client to return by itself: `wake` connects again. */
+  #waitForUser() {
+    this.#clearTimers();
+    this.#serverChoseDelay = false;
+    this.#become("waiting", "closing");
+  }
+
   // ── events ──────────────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -290,7 +297,7 @@ export class Connection {
     const ack = typeof args[args.length - 1] === "function" ? args.pop() : null;
     const payload = args[0];
     // Acknowledged even when repeated: the device that requested it waits for the acknowledgement.
-    if (event === "session-revoked") ack?.({ ok: true });
+    if (event === "session-revoked" || event === "closing" || event.includes(":")) ack?.({ ok: true });
     if (this.#state === "stopped" || !this.#cursor.isNew(payload)) return;
     this.#react(event, payload);
     this.#listener.onEvent(event, payload);
@@ -298,6 +305,7 @@ export class Connection {
       const { reason, by = null, at, act = null } = payload;
       this.#end({ code: "session_revoked", reason, by, at, act });
     }
+    if (event === "closing" && !payload.retryable) this.#waitForUser();
   }
 
   /**

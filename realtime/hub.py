@@ -22,7 +22,10 @@ class SocketState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event from a user's log; `previous` is the id of the event before it."""
+    """One event from a user's log; `previous` is the id of the event before it.
+
+    The payload of an application's event is `{data, ack?, except?}`.
+    """
 
     user_id: str
     event_id: int
@@ -32,6 +35,11 @@ class Frame:
     version: int | None
     origin: str
     payload: dict[str, Any]
+
+    @property
+    def is_application(self) -> bool:
+        """Whether it is an event of the application, whose names contain a colon."""
+        return ":" in self.event
 
 
 @dataclass(slots=True, eq=False)

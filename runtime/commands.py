@@ -13,6 +13,7 @@ from typing import Any
 
 from auth.core.clock import utc_now
 from auth.core.errors import StartRefused, Unavailable
+from auth.core.server_keys import Scope
 from auth.platform import logs
 from auth.platform.settings.settings import Settings
 
@@ -53,7 +54,26 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     keys.add_parser("rotate", help="sign with the next key from now on")
     keys.add_parser("reseal", help="seal anew under VIGIL_SECRET_KEY what VIGIL_SECOND_SECRET_KEY has sealed")
     keys.add_parser("reset", help="end all sessions and generate new keys, after a change of VIGIL_SECRET_KEY")
+    _add_server_keys(commands)
     return parser.parse_args(arguments)
+
+
+def _add_server_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    actions = commands.add_parser("server-keys", help="keys of applications' backends").add_subparsers(
+        dest="action", required=True
+    )
+    creating = actions.add_parser("create", help="create a key and print it, this once")
+    creating.add_argument("name", metavar="NAME", help="which backend will use it")
+    creating.add_argument(
+        "--scopes",
+        required=True,
+        type=lambda text: text.split(","),
+        metavar="SCOPE,…",
+        help=f"what it may do: {', '.join(Scope)}",
+    )
+    creating.add_argument("--expires-days", type=int, metavar="N", help="valid for N days; by default without end")
+    actions.add_parser("list", help="list all keys, never their secrets")
+    actions.add_parser("revoke", help="refuse a key from now on, on every node").add_argument("id", metavar="ID")
 
 
 def past_time(text: str) -> datetime:
@@ -83,7 +103,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             from runtime.serving import run_jobs
 
             return _run(run_jobs(settings))
-        case "grant" | "factors" | "revoke" | "migrate" | "keys":
+        case "grant" | "factors" | "revoke" | "migrate" | "keys" | "server-keys":
             return _run(_operation(arguments, settings))
         case _:
             from runtime.serving import run_server
@@ -103,6 +123,8 @@ def _operation(arguments: argparse.Namespace, settings: Settings) -> Coroutine[A
             return operator_commands.revoke_user(settings, arguments.user)
         case "revoke":
             return operator_commands.revoke_all(settings, begun_by=arguments.before)
+        case "server-keys":
+            return _server_keys(arguments, settings)
         case "migrate":
             return operator_commands.migrate(settings, dry_run=arguments.dry_run)
         case _ if arguments.action == "reseal":
@@ -111,6 +133,20 @@ def _operation(arguments: argparse.Namespace, settings: Settings) -> Coroutine[A
             return operator_commands.reset_keys(settings)
         case _:
             return operator_commands.rotate_keys(settings)
+
+
+def _server_keys(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:
+    from runtime import server_key_commands
+
+    match arguments.action:
+        case "create":
+            return server_key_commands.create(
+                settings, arguments.name, arguments.scopes, expires_in_days=arguments.expires_days
+            )
+        case "revoke":
+            return server_key_commands.revoke(settings, arguments.id)
+        case _:
+            return server_key_commands.show(settings)
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:

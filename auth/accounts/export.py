@@ -8,6 +8,7 @@ from typing import Any
 from auth.clients.devices import Devices
 from auth.clients.locations import Locations
 from auth.core.clock import iso
+from auth.core.json_values import object_of
 from auth.core.models import Client, Device, Location, Principal, User
 from auth.core.paging import Cursor, Page
 from auth.factors.manage import FactorOverview, TwoFactor
@@ -104,6 +105,7 @@ def _account(user: User) -> dict[str, Any]:
         "lockedAt": user.locked_at,
         "deletionAt": user.deletion_at,
         "hasPassword": user.password_hash is not None,
+        "metadata": object_of(user.metadata),
     }
 
 

@@ -124,11 +124,13 @@ class Actor:
     """Who ended a session: a user from one of their sessions, an administrator, or the server itself.
 
     `act`: what they did, if the session ended because of a change of the account that its reason does not name.
+    `message`: what an application's backend says to the device.
     """
 
     kind: Literal["user", "admin", "system"]
     session_id: str | None = None
     act: Act | None = None
+    message: str | None = None
 
 
 SYSTEM = Actor("system")
@@ -187,6 +189,9 @@ class User:
     # Incremented with each login method claimed for removal; those listed no longer count (auth/login/methods.py).
     login_methods_version: int = 0
     methods_to_remove: tuple[str, ...] = ()
+    # JSON objects that a backend has stored, as text: one is shown to the user, the other is not.
+    metadata: str | None = None
+    private_metadata: str | None = None
     # Sessions that a change of the account has ended, while some may not be revoked yet.
     sessions_to_end: SessionsToEnd | None = None
 

@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails
 
 from auth.core.clock import iso
 from auth.core.errors import FieldError, InvalidRequest
+from auth.core.json_values import object_of
 from auth.core.models import (
     Delivery,
     Device,
@@ -356,6 +357,7 @@ class UserView(View):
     roles: tuple[str, ...]
     created_at: Moment
     deletion_at: Moment | None = omittable("When the account will be erased, after DELETE /me.")
+    metadata: dict[str, Any] | None = omittable("What the backend of an application has stored for the user.")
     pending_email: PendingEmailView | None = omittable("A change of address that waits; only in answers of /me.")
 
     @classmethod
@@ -370,6 +372,7 @@ class UserView(View):
             roles=user.roles,
             created_at=user.created_at,
             deletion_at=user.deletion_at,
+            metadata=object_of(user.metadata),
             pending_email=PendingEmailView(
                 email=pending_email.email,
                 expires_at=pending_email.expires_at,

@@ -34,10 +34,13 @@ from auth.http.routes.passwords_and_email import CredentialRoutes
 from auth.http.routes.phones import PhoneRoutes
 from auth.http.routes.providers import ProviderRoutes
 from auth.http.routes.second_step import SecondFactorRoutes
+from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
+from auth.http.routes.server_keys import ServerKeyRoutes
+from auth.http.routes.server_messages import BackendMessageRoutes
 from auth.http.routes.service import Readiness, ServiceRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
-from auth.http.routing import API, Endpoint, Routes, endpoints_of, handler_of
+from auth.http.routing import API, Endpoint, Routes, endpoints_of, handler_of, server_handler_of
 from auth.http.second_origin import SecondOrigin
 from auth.operations import Operations
 from auth.platform.open_connections import OpenConnections
@@ -128,12 +131,19 @@ def _add_api(
             operations.factor_removal,
             parts.jobs_dashboard_url,
         ),
+        ServerKeyRoutes(operations.backends.keys),
+        BackendSessionRoutes(operations.backends.sessions),
+        BackendUserRoutes(operations.backends.users),
+        BackendMessageRoutes(operations.backends.messages, operations.backends.sessions, operations.backends.keys),
         ConfigRoutes(operations.provider_flows, phone_login=parts.settings.phone_login),
     )
     rows = []
     for group in groups:
         for row, route in endpoints_of(group):
-            handler = handler_of(row, route, identity, operations.roles)
+            if row.scopes:
+                handler = server_handler_of(row, route, operations.backends.keys)
+            else:
+                handler = handler_of(row, route, identity, operations.roles)
             for path in row.paths:
                 app.router.add_route(row.method, path, handler)
             rows.append(row)

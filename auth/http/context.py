@@ -11,6 +11,7 @@ from aiohttp import web
 
 from auth.clients.address import Network, client_of, seconds_since
 from auth.core.models import Client, Principal
+from auth.core.server_keys import ServerKey
 from auth.http.cookies import CSRF_COOKIE, SetCookie, cleared_cookies, sent_values
 from auth.http.origin_check import CSRF_HEADER
 
@@ -18,6 +19,7 @@ CLIENT = web.RequestKey("client", Client)
 # Arrival time of the request, on the clock of `auth.platform.suspension`.
 ARRIVED = web.RequestKey("arrived", float)
 PRINCIPAL = web.RequestKey("principal", Principal)
+SERVER_KEY = web.RequestKey("server_key", ServerKey)
 COOKIES = web.RequestKey("cookies", dict[str, SetCookie])
 CLEARS = web.RequestKey("clears", str)
 

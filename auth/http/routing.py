@@ -1,27 +1,30 @@
 """The route table of the JSON API: each endpoint declares its request and response types.
 
-An endpoint requires a principal unless it is declared `public`. The declaration drives validation, the response
-and the OpenAPI document.
+An endpoint requires a principal unless it is declared `public`, or a server key if it declares `scopes`. The
+declaration drives validation, the response and the OpenAPI document.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
 from aiohttp import web
 
 from auth.admin.roles import Roles
-from auth.core.errors import AuthError
+from auth.backends.keys import ServerKeys
+from auth.core.errors import AuthError, MissingToken
 from auth.core.models import Client, Principal
+from auth.core.server_keys import WRITING_SCOPES, Scope, ServerKey
 from auth.core.views import Input, Query, View, parse
-from auth.http.context import CLIENT, PRINCIPAL
+from auth.http.context import CLIENT, PRINCIPAL, SERVER_KEY
 from auth.http.edge.runner import ON_DISCONNECT
-from auth.http.identity import HttpIdentity
+from auth.http.identity import HttpIdentity, bearer_token
 from auth.http.json import read_json, success
 from auth.http.schemas.common import Nothing
 from auth.platform.logs import extend_log_context
 
 API = "/api/auth"
+SERVER_API = "/api/server"
 
 Route = TypeVar("Route", bound=Callable[..., Awaitable[View]])
 
@@ -32,11 +35,18 @@ class Call:
 
     request: web.Request
     client: Client
+    # What the audit trail says about the use of a server key: whom it concerned.
+    about: dict[str, str] = field(default_factory=dict)
 
     @property
     def principal(self) -> Principal:
         """The authenticated principal; only set for endpoints that are not public."""
         return self.request[PRINCIPAL]
+
+    @property
+    def server_key(self) -> ServerKey:
+        """The key of the backend that calls; only set for endpoints with `scopes`."""
+        return self.request[SERVER_KEY]
 
     def on_disconnect(self, callback: Callable[[], None]) -> None:
         """Call `callback` if the client disconnects before the response is sent."""
@@ -51,6 +61,7 @@ class Endpoint:
     parameters. `role`: the account must have this role at the time of the request, else `forbidden`.
     `credentials`: for a public endpoint, the security schemes it accepts; schemes in one tuple are required
     together. `max_age_seconds`: how long any cache may keep the response, if it is the same for every caller.
+    `scopes`: the endpoint is for server keys that have one of these, under `/api/server`.
     """
 
     method: str
@@ -67,6 +78,7 @@ class Endpoint:
     errors: tuple[type[AuthError], ...] = ()
     credentials: tuple[tuple[str, ...], ...] = ()
     max_age_seconds: int | None = None
+    scopes: tuple[Scope, ...] = ()
     name: str = ""
     takes: type[Input] = Nothing
     answers: tuple[type[View], ...] = ()
@@ -85,7 +97,7 @@ class Endpoint:
     @property
     def takes_body(self) -> bool:
         """Whether the endpoint reads a body."""
-        return self.method not in {"GET", "DELETE"}
+        return self.method != "GET" and (self.method != "DELETE" or self.takes is not Nothing)
 
     @property
     def takes_query(self) -> bool:
@@ -95,7 +107,8 @@ class Endpoint:
     @property
     def paths(self) -> tuple[str, ...]:
         """Full paths: the path and its aliases."""
-        return tuple(API + path for path in (self.path, *self.aliases))
+        base = SERVER_API if self.scopes else API
+        return tuple(base + path for path in (self.path, *self.aliases))
 
 
 endpoint = Endpoint
@@ -130,18 +143,52 @@ def handler_of(
                     principal, row.role, act=f"{row.method} {row.path}", client=call.client
                 )
             request[PRINCIPAL] = principal
-        if row.takes_query:
-            raw: object = _query_of(request)
-        else:
-            optional = row.body_optional or row.takes is Nothing
-            raw = await read_json(request, optional=optional) if row.takes_body else {}
-        data = await route(call, parse(row.takes, raw))
-        response = success(data, status=row.status, message=row.message)
-        if row.max_age_seconds is not None:
-            response.headers["Cache-Control"] = f"public, max-age={row.max_age_seconds}"
+        return await _serve(row, route, call)
+
+    return handle
+
+
+def server_handler_of(
+    row: Endpoint, route: Callable[[Call, Any], Awaitable[View]], keys: ServerKeys
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Build the handler of an endpoint for server keys. A use of a writing scope is recorded, even if refused."""
+    is_recorded = not WRITING_SCOPES.isdisjoint(row.scopes)
+
+    async def handle(request: web.Request) -> web.Response:
+        call = Call(request, request[CLIENT], dict(request.match_info))
+        text = bearer_token(request)
+        if text is None:
+            raise MissingToken("A server key is required, as a bearer token.")
+        key = request[SERVER_KEY] = await keys.authenticate(text, row.scopes, client=call.client)
+        extend_log_context(server_key=key.key_id)
+        outcome = "internal_error"
+        try:
+            response = await _serve(row, route, call)
+            outcome = "ok"
+        except AuthError as refusal:
+            outcome = refusal.code
+            raise
+        finally:
+            if is_recorded:
+                act = f"{row.method} {row.path}"
+                await keys.record_use(key, act, outcome=outcome, about=call.about, client=call.client)
         return response
 
     return handle
+
+
+async def _serve(row: Endpoint, route: Callable[[Call, Any], Awaitable[View]], call: Call) -> web.Response:
+    """Parse the input, call the route, and build the response."""
+    if row.takes_query:
+        raw: object = _query_of(call.request)
+    else:
+        optional = row.body_optional or row.takes is Nothing
+        raw = await read_json(call.request, optional=optional) if row.takes_body else {}
+    data = await route(call, parse(row.takes, raw))
+    response = success(data, status=row.status, message=row.message)
+    if row.max_age_seconds is not None:
+        response.headers["Cache-Control"] = f"public, max-age={row.max_age_seconds}"
+    return response
 
 
 def _query_of(request: web.Request) -> dict[str, Any]:

@@ -61,6 +61,7 @@ LimitName = Literal[
     "socket_connects",
     "socket_events",
     "admin",
+    "server",
 ]
 
 # Mails that anyone can trigger.

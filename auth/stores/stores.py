@@ -20,6 +20,8 @@ from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import OutboxStore
 from auth.stores.passkeys import Passkeys
 from auth.stores.schema import VERSION, Schema
+from auth.stores.sent_messages import SentMessages
+from auth.stores.server_keys import ServerKeyStore
 from auth.stores.sessions.alerts import SessionAlerts
 from auth.stores.sessions.device_names import SessionDeviceNames
 from auth.stores.sessions.hooks import SessionHookStore
@@ -87,6 +89,8 @@ class Collections:
         self.email_changes = EmailChanges(database)
         self.directory = Directory(database)
         self.signing_keys = SigningKeys(database)
+        self.server_keys = ServerKeyStore(database)
+        self.sent_messages = SentMessages(database)
 
     @property
     def indexed(self) -> Sequence[Indexed]:
@@ -107,6 +111,7 @@ class Collections:
             self.session_places,
             self.directory,
             self.signing_keys,
+            self.sent_messages,
         )
 
 

@@ -13,6 +13,9 @@ const NAMES = {
   admin_factors_removed: "Login methods were removed by this administrator",
   admin_overview_read: "The overview was read by this administrator",
   admin_roles_changed: "Roles were changed by this administrator",
+  admin_server_key_created: "A server key was created by this administrator",
+  admin_server_key_revoked: "A server key was revoked by this administrator",
+  admin_server_keys_listed: "The server keys were listed by this administrator",
   admin_session_ended: "A session was ended by this administrator",
   admin_sessions_ended: "All sessions of an account were ended by this administrator",
   admin_user_seen: "An account was viewed by this administrator",
@@ -74,6 +77,9 @@ const NAMES = {
   registered_again: "Someone tried to create an account with this address again",
   roles_changed: "The roles were changed",
   second_factor_failed: "Two-step verification failed",
+  server_key_created: "A server key was created by the operator of the server",
+  server_key_revoked: "A server key was revoked by the operator of the server",
+  server_key_used: "A backend acted with its server key",
   session_revoked: "A device was logged out",
   sessions_revoked_by_operator: "Sessions were ended by the operator of the server",
   sms_limited: "An SMS was not sent: the limit is reached",
@@ -81,6 +87,7 @@ const NAMES = {
   step_up_failed: "Identity was not confirmed for a sensitive change",
   totp_disabled: "The authenticator app was turned off",
   totp_enabled: "The authenticator app was turned on",
+  user_provisioned: "The account was created by the backend of an application",
 };
 
 /** @param {string} kind of an audit event */

@@ -69,6 +69,11 @@ class NodeLeases:
         """Read the leases now. Raises `Unavailable`."""
         self._note(await self._read(keys=[self._keys.leases]))
 
+    async def alive(self) -> list[str]:
+        """The nodes that are alive now. Raises `Unavailable`."""
+        await self.look()
+        return [node for node in self._ends if self._is_alive(node)]
+
     async def judge(self, nodes: Iterable[str]) -> dict[str, bool | None]:
         """Whether each node is alive; None if it has no lease, not even an expired one.
 

@@ -6,15 +6,18 @@ page reload does not show up.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from datetime import timedelta
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime, timedelta
 
 import structlog
 
+from auth.backends.live import UserPresence
 from auth.core.clock import Clock
 from auth.core.errors import Unavailable
 from auth.core.tasks import end
-from auth.platform.redis.link import RedisLink
+from auth.platform.redis.link import RedisLink, as_text
 from realtime.broker.dead_node_cleanup import (
     TOLD,
     DeadNodeCleanup,
@@ -31,6 +34,7 @@ from realtime.hub import Connection
 RECONNECT_SECONDS = 2.0
 # Sockets marked at a time.
 BATCH = 500
+LAST_SEEN = re.compile(rb'"lastSeenAt":"([0-9T:.-]{19,32}Z)"')
 
 log = structlog.get_logger()
 
@@ -120,6 +124,29 @@ class Presence:
             self._orphans.check_soon(user_id)
         return frozenset(session_id for _, node_id, session_id in sockets if alive[node_id]), int(version)
 
+    async def of_users(self, user_ids: Sequence[str], *, now: datetime) -> dict[str, UserPresence]:
+        """The presence of many users, by one write to each master. Raises `Unavailable`."""
+        asked = [key for user_id in user_ids for key in (self._keys.sockets(user_id), self._keys.states(user_id))]
+        answers = await asyncio.gather(*(self._link.execute("HVALS", key) for key in asked))
+        listed = [[as_text(value).partition("|")[::2] for value in values] for values in answers[::2]]
+        alive = await self._leases.judge({node_id for values in listed for node_id, _ in values})
+        found = {}
+        for user_id, values, states in zip(user_ids, listed, answers[1::2], strict=True):
+            if any(alive[node_id] is None for node_id, _ in values):
+                self._orphans.check_soon(user_id)
+            sessions = {session_id for node_id, session_id in values if alive[node_id]}
+            found[user_id] = UserPresence(len(sessions), now if sessions else _last_seen(states))
+        return found
+
+    async def nodes_of(self, user_id: str, *, session_id: str | None) -> dict[str, int]:
+        """The number of a user's sockets on each living node, or of those of one session. Raises `Unavailable`."""
+        counts: Counter[str] = Counter()
+        for value in await self._link.execute("HVALS", self._keys.sockets(user_id)):
+            node_id, _, session = as_text(value).partition("|")
+            counts[node_id] += session_id in (None, session)
+        alive = await self._leases.judge(counts)
+        return {node_id: count for node_id, count in counts.items() if alive[node_id] and count}
+
     async def count_live(self) -> tuple[int, int]:
         """The number of nodes with a valid lease, and of their sockets at most `RENEW_SECONDS` ago.
 
@@ -204,6 +231,12 @@ class Presence:
             log.exception("presence_failed")
         else:
             self._listed_in = term
+
+
+def _last_seen(states: Sequence[bytes]) -> datetime | None:
+    """When one of a user's devices was seen last, by the last `device-status` of each."""
+    moments = [match[1].decode() for state in states if (match := LAST_SEEN.search(state))]
+    return max(map(datetime.fromisoformat, moments), default=None)
 
 
 def _is_done(hooks_task: HooksTask) -> bool:

@@ -22,6 +22,8 @@ from realtime.protocol.messages import DeviceStatus, ServerEvent
 LOG_LENGTH = 256
 # Excluded from stored payloads, because the log assigns the id.
 WITHOUT_ID = {"event_id"}
+# Instead of a session: the sockets of all sessions count.
+ALL = "*"
 # Retry delay while the deny-list is in doubt: about as long as reading it from MongoDB takes.
 DOUBT_SECONDS = 0.5
 
@@ -51,6 +53,14 @@ class JoinResult:
     wait_ms: int = 0
     roles_changed: bool = False
     was_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The number of live sockets that count, by node, and the id of the last event."""
+
+    nodes: dict[str, int]
+    event_id: int
 
 
 class UserLog:
@@ -182,8 +192,8 @@ class UserLog:
 
     async def publish(
         self, user_id: str, events: Sequence[NewEvent], *, origin: str = "", counted: str = "", deny: bool = False
-    ) -> dict[str, int]:
-        """Append `events` and publish them to the nodes; the number of live sockets of session `counted` per node.
+    ) -> Published:
+        """Append `events` and publish them to the nodes; count the sockets of session `counted`, or of `ALL`.
 
         With `deny`, also puts session `counted` on the deny-list in the same step.
         """
@@ -206,10 +216,10 @@ class UserLog:
         for event in events:
             payload = self._seal.mark(user_id, event.event, event.session_id, event.payload)
             arguments += [event.event, event.session_id, int(event.versioned), payload]
-        answer = await self._publish(keys=keys, args=arguments)
+        last, *answer = await self._publish(keys=keys, args=arguments)
         counts = {as_text(node): int(count) for node, count in zip(answer[::2], answer[1::2], strict=True)}
         alive = await self._leases.judge(counts)
-        return {node: count for node, count in counts.items() if alive[node]}
+        return Published({node: count for node, count in counts.items() if alive[node]}, int(last))
 
     async def leave(self, node_id: str, entry: str, offline: DeviceStatus, *, forget: bool) -> None:
         """Unlist a socket, and publish `device-status` if that takes its device offline.
@@ -271,7 +281,7 @@ def read_frame_value(value: dict[str, Any]) -> Frame:
         user_id=value["u"],
         event_id=value["i"],
         previous=value["p"],
-        event=ServerEvent(value["e"]),
+        event=value["e"],
         session_id=value["s"],
         version=value["v"],
         origin=value["o"],

@@ -49,7 +49,7 @@ class CatchUp:
 
     async def take(self, frame: Frame) -> None:
         """Deliver a frame to every socket of its user on this node, and report to the node that counts, if any."""
-        self._metrics.bus_events.labels(frame.event).inc()
+        self._metrics.bus_events.labels("application" if frame.is_application else frame.event).inc()
         receipt = self._endings.receipt_for(frame)
         for connection in self._connections.of_user(frame.user_id):
             with one_item("push", socket_id=connection.socket_id):

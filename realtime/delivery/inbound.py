@@ -10,6 +10,7 @@ from realtime.broker.redis_keys import shard_of
 from realtime.broker.seal import Message
 from realtime.broker.user_log import read_frame_value
 from realtime.delivery.catch_up import CatchUp
+from realtime.delivery.direct_delivery import DirectDelivery
 from realtime.delivery.outbound import Outbound
 from realtime.delivery.presence_check import PresenceCheck
 from realtime.delivery.push import Push
@@ -33,6 +34,9 @@ class Inbound:
         self.emitter = emitter = Emitter()
         self._endings = Endings(
             emitter, node_id=outbound.node_id, send=outbound.report, metrics=metrics, clock=clock
+        )
+        self._direct = DirectDelivery(
+            connections, emitter, self._endings, node_id=outbound.node_id, report=outbound.report
         )
         self.push = Push(emitter, self._endings, hooks, metrics=metrics, clock=clock)
         self._watchdog = Watchdog(
@@ -79,6 +83,8 @@ class Inbound:
     async def _take(self, message: Message) -> None:
         if message.get("t") == "room":
             self.emitter.room_event(message["packets"], message["room"])
+        elif message.get("t") == "direct":
+            await self._direct.take(message)
         else:
             await self.catch_up.take(read_frame_value(message))
 

@@ -26,6 +26,7 @@ from realtime.broker.redis_keys import ALL_SHARDS, Keys
 from realtime.broker.seal import Message, MessageSeal
 from realtime.broker.user_log import UserLog
 from realtime.delivery.approvals import LiveApprovals
+from realtime.delivery.direct import DirectMessages
 from realtime.delivery.publisher import LivePublisher
 from realtime.delivery.relay import Relay
 from realtime.delivery.revocation_acks import Counts
@@ -97,6 +98,7 @@ class Outbound:
             self.log, stores, self.presence, self._counts, node_id=node_id, hook=self._hooks.run, clock=clock
         )
         self.approvals = LiveApprovals(self.log, self.bus)
+        self.direct = DirectMessages(self.log, self.presence, leases, self.bus, self._counts, node_id=node_id)
         self._relay = Relay(stores.sessions, self.publisher, self.deny_list, clock=clock)
 
     @property
@@ -108,6 +110,7 @@ class Outbound:
             revocations=self.deny_list,
             approvals=self.approvals,
             live_counter=self.presence,
+            control=self.direct,
         )
 
     def start_publishing(self) -> None:
@@ -136,6 +139,7 @@ class Outbound:
             # Entries of the time without a subscription may be missing.
             self.deny_list.mark_in_doubt(shards)
 
+        self.direct.start(on_message)
         await self.presence.start(lambda: resync(ALL_SHARDS), count_sockets)
         await self.bus.start(take, catch_up)
         # Subscribing puts the deny-list in doubt, and the relay restores it. In the other order the first

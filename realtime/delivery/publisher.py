@@ -125,7 +125,7 @@ class LivePublisher:
         """Publish one fact and run the application's hooks. Raises `Unavailable` when Redis is down."""
         ended = isinstance(fact, SessionEnded)
         online = await self._is_online(fact.session) if isinstance(fact, SessionUpdated) else False
-        nodes = await self._log.publish(
+        published = await self._log.publish(
             fact.session.user_id,
             events_of(fact, online=online),
             origin=f"{self._node_id}:{request}" if request else "",
@@ -133,7 +133,7 @@ class LivePublisher:
             deny=ended,
         )
         await self._hook(fact)
-        return nodes
+        return published.nodes
 
     async def _is_online(self, session: Session) -> bool:
         sessions, _ = await self._presence.online(session.user_id)
@@ -162,7 +162,13 @@ def events_of(fact: SessionFact, *, online: bool) -> list[NewEvent]:
             return [_changed(session, "updated", online=online)]
         case SessionEnded(session, reason, by, at):
             revoked = messages.SessionRevoked(
-                event_id=0, session_id=session.session_id, reason=reason, at=at, by=By.of(by), act=by.act
+                event_id=0,
+                session_id=session.session_id,
+                reason=reason,
+                at=at,
+                by=By.of(by),
+                act=by.act,
+                message=by.message,
             )
             return [
                 _event(ServerEvent.SESSION_REVOKED, session, revoked.to_wire()),

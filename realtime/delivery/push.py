@@ -13,7 +13,7 @@ from realtime.delivery.revocation_acks import Endings, Receipt, payload_for
 from realtime.delivery.socket_hooks import SocketHooks
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connection, Frame, SocketState
-from realtime.protocol.messages import RolesChanged, ServerEvent
+from realtime.protocol.messages import EMIT_ACK_SECONDS, RolesChanged, ServerEvent
 
 # After this long without an ack a device counts as not showing the approval request.
 APPROVAL_ACK_SECONDS = 5.0
@@ -47,12 +47,35 @@ class Push:
             self._set_roles(connection, roles_from_payload(frame.payload))
         elif frame.event == ServerEvent.LOGIN_APPROVAL_REQUESTED:
             self._request_approval(connection, frame)
+        elif frame.is_application:
+            self._send_application_event(connection, frame, receipt)
         elif frame.event == ServerEvent.SECURITY_ALERT and has_approved(connection, frame):
             return
         elif frame.event != ServerEvent.SESSION_REVOKED:
             self._emitter.emit_here(connection.socket_id, frame.event, payload_for(connection, frame))
         elif frame.session_id == connection.session_id:
             self._endings.end(connection, frame, receipt)
+
+    def _send_application_event(self, connection: Connection, frame: Frame, receipt: Receipt | None) -> None:
+        """Send an application's event with its id. Nobody awaits the ack of a missed one."""
+        if frame.payload.get("except") == connection.socket_id:
+            return
+        payload = frame.payload["data"] | {"eventId": frame.event_id}
+        if receipt is None or not frame.payload.get("ack"):
+            self._emitter.emit_here(connection.socket_id, frame.event, payload)
+        if receipt is None:
+            return
+        receipt.sockets += 1
+        receipt.notified += 1
+        if frame.payload.get("ack"):
+
+            def settled(acknowledged: bool) -> None:
+                if acknowledged:
+                    self._endings.acknowledged(frame, receipt)
+
+            self._emitter.emit_with_ack(
+                connection.socket_id, frame.event, payload, seconds=EMIT_ACK_SECONDS, settled=settled
+            )
 
     def _request_approval(self, connection: Connection, frame: Frame) -> None:
         """Send an approval request, unless it has expired before the device reconnected."""

@@ -1,4 +1,5 @@
 """Forced logout with acks: each node waits for its sockets' acks, the requesting node for every node's report.
+The same counts serve what a backend sends to sockets (direct.py).
 
 A socket gets `session-revoked`, has `REVOCATION_ACK_SECONDS` to acknowledge, and is closed either way. Its node
 reports each change to the requesting node, which waits equally long and counts the rest as `pending`.
@@ -9,7 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -20,7 +21,7 @@ from auth.platform.metrics import Metrics
 from realtime.broker.seal import Message
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connection, Frame, SocketState
-from realtime.protocol.messages import REVOCATION_ACK_SECONDS, ServerEvent
+from realtime.protocol.messages import REVOCATION_ACK_SECONDS, Closing, ServerEvent
 
 # A socket whose own event ended its session, by revocation or by a reused refresh token, is closed after the ack
 # to that event, or after this long.
@@ -32,11 +33,20 @@ log = structlog.get_logger()
 # On the requesting node ---------------------------------------------------------------------------------------
 
 
+# What a node reports of a socket once nothing more is expected of it.
+SettledBy = Literal["notified", "acknowledged", "closed"]
+
+
 @dataclass(slots=True, eq=False)
 class Count:
-    """The reports received so far on one forced logout."""
+    """The reports received so far on one forced logout, or on another message to sockets.
+
+    `is_broadcast`: it went to all nodes, and which of them have sockets is known from their reports only.
+    """
 
     request: str
+    settled_by: SettledBy = "closed"
+    is_broadcast: bool = False
     expected: dict[str, int] = field(default_factory=dict)
     reports: dict[str, Message] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,30 +56,31 @@ class Count:
     def delivery(self) -> Delivery:
         """The sum of all reports; the sockets of nodes that have not reported count as pending."""
         total = Delivery(incomplete=self.is_unpublished)
-        for node_id, sockets in self.expected.items():
+        late = dict.fromkeys(self.reports, 0) if self.is_broadcast else {}
+        for node_id, sockets in (late | self.expected).items():
             report = self.reports.get(node_id)
             if report is None:
-                total += Delivery(sockets=sockets, pending=sockets)
+                total += Delivery(sockets=sockets, pending=sockets, incomplete=self.is_broadcast)
                 continue
-            counted, closed = report["sockets"], report["closed"]
-            total += Delivery(counted, report["notified"], report["acknowledged"], closed, counted - closed)
+            counted, left = report["sockets"], report["sockets"] - report[self.settled_by]
+            total += Delivery(counted, report["notified"], report["acknowledged"], report["closed"], left)
         return total
 
     @property
     def complete(self) -> bool:
-        """Whether every socket is known to be closed."""
+        """Whether nothing more is expected of any socket."""
         return self.expected.keys() <= self.reports.keys() and self.delivery().pending == 0
 
 
 class Counts:
-    """The forced logouts this node is waiting for."""
+    """The requests whose reports this node is waiting for."""
 
     def __init__(self) -> None:
         self._open: dict[str, Count] = {}
 
-    def begin(self) -> Count:
+    def begin(self, settled_by: SettledBy = "closed") -> Count:
         """Start counting the reports on a new request, until `settle`."""
-        count = Count(secrets.token_hex(8))
+        count = Count(secrets.token_hex(8), settled_by)
         self._open[count.request] = count
         return count
 
@@ -81,7 +92,7 @@ class Counts:
             count.changed.set()
 
     async def wait(self, counts: Sequence[Count]) -> None:
-        """Wait until every socket is closed, at most `REVOCATION_ACK_SECONDS`."""
+        """Wait until nothing more is expected of any socket, at most `REVOCATION_ACK_SECONDS`."""
         try:
             async with asyncio.timeout(REVOCATION_ACK_SECONDS):
                 for count in counts:
@@ -102,7 +113,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Receipt:
-    """This node's report on one forced logout; sent to the requesting node again after each change."""
+    """This node's report on one request; sent to the requesting node again after each change."""
 
     request: str
     node: str
@@ -136,14 +147,19 @@ class Endings:
         self._ending = Background()
 
     def receipt_for(self, frame: Frame) -> Receipt | None:
-        """A new receipt for a revocation frame whose origin counts receipts; else None."""
-        if not frame.origin or frame.event != ServerEvent.SESSION_REVOKED:
+        """A new receipt for a revocation, or an application's event, whose origin counts receipts; else None."""
+        if not frame.origin or not (frame.is_application or frame.event == ServerEvent.SESSION_REVOKED):
             return None
         return Receipt(request=frame.origin.partition(":")[2], node=self._node_id)
 
     async def report(self, frame: Frame, receipt: Receipt) -> None:
         """Send the receipt in its current state to the requesting node."""
         await self._send(frame.origin.partition(":")[0], frame.user_id, receipt.message())
+
+    def acknowledged(self, frame: Frame, receipt: Receipt) -> None:
+        """Count an ack, and report it."""
+        receipt.acknowledged += 1
+        self._ending.spawn(self.report(frame, receipt))
 
     def end(self, connection: Connection, frame: Frame, receipt: Receipt | None = None) -> None:
         """Send `session-revoked` to a socket, wait for its ack, and disconnect it.
@@ -159,6 +175,21 @@ class Endings:
             receipt.sockets += 1
             receipt.notified += 1
         self._ending.spawn(self._end(connection, frame, receipt))
+
+    def disconnect(
+        self, connection: Connection, closing: Closing, receipt: Receipt, report: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Tell a socket why, wait for its ack, and disconnect it, so that its client reconnects if `retryable`.
+
+        None of the socket's events is served after this call. Calls `report` after each change of `receipt`.
+        """
+        if connection.state is SocketState.CLOSING:
+            return
+        connection.state = SocketState.CLOSING
+        connection.cancel_timer()
+        receipt.sockets += 1
+        receipt.notified += 1
+        self._ending.spawn(self._disconnect(connection, closing, receipt, report))
 
     async def close(self) -> None:
         """Wait until all sockets that are being ended are closed."""
@@ -180,6 +211,20 @@ class Endings:
             self._emitter.close(connection.socket_id)
         age = self._clock() - datetime.fromisoformat(frame.payload["at"])
         self._metrics.revocation_to_close.observe(max(age.total_seconds(), 0))
+
+    async def _disconnect(
+        self, connection: Connection, closing: Closing, receipt: Receipt, report: Callable[[], Awaitable[None]]
+    ) -> None:
+        acknowledged = await self._emitter.emit_acknowledged(
+            connection.socket_id, ServerEvent.CLOSING, closing.to_wire(), seconds=REVOCATION_ACK_SECONDS
+        )
+        if closing.retryable:
+            self._emitter.drop(connection.socket_id, closing.reason)
+        else:
+            self._emitter.close(connection.socket_id)
+        receipt.acknowledged += acknowledged
+        receipt.closed += 1
+        await report()
 
     async def _notify(self, connection: Connection, frame: Frame) -> bool:
         """Send `session-revoked`; whether the client acknowledged it. Never raises."""

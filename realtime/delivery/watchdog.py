@@ -155,6 +155,7 @@ class Watchdog:
                 at=fact.at,
                 by=By.of(fact.by),
                 act=fact.by.act,
+                message=fact.by.message,
             )
             frame = Frame(
                 connection.user_id,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from realtime.engine.packets import DISCONNECT, EVENT, encode
-from realtime.engine.rooms import Rooms, for_bus, from_bus
+from realtime.engine.rooms import Rooms, for_bus, from_bus, send_to_all
 from realtime.engine.timers import Timers
 from realtime.engine.websocket import GOING_AWAY
 
@@ -68,6 +68,11 @@ class Emitter:
         timer = self.timers.after(seconds, too_late)
         member.send(encode(EVENT, member.namespace, number, [event, payload]))
 
+    def emit_to_sockets(self, socket_ids: Sequence[str], event: str, data: Any) -> None:
+        """Send an event to sockets of this node, encoded and framed once."""
+        members = [member for each in socket_ids if (member := self.rooms.get(each)) is not None]
+        send_to_all(encode(EVENT, NAMESPACE, None, [event, data]), members)
+
     def emit_to_room(self, event: str, data: Any, room: str) -> list[str]:
         """Send an event to a room of this node; returns it encoded for `room_event` on other nodes."""
         encoded = encode(EVENT, NAMESPACE, None, [event, data])
@@ -96,6 +101,10 @@ class Emitter:
         if member is not None:
             for room in tuple(member.rooms):
                 self.rooms.leave(member, room)
+
+    def members(self, room: str) -> list[str]:
+        """The sockets of this node in a room."""
+        return self.rooms.members_of(NAMESPACE, room)
 
     def close(self, socket_id: str) -> None:
         """Disconnect a socket of this node, and end its connection.

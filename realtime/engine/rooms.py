@@ -122,6 +122,10 @@ class Rooms(RoomsFrame):
         if members:
             send_to_all(packets, members)
 
+    def members_of(self, namespace: str, room: str) -> list[str]:
+        """The socket ids of a room's members on this node."""
+        return [member.socket_id for member in self._rooms.get((namespace, room), ())]
+
     # Called by the library
 
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:

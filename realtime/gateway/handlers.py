@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from auth.core.errors import AuthError, Forbidden, InternalError, InvalidRequest, SessionRevoked, TokenExpired
+from auth.core.json_values import is_deeper
 from auth.core.models import Principal, has_role
 from auth.core.views import DeliveryView, RefreshedView, SessionView, View, parse
 from auth.operations import Operations
@@ -21,8 +22,6 @@ from realtime.protocol import messages
 from realtime.protocol.messages import CLIENT_EVENTS, SERVED_IN_GRACE, ClientEvent
 
 MAX_PAYLOAD_BYTES = 64 * 1024
-# Deeper than any legitimate payload, and well below the depth at which a recursive handler overflows the stack.
-MAX_PAYLOAD_DEPTH = 32
 
 log = structlog.get_logger()
 
@@ -187,14 +186,6 @@ def payload_of(received: Received) -> dict[str, Any]:
     payload = received.arguments[0] if received.arguments else {}
     if len(received.arguments) > 1 or not isinstance(payload, dict):
         raise InvalidRequest("The payload must be one object.")
-    if _is_deeper(payload, MAX_PAYLOAD_DEPTH):
+    if is_deeper(payload):
         raise InvalidRequest("The payload is nested too deeply.")
     return payload
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    return not levels or any(
-        _is_deeper(item, levels - 1) for item in (value.values() if isinstance(value, dict) else value)
-    )

@@ -42,6 +42,8 @@ PROTOCOL_VERSION = 1
 
 # How long a client may take to acknowledge `session-revoked` before it is disconnected anyway.
 REVOCATION_ACK_SECONDS = 1.0
+# How long an ack of an application's event is waited for, so that the count is back within a second.
+EMIT_ACK_SECONDS = 0.8
 
 # An integer as text, also as written by clients that only have floats: "17", "17.0".
 CURSOR = re.compile(r"[0-9]{1,16}(\.0{1,3})?", re.ASCII)
@@ -59,6 +61,7 @@ class ServerEvent(StrEnum):
     SECURITY_ALERT = "security-alert"
     ROLES_CHANGED = "roles-changed"
     DRAINING = "draining"
+    CLOSING = "closing"
     LOGIN_APPROVAL_REQUESTED = "login-approval-requested"
     LOGIN_APPROVAL_CLOSED = "login-approval-closed"
     LOGIN_APPROVAL_NUMBER = "login-approval-number"
@@ -180,6 +183,7 @@ class SessionRevoked(View):
     at: Moment
     by: By
     act: Act | None = omittable("What was done, where the reason does not say it.")
+    message: str | None = omittable("What the backend of the application says to the user.")
 
 
 class SessionsChanged(View):
@@ -225,6 +229,13 @@ class Draining(View):
     """The node is shutting down: reconnect after this time."""
 
     reconnect_after_ms: Counter
+
+
+class Closing(View):
+    """The backend of the application closes this socket, after the ack or 1 s. The session lives on."""
+
+    reason: str
+    retryable: bool = Field(description="Reconnect; if false, do not until the user asks for it.")
 
 
 class MfaRequired(View):
@@ -360,6 +371,7 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.SECURITY_ALERT: SecurityAlert,
     ServerEvent.ROLES_CHANGED: RolesChanged,
     ServerEvent.DRAINING: Draining,
+    ServerEvent.CLOSING: Closing,
     ServerEvent.LOGIN_APPROVAL_REQUESTED: LoginApprovalRequested,
     ServerEvent.LOGIN_APPROVAL_CLOSED: LoginApprovalClosed,
     ServerEvent.LOGIN_APPROVAL_NUMBER: LoginApprovalNumber,

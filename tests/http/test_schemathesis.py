@@ -13,9 +13,11 @@ import schemathesis
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from support.administration import first_administrator
+from support.backends import create_key
 from support.clients import Api
 from support.nodes import Installation, Node
 
+from auth.core.server_keys import Scope
 from auth.http.pages import openapi
 from auth.http.routes.accounts import AccountRoutes
 from auth.http.routes.admin import AdminRoutes
@@ -29,9 +31,12 @@ from auth.http.routes.passwords_and_email import CredentialRoutes
 from auth.http.routes.phones import PhoneRoutes
 from auth.http.routes.providers import ProviderRoutes
 from auth.http.routes.second_step import SecondFactorRoutes
+from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
+from auth.http.routes.server_keys import ServerKeyRoutes
+from auth.http.routes.server_messages import BackendMessageRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
-from auth.http.routing import endpoints_of
+from auth.http.routing import SERVER_API, endpoints_of
 
 load_all_checks()
 
@@ -51,6 +56,10 @@ ROUTES = (
     ApprovalRoutes(ABSENT),
     AlertRoutes(ABSENT, ABSENT, ABSENT),
     AdminRoutes(ABSENT, ABSENT, ABSENT, ABSENT, ABSENT),
+    ServerKeyRoutes(ABSENT),
+    BackendSessionRoutes(ABSENT),
+    BackendUserRoutes(ABSENT),
+    BackendMessageRoutes(ABSENT, ABSENT, ABSENT),
     ConfigRoutes(ABSENT, phone_login=True),
 )
 DOCUMENT = openapi.build([row for routes in ROUTES for row, _ in endpoints_of(routes)])
@@ -105,6 +114,12 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/admin/users",
     "/api/auth/admin/audit",
     "/api/auth/admin/users/{userId}/roles",
+    # That a key is named by something printable, that a target is one, and which hashes are accepted.
+    "/api/auth/admin/server-keys",
+    "/api/server/disconnect",
+    "/api/server/emit",
+    "/api/server/users",
+    "/api/server/users/{userId}",
 }
 
 ADMIN = "/api/auth/admin/"
@@ -124,9 +139,17 @@ def administrator(shared_installation: Installation, node: Node) -> str:
     return first_administrator(shared_installation, node.url)
 
 
+@pytest.fixture(scope="module")
+def server_key(shared_installation: Installation, node: Node) -> str:
+    """A key with every scope."""
+    return create_key(shared_installation, *Scope)
+
+
 @pytest.fixture
 def token(node: Node, path: str, request: pytest.FixtureRequest) -> str:
-    """The access token of a new session of a new account; under /admin, of an admin's."""
+    """The access token of a new session of a new account; under /admin, of an admin's. For a backend, its key."""
+    if path.startswith(SERVER_API):
+        return str(request.getfixturevalue("server_key"))
     email = request.getfixturevalue("administrator") if path.startswith(ADMIN) else None
 
     async def log_in() -> str:

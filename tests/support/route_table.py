@@ -12,6 +12,9 @@ from auth.http.routes.passwords_and_email import CredentialRoutes
 from auth.http.routes.phones import PhoneRoutes
 from auth.http.routes.providers import ProviderRoutes
 from auth.http.routes.second_step import SecondFactorRoutes
+from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
+from auth.http.routes.server_keys import ServerKeyRoutes
+from auth.http.routes.server_messages import BackendMessageRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
 from auth.http.routing import endpoints_of
@@ -30,6 +33,10 @@ ROUTES = (
     ApprovalRoutes(None),  # type: ignore[arg-type]
     AlertRoutes(*[None] * 3),  # type: ignore[arg-type]
     AdminRoutes(*[None] * 5),  # type: ignore[arg-type]
+    ServerKeyRoutes(None),  # type: ignore[arg-type]
+    BackendSessionRoutes(None),  # type: ignore[arg-type]
+    BackendUserRoutes(None),  # type: ignore[arg-type]
+    BackendMessageRoutes(*[None] * 3),  # type: ignore[arg-type]
     ConfigRoutes(None, phone_login=True),  # type: ignore[arg-type]
 )
 ENDPOINTS = [row for routes in ROUTES for row, _ in endpoints_of(routes)]

@@ -49,6 +49,7 @@ WITH_BODY: tuple[type[AuthError], ...] = (InvalidJson, InvalidRequest, PayloadTo
 WITH_PRINCIPAL: tuple[type[AuthError], ...] = (
     MissingToken, InvalidToken, TokenExpired, SessionRevoked, SessionExpired, RefreshReused, OriginNotAllowed,
 )  # fmt: skip
+WITH_KEY: tuple[type[AuthError], ...] = (MissingToken, InvalidToken, TokenExpired, Forbidden)
 
 # Error codes of a failed login at a provider. They are sent in a redirect, not with an HTTP status.
 VISIT_REFUSALS: tuple[type[AuthError], ...] = (
@@ -66,6 +67,7 @@ TAGS = (
     "Phone",
     "Sessions",
     "Administration",
+    "Server API",
     "Service",
 )
 
@@ -82,7 +84,8 @@ Accounts, logins, tokens and devices of a real-time service.
 
 Success is `{"success": true, "data": …}`; failure is `{"success": false, "code": …, "message": …,
 "requestId": …}`, where `code` is stable and machine-readable. 429 and 503 carry `Retry-After`; 503 never means
-that you are logged out. The live socket is described by the AsyncAPI document at `/asyncapi.json`."""
+that you are logged out. Endpoints under `/api/server` are for the backends of applications, with a server key. The
+live socket is described by the AsyncAPI document at `/asyncapi.json`."""
 
 
 def build(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
@@ -129,10 +132,10 @@ def _operation(row: Endpoint, *, alias: bool) -> dict[str, Any]:
         for name in re.findall(r"{(\w+)}", row.path)
     ]
     if row.takes_query:
-        properties = component_schemas([(row.takes, "validation")])[row.takes.__name__]["properties"]
+        query = component_schemas([(row.takes, "validation")])[row.takes.__name__]
         parameters += [
-            {"name": name, "in": "query", "required": False, "schema": schema}
-            for name, schema in properties.items()
+            {"name": name, "in": "query", "required": name in query.get("required", ()), "schema": schema}
+            for name, schema in query["properties"].items()
         ]
     if parameters:
         operation["parameters"] = parameters
@@ -149,6 +152,8 @@ def _security(row: Endpoint) -> list[dict[str, list[str]]]:
         # `()` becomes `{}`: no security scheme is required, since the token can be in the body.
         ways = ((), *row.credentials) if row.credentials else ()
         return [{scheme: [] for scheme in way} for way in ways]
+    if row.scopes:
+        return [{"serverKey": []}]
     by_cookie: dict[str, list[str]] = {"cookie": []}
     if row.method != "GET":
         by_cookie["csrf"] = []
@@ -184,7 +189,9 @@ def _failures(row: Endpoint) -> dict[str, Any]:
         errors.append(InvalidRequest)
     if row.role is not None:
         errors.append(Forbidden)
-    if not row.public:
+    if row.scopes:
+        errors += WITH_KEY
+    elif not row.public:
         errors += WITH_PRINCIPAL
         if row.method != "GET":
             errors.append(CsrfFailed)
@@ -239,6 +246,11 @@ HEADERS: dict[str, Any] = {
 
 SECURITY_SCHEMES: dict[str, Any] = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "serverKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The key of an application's backend, `vsk_…`; each endpoint needs one of its scopes.",
+    },
     "cookie": {
         "type": "apiKey",
         "in": "cookie",

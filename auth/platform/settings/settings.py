@@ -348,6 +348,7 @@ class LimitSettings(Section):
     limit_api: Rate = Field("1200/minute", description="All API requests per address.")
     limit_socket_connects: Rate = Field("300/minute", description="Socket handshakes per address.")
     limit_admin: Rate = Field("120/minute", description="Requests of one administrator or moderator.")
+    limit_server: Rate = Field("60000/minute", description="Requests of one server key.")
     limit_socket_events: Rate = Field("100/minute", description="Events per socket.")
 
 

@@ -82,6 +82,8 @@ class Users:
             "rolesVersion": user.roles_version,
             "passwordHash": user.password_hash,
             "createdAt": user.created_at,
+            "metadata": user.metadata,
+            "privateMetadata": user.private_metadata,
         }
         try:
             await self._users.insert_one(document)
@@ -291,13 +293,17 @@ class Users:
 
     @outage_is_unavailable
     async def update_profile(self, user_id: str, changes: Mapping[str, str | None]) -> User | None:
-        """Set `name` and `username` if present in `changes`, in one update; return the updated user.
+        """Set `name`, `username`, `metadata` and `privateMetadata`, those in `changes`, in one update.
+
+        Returns the updated user.
 
         Raises `UsernameTaken`, having changed nothing.
         """
         if not changes:
             return _user(await self._users.find_one({"_id": user_id}))
-        fields: Document = _name_fields(changes["name"]) if "name" in changes else {}
+        fields: Document = {key: changes[key] for key in ("metadata", "privateMetadata") if key in changes}
+        if "name" in changes:
+            fields |= _name_fields(changes["name"])
         if "username" in changes:
             fields |= _username_fields(changes["username"])
         try:
@@ -372,6 +378,8 @@ def read_user(document: Document) -> User:
         credentials_version=document.get("credentialsVersion", 0),
         login_methods_version=document.get("waysVersion", 0),
         methods_to_remove=tuple(document.get("waysThatGo", ())),
+        metadata=document.get("metadata"),
+        private_metadata=document.get("privateMetadata"),
         sessions_to_end=read_ending(document),
         pending_email=_pending_email(document.get("emailChange")),
     )

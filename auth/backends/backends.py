@@ -1,0 +1,36 @@
+"""The operations of backends, created together."""
+
+from dataclasses import dataclass
+
+from auth.backends.keys import ServerKeys
+from auth.backends.live import LiveControl
+from auth.backends.messages import BackendMessages
+from auth.backends.sessions import BackendSessions
+from auth.backends.users import BackendUsers
+from auth.factors.step_up import StepUp
+from auth.services import Services
+from auth.sessions.sessions import Sessions
+from auth.stores.stores import Stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
+    """Every operation of backends."""
+
+    keys: ServerKeys
+    sessions: BackendSessions
+    users: BackendUsers
+    messages: BackendMessages
+
+    @classmethod
+    def create(
+        cls, services: Services, stores: Stores, *, sessions: Sessions, step_up: StepUp, live: LiveControl
+    ) -> "Backends":
+        """Create them."""
+        own_sessions = BackendSessions(services, sessions=sessions, store=stores.sessions, live=live)
+        return cls(
+            keys=ServerKeys(services, store=stores.server_keys, step_up=step_up),
+            sessions=own_sessions,
+            users=BackendUsers(services),
+            messages=BackendMessages(services, sent=stores.sent_messages, sessions=own_sessions, live=live),
+        )

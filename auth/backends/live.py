@@ -1,0 +1,74 @@
+"""What the operations of backends need of the live side, implemented in realtime/delivery/direct.py."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from auth.core.models import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Sockets: all of a user, of a session or of a room, or one.
+
+    `user_id` is set for a session too, whose sockets are found by their user.
+    """
+
+    kind: Literal["user", "session", "socket", "room"]
+    name: str
+    user_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class UserPresence:
+    """How many devices of a user are online; when one was last, None if that is not known (any more)."""
+
+    devices: int
+    last_seen_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An application's event. `ack`: clients are to acknowledge it. `except_socket_id` does not get it."""
+
+    event: str
+    data: Mapping[str, Any]
+    ack: bool = False
+    except_socket_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was sent to sockets. `delivery` must be called once; it waits for reports for at most 1 s.
+
+    `event_id`: of an event that is in a log.
+    """
+
+    delivery: Callable[[], Awaitable[Delivery]]
+    event_id: int | None = None
+
+
+class LiveControl(Protocol):
+    """Acts on sockets of all nodes."""
+
+    async def presence(self, user_ids: Sequence[str], *, now: datetime) -> Mapping[str, UserPresence]:
+        """The presence of each user, in one round trip for each Redis master. Raises `Unavailable`."""
+
+    async def disconnect(self, target: Target, *, reason: str, retryable: bool) -> Sent:
+        """Tell sockets why, and close them after their ack or 1 s. Never raises; `incomplete` without Redis."""
+
+    async def emit(self, target: Target, message: Message) -> Sent:
+        """Send to the sockets that are live now. Never raises; `incomplete` without Redis.
+
+        Messages to one target arrive in the order of these calls, if each returns before the next.
+        """
+
+    async def append(self, user_id: str, message: Message) -> Sent:
+        """Append to the user's log, and send. Guarantee: what is appended reaches the user's clients, in order and
+        once each, also after a reconnect, as far as the log reaches. Raises `Unavailable`; then it may be in the
+        log all the same.
+        """

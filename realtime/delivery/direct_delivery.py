@@ -1,0 +1,87 @@
+"""The receiving side of direct.py: serves a backend's message to the sockets of this node, and reports."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from auth.core.tasks import Background
+from realtime.broker.seal import Message as BusMessage
+from realtime.delivery.revocation_acks import Endings, Receipt
+from realtime.engine.emitter import Emitter
+from realtime.hub import Connection, Connections, SocketState
+from realtime.protocol.messages import EMIT_ACK_SECONDS, Closing
+
+# Sends a receipt to a node; the second argument selects the channel.
+Report = Callable[[str, str, BusMessage], Awaitable[None]]
+
+
+class DirectDelivery:
+    """Takes messages of `DirectMessages` of any node."""
+
+    def __init__(
+        self, connections: Connections, emitter: Emitter, endings: Endings, *, node_id: str, report: Report
+    ) -> None:
+        self._connections = connections
+        self._emitter = emitter
+        self._endings = endings
+        self._node_id = node_id
+        self._report = report
+        self._reporting = Background()
+
+    async def take(self, message: BusMessage) -> None:
+        """Serve a message to the sockets it is for, and report to the node that counts."""
+        receipt = Receipt(request=message["request"], node=self._node_id)
+
+        async def report() -> None:
+            await self._report(message["node"], message["name"], receipt.message())
+
+        connections = self._sockets(message)
+        if message["act"] == "disconnect":
+            closing = Closing(reason=message["reason"], retryable=message["retryable"])
+            for connection in connections:
+                self._endings.disconnect(connection, closing, receipt, report)
+        else:
+            skipped = message.get("except")
+            sockets = [each.socket_id for each in connections if each.socket_id != skipped]
+            receipt.sockets = receipt.notified = len(sockets)
+            self._emit(sockets, message, receipt, report)
+        await report()
+
+    def _emit(
+        self,
+        sockets: Sequence[str],
+        message: BusMessage,
+        receipt: Receipt,
+        report: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Send an event. With `ack`, `report` is called once more, when no further ack can come."""
+        if not message.get("ack"):
+            self._emitter.emit_to_sockets(sockets, message["event"], message["data"])
+            return
+        waiting = len(sockets)
+
+        def settled(acknowledged: bool) -> None:
+            nonlocal waiting
+            waiting -= 1
+            receipt.acknowledged += acknowledged
+            if not waiting:
+                self._reporting.spawn(report())
+
+        for socket_id in sockets:
+            self._emitter.emit_with_ack(
+                socket_id, message["event"], message["data"], seconds=EMIT_ACK_SECONDS, settled=settled
+            )
+
+    def _sockets(self, message: BusMessage) -> Sequence[Connection]:
+        """The live sockets of this node that a message is for."""
+        name = message["name"]
+        match message["kind"]:
+            case "user":
+                found: Sequence[Connection | None] = self._connections.of_user(name)
+            case "session":
+                found = self._connections.of_session(name)
+            case "socket":
+                found = (self._connections.get(name),)
+            case _:
+                found = [self._connections.get(each) for each in self._emitter.members(name)]
+        unserved = {SocketState.CONNECTING, SocketState.CLOSING}
+        return [each for each in found if each is not None and each.state not in unserved]

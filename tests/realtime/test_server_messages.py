@@ -1,0 +1,270 @@
+"""Events that a backend sends by the server API, over two nodes: what arrives, and what the backend is told."""
+
+import asyncio
+import secrets
+from typing import Any
+
+import aiohttp
+import pytest
+from support.backends import Backend, create_key
+from support.clients import Live, Login
+from support.nodes import Installation, Node
+
+Pair = tuple[Node, Node]
+EVENT = "probe:news"
+
+
+@pytest.fixture(scope="module")
+def key(probe_installation: Installation, probe_nodes: Pair) -> str:
+    """A key that may emit and disconnect."""
+    return create_key(probe_installation, "emit", "sessions")
+
+
+@pytest.fixture
+def backend(key: str, probe_nodes: Pair, http: aiohttp.ClientSession) -> Backend:
+    """A backend at the first node."""
+    return Backend(probe_nodes[0].url, key, http)
+
+
+def id_of(login: Login) -> str:
+    return str(login.data["user"]["userId"])
+
+
+def delivered(sockets: int, acknowledged: int = 0, pending: int = 0) -> dict[str, int]:
+    return {
+        "sockets": sockets, "notified": sockets, "acknowledged": acknowledged, "closed": 0, "pending": pending,
+    }  # fmt: skip
+
+
+async def two_devices(nodes: Pair, connect: Any, log_in: Any) -> tuple[list[Login], list[Live]]:
+    """Two sessions of one user, one on each node."""
+    first = await log_in(nodes[0])
+    logins = [first, await log_in(nodes[1], first.data["user"]["email"])]
+    pairs = zip(nodes, logins, strict=True)
+    return logins, [await connect(node, login.access_token, also=(EVENT,)) for node, login in pairs]
+
+
+def news(**more: Any) -> dict[str, Any]:
+    return {"event": EVENT, "data": {"n": 1}} | more
+
+
+class TestEmit:
+    """To whom it goes, and the receipt."""
+
+    async def test_a_user_gets_it_on_every_node_with_acks(
+        self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any
+    ) -> None:
+        logins, lives = await two_devices(probe_nodes, connect, log_in)
+        stranger = await connect(probe_nodes[0], (await log_in(probe_nodes[0])).access_token, also=(EVENT,))
+        to = {"userId": id_of(logins[0])}
+        answer = await backend.call("POST", "/emit", news(to=to, ack=True))
+        assert answer.data == {"delivery": delivered(2, acknowledged=2)}
+        assert [await live.wait(EVENT) for live in lives] == [{"n": 1}, {"n": 1}]
+        without = await backend.at(probe_nodes[1].url).call("POST", "/emit", news(to=to))
+        assert without.data == {"delivery": delivered(2)}
+        assert stranger.all(EVENT) == []
+
+    @pytest.mark.parametrize("kind", ["sessionId", "socketId"])
+    @pytest.mark.parametrize("place", [0, 1])
+    async def test_one_device_gets_it_alone(
+        self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any, kind: str, place: int
+    ) -> None:
+        logins, lives = await two_devices(probe_nodes, connect, log_in)
+        names = {"sessionId": logins[place].session_id, "socketId": lives[place].ready["socketId"]}
+        answer = await backend.call("POST", "/emit", news(to={kind: names[kind]}, ack=True))
+        assert answer.data == {"delivery": delivered(1, acknowledged=1)}
+        await lives[place].wait(EVENT)
+        assert lives[1 - place].all(EVENT) == []
+
+    async def test_a_room_gets_it_on_every_node_except_one_socket(
+        self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any
+    ) -> None:
+        logins, lives = await two_devices(probe_nodes, connect, log_in)
+        for live in lives:
+            await live.ask("probe:enter")
+        room = {"room": f"probe:{id_of(logins[0])}-room"}
+        answer = await backend.call("POST", "/emit", news(to=room, ack=True))
+        assert answer.data == {"delivery": delivered(2, acknowledged=2)}
+        body = news(to=room, data={"n": 2}, exceptSocketId=lives[1].ready["socketId"])
+        assert (await backend.call("POST", "/emit", body)).data == {"delivery": delivered(1)}
+        await lives[0].wait(EVENT, lambda data: data == {"n": 2})
+        assert lives[1].all(EVENT) == [{"n": 1}]
+
+    async def test_a_client_without_an_ack_is_pending_within_a_second(
+        self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any
+    ) -> None:
+        login = await log_in(probe_nodes[1])
+        await connect(probe_nodes[1], login.access_token, also=(EVENT,), acknowledge=False)
+        answer = await backend.call("POST", "/emit", news(to={"userId": id_of(login)}, ack=True))
+        assert answer.data == {"delivery": delivered(1, pending=1)}
+
+    async def test_whoever_is_not_there_is_not_found_or_gets_nothing(
+        self, backend: Backend, probe_nodes: Pair, log_in: Any
+    ) -> None:
+        login = await log_in(probe_nodes[0])
+        for to in ({"userId": id_of(login)}, {"sessionId": login.session_id}, {"socketId": "x"}, {"room": "a:b"}):
+            assert (await backend.call("POST", "/emit", news(to=to))).data == {"delivery": delivered(0)}
+        await login.call("POST", "/logout")
+        for to in ({"userId": "nobody"}, {"sessionId": login.session_id}, {"sessionId": "0" * 32}):
+            assert (await backend.call("POST", "/emit", news(to=to))).code == "not_found"
+        assert (
+            await backend.call("POST", "/emit", news(to={"userId": "nobody"}, durable=True))
+        ).code == "not_found"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"to": {}}, {"to": {"userId": "a", "room": "a:b"}}, {"to": {"room": "lobby"}}, {"to": "all"},
+            {"to": None},
+            {"to": {"userId": "x" * 65}}, {"to": {"userId": ["a"]}}, {"event": "news"}, {"event": 'a:"b'},
+            {"event": "session-revoked"}, {"event": "a:"}, {"event": ":b"}, {"event": "a:" + "b" * 97},
+            {"data": []}, {"data": None}, {"data": "x"}, {"ack": 1}, {"durable": "yes"}, {"id": ""},
+            {"id": "x" * 65},
+            {"id": 7}, {"exceptSocketId": {}}, {"more": 1}, {"to": {"room": "a:b"}, "durable": True},
+        ],
+    )  # fmt: skip
+    async def test_a_wrong_request_sends_nothing(self, backend: Backend, change: dict[str, Any]) -> None:
+        answer = await backend.call("POST", "/emit", news(to={"userId": "a"}) | change)
+        assert (answer.status, answer.code) == (400, "invalid_request")
+
+    async def test_nested_and_huge_data_are_refused(self, backend: Backend) -> None:
+        deep: Any = 1
+        for _ in range(40):
+            deep = {"a": deep}
+        answer = await backend.call("POST", "/emit", news(to={"userId": "a"}, data={"a": deep}))
+        assert (answer.status, answer.code) == (400, "invalid_request")
+        answer = await backend.call("POST", "/emit", news(to={"userId": "a"}, data={"a": "x" * 70_000}))
+        assert (answer.status, answer.code) == (413, "payload_too_large")
+
+
+class TestDurable:
+    """By the user's log: in order and once, after a reconnect too."""
+
+    async def test_it_has_an_id_and_comes_after_a_reconnect_on_another_node(
+        self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any
+    ) -> None:
+        login = await log_in(probe_nodes[0])
+        live = await connect(probe_nodes[1], login.access_token, also=(EVENT,))
+        to = {"userId": id_of(login)}
+        first = (await backend.call("POST", "/emit", news(to=to, durable=True, ack=True))).data
+        assert first["delivery"] == delivered(1, acknowledged=1)
+        assert await live.wait(EVENT) == {"n": 1, "eventId": first["eventId"]}
+        await live.close()
+        missed = [
+            (await backend.call("POST", "/emit", news(to=to, durable=True, data={"n": n, "eventId": 0}))).data
+            for n in (2, 3)
+        ]
+        back = await connect(probe_nodes[0], login.access_token, last_event_id=first["eventId"], also=(EVENT,))
+        assert back.ready["recovered"] is True
+        await back.wait(EVENT, lambda data: data["n"] == 3)
+        assert back.all(EVENT) == [
+            {"n": 2, "eventId": missed[0]["eventId"]},
+            {"n": 3, "eventId": missed[1]["eventId"]},
+        ]
+
+    async def test_the_socket_that_is_excepted_does_not_get_it(
+        self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any
+    ) -> None:
+        logins, lives = await two_devices(probe_nodes, connect, log_in)
+        body = news(to={"userId": id_of(logins[0])}, durable=True, exceptSocketId=lives[1].ready["socketId"])
+        assert (await backend.call("POST", "/emit", body)).data["delivery"] == delivered(1)
+        later = news(to={"userId": id_of(logins[0])}, durable=True, data={"n": 2})
+        assert (await backend.call("POST", "/emit", later)).data["delivery"] == delivered(2)
+        for live, seen in zip(lives, ([1, 2], [2]), strict=True):
+            await live.wait(EVENT, lambda data: data["n"] == 2)
+            assert [data["n"] for data in live.all(EVENT)] == seen
+
+
+class TestRepeats:
+    """A request with an id is served once."""
+
+    async def test_a_repeat_on_another_node_gets_the_first_answer(
+        self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any
+    ) -> None:
+        login = await log_in(probe_nodes[0])
+        live = await connect(probe_nodes[0], login.access_token, also=(EVENT,))
+        body = news(to={"userId": id_of(login)}, durable=True, ack=True, id=secrets.token_hex(8))
+        first = (await backend.call("POST", "/emit", body)).data
+        assert "duplicate" not in first
+        again = (await backend.at(probe_nodes[1].url).call("POST", "/emit", body)).data
+        assert again == first | {"duplicate": True}
+        other = await backend.call("POST", "/emit", body | {"data": {"n": 2}})
+        assert (other.status, other.code) == (409, "conflict")
+        assert len(live.all(EVENT)) == 1
+
+    async def test_of_requests_in_flight_together_one_is_served(
+        self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any
+    ) -> None:
+        login = await log_in(probe_nodes[0])
+        live = await connect(probe_nodes[0], login.access_token, also=(EVENT,))
+        body = news(to={"userId": id_of(login)}, ack=True, id=secrets.token_hex(8))
+        answers = await asyncio.gather(
+            *(backend.at(node.url).call("POST", "/emit", body) for node in probe_nodes * 4)
+        )
+        assert sorted("duplicate" in answer.data for answer in answers) == [False, *[True] * 7]
+        assert {str(answer.data["delivery"]) for answer in answers} == {str(delivered(1, acknowledged=1))}
+        assert len(live.all(EVENT)) == 1
+
+    async def test_an_id_whose_request_was_refused_is_free_again(
+        self, backend: Backend, probe_nodes: Pair, log_in: Any
+    ) -> None:
+        login, own = await log_in(probe_nodes[0]), secrets.token_hex(8)
+        assert (await backend.call("POST", "/emit", news(to={"userId": "nobody"}, id=own))).code == "not_found"
+        answer = await backend.call("POST", "/emit", news(to={"userId": id_of(login)}, id=own))
+        assert answer.data == {"delivery": delivered(0)}
+
+    async def test_ids_of_two_keys_are_independent(
+        self, backend: Backend, probe_installation: Installation, probe_nodes: Pair, log_in: Any
+    ) -> None:
+        body = news(to={"userId": id_of(await log_in(probe_nodes[0]))}, id=secrets.token_hex(8))
+        await backend.call("POST", "/emit", body)
+        backend.key = create_key(probe_installation, "emit")
+        assert "duplicate" not in (await backend.call("POST", "/emit", body)).data
+
+
+class TestBatch:
+    """Several commands, each answered in its place."""
+
+    async def test_commands_take_effect_in_order_and_a_wrong_one_stops_none(
+        self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any
+    ) -> None:
+        login = await log_in(probe_nodes[1])
+        live = await connect(probe_nodes[1], login.access_token, also=(EVENT, "closing"))
+        to, own = {"userId": id_of(login)}, secrets.token_hex(8)
+        commands: list[Any] = [{"emit": news(to=to, data={"n": n}, durable=n % 2 == 0)} for n in range(20)]
+        commands += [
+            {"emit": news(to=to, data={"n": 20}, id=own)},
+            {"emit": news(to=to, data={"n": 20}, id=own)},
+            {"emit": news(to={"userId": "nobody"})},
+            {"emit": {"to": to}},
+            {"fly": {}},
+            {},
+            {"emit": {}, "disconnect": {}},
+            {"disconnect": to | {"reason": "enough", "retryable": False}},
+        ]
+        results = (await backend.call("POST", "/batch", {"commands": commands})).data["results"]
+        assert [result["success"] for result in results] == [*[True] * 22, *[False] * 5, True]
+        assert "duplicate" not in results[20]["data"]
+        assert results[21]["data"]["duplicate"] is True
+        codes = [result["code"] for result in results[22:27]]
+        assert codes == ["not_found", *["invalid_request"] * 4]
+        assert {error["field"] for error in results[23]["errors"]} == {"event", "data"}
+        assert results[27]["data"]["delivery"]["closed"] == 1
+        await live.until_gone()
+        assert [data["n"] for data in live.all(EVENT)] == list(range(21))
+
+    async def test_each_command_needs_its_scope(
+        self, probe_installation: Installation, backend: Backend, probe_nodes: Pair, log_in: Any
+    ) -> None:
+        to = {"userId": id_of(await log_in(probe_nodes[0]))}
+        commands = [{"emit": news(to=to)}, {"disconnect": to | {"reason": "x", "retryable": True}}]
+        for scope, allowed in (("emit", [True, False]), ("sessions", [False, True])):
+            backend.key = create_key(probe_installation, scope)
+            results = (await backend.call("POST", "/batch", {"commands": commands})).data["results"]
+            assert [result["success"] for result in results] == allowed
+            assert [result.get("code") for result in results if not result["success"]] == ["forbidden"]
+
+    @pytest.mark.parametrize("commands", [[], [{}] * 101, {}, "x", [1], None])
+    async def test_a_wrong_batch_is_refused(self, backend: Backend, commands: Any) -> None:
+        answer = await backend.call("POST", "/batch", {"commands": commands})
+        assert (answer.status, answer.code) == (400, "invalid_request")
