@@ -38,8 +38,6 @@ from realtime.protocol.approval_messages import (
     LoginApprovalResult,
 )
 
-PROTOCOL_VERSION = 1
-
 # How long a client may take to acknowledge `session-revoked` before it is disconnected anyway.
 REVOCATION_ACK_SECONDS = 1.0
 # How long an ack of an application's event is waited for, so that the count is back within a second.

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from support.waiting import eventually
 
-from auth.core.errors import RateLimited
+from auth.core.errors import RateLimited, Unavailable
 from auth.platform.metrics import Metrics
 from auth.platform.rate_limits import CIRCUIT_SECONDS, RateLimits
 from auth.platform.settings.settings import LimitSettings
@@ -154,6 +155,28 @@ async def test_checking_counts_nothing_and_resetting_forgets(make: Any) -> None:
     assert await allowed(limits, "ada") == 5
 
 
+async def test_how_long_a_limit_stays_used_up_is_known_without_counting(make: Any) -> None:
+    limits = make(limit_login="2/minute")
+    for _ in range(3):
+        assert await limits.blocked_for("login", "ada") is None
+    assert await allowed(limits, "ada") == 2
+    assert 0 < await limits.blocked_for("login", "ada") <= 60
+
+
+async def test_mails_are_counted_by_purpose_and_those_not_sent_take_nothing_from_the_others(make: Any) -> None:
+    limits = make(limit_mail="1/hour")
+    assert await limits.allows_mail("resend", "ada", is_sent=False)
+    for purpose, to in (("resend", "ada"), ("resend", "bob"), ("registration", "ada")):
+        assert await limits.allows_mail(purpose, to)
+        assert not await limits.allows_mail(purpose, to)
+    assert not await limits.allows_mail("resend", "ada", is_sent=False)
+
+
+async def test_a_sockets_events_are_limited_by_the_setting(make: Any) -> None:
+    window = make(limit_socket_events="2/minute").event_window(now=0)
+    assert [window.take(now=second) for second in (0, 1, 2)] == [None, None, 58]
+
+
 async def test_switched_off_nothing_is_limited(make: Any) -> None:
     limits = make(rate_limits=False)
     assert await allowed(limits, "ada", of=50) == 50
@@ -205,7 +228,15 @@ async def test_when_redis_is_back_nodes_count_together_again(
     await cuttable_redis.cut()
     assert await allowed(limits, "ada") == 5
     await cuttable_redis.mend()
-    await asyncio.sleep(0.3)
+
+    async def is_reached() -> bool:
+        try:
+            await limits._link.execute("PING")
+        except Unavailable:
+            return False
+        return True
+
+    await eventually(is_reached, "its connection is used again", timeout=30)
     assert await allowed(limits, "ada") == 5
     assert await allowed(other, "ada") == 0
 

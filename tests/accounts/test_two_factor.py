@@ -495,6 +495,12 @@ class TestLoggingIn:
             await finish(world, pending, totp(phone.code()))
         assert world.sessions.started == []
 
+    async def test_an_account_erased_meanwhile_is_not_let_in(self, world: Any, phone: Phone) -> None:
+        pending = await begin(world)
+        await world.mongo.database["users"].delete_one({"_id": phone.user.user_id})
+        with pytest.raises(InvalidToken):
+            await finish(world, pending, totp(phone.code()))
+
     async def test_a_method_that_is_not_set_up_is_refused_like_a_wrong_code(
         self, world: Any, phone: Phone
     ) -> None:

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from support.valkeys import ThreeMasters
 
 from auth.core.clock import utc_now
 from auth.core.errors import Unavailable
 from auth.platform.redis.link import RedisLink
 from auth.stores.sessions.store import SessionStore
 from realtime.broker.deny_list import RESTORE_ENTRIES, RESTORE_SHARDS, WHOLE, DenyList
-from realtime.broker.redis_keys import SHARDS, Keys, shard_of
+from realtime.broker.redis_keys import SHARDS, SLOT_OF, Keys, shard_of
 
 LIFE = timedelta(minutes=16)
 AGO = timedelta(minutes=15)
@@ -129,6 +130,28 @@ async def test_a_list_in_doubt_is_restored_by_the_task_that_waits_for_it(denied:
         await denied.wait_for_doubt(0.01)
     await denied.restore(Told("ended"), now=utc_now())
     assert await denied.is_revoked("user", "ended")
+
+
+async def test_in_a_cluster_a_lost_list_puts_those_of_its_master_in_doubt_and_no_others(
+    three_masters: ThreeMasters, keys: Keys
+) -> None:
+    link = RedisLink(three_masters.url, prefix="t")
+    denied, lost = DenyList(link, keys, life=LIFE), shard_of("user")
+    await link.look_up_masters()
+    await denied.restore(Told("ended"), now=utc_now())
+    assert await denied.is_revoked("user", "ended")
+    await link.execute("DEL", keys.denied(lost))
+    with pytest.raises(Unavailable):
+        await denied.is_revoked("user", "ended")
+    master = link.master_of(SLOT_OF[lost])
+    assert denied.doubtful == [shard for shard in range(SHARDS) if link.master_of(SLOT_OF[shard]) is master]
+    assert 0 < len(denied.doubtful) < SHARDS
+    assert denied.is_usable
+    await denied.restore(Told("ended"), now=utc_now())
+    assert not denied.doubtful
+    for shard in range(SHARDS):
+        await link.execute("DEL", keys.denied(shard))
+    await link.close()
 
 
 async def test_a_mongodb_that_is_down_leaves_it_in_doubt(denied: DenyList) -> None:

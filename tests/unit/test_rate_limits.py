@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.platform.rate_limits import EventWindow, LocalWindows, network_of, networks_of
+from auth.platform.rate_limits import EventWindow, LocalWindows, Window, network_of, networks_of
 
 MOMENTS = st.lists(st.floats(0, 1000, allow_nan=False), max_size=200).map(sorted)
 
@@ -14,7 +14,14 @@ def test_a_socket_may_send_so_many_events_and_then_waits_for_the_window_to_end()
     assert [window.take(now=second / 10) for second in range(100)] == [None] * 100
     assert window.take(now=10) == 50
     assert window.take(now=59.5) == 0.5
-    assert window.take(now=60) is None
+    assert [window.take(now=60) for _ in range(100)] == [None] * 100
+    assert window.take(now=70) == 50
+
+
+def test_the_first_window_of_a_socket_begins_when_it_does() -> None:
+    window = EventWindow(1, 60, now=0)
+    assert window.take(now=30) is None
+    assert window.take(now=40) == 20
 
 
 def test_without_limits_a_socket_may_send_any_number() -> None:
@@ -43,6 +50,7 @@ def test_a_local_window_counts_like_redis(moments: list[float], seconds: int) ->
         assert windows.count("key", now=moment) == count
         assert windows.seconds_left("key", now=moment) == pytest.approx(ends_at - moment)
     assert windows.count("other", now=0) == 0
+    assert windows.seconds_left("other", now=0) == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.floats(0, 1000)), max_size=300), st.integers(1, 20))
@@ -59,6 +67,22 @@ def test_ended_windows_make_room_before_running_ones() -> None:
     windows.add("short", 10, now=0)
     windows.add("new", 100, now=20)
     assert windows.count("long", now=20) == 1
+
+
+def test_a_window_that_begins_anew_is_as_young_as_a_new_one() -> None:
+    windows = LocalWindows(2)
+    windows.add("again", 10, now=0)
+    windows.add("old", 100, now=0)
+    windows.add("again", 100, now=20)
+    windows.add("new", 100, now=20)
+    assert [windows.count(key, now=20) for key in ("again", "old", "new")] == [1, 0, 1]
+
+
+def test_what_one_limit_still_allows_counts_for_the_next_and_what_it_refuses_does_not() -> None:
+    windows = LocalWindows(10)
+    both = [Window("narrow", 1, 60), Window("wide", 5, 60)]
+    assert windows.add_all(both, now=0) == [1, 1]
+    assert windows.add_all(both, now=0) == [2]
 
 
 @pytest.mark.parametrize(
