@@ -5,6 +5,9 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from auth.platform.tracing import Tracing, fail
 
+# More than a client has connections. The driver reports no end of a command whose caller was cancelled.
+MOST_OPEN = 1000
+
 
 class CommandSpans(CommandListener):
     """Gives each command a span, named by command and collection. Its filter and documents are not recorded."""
@@ -23,8 +26,11 @@ class CommandSpans(CommandListener):
             **{"db.namespace": event.database_name, "db.operation.name": event.command_name},
             **({"db.collection.name": collection} if collection else {}),
         )
-        if span is not None:
-            self._open[event.request_id] = span
+        if span is None:
+            return
+        self._open[event.request_id] = span
+        if len(self._open) > MOST_OPEN:
+            self._open.pop(next(iter(self._open))).end()
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         """Part of `CommandListener`."""
@@ -36,5 +42,6 @@ class CommandSpans(CommandListener):
         """Part of `CommandListener`."""
         span = self._open.pop(event.request_id, None)
         if span is not None:
-            fail(span, str(event.failure.get("codeName", event.failure.get("errmsg", "network"))[:64]))
+            # Never the message: it can contain values, such as an address that is taken.
+            fail(span, str(event.failure.get("codeName") or event.failure.get("errtype", "error")))
             span.end()

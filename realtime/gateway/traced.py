@@ -11,7 +11,7 @@ from auth.core.errors import InternalError, Unavailable
 from auth.platform.logs import log_context
 from auth.platform.rate_limits import EventWindow
 from auth.platform.tracing import Tracing, fail
-from realtime.engine.sockets import Received
+from realtime.engine.sockets import Received, Refused
 from realtime.event_queue import EventQueue
 from realtime.gateway.gateway import Gateway
 from realtime.gateway.handlers import Counted
@@ -45,11 +45,17 @@ class TracedGateway(Gateway):
     async def admit(self, socket_id: str, noted: OpeningRequest, auth: Any) -> None:
         """See `Gateway.admit`."""
         assert isinstance(noted, TracedOpening)
-        with (
-            self._tracing.entry("event", "socket connect", noted.parent) as span,
-            log_context(**self._tracing.ids_of(span)),
-        ):
-            await super().admit(socket_id, noted, auth)
+        entry = self._tracing.entry("event", "socket connect", noted.parent)
+        refusal: Refused | None = None
+        with entry as span, log_context(**self._tracing.ids_of(span)):
+            try:
+                await super().admit(socket_id, noted, auth)
+            except Refused as error:
+                # Most often an expired token: no failure of the server.
+                refusal = error
+                span.set_attribute("vigil.outcome", str(error.data["code"]))
+        if refusal is not None:
+            raise refusal
         if noted.parent:
             self._parents[socket_id] = noted.parent
 

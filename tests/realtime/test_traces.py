@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from support.clients import PASSWORD, Api, Live
+from support.clients import PASSWORD, Api, Live, Refused
 from support.nodes import Installation, Node
 from support.waiting import eventually
 
@@ -76,6 +76,8 @@ async def test_a_login_its_mail_and_a_socket_event_are_one_trace_of_the_caller(
         login = await api.call("POST", "/login", {"email": email, "password": PASSWORD}, headers=HEADERS)
         live = await connect(node, login.data["accessToken"], headers=HEADERS)
         await live.ask("sessions-list")
+        with pytest.raises(Refused):
+            await connect(node, "no token", headers=HEADERS)
         await api.call("POST", "/password/forgot", {"email": email}, headers=HEADERS)
 
         parents = await collector.until_sent(
@@ -89,6 +91,12 @@ async def test_a_login_its_mail_and_a_socket_event_are_one_trace_of_the_caller(
         assert {"POST /api/auth/login", "socket connect"} <= parents["EVALSHA"]
         (request_line,) = await node.logged('"request"', "/api/auth/login", TRACE)
         assert '"span_id"' in request_line
+        seen = [
+            values["vigil.outcome"].string_value
+            for *_, values in collector.spans.values()
+            if "vigil.outcome" in values
+        ]
+        assert sorted(seen) == ["invalid_token", "ok"]
         assert collector.resources[0]["service.name"] == "vigil"
         assert_nothing_secret(collector, email, login.data["accessToken"], login.data["refreshToken"])
         await assert_ends_at_once(node)
