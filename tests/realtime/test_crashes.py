@@ -122,6 +122,7 @@ class CrashingNode(RuleBasedStateMachine):
     @initialize()
     def register(self) -> None:
         self.run(self.nodes.well.stores.users.create(self.user))
+        self.log_in(None)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.nodes.run(work)
@@ -137,6 +138,9 @@ class CrashingNode(RuleBasedStateMachine):
 
     @precondition(has_room)
     @rule(calls=CRASHES)
+    def logs_in(self, calls: int | None) -> None:
+        self.log_in(calls)
+
     def log_in(self, calls: int | None) -> None:
         sessions = self.nodes.doomed.operations.sessions
 
@@ -270,6 +274,11 @@ class CrashingNode(RuleBasedStateMachine):
     @rule(calls=CRASHES)
     def die(self, calls: int | None) -> None:
         """The lease of the node runs out; the one that cleans up after it may crash, too, and then goes on."""
+        doomed = self.nodes.doomed
+        for held in self.held:
+            online = device_status(held.session_id, online=True, sockets=1, clock=doomed.clock)
+            socket = self.socket(held.session_id)
+            self.run(doomed.outbound.log.join(socket, cursor=None, online=online, limits=()))
         self.run(self.clear(calls))
         for held in self.held:
             held.sockets.clear()
