@@ -115,9 +115,12 @@ async def login_queue(turn: Round) -> None:
         Connection.open(server.host, server.port) for _ in range(turn.options.units(QUEUED_LOGINS))
     )
 
+    refused = 0
+
     async def read() -> float:
+        nonlocal refused
         answer = await reading.request("GET", "/api/auth/me", token=logins[1].access_token)
-        answer.data  # noqa: B018 - raises unless it is a success
+        refused += answer.status != 200
         return answer.seconds
 
     async def ack() -> float:
@@ -146,6 +149,7 @@ async def login_queue(turn: Round) -> None:
         ack_p50_ms=ack_p50,
         ack_p99_ms=ack_p99,
         still_queued=queued,
+        refused=refused,
     )
     socket.hang_up()
     reading.close()
