@@ -61,6 +61,8 @@ class Connection(EventQueue):
     roles_version: int = 0
     # Rooms that require a role, with that role; None for most sockets, to save memory.
     rooms_by_role: dict[str, str] | None = None
+    # Rooms to enter when the handshake is over, and those not to; None for most sockets, to save memory.
+    rooms_at_ready: dict[str, bool] | None = None
 
     @property
     def user_id(self) -> str:

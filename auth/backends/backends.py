@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from auth.backends.keys import ServerKeys
 from auth.backends.live import LiveControl
 from auth.backends.messages import BackendMessages
+from auth.backends.rooms import BackendRooms
 from auth.backends.sessions import BackendSessions
 from auth.backends.users import BackendUsers
 from auth.factors.step_up import StepUp
@@ -21,6 +22,7 @@ class Backends:
     sessions: BackendSessions
     users: BackendUsers
     messages: BackendMessages
+    rooms: BackendRooms
 
     @classmethod
     def create(
@@ -33,4 +35,5 @@ class Backends:
             sessions=own_sessions,
             users=BackendUsers(services),
             messages=BackendMessages(services, sent=stores.sent_messages, sessions=own_sessions, live=live),
+            rooms=BackendRooms(services, members=stores.room_members, store=stores.sessions, live=live),
         )

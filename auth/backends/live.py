@@ -67,6 +67,15 @@ class LiveControl(Protocol):
         Messages to one target arrive in the order of these calls, if each returns before the next.
         """
 
+    async def mark_members(self, user_id: str) -> None:
+        """Let later handshakes of a user read the memberships. Raises `Unavailable`."""
+
+    async def move(self, target: Target, room: str, *, enter: bool) -> Sent:
+        """Let the sockets of a user or a session enter or leave a room, also those whose handshake is not over.
+
+        Never raises; `incomplete` without Redis.
+        """
+
     async def append(self, user_id: str, message: Message) -> Sent:
         """Append to the user's log, and send. Guarantee: what is appended reaches the user's clients, in order and
         once each, also after a reconnect, as far as the log reaches. Raises `Unavailable`; then it may be in the

@@ -37,6 +37,7 @@ from auth.http.routes.second_step import SecondFactorRoutes
 from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
 from auth.http.routes.server_keys import ServerKeyRoutes
 from auth.http.routes.server_messages import BackendMessageRoutes
+from auth.http.routes.server_rooms import BackendRoomRoutes
 from auth.http.routes.service import Readiness, ServiceRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
@@ -135,6 +136,7 @@ def _add_api(
         BackendSessionRoutes(operations.backends.sessions),
         BackendUserRoutes(operations.backends.users),
         BackendMessageRoutes(operations.backends.messages, operations.backends.sessions, operations.backends.keys),
+        BackendRoomRoutes(operations.backends.rooms),
         ConfigRoutes(operations.provider_flows, phone_login=parts.settings.phone_login),
     )
     rows = []

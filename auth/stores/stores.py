@@ -19,6 +19,7 @@ from auth.stores.mongo import Database, Mongo, refusal_as_settings_error
 from auth.stores.one_time_tokens import OneTimeTokens
 from auth.stores.outbox import OutboxStore
 from auth.stores.passkeys import Passkeys
+from auth.stores.room_members import RoomMembers
 from auth.stores.schema import VERSION, Schema
 from auth.stores.sent_messages import SentMessages
 from auth.stores.server_keys import ServerKeyStore
@@ -91,6 +92,7 @@ class Collections:
         self.signing_keys = SigningKeys(database)
         self.server_keys = ServerKeyStore(database)
         self.sent_messages = SentMessages(database)
+        self.room_members = RoomMembers(database)
 
     @property
     def indexed(self) -> Sequence[Indexed]:
@@ -112,6 +114,7 @@ class Collections:
             self.directory,
             self.signing_keys,
             self.sent_messages,
+            self.room_members,
         )
 
 

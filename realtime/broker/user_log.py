@@ -42,7 +42,8 @@ class NewEvent:
 class JoinResult:
     """Result of listing a socket. `status` is ok, revoked, full, unknown or limited (with `wait_ms`).
 
-    `roles_changed`: the user's roles changed at some time, so those in the token may be outdated. `was_missing`:
+    `roles_changed`: the user's roles changed at some time, so those in the token may be outdated. `has_rooms`: the
+    user may have rooms that last. `was_missing`:
     the socket was not listed before.
     """
 
@@ -52,6 +53,7 @@ class JoinResult:
     missed: tuple[Frame, ...] = ()
     wait_ms: int = 0
     roles_changed: bool = False
+    has_rooms: bool = False
     was_missing: bool = False
 
 
@@ -181,7 +183,13 @@ class UserLog:
         read = (self._seal.read(frame) for frame in frames)
         missed = tuple(read_frame_value(values) for values in read if values is not None)
         joined = JoinResult(
-            "ok", int(number), bool(recovered), missed, roles_changed=bool(changed), was_missing=bool(was_missing)
+            "ok",
+            int(number),
+            bool(recovered),
+            missed,
+            roles_changed=bool(changed & 1),
+            has_rooms=bool(changed & 2),
+            was_missing=bool(was_missing),
         )
         return joined, others
 
@@ -220,6 +228,17 @@ class UserLog:
         counts = {as_text(node): int(count) for node, count in zip(answer[::2], answer[1::2], strict=True)}
         alive = await self._leases.judge(counts)
         return Published({node: count for node, count in counts.items() if alive[node]}, int(last))
+
+    async def note_rooms(self, user_id: str, *, has_rooms: bool) -> None:
+        """Note whether a user has rooms that last. Raises `Unavailable`.
+
+        That there are none gives way to an addition at the same time, and is forgotten with the log.
+        """
+        meta = self._keys.meta(user_id)
+        await self._link.execute("HSET" if has_rooms else "HSETNX", meta, "rooms", int(has_rooms))
+        if has_rooms:
+            # The user may not have a log yet, whose life this would otherwise not have.
+            await self._link.execute("PEXPIRE", meta, self._log_life, "NX")
 
     async def leave(self, node_id: str, entry: str, offline: DeviceStatus, *, forget: bool) -> None:
         """Unlist a socket, and publish `device-status` if that takes its device offline.

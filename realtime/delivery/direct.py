@@ -63,6 +63,14 @@ class DirectMessages:
         what = {"act": "emit", "event": message.event, **_payload(message)}
         return await self._send(target, what, settled_by=_settled_by(message))
 
+    async def mark_members(self, user_id: str) -> None:
+        """See `LiveControl.mark_members`."""
+        await self._log.note_rooms(user_id, has_rooms=True)
+
+    async def move(self, target: Target, room: str, *, enter: bool) -> Sent:
+        """See `LiveControl.move`."""
+        return await self._send(target, {"act": "move", "room": room, "enter": enter}, settled_by="notified")
+
     async def append(self, user_id: str, message: Message) -> Sent:
         """See `LiveControl.append`."""
         count = self._counts.begin(_settled_by(message))

@@ -35,7 +35,9 @@ class DirectDelivery:
             await self._report(message["node"], message["name"], receipt.message())
 
         connections = self._sockets(message)
-        if message["act"] == "disconnect":
+        if message["act"] == "move":
+            receipt.sockets = receipt.notified = self._move(message)
+        elif message["act"] == "disconnect":
             closing = Closing(reason=message["reason"], retryable=message["retryable"])
             for connection in connections:
                 self._endings.disconnect(connection, closing, receipt, report)
@@ -45,6 +47,20 @@ class DirectDelivery:
             receipt.sockets = receipt.notified = len(sockets)
             self._emit(sockets, message, receipt, report)
         await report()
+
+    def _move(self, message: BusMessage) -> int:
+        """Let sockets enter or leave a room; return how many are live."""
+        of = self._connections.of_user if message["kind"] == "user" else self._connections.of_session
+        room, enter = message["room"], message["enter"]
+        moved = 0
+        for connection in of(message["name"]):
+            if connection.state is SocketState.CONNECTING:
+                connection.rooms_at_ready = (connection.rooms_at_ready or {}) | {room: enter}
+            elif connection.state is not SocketState.CLOSING:
+                move = self._emitter.enter_here if enter else self._emitter.leave_here
+                move(connection.socket_id, room)
+                moved += 1
+        return moved
 
     def _emit(
         self,

@@ -61,6 +61,7 @@ class Outbound:
     ) -> None:
         keys, clock, seal = Keys(link.prefix), services.clock, MessageSeal(root, services.metrics)
         self._link = link
+        self.room_members = stores.room_members
         self.node_id = node_id = options.node_id
         self.deny_list = DenyList(link, keys, life=options.deny_life)
         leases = NodeLeases(link, keys, node_id=node_id)

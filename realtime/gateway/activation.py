@@ -52,6 +52,10 @@ class Activation:
                 session_id=connection.session_id,
                 recovered=joined.recovered,
             )
+        for room, enters in (connection.rooms_at_ready or {}).items():
+            if enters:
+                self._emitter.enter_here(connection.socket_id, room)
+        connection.rooms_at_ready = None
         self._emitter.emit_here(connection.socket_id, ServerEvent.READY, self._ready(connection, joined).to_wire())
         held_back, connection.held_back = connection.held_back, ()
         for frame in (*joined.missed, *held_back):

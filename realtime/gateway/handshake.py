@@ -110,6 +110,7 @@ class Handshakes:
         self._connections = connections
         self._log = outbound.log
         self._presence = outbound.presence
+        self._room_members = outbound.room_members
         self._limits = services.limits
         self._metrics = services.metrics
         self._clock = services.clock
@@ -211,6 +212,8 @@ class Handshakes:
             self._raise_unless_ok(joined)
             if not has_waited:
                 await self._confirm(principal)
+            if joined.has_rooms:
+                await self._read_rooms(connection)
             if principal.is_privileged or joined.roles_changed:
                 # Read after listing: a later change of roles reaches the socket as an event.
                 connection.set_roles((await self._profile.me(principal)).held_roles)
@@ -221,6 +224,17 @@ class Handshakes:
                 self.undo(connection)
             raise
         return joined
+
+    async def _read_rooms(self, connection: Connection) -> None:
+        """Read the rooms that last. After listing: a later change reaches the socket. Raises `Unavailable`."""
+        memberships = await self._room_members.of_user(connection.user_id)
+        if not memberships:
+            with suppress(Unavailable):  # the next handshake reads them again
+                await self._log.note_rooms(connection.user_id, has_rooms=False)
+            return
+        own = [each.room for each in memberships if each.session_id in (None, connection.session_id)]
+        # What was changed while this was being read is newer.
+        connection.rooms_at_ready = dict.fromkeys(own, True) | (connection.rooms_at_ready or {})
 
     def undo(self, connection: Connection) -> None:
         """Remove a socket that was listed but will not become live."""

@@ -34,6 +34,7 @@ from auth.http.routes.second_step import SecondFactorRoutes
 from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
 from auth.http.routes.server_keys import ServerKeyRoutes
 from auth.http.routes.server_messages import BackendMessageRoutes
+from auth.http.routes.server_rooms import BackendRoomRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
 from auth.http.routing import SERVER_API, endpoints_of
@@ -60,6 +61,7 @@ ROUTES = (
     BackendSessionRoutes(ABSENT),
     BackendUserRoutes(ABSENT),
     BackendMessageRoutes(ABSENT, ABSENT, ABSENT),
+    BackendRoomRoutes(ABSENT),
     ConfigRoutes(ABSENT, phone_login=True),
 )
 DOCUMENT = openapi.build([row for routes in ROUTES for row, _ in endpoints_of(routes)])
@@ -118,6 +120,7 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/admin/server-keys",
     "/api/server/disconnect",
     "/api/server/emit",
+    "/api/server/rooms/{room}/members",
     "/api/server/users",
     "/api/server/users/{userId}",
 }

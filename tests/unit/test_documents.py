@@ -78,6 +78,8 @@ def test_every_endpoint_of_the_contract_is_there(http: dict[str, Any]) -> None:
         ("POST", "/api/server/disconnect"),
         ("POST", "/api/server/emit"),
         ("POST", "/api/server/batch"),
+        ("POST", "/api/server/rooms/{room}/members"),
+        ("DELETE", "/api/server/rooms/{room}/members"),
         ("PATCH", "/api/server/users/{userId}"),
         ("GET", "/.well-known/jwks.json"),
         ("GET", "/health/live"),

@@ -38,6 +38,7 @@ ACCOUNT_COLLECTIONS = (
     AccountCollection("factor_secrets", user_field="_id"),
     AccountCollection("mails", name="messages", shown=("kind", "channel", "to", "subject", "createdAt", "sentAt")),
     AccountCollection("login_approvals"),
+    AccountCollection("room_members"),
     AccountCollection("one_time_tokens"),
     AccountCollection("challenges"),
 )  # fmt: skip

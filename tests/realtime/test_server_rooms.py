@@ -1,0 +1,157 @@
+"""Members of rooms that a backend sets: for live sockets, and for later ones before their `ready`."""
+
+import secrets
+from typing import Any
+
+import aiohttp
+import pytest
+from support.backends import Backend, create_key
+from support.clients import Live, Login
+from support.nodes import Installation, Node, mongo_client
+
+Pair = tuple[Node, Node]
+EVENT = "chat:news"
+
+
+@pytest.fixture(scope="module")
+def key(shared_installation: Installation, shared_nodes: Pair) -> str:
+    """A key that may emit, and end sessions."""
+    return create_key(shared_installation, "emit", "sessions")
+
+
+@pytest.fixture
+def backend(key: str, shared_nodes: Pair, http: aiohttp.ClientSession) -> Backend:
+    """A backend at the first node."""
+    return Backend(shared_nodes[0].url, key, http)
+
+
+@pytest.fixture
+def room() -> str:
+    """A room of the test's own."""
+    return f"chat:{secrets.token_hex(6)}"
+
+
+def id_of(login: Login) -> str:
+    return str(login.data["user"]["userId"])
+
+
+async def change(backend: Backend, method: str, room: str, **who: str) -> int:
+    answer = await backend.call(method, f"/rooms/{room}/members", who)
+    assert answer.status == 200, answer.body
+    return int(answer.data["sockets"])
+
+
+async def reached(backend: Backend, room: str) -> int:
+    """How many sockets an event to the room reaches."""
+    answer = await backend.call("POST", "/emit", {"to": {"room": room}, "event": EVENT, "data": {}, "ack": True})
+    assert answer.data["delivery"]["acknowledged"] == answer.data["delivery"]["sockets"]
+    return int(answer.data["delivery"]["sockets"])
+
+
+async def test_a_user_is_in_with_live_sockets_and_with_later_ones_before_they_are_ready(
+    backend: Backend, shared_nodes: Pair, connect: Any, log_in: Any, room: str
+) -> None:
+    login = await log_in(shared_nodes[0])
+    lives = [await connect(node, login.access_token, also=(EVENT,)) for node in shared_nodes]
+    assert await reached(backend, room) == 0
+    assert await change(backend, "POST", room, userId=id_of(login)) == 2
+    assert await change(backend, "POST", room, userId=id_of(login)) == 2
+    assert await reached(backend, room) == 2
+    other = await log_in(shared_nodes[1], login.data["user"]["email"])
+    later = await connect(shared_nodes[1], other.access_token, also=(EVENT,))
+    assert await reached(backend.at(shared_nodes[1].url), room) == 3
+    assert [name for name, _ in later.heard if name in ("ready", EVENT)] == ["ready", EVENT]
+    await lives[0].close()
+    assert await reached(backend, room) == 2
+    assert await change(backend.at(shared_nodes[1].url), "DELETE", room, userId=id_of(login)) == 2
+    assert await reached(backend, room) == 0
+    await connect(shared_nodes[0], login.access_token)
+    assert await reached(backend, room) == 0
+
+
+async def test_a_session_is_in_alone_and_no_longer_than_it_lives(
+    backend: Backend, shared_nodes: Pair, connect: Any, log_in: Any, room: str
+) -> None:
+    login = await log_in(shared_nodes[0])
+    other = await log_in(shared_nodes[0], login.data["user"]["email"])
+    await connect(shared_nodes[1], other.access_token)
+    assert await change(backend, "POST", room, sessionId=login.session_id) == 0
+    live = await connect(shared_nodes[1], login.access_token, also=(EVENT,))
+    assert await reached(backend, room) == 1
+    await backend.call("DELETE", f"/users/{id_of(login)}/sessions/{login.session_id}")
+    await live.until_gone()
+    assert await reached(backend, room) == 0
+    gone = await backend.call("POST", f"/rooms/{room}/members", {"sessionId": login.session_id})
+    assert gone.code == "not_found"
+
+
+async def test_a_session_stays_while_one_of_its_memberships_does(
+    backend: Backend, shared_nodes: Pair, connect: Any, log_in: Any, room: str
+) -> None:
+    login = await log_in(shared_nodes[0])
+    other = await log_in(shared_nodes[0], login.data["user"]["email"])
+    for each in (login, other):
+        await connect(shared_nodes[1], each.access_token, also=(EVENT,))
+    await change(backend, "POST", room, userId=id_of(login))
+    await change(backend, "POST", room, sessionId=login.session_id)
+    assert await change(backend, "DELETE", room, userId=id_of(login)) == 1
+    assert await reached(backend, room) == 1
+    await change(backend, "POST", room, userId=id_of(login))
+    assert await change(backend, "DELETE", room, sessionId=login.session_id) == 0
+    assert await reached(backend, room) == 2
+
+
+async def test_a_user_is_in_after_redis_has_lost_what_it_knew(
+    backend: Backend, shared_nodes: Pair, shared_installation: Installation, redis_client: Any,
+    connect: Any, log_in: Any, room: str,
+) -> None:  # fmt: skip
+    login = await log_in(shared_nodes[0])
+    live: Live = await connect(shared_nodes[0], login.access_token)
+    await change(backend, "POST", room, userId=id_of(login))
+    await live.close()
+    keys = [key async for key in redis_client.scan_iter(f"{shared_installation.name}:*user:{id_of(login)}:*")]
+    await redis_client.delete(*keys)
+    await connect(shared_nodes[1], login.access_token, also=(EVENT,))
+    assert await reached(backend, room) == 1
+
+
+async def test_a_member_who_is_none_leaves_and_nobody_is_not_found(
+    backend: Backend, node: Node, log_in: Any, room: str
+) -> None:
+    login = await log_in(node)
+    assert await change(backend, "DELETE", room, userId=id_of(login)) == 0
+    for method in ("POST", "DELETE"):
+        for who in ({"userId": "nobody"}, {"sessionId": "0" * 32}):
+            assert (await backend.call(method, f"/rooms/{room}/members", who)).code == "not_found"
+
+
+async def test_a_user_is_in_no_more_than_two_hundred_rooms(
+    backend: Backend, shared_nodes: Pair, shared_installation: Installation, log_in: Any, room: str
+) -> None:
+    login = await log_in(shared_nodes[0])
+    await change(backend, "POST", room, userId=id_of(login))
+    members = mongo_client(shared_installation.services.mongo)[shared_installation.name]["room_members"]
+    (document,) = members.find({"userId": id_of(login)})
+    copies = [document | {"_id": f"{n}", "room": f"chat:{room}{n}"} for n in range(199)]
+    members.insert_many(copies)
+    one_more = await backend.call("POST", f"/rooms/{room}x/members", {"userId": id_of(login)})
+    members.delete_many({"_id": {"$in": [copy["_id"] for copy in copies]}})
+    assert (one_more.status, one_more.code) == (409, "conflict")
+
+
+@pytest.mark.parametrize(
+    "name", ["lobby", "chat:", "chat:a%20b", "chat:%22", "chat%2Fa", "a:" + "b" * 97, "a%00:b"]
+)
+async def test_a_wrong_room_is_refused(backend: Backend, name: str) -> None:
+    answer = await backend.call("POST", f"/rooms/{name}/members", {"userId": "a"})
+    assert answer.code in {"invalid_request", "not_found"}
+    assert answer.status in {400, 404}
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"userId": "a", "sessionId": "b"}, {"userId": 1}, {"socketId": "a"}, {"userId": ""}, []]
+)
+async def test_a_wrong_member_is_refused(backend: Backend, room: str, body: Any) -> None:
+    for method in ("POST", "DELETE"):
+        answer = await backend.call(method, f"/rooms/{room}/members", body)
+        assert (answer.status, answer.code) == (400, "invalid_request")
