@@ -24,6 +24,7 @@ class RoomMembers:
     def __init__(self, database: Database) -> None:
         self._members = database["room_members"]
         self._of_user = BatchedReads(self._read)
+        self._exist = False
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
@@ -51,6 +52,12 @@ class RoomMembers:
     async def remove(self, membership: Membership) -> None:
         """Remove a member, if it is one."""
         await self._members.delete_one({"_id": _id(membership)})
+
+    @outage_is_unavailable
+    async def exist(self) -> bool:
+        """Whether any room has members. Once this was so, it is not asked again."""
+        self._exist = self._exist or await self._members.find_one({}, {"_id": 1}) is not None
+        return self._exist
 
     @outage_is_unavailable
     async def of_user(self, user_id: str) -> Sequence[Membership]:

@@ -230,15 +230,12 @@ class UserLog:
         return Published({node: count for node, count in counts.items() if alive[node]}, int(last))
 
     async def note_rooms(self, user_id: str, *, has_rooms: bool) -> None:
-        """Note whether a user has rooms that last. Raises `Unavailable`.
+        """Note that the user has rooms that last, or that no user of the shard has. Raises `Unavailable`.
 
-        That there are none gives way to an addition at the same time, and is forgotten with the log.
+        The former outweighs the latter, whichever comes first. Both are lost with the deny-list.
         """
-        meta = self._keys.meta(user_id)
-        await self._link.execute("HSET" if has_rooms else "HSETNX", meta, "rooms", int(has_rooms))
-        if has_rooms:
-            # The user may not have a log yet, whose life this would otherwise not have.
-            await self._link.execute("PEXPIRE", meta, self._log_life, "NX")
+        denied = self._keys.denied(shard_of(user_id))
+        await self._link.execute("ZADD", denied, "+inf", "rooms" if has_rooms else "no rooms")
 
     async def leave(self, node_id: str, entry: str, offline: DeviceStatus, *, forget: bool) -> None:
         """Unlist a socket, and publish `device-status` if that takes its device offline.

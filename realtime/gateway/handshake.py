@@ -227,11 +227,11 @@ class Handshakes:
 
     async def _read_rooms(self, connection: Connection) -> None:
         """Read the rooms that last. After listing: a later change reaches the socket. Raises `Unavailable`."""
-        memberships = await self._room_members.of_user(connection.user_id)
-        if not memberships:
-            with suppress(Unavailable):  # the next handshake reads them again
+        if not await self._room_members.exist():
+            with suppress(Unavailable):  # the next handshake asks again
                 await self._log.note_rooms(connection.user_id, has_rooms=False)
             return
+        memberships = await self._room_members.of_user(connection.user_id)
         own = [each.room for each in memberships if each.session_id in (None, connection.session_id)]
         # What was changed while this was being read is newer.
         connection.rooms_at_ready = dict.fromkeys(own, True) | (connection.rooms_at_ready or {})

@@ -124,7 +124,9 @@ async def test_a_master_that_comes_back_as_a_replica_is_not_written_to(
     http: aiohttp.ClientSession,
     connect: Connect,
 ) -> None:
-    """A frozen one is replaced; thawed it still takes itself for the master, until a sentinel tells it."""
+    """A frozen one is replaced; thawed it still takes itself for the master, until a sentinel tells it. A node that
+    hears of the new one before the other does cannot know yet what was written to the former.
+    """
     one = await devices(watched_pair, http, connect)
     watched.master.freeze()
 
@@ -132,6 +134,9 @@ async def test_a_master_that_comes_back_as_a_replica_is_not_written_to(
     watched.master.thaw()
     await both_ready(http, *watched_pair)
     await one.revoke()
+    await eventually(
+        lambda: one.is_refused(watched_pair, http), "both nodes refuse the token", timeout=BACK_SECONDS
+    )
     await one.is_over(watched_pair, http)
     await works_again(one, watched_pair, connect)
 

@@ -32,6 +32,11 @@ class Devices:
         answer = await self.laptop.call("DELETE", f"/sessions/{self.phone.session_id}")
         assert answer.status == 200, answer.body
 
+    async def is_refused(self, pair: Sequence[Node], http: aiohttp.ClientSession) -> bool:
+        """Whether each node refuses the phone's token now."""
+        answers = [await Api(node.url, http).call("GET", "/me", token=self.phone.access_token) for node in pair]
+        return all(answer.status == 401 for answer in answers)
+
     async def is_over(self, pair: Sequence[Node], http: aiohttp.ClientSession) -> None:
         await self.ended.until_gone(timeout=BACK_SECONDS)
         for node in pair:

@@ -52,6 +52,7 @@ def app_of(**environ: str) -> web.Application:
         **{field.name: absent for field in fields(HttpParts)},
         "settings": settings,
         "csrf_keys": [b"k" * 32],
+        "inside_observe": (),
         "jwks": dict,
         "asyncapi": partial(asyncapi.build, settings.public_url),
         "demo": Path(__file__).parents[2] / "client-demo",

@@ -3,9 +3,10 @@
 -- listed already; a socket of a revoked session is not listed, but still reads the events it missed, as far as the
 -- log has them.
 --
--- KEYS 1 deny-list (sorted set, with its mark `whole`, and `since` when the logs are complete)
+-- KEYS 1 deny-list (sorted set, with its mark `whole`, `since` when the logs are complete, and whether any of its
+--        users has rooms that last: `rooms` if so, else `no rooms` once that is known)
 --      2 the user's sockets (hash: socket id -> node|session)
---      3 the user's log   4 its meta (hash: last, version, roles, rooms)
+--      3 the user's log   4 its meta (hash: last, version, roles)
 --      5 the node's sockets in the user's shard (set of user|session|socket)
 --      6 the last device-status of the user's sessions (hash: session -> id|payload)
 --      7… counters of connects, if they are limited and may be used by the same script
@@ -15,9 +16,8 @@
 --      10 member of the node's set   11 1 for a new socket, 0 to list one again
 --      12 most sockets of a user   13 nodes whose sockets do not count, because they are dead: |node|node|
 --      14… for each counter, its greatest count and its window in seconds
--- Returns {status, number, recovered, frames, 1 if the user's roles were ever changed, plus 2 unless the user is
--- known to have no rooms that last, the other nodes that have
--- sockets of the user, 1 if the socket was not listed before}: status `ok` with the newest event id, `revoked`,
+-- Returns {status, number, recovered, frames, 1 if the user's roles were ever changed, plus 2 if the user may have
+-- rooms that last, the other nodes that have sockets of the user, 1 if the socket was not listed before}: status `ok` with the newest event id, `revoked`,
 -- `unknown` when the deny-list is not whole, `full`, or `limited` with the milliseconds to wait.
 
 local is_new = ARGV[11] == '1'
@@ -66,7 +66,9 @@ end
 
 local last = tonumber(redis.call('HGET', KEYS[4], 'last'))
 local changed = redis.call('HEXISTS', KEYS[4], 'roles')
-if redis.call('HGET', KEYS[4], 'rooms') ~= '0' then changed = changed + 2 end
+if redis.call('ZSCORE', KEYS[1], 'rooms') or not redis.call('ZSCORE', KEYS[1], 'no rooms') then
+  changed = changed + 2
+end
 if cursor < 0 or cursor > last then return {'ok', last, 0, {}, changed, others, was_missing} end
 -- After a replica was promoted, what it had not received is missing from the logs.
 local complete = cursor >= (tonumber(redis.call('ZSCORE', KEYS[1], 'since')) or 0)

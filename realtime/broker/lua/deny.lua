@@ -29,6 +29,8 @@ if ARGV[2] == 'end' then
   redis.call('ZADD', KEYS[1], '+inf', 'whole')
   if ARGV[3] ~= '' and not redis.call('ZSCORE', KEYS[1], 'history ' .. ARGV[3]) then
     redis.call('ZADD', KEYS[1], as_integer(now_us() + AHEAD_US), 'since', '+inf', 'history ' .. ARGV[3])
+    -- The mark `rooms` may be among what was lost.
+    redis.call('ZREM', KEYS[1], 'no rooms')
   end
 end
 return 1
