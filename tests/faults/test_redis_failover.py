@@ -124,8 +124,9 @@ async def test_a_master_that_comes_back_as_a_replica_is_not_written_to(
     http: aiohttp.ClientSession,
     connect: Connect,
 ) -> None:
-    """A frozen one is replaced; thawed it still takes itself for the master, until a sentinel tells it. A node that
-    hears of the new one before the other does cannot know yet what was written to the former.
+    """A frozen one is replaced; thawed it still takes itself for the master, until a sentinel tells it.
+
+    A node that hears of the new one before the other does cannot know yet what was written to the former.
     """
     one = await devices(watched_pair, http, connect)
     watched.master.freeze()

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from support.nodes import ROOT
 
+from auth.backends.backends import Backends
 from auth.core.clock import utc_now
 from auth.http.app import ENDPOINTS, HttpParts, create_app
 from auth.http.context import ARRIVED
@@ -47,7 +48,10 @@ def app_of(**environ: str) -> web.Application:
     settings = Settings.load(environ)
     absent = SimpleNamespace()
     services: Any = SimpleNamespace(metrics=Metrics(), clock=utc_now, limits=absent)
-    operations: Any = SimpleNamespace(**{field.name: absent for field in fields(Operations)})
+    backends = SimpleNamespace(**{field.name: absent for field in fields(Backends)})
+    operations: Any = SimpleNamespace(
+        **({field.name: absent for field in fields(Operations)} | {"backends": backends})
+    )
     parts: dict[str, Any] = {
         **{field.name: absent for field in fields(HttpParts)},
         "settings": settings,
