@@ -11,7 +11,7 @@ from typing import Any
 from auth.core.errors import Conflict, FieldError, InvalidRequest, NotFound
 from auth.core.json_values import as_json
 from auth.core.models import User
-from auth.core.text import clean_name, clean_username, email_key, require_email, username_taken
+from auth.core.text import clean_name, clean_username, require_email, username_taken
 from auth.crypto.password_hashes import check_password_hash
 from auth.services import Operation
 from auth.stores.users.store import EmailTaken, UsernameTaken
@@ -68,9 +68,8 @@ class BackendUsers(Operation):
         return user
 
     async def by_email(self, email: str) -> User | None:
-        """Return the account with this address."""
-        key = email_key(email)
-        return None if key is None else await self._users.by_email(key)
+        """Return the account with this address, if there is one. Raises `InvalidRequest` for no address."""
+        return await self._users.by_email(require_email(email).key)
 
     async def update(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """Change `name`, `username`, `metadata` and `private_metadata`, those that are present; None clears one.

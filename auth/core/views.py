@@ -186,11 +186,9 @@ def _storable(value: object) -> object:
     return value
 
 
-# A string that every store and log accepts.
-Text = Annotated[str, BeforeValidator(_storable)]
-Credential = Annotated[
-    Text, StringConstraints(min_length=1), Field(json_schema_extra={"pattern": "^[^\\u0000]+$"})
-]
+# A string that every store and log accepts. The schema has to state it, too.
+Text = Annotated[str, BeforeValidator(_storable), Field(json_schema_extra={"pattern": "^[^\\u0000]*$"})]
+Credential = Annotated[Text, StringConstraints(min_length=1)]
 
 InputModel = TypeVar("InputModel", bound=BaseModel)
 

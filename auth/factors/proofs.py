@@ -7,16 +7,13 @@ from pydantic import Field, StringConstraints
 from auth.core.models import FactorAnswer
 from auth.core.views import Input, Text
 
-# Excludes NUL, like every text input; the schema has to state it.
-_TYPED = Field(json_schema_extra={"pattern": "^[^\\u0000]+$"})
-
 # Longer than any valid code or password; longer inputs are rejected unchecked.
 MAX_CODE = 64
 MAX_PASSWORD = 1024
 
 # A code as typed; spaces and dashes are ignored.
-Code = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_CODE), _TYPED]
-Password = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_PASSWORD), _TYPED]
+Code = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_CODE)]
+Password = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_PASSWORD)]
 
 
 class FactorProof(Input):

@@ -54,7 +54,10 @@ class Nodes:
         self.run = run
         self.installation = Installation(services)
         environ = self.installation.environ(
-            VIGIL_ROLES=",".join(("admin", *GRANTED)), VIGIL_MONGO_URL=services.patient_mongo
+            VIGIL_ROLES=",".join(("admin", *GRANTED)),
+            VIGIL_MONGO_URL=services.patient_mongo,
+            # Longer than the clocks are put forward in one example.
+            VIGIL_ACCESS_TOKEN_SECONDS="86400",
         )
         self._settings = Settings.load(environ)
         self._services = services

@@ -70,7 +70,7 @@ def _read_code(value: object) -> object:
 
 # Six digits, after normalising typed or pasted input.
 Otp = Annotated[
-    Text, StringConstraints(pattern="^[0-9]{6}$", min_length=6, max_length=6), BeforeValidator(_read_code)
+    str, StringConstraints(pattern="^[0-9]{6}$", min_length=6, max_length=6), BeforeValidator(_read_code)
 ]
 
 

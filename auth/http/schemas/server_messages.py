@@ -15,7 +15,7 @@ MAX_COMMANDS = 100
 
 # `<application>:<name>`. Event names stand unescaped in the frames of a user's log, so quotes must not be in them.
 Qualified = Annotated[
-    Text, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,32}:[A-Za-z0-9_.:@-]{1,96}$", max_length=129)
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,32}:[A-Za-z0-9_.:@-]{1,96}$", max_length=129)
 ]
 
 
