@@ -15,7 +15,8 @@ On = Callable[[Node], Api]
 Connect = Callable[..., Awaitable[Live]]
 Pair = tuple[Node, Node]
 
-TOLD_SECONDS = 15
+# The promise is 15 s, which `make faults` measures; the rest is for a busy machine.
+TOLD_SECONDS = 45
 
 
 @dataclass
