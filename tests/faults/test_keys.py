@@ -108,7 +108,7 @@ async def test_keys_rotate_under_running_nodes_and_no_token_is_lost(
 
     await asyncio.gather(
         *(
-            eventually(lambda n=node: signs_with_it(n), "the new key signs", timeout=14, every=0.5)
+            eventually(lambda n=node: signs_with_it(n), "the new key signs", timeout=30, every=0.5)
             for node in started_together
         )
     )

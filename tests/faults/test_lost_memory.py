@@ -55,7 +55,7 @@ async def let_in(connect: Connect, node: Node, login: Login, **options: Any) -> 
                 raise
             return None
 
-    return await eventually(attempt, "a handshake is let in", timeout=10, every=0.02)
+    return await eventually(attempt, "a handshake is let in", timeout=30, every=0.02)
 
 
 async def test_who_was_away_when_redis_lost_its_data_is_never_told_that_all_is_recovered(

@@ -190,7 +190,7 @@ async def test_told_to_stop_it_says_so_closes_every_socket_and_is_out_in_ten_sec
         )
     watch = Stopwatch()
     stopping = asyncio.create_task(asyncio.to_thread(leaving.stop, 15))
-    notice = await lives[0].wait("draining", timeout=10)
+    notice = await lives[0].wait("draining", timeout=30)
     assert 0 < notice["reconnectAfterMs"] <= 6000
     # One device does as it is told and goes to another node.
     await connect(pair[1], moving.access_token)
@@ -222,7 +222,7 @@ async def test_a_session_that_expires_is_ended_live_as_expired(
         assert (await seeing.ask("reauthenticate", {"token": laptop.access_token}))["ok"]
         return any(event["change"] == "removed" for event in seeing.all("sessions-changed"))
 
-    await eventually(gone, "the other device hears of it", timeout=15, every=1)
+    await eventually(gone, "the other device hears of it", timeout=30, every=1)
     [removed] = [event for event in seeing.all("sessions-changed") if event["change"] == "removed"]
     assert removed["session"]["sessionId"] == phone.session_id
     told = await idle.wait("session-revoked", timeout=30)

@@ -206,7 +206,7 @@ async def test_memory_lost_it_is_told_again_who_is_there_and_who_is_denied(
         listed = (await laptop.call("GET", "/sessions")).data["sessions"]
         return {s["sessionId"] for s in listed if s["online"]} == {laptop.session_id, phone.session_id}
 
-    await eventually(both_online, "presence is restored", timeout=15)
+    await eventually(both_online, "presence is restored", timeout=30)
     await both_ready(http, *pair)
 
     async def denied() -> bool:
@@ -214,7 +214,7 @@ async def test_memory_lost_it_is_told_again_who_is_there_and_who_is_denied(
             await Live.connect(pair[1].url, gone.access_token)
         return bool(refusal.value.data["code"] == "session_revoked")
 
-    await eventually(denied, "the deny-list is restored", timeout=15)
+    await eventually(denied, "the deny-list is restored", timeout=30)
     await on(pair[1]).login(email)
     created = await seeing.wait("sessions-changed", lambda e: e["eventId"] > last, timeout=RELAYED_SECONDS)
     assert created["version"] > before + 1  # a gap: list again

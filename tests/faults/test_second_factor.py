@@ -24,7 +24,7 @@ async def test_without_redis_a_login_is_finished_and_its_socket_comes_back_by_it
     # One that comes now may wait as well: MongoDB knows the login.
     late = await connect(pair[1], None, mfa_token=await secured.begin())
     for live, number in ((waiting, 0), (late, 1)):
-        ack = await live.ask("mfa-verify", secured.recovery(number), timeout=10)
+        ack = await live.ask("mfa-verify", secured.recovery(number), timeout=30)
         assert ack["ok"] is True
         await live.until_gone()
         assert live.all("ready") == []
@@ -52,7 +52,7 @@ async def test_asvs_16_5_3_without_mongodb_a_login_waits_and_no_code_is_spent(
     live = await connect(pair[0], None, mfa_token=token)
     whole.mongo.kill()
     for _ in range(2):
-        ack = await live.ask("mfa-verify", secured.recovery(0), timeout=15)
+        ack = await live.ask("mfa-verify", secured.recovery(0), timeout=30)
         assert (ack["ok"], ack["code"]) == (False, "unavailable")
         assert ack["retryAfterMs"] > 0
     refused = await secured.api.call("POST", "/2fa/verify", {"mfaToken": token, **secured.recovery(0)})
@@ -63,12 +63,12 @@ async def test_asvs_16_5_3_without_mongodb_a_login_waits_and_no_code_is_spent(
     assert not live.gone.is_set()
     whole.mongo.start()
     assert (await eventually_served(live, secured))["ok"] is True
-    await live.wait("ready", timeout=10)
+    await live.wait("ready", timeout=30)
 
 
 async def eventually_served(live: Live, secured: Secured) -> Any:
     async def served() -> Any:
-        ack = await live.ask("mfa-verify", secured.recovery(0), timeout=15)
+        ack = await live.ask("mfa-verify", secured.recovery(0), timeout=30)
         return ack if ack.get("code") != "unavailable" else None
 
     return await eventually(served, "the answer is judged", timeout=30)

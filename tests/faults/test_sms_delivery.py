@@ -111,7 +111,7 @@ async def test_a_receiver_that_finds_the_signature_wrong_is_not_asked_again(
     async def given_up() -> bool:
         return "mail_refused" in logs()
 
-    await eventually(given_up, "the refusal is logged", timeout=10)
+    await eventually(given_up, "the refusal is logged", timeout=30)
     await asyncio.sleep(3)
     assert (receiver.asked, receiver.forged, receiver.taken) == (1, 1, [])
 

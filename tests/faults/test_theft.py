@@ -67,7 +67,7 @@ async def mailed(api: Api, email: str) -> Any:
         mine = [mail for mail in outbox.body["messages"] if mail["to"] == email]
         return next((mail for mail in mine if "verify-email" not in mail["text"]), None)
 
-    return await eventually(theft_mail, "the owner gets a mail", timeout=10)
+    return await eventually(theft_mail, "the owner gets a mail", timeout=30)
 
 
 async def test_by_default_it_ends_every_session_of_the_user_on_every_node(
@@ -245,7 +245,7 @@ async def test_a_node_that_was_frozen_answers_what_it_held_with_unavailable_and_
     async def serves() -> bool:
         return (await login.refresh()).status == 200
 
-    await eventually(serves, "the node has settled", timeout=10)
+    await eventually(serves, "the node has settled", timeout=30)
     for login in [each.login for each in held if not each.by_cookies] + [on_socket]:
         assert (await login.refresh()).data["outcome"] == "rotated"
     for each in held:
@@ -275,7 +275,7 @@ async def test_whoever_hangs_up_before_the_answer_is_not_taken_for_a_thief(
     async def is_given_up() -> bool:
         return await given_up() > before
 
-    await eventually(is_given_up, "the request is given up", timeout=10)
+    await eventually(is_given_up, "the request is given up", timeout=30)
     assert (await login.refresh()).data["outcome"] == "rotated"
     refusal = await on(node).call("POST", "/refresh", {"refreshToken": copy.refresh_token})
     assert refusal.code == "refresh_reused", "whoever waits for the answer gets it"

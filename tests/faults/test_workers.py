@@ -101,7 +101,7 @@ async def test_they_say_once_that_they_listen_and_both_serve_sockets(
     async def both() -> bool:
         return len(await pids_served(two_workers)) == 2
 
-    await eventually(both, "both workers answer", timeout=10)
+    await eventually(both, "both workers answer", timeout=30)
     api = Api(two_workers.url, http)
     email = await api.register()
     laptop, phone = await api.login(email), await api.login(email)
@@ -171,7 +171,7 @@ async def test_when_their_parent_is_killed_they_go_and_the_port_is_free(two_work
     async def gone() -> bool:
         return not any(map(runs, workers)) and port_is_free(port_of(two_workers))
 
-    await eventually(gone, "the workers are gone", timeout=12)
+    await eventually(gone, "the workers are gone", timeout=30)
     assert watch.seconds < 10
 
 

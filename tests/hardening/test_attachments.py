@@ -48,7 +48,7 @@ async def test_what_is_poured_in_behind_such_an_announcement_is_not_kept(
                 await wire.writer.drain()
             except ConnectionError:
                 break
-        await wire.until_closed(timeout=10)
+        await wire.until_closed(timeout=30)
         assert resident_kib(attacked) - before < MOST_KEPT_KIB
 
 

@@ -189,7 +189,7 @@ async def test_after_its_time_nothing_is_left_but_the_audit_trail(
         async def gone() -> bool:
             return database["users"].count_documents({"_id": user_id}) == 0
 
-        await eventually(gone, "the account is erased", timeout=10)
+        await eventually(gone, "the account is erased", timeout=30)
         for name in database.list_collection_names():
             if name != "audit_events":
                 assert database[name].count_documents({"$or": [{"userId": user_id}, {"_id": user_id}]}) == 0, name

@@ -184,6 +184,6 @@ def test_the_server_keeps_to_its_document(
     @hypothesis.given(operation.as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
         headers = {"Authorization": f"Bearer {token}"} if operation.definition.raw["security"] else None
-        case.call_and_validate(headers=headers, excluded_checks=excluded, timeout=10)
+        case.call_and_validate(headers=headers, excluded_checks=excluded, timeout=30)
 
     check()

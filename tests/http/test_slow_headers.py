@@ -260,5 +260,5 @@ async def test_1500_slow_connections_are_closed_and_others_are_served_meanwhile(
     async def returned() -> bool:
         return open_files(node) <= before + 5
 
-    await eventually(returned, "the files are given back", timeout=10)
+    await eventually(returned, "the files are given back", timeout=30)
     assert "Traceback" not in node.text()

@@ -254,7 +254,7 @@ class TestHooks:
         login = await log_in(node)
         live = await connect(node, login.access_token)
         assert live.ready["accessTokenExpiresAt"] <= login.data["refreshTokenExpiresAt"]
-        revoked = await live.wait("session-revoked", timeout=15)
+        revoked = await live.wait("session-revoked", timeout=30)
         assert (revoked["reason"], revoked["by"]) == ("expired", {"kind": "system"})
         await live.until_gone()
         watching = await connect(node, (await log_in(node)).access_token)

@@ -33,7 +33,7 @@ async def test_messages_reach_everybody_on_both_nodes_in_order(
         ack = await lives[0].ask("chat:send", {"text": f"{mark} {number}"})
         assert ack["ok"] is True
     for live in lives:
-        await live.wait("chat:message", lambda m: m["text"] == f"{mark} 199", timeout=15)
+        await live.wait("chat:message", lambda m: m["text"] == f"{mark} 199", timeout=30)
         assert texts(live, mark) == [f"{mark} {number}" for number in range(200)]
         message = next(m for m in live.all("chat:message") if m["text"] == f"{mark} 199")
         assert (message["userId"], message["name"]) == (ada.data["user"]["userId"], "Ada")
@@ -55,7 +55,7 @@ async def test_messages_sent_without_waiting_keep_their_order_too(
         acks = [packet for packet in raw.heard if packet.kind == "3"]
         assert [ack.id for ack in acks] == [1, *ids]
         assert all(ack.data[0]["ok"] for ack in acks)
-    await hearing.wait("chat:message", lambda m: m["text"] == f"{mark} 59", timeout=15)
+    await hearing.wait("chat:message", lambda m: m["text"] == f"{mark} 59", timeout=30)
     assert texts(hearing, mark) == [f"{mark} {number}" for number in range(60)]
 
 

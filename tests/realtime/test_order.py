@@ -49,7 +49,7 @@ async def test_a_slow_event_does_not_keep_an_acknowledgement_from_being_read(
     await busy.client.emit("probe:slow", {"seconds": 20})
     ack = await live.ask("session-revoke", {"sessionId": phone.session_id})
     assert ack["delivery"] == {"sockets": 1, "notified": 1, "acknowledged": 1, "closed": 1, "pending": 0}
-    await busy.until_gone(timeout=15)
+    await busy.until_gone(timeout=30)
 
 
 async def test_what_still_waits_when_a_session_ends_is_not_served(

@@ -53,7 +53,7 @@ async def a_device_comes_and_goes(nodes: Any, connect: Any, seeing: Live, phone:
     clock = asyncio.get_running_loop().time
     left = clock()
     await live.close()
-    offline = await seeing.wait("device-status", of(phone, online=False), timeout=10)
+    offline = await seeing.wait("device-status", of(phone, online=False), timeout=30)
     assert clock() - left > RETURN_SECONDS - 0.1
     assert offline["sockets"] == 0
     assert offline["lastSeenAt"] > online["lastSeenAt"]
@@ -74,7 +74,7 @@ async def several_tabs_count_as_one(nodes: Any, connect: Any, seeing: Live, phon
     await asyncio.sleep(RETURN_SECONDS + 0.5)
     assert told_of(seeing, phone) == [True]
     await tabs[2].close()
-    await seeing.wait("device-status", of(phone, online=False), timeout=10)
+    await seeing.wait("device-status", of(phone, online=False), timeout=30)
     assert told_of(seeing, phone) == [True, False]
 
 
@@ -97,7 +97,7 @@ async def a_revoked_device_goes_offline(nodes: Any, connect: Any, seeing: Live, 
     await seeing.wait("device-status", of(phone, online=True))
     assert (await seeing.ask("session-revoke", {"sessionId": phone.session_id}))["delivery"]["closed"] == 1
     await live.until_gone()
-    await seeing.wait("device-status", of(phone, online=False), timeout=10)
+    await seeing.wait("device-status", of(phone, online=False), timeout=30)
     assert told_of(seeing, phone) == [True, False]
 
 

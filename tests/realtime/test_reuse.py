@@ -116,4 +116,4 @@ async def mailed(api: Api, email: str) -> Any:
         mine = [mail for mail in outbox.body["messages"] if mail["to"] == email]
         return next((mail for mail in mine if "used on another device" in mail["subject"]), None)
 
-    return await eventually(found, "the owner gets a mail", timeout=10)
+    return await eventually(found, "the owner gets a mail", timeout=30)

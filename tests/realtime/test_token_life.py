@@ -36,7 +36,7 @@ class Clocked:
         self._live = live
 
     async def wait(self, event: str) -> tuple[Any, datetime]:
-        payload = await self._live.wait(event, timeout=15)
+        payload = await self._live.wait(event, timeout=30)
         return payload, datetime.now(UTC)
 
 
@@ -74,7 +74,7 @@ async def a_socket_outlives_its_tokens_and_every_message_comes_once_in_order(
     clock = asyncio.get_running_loop().time
     begin = clock()
     for number in range(MESSAGES):
-        ack = await speaking.ask("chat:send", {"text": f"{mark} {number}"}, timeout=15)
+        ack = await speaking.ask("chat:send", {"text": f"{mark} {number}"}, timeout=30)
         assert ack["ok"] is True, ack
         await asyncio.sleep(max(begin + EVERY * (number + 1) - clock(), 0))
     await hearing.wait("chat:message", lambda message: message["text"] == f"{mark} {MESSAGES - 1}")
@@ -183,7 +183,7 @@ async def a_socket_is_brought_back_in_its_grace(brief_nodes: Any, connect: Any, 
     live = await connect(second, login.access_token, also=("chat:message",))
     other = await connect(first, login.access_token)
     assert (await live.ask("chat:join"))["ok"] is True
-    await live.wait("token-expired", timeout=15)
+    await live.wait("token-expired", timeout=30)
     await renew(login, live)
     # Served again, in its room, under its old id, and warned anew before the new end.
     text = f"back by {renew.__name__}"
@@ -191,11 +191,11 @@ async def a_socket_is_brought_back_in_its_grace(brief_nodes: Any, connect: Any, 
     await live.wait("chat:message", lambda message: message["text"] == text)
     assert live.client.get_sid() == live.ready["socketId"]
     ends = login.data["accessTokenExpiresAt"]
-    await live.wait("token-expiring", lambda warning: warning["expiresAt"] == ends, timeout=15)
+    await live.wait("token-expiring", lambda warning: warning["expiresAt"] == ends, timeout=30)
     assert len(live.all("ready")) == 1
     assert not live.gone.is_set()
     # The other tab has a token and a grace of its own.
-    await other.until_gone(timeout=10)
+    await other.until_gone(timeout=30)
 
 
 async def a_stock_client_whose_grace_is_over_comes_back_with_a_fresh_token(

@@ -233,7 +233,7 @@ async def test_a_store_that_is_down_ends_the_round_and_not_the_sweep() -> None:
     async def went_on() -> bool:
         return rounds > 5
 
-    await eventually(went_on, "more rounds", timeout=10, every=0.001)
+    await eventually(went_on, "more rounds", timeout=30, every=0.001)
     await sweep.close()
 
 
