@@ -36,6 +36,7 @@ from auth.platform.settings.settings import Settings, SettingsError
 from auth.platform.suspension import SuspensionWatch
 from auth.stores.stores import Stores
 from realtime.application import Application
+from realtime.broker.room_log import RoomLogLimits
 from realtime.delivery.outbound import Outbound, OutboundOptions
 from realtime.engine.traffic_budget import TrafficBudget
 from realtime.gateway.gateway import GatewayOptions
@@ -292,6 +293,10 @@ def _outbound_options(settings: Settings) -> OutboundOptions:
         # A minute longer than a token's life, for a token signed while its session was being revoked.
         deny_life=timedelta(seconds=tokens.access_token_seconds + 60) + LEEWAY,
         sockets_per_user=settings.live.sockets_per_user,
+        room_log=RoomLogLimits(
+            events=settings.live.room_history_events,
+            life=timedelta(seconds=settings.live.room_history_seconds),
+        ),
     )
 
 

@@ -45,11 +45,33 @@ class Message:
 class Sent:
     """What was sent to sockets. `delivery` must be called once; it waits for reports for at most 1 s.
 
-    `event_id`: of an event that is in a log.
+    `event_id`: of an event that is in a user's log; `history_id`: in a room's.
     """
 
     delivery: Callable[[], Awaitable[Delivery]]
     event_id: int | None = None
+    history_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoomEvent:
+    """An event in a room's log. `history_id` grows with each event of the room, and is no event id of a user."""
+
+    history_id: int
+    event: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomHistory:
+    """A part of a room's log, oldest event first. `next`: id of its last event, if there are later ones.
+
+    `recovered`: the log reaches back to the given id, so nothing after it is missing; None if none was given.
+    """
+
+    events: Sequence[RoomEvent]
+    next: int | None
+    recovered: bool | None
 
 
 class LiveControl(Protocol):
@@ -80,4 +102,15 @@ class LiveControl(Protocol):
         """Append to the user's log, and send. Guarantee: what is appended reaches the user's clients, in order and
         once each, also after a reconnect, as far as the log reaches. Raises `Unavailable`; then it may be in the
         log all the same.
+        """
+
+    async def append_to_room(self, room: str, message: Message) -> Sent:
+        """Append to the room's log, and send. Nodes send what is appended in its order. Raises `Unavailable`; then
+        it may be in the log all the same.
+        """
+
+    async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
+        """The first `limit` events of a room's log, or of those after the event with the id `after`.
+
+        Raises `Unavailable`.
         """

@@ -29,7 +29,7 @@ WAIT_SECONDS, LOOK_SECONDS = 3.0, 0.05
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """A request to send `message` to `target`. `durable`: by the user's log. `request_id`: see above."""
+    """A request to send `message` to `target`. `durable`: by the user's or room's log. `request_id`: see above."""
 
     target: Target
     message: Message
@@ -44,10 +44,11 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """The answer: the id in the user's log, if durable; what happened; whether it is a repeat's."""
+    """The answer: the id in the log of the user or room, if durable; what happened; whether it is a repeat's."""
 
     delivery: Delivery
     event_id: int | None = None
+    history_id: int | None = None
     duplicate: bool = False
 
 
@@ -76,8 +77,9 @@ class BackendMessages(Operation):
 
     async def begin(self, key: ServerKey, asked: Emit) -> Finish:
         """Like `emit`; returns once the message is sent. The result must be called."""
-        if asked.durable and asked.target.kind != "user":
-            raise InvalidRequest(errors=[FieldError("durable", "Only events for a user can be durable.")])
+        if asked.durable and asked.target.kind not in {"user", "room"}:
+            problem = "Only events for a user or a room can be durable."
+            raise InvalidRequest(errors=[FieldError("durable", problem)])
         if asked.request_id is None:
             return await self._send(asked)
         request_id = asked.request_id
@@ -95,7 +97,9 @@ class BackendMessages(Operation):
 
     async def _send(self, asked: Emit) -> Finish:
         target = await self._sessions.located(asked.target)
-        if asked.durable:
+        if asked.durable and target.kind == "room":
+            sent = await self._live.append_to_room(target.name, asked.message)
+        elif asked.durable:
             await self._require_user(target)
             sent = await self._live.append(target.name, asked.message)
         else:
@@ -107,7 +111,7 @@ class BackendMessages(Operation):
         if target.kind == "user" and sent.event_id is None and delivery == Delivery():
             # Asked only now: a user with sockets exists.
             await self._require_user(target)
-        return Emitted(delivery, sent.event_id)
+        return Emitted(delivery, sent.event_id, sent.history_id)
 
     async def _finish_once(self, key_id: str, request_id: str, finish: Finish) -> Emitted:
         try:
@@ -116,7 +120,11 @@ class BackendMessages(Operation):
             await self._release(key_id, request_id)
             raise
         with suppress(Unavailable):  # it was sent; a repeat ten seconds later may send it again
-            answer = {"eventId": emitted.event_id, "delivery": asdict(emitted.delivery)}
+            answer = {
+                "eventId": emitted.event_id,
+                "historyId": emitted.history_id,
+                "delivery": asdict(emitted.delivery),
+            }
             await self._sent.answered(key_id, request_id, answer)
         return emitted
 
@@ -140,4 +148,4 @@ class BackendMessages(Operation):
 
 
 def _read(answer: Mapping[str, Any]) -> Emitted:
-    return Emitted(Delivery(**answer["delivery"]), answer["eventId"])
+    return Emitted(Delivery(**answer["delivery"]), answer["eventId"], answer["historyId"])

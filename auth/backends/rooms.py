@@ -1,10 +1,10 @@
-"""Rooms whose members a backend sets: they last for later sockets too, until they are taken away.
+"""Rooms of backends: their history, and members that last for later sockets too, until they are taken away.
 
 A membership is stored, then marked in Redis, then carried out at the live sockets. A handshake lists its socket
 before it reads the memberships, so a concurrent change is either read there or reaches the listed socket.
 """
 
-from auth.backends.live import LiveControl, Target
+from auth.backends.live import LiveControl, RoomHistory, Target
 from auth.core.errors import Conflict, NotFound, Unavailable
 from auth.services import Operation, Services
 from auth.stores.room_members import Membership, RoomMembers
@@ -15,7 +15,7 @@ MOST_ROOMS = 200
 
 
 class BackendRooms(Operation):
-    """Adds and removes members of rooms."""
+    """Adds and removes members of rooms, and reads their history."""
 
     def __init__(
         self,
@@ -59,6 +59,10 @@ class BackendRooms(Operation):
         for each in left:
             count -= await self._carry_out(each, enter=True)
         return max(count, 0)
+
+    async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
+        """See `LiveControl.history`."""
+        return await self._live.history(room, after=after, limit=limit)
 
     async def _membership(self, room: str, target: Target) -> Membership:
         if target.kind == "user":

@@ -1,7 +1,7 @@
 """Names of keys and channels in Redis. A prefix separates installations that share a server.
 
-A user belongs to one of 1,024 shards. All keys that a script uses together carry the tag of the user's shard, so
-that a cluster keeps them on one master. On a server that is no cluster the names are the same.
+A user belongs to one of 1,024 shards, and so does a room. All keys that a script uses together carry the tag of
+the shard, so that a cluster keeps them on one master. On a server that is no cluster the names are the same.
 """
 
 from zlib import crc32
@@ -16,9 +16,9 @@ _TAGS = tuple(f"{{v{shard}}}" for shard in range(SHARDS))
 SLOT_OF = tuple(map(slot_of, _TAGS))
 
 
-def shard_of(user_id: str) -> int:
-    """The shard of a user."""
-    return crc32(user_id.encode()) % SHARDS
+def shard_of(name: str) -> int:
+    """The shard of a user, by the id, or of a room, by its name."""
+    return crc32(name.encode()) % SHARDS
 
 
 class Keys:
@@ -49,6 +49,10 @@ class Keys:
         last change of roles.
         """
         return f"{self._shards[shard_of(user_id)]}user:{user_id}:meta"
+
+    def room(self, room: str) -> str:
+        """Stream: a room's log."""
+        return f"{self._shards[shard_of(room)]}room:{room}:log"
 
     def denied(self, shard: int) -> str:
         """Sorted set: the deny-list of a shard, with its mark `whole`."""

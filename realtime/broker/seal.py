@@ -6,7 +6,7 @@ repeat genuine ones, and choose the ids of events; so Redis stays private (docs/
 
 A message between nodes is `s`, the tag, and JSON. An event is appended to the user's log by a script, which adds
 ids and version; its tag covers the user, the name, the session and the payload, and follows the payload
-(lua/append.lua).
+(lua/append.lua). In a room's log (lua/room.lua) the room stands in the place of the session, without a user.
 """
 
 import hmac
@@ -22,8 +22,9 @@ from auth.platform.metrics import Metrics
 SEALED = b"s"
 TAG_BYTES = 16
 PAYLOAD = b',"d":'
-# What stands before the payload in a frame.
+# What stands before the payload in a frame, and in one of a room's log.
 FRAME_NAMES = frozenset("uipesvo")
+ROOM_FRAME_NAMES = frozenset("ripeo")
 MARK = b',"m":"'
 END = b'"}'
 # Bytes of the mark at the end of a frame.
@@ -75,10 +76,12 @@ class MessageSeal:
         head: Message = orjson.loads(raw[:start] + b"}")
         payload = raw[start + len(PAYLOAD) : end]
         tag = bytes.fromhex(raw[end + len(MARK) : -len(END)].decode())
-        if not self._is_genuine(tag, *_covered(head["u"], head["e"], head["s"]), payload):
+        is_of_room = "r" in head
+        covered = _covered("", head["e"], head["r"]) if is_of_room else _covered(head["u"], head["e"], head["s"])
+        if not self._is_genuine(tag, *covered, payload):
             return None
         # Otherwise a genuine event could be made a message of another kind.
-        if head.keys() != FRAME_NAMES:
+        if head.keys() != (ROOM_FRAME_NAMES if is_of_room else FRAME_NAMES):
             return None
         head["d"] = orjson.loads(payload)
         return head

@@ -1,4 +1,4 @@
-"""Messages to sockets outside users' logs: emits and disconnects that an application's backend asks for.
+"""Messages to sockets: emits and disconnects that an application's backend asks for.
 
 The requesting node finds the nodes that can have such sockets, sends them one message, and adds up their reports,
 for at most `REVOCATION_ACK_SECONDS`. Its own sockets are served without Redis, also while Redis is down.
@@ -11,14 +11,15 @@ from typing import Any
 
 import orjson
 
-from auth.backends.live import Message, Sent, Target, UserPresence
+from auth.backends.live import Message, RoomHistory, Sent, Target, UserPresence
 from auth.core.errors import Unavailable
 from auth.core.models import Delivery
 from realtime.broker.bus import Bus
 from realtime.broker.leases import NodeLeases
 from realtime.broker.presence import Presence
+from realtime.broker.room_log import RoomLog
 from realtime.broker.seal import Message as BusMessage
-from realtime.broker.user_log import ALL, NewEvent, UserLog
+from realtime.broker.user_log import ALL, NewEvent, Published, UserLog
 from realtime.delivery.revocation_acks import Count, Counts, SettledBy
 
 TakeHere = Callable[[BusMessage], Awaitable[None]]
@@ -30,6 +31,7 @@ class DirectMessages:
     def __init__(
         self,
         user_log: UserLog,
+        room_log: RoomLog,
         presence: Presence,
         leases: NodeLeases,
         bus: Bus,
@@ -38,6 +40,7 @@ class DirectMessages:
         node_id: str,
     ) -> None:
         self._log = user_log
+        self._rooms = room_log
         self._presence = presence
         self._leases = leases
         self._bus = bus
@@ -73,16 +76,39 @@ class DirectMessages:
 
     async def append(self, user_id: str, message: Message) -> Sent:
         """See `LiveControl.append`."""
-        count = self._counts.begin(_settled_by(message))
         event = NewEvent(message.event, "", orjson.dumps(_payload(message)))
-        origin = f"{self._node_id}:{count.request}"
+
+        def publish(origin: str) -> Awaitable[Published]:
+            return self._log.publish(user_id, [event], origin=origin, counted=ALL)
+
+        count, event_id = await self._append(message, publish)
+        return Sent(lambda: self._delivery(count), event_id)
+
+    async def append_to_room(self, room: str, message: Message) -> Sent:
+        """See `LiveControl.append_to_room`."""
+        payload = orjson.dumps(_payload(message))
+
+        def publish(origin: str) -> Awaitable[Published]:
+            return self._rooms.publish(room, message.event, payload, origin=origin)
+
+        count, history_id = await self._append(message, publish)
+        count.is_broadcast = True
+        return Sent(lambda: self._delivery(count), history_id=history_id)
+
+    async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
+        """See `LiveControl.history`."""
+        return await self._rooms.read(room, after=after, limit=limit)
+
+    async def _append(self, message: Message, publish: Callable[[str], Awaitable[Published]]) -> tuple[Count, int]:
+        """Publish by a log, with where receipts go to; return their count and the id in the log."""
+        count = self._counts.begin(_settled_by(message))
         try:
-            published = await self._log.publish(user_id, [event], origin=origin, counted=ALL)
+            published = await publish(f"{self._node_id}:{count.request}")
         except BaseException:
             self._counts.settle([count])
             raise
         count.expected = published.nodes
-        return Sent(lambda: self._delivery(count), published.event_id)
+        return count, published.event_id
 
     async def _send(self, target: Target, what: Mapping[str, Any], *, settled_by: SettledBy) -> Sent:
         count = self._counts.begin(settled_by)

@@ -48,6 +48,14 @@ class DirectDelivery:
             self._emit(sockets, message, receipt, report)
         await report()
 
+    async def take_of_room(self, frame: BusMessage) -> None:
+        """Serve an event of a room's log, as `take` does."""
+        node, _, request = frame["o"].partition(":")
+        payload = frame["d"]
+        message = {"act": "emit", "kind": "room", "name": frame["r"], "event": frame["e"]}
+        data = payload["data"] | {"historyId": frame["i"]}
+        await self.take(payload | message | {"data": data, "node": node, "request": request})
+
     def _move(self, message: BusMessage) -> int:
         """Let sockets enter or leave a room; return how many are live."""
         of = self._connections.of_user if message["kind"] == "user" else self._connections.of_session

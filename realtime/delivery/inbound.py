@@ -85,6 +85,8 @@ class Inbound:
             self.emitter.room_event(message["packets"], message["room"])
         elif message.get("t") == "direct":
             await self._direct.take(message)
+        elif "r" in message:
+            await self._direct.take_of_room(message)
         else:
             await self.catch_up.take(read_frame_value(message))
 

@@ -23,6 +23,7 @@ from realtime.broker.leases import NodeLeases
 from realtime.broker.listener import OnMessage, OnSubscribed
 from realtime.broker.presence import Presence
 from realtime.broker.redis_keys import ALL_SHARDS, Keys
+from realtime.broker.room_log import RoomLog, RoomLogLimits
 from realtime.broker.seal import Message, MessageSeal
 from realtime.broker.user_log import UserLog
 from realtime.delivery.approvals import LiveApprovals
@@ -39,12 +40,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class OutboundOptions:
-    """This node's id, the lifetime of its entries in Redis, and the limit of sockets per user."""
+    """This node's id, the lifetime of its entries in Redis, and limits per user and room."""
 
     node_id: str
     log_life: timedelta
     deny_life: timedelta
     sockets_per_user: int
+    room_log: RoomLogLimits
 
 
 class Outbound:
@@ -99,7 +101,10 @@ class Outbound:
             self.log, stores, self.presence, self._counts, node_id=node_id, hook=self._hooks.run, clock=clock
         )
         self.approvals = LiveApprovals(self.log, self.bus)
-        self.direct = DirectMessages(self.log, self.presence, leases, self.bus, self._counts, node_id=node_id)
+        room_log = RoomLog(link, keys, leases, node_id=node_id, seal=seal, limits=options.room_log, clock=clock)
+        self.direct = DirectMessages(
+            self.log, room_log, self.presence, leases, self.bus, self._counts, node_id=node_id
+        )
         self._relay = Relay(stores.sessions, self.publisher, self.deny_list, clock=clock)
 
     @property

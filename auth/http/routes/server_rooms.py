@@ -1,15 +1,15 @@
-"""The server API: members of rooms."""
+"""The server API: members and history of rooms."""
 
 from auth.backends.rooms import BackendRooms
 from auth.core.errors import Conflict, NotFound
 from auth.core.server_keys import Scope
 from auth.core.views import parse
 from auth.http.routing import Call, endpoint
-from auth.http.schemas.server_rooms import MembersAnswer, MembersRequest, RoomName
+from auth.http.schemas.server_rooms import HistoryAnswer, HistoryQuery, MembersAnswer, MembersRequest, RoomName
 
 
 class BackendRoomRoutes:
-    """Members that last for later sockets too."""
+    """Members that last for later sockets too, and durable events."""
 
     tag = "Server API"
 
@@ -38,6 +38,11 @@ class BackendRoomRoutes:
     async def remove_member(self, call: Call, body: MembersRequest) -> MembersAnswer:
         call.about["who"] = str(body.target)
         return MembersAnswer(sockets=await self._rooms.remove(_room(call), body.target))
+
+    @endpoint("GET", "/rooms/{room}/history", summary="Read durable events of a room", scopes=(Scope.EMIT,))
+    async def history(self, call: Call, query: HistoryQuery) -> HistoryAnswer:
+        """Oldest first, bounded by number and age. A room without events is empty, not unknown."""
+        return HistoryAnswer.of(await self._rooms.history(_room(call), after=query.after, limit=query.limit))
 
 
 def _room(call: Call) -> str:

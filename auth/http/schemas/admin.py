@@ -27,13 +27,13 @@ from auth.platform.settings.settings import MOST_ROLES
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=128)]
 
 
-def _bounds(schema: dict[str, Any]) -> None:
+def bounds(schema: dict[str, Any]) -> None:
     """Rename pydantic's `ge` and `le`, which it emits after a custom validator, to JSON Schema's keywords."""
     schema["minimum"], schema["maximum"] = schema.pop("ge"), schema.pop("le")
 
 
 Limit = Annotated[
-    QueryInt, Field(ge=1, le=200, description="Maximum number of results.", json_schema_extra=_bounds)
+    QueryInt, Field(ge=1, le=200, description="Maximum number of results.", json_schema_extra=bounds)
 ]
 BEFORE = "The `next` value of the previous page."
 

@@ -50,7 +50,7 @@ class EmitRequest(Input):
     to: EmitTarget
     event: Qualified = Field(description="`<application>:<name>`.")
     data: JsonObject
-    durable: bool = Field(False, description="By the user's log: also for clients that reconnect. Only to a user.")
+    durable: bool = Field(False, description="Kept in the log of the user or the room.")
     ack: bool = Field(False, description="Clients are to acknowledge the event.")
     id: Annotated[Text, StringConstraints(min_length=1, max_length=64)] | None = Field(
         None, description="A repeat within 24 hours is not sent, and gets the first answer."
@@ -68,6 +68,7 @@ class EmitAnswer(View):
     """What happened to the event."""
 
     event_id: Counter | None = omittable("Of a durable event: its id in the user's log, which clients get too.")
+    history_id: Counter | None = omittable("Like `eventId`, of a durable event for a room: its id in the history.")
     delivery: DeliveryView
     duplicate: bool | None = omittable("Present and true for a repeat.")
 
@@ -75,6 +76,7 @@ class EmitAnswer(View):
     def of(cls, emitted: Emitted) -> Self:
         return cls(
             event_id=emitted.event_id,
+            history_id=emitted.history_id,
             delivery=DeliveryView.of(emitted.delivery),
             duplicate=emitted.duplicate or None,
         )

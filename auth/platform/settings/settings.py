@@ -215,6 +215,12 @@ class LiveSettings(Section):
     sockets_per_user: Annotated[int, Field(ge=1, le=100_000)] = Field(
         500, description="Maximum open sockets of one user, over all nodes."
     )
+    room_history_events: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        256, description="Maximum number of events in the history of a room."
+    )
+    room_history_seconds: Annotated[int, Field(ge=60, le=2_592_000)] = Field(
+        86_400, description="Age at which an event leaves the history of a room."
+    )
 
 
 class AccountSettings(Section):

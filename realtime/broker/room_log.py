@@ -1,0 +1,94 @@
+"""The log of a room in Redis: durable events of backends, bounded by number and age.
+
+Its ids are no event ids of a user's log, whose cursor clients send back: clients get them as `historyId`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from auth.backends.live import RoomEvent, RoomHistory
+from auth.core.clock import Clock
+from auth.platform.redis.link import RedisLink
+from realtime.broker.leases import NodeLeases
+from realtime.broker.redis_keys import Keys, shard_of
+from realtime.broker.scripts import load
+from realtime.broker.seal import Message, MessageSeal
+from realtime.broker.user_log import Published
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLogLimits:
+    """The number of events that a room's log keeps, and for how long."""
+
+    events: int
+    life: timedelta
+
+
+class RoomLog:
+    """Appends to logs of rooms and reads them; each call is one atomic step on the log."""
+
+    def __init__(
+        self,
+        link: RedisLink,
+        keys: Keys,
+        leases: NodeLeases,
+        *,
+        node_id: str,
+        seal: MessageSeal,
+        limits: RoomLogLimits,
+        clock: Clock,
+    ) -> None:
+        self._link = link
+        self._keys = keys
+        self._leases = leases
+        self._node_id = node_id
+        self._seal = seal
+        self._limits = limits
+        self._clock = clock
+        self._append = load(link, "room")
+
+    async def publish(self, room: str, event: str, payload: bytes, *, origin: str) -> Published:
+        """Append an event and publish it to every living node, this one included. Raises `Unavailable`."""
+        nodes = {self._node_id, *await self._leases.alive()}
+        arguments: list[str | bytes | int] = [
+            room,
+            origin,
+            event,
+            # A room is nobody's; no user has an empty id.
+            self._seal.mark("", event, room, payload),
+            self._limits.events,
+            round(self._limits.life.total_seconds() * 1000),
+            self._keys.channels(shard_of(room)),
+            *nodes,
+        ]
+        event_id = await self._append(keys=[self._keys.room(room)], args=arguments)
+        # How many sockets of the room they have is not known before they report.
+        return Published(dict.fromkeys(nodes, 0), int(event_id))
+
+    async def read(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
+        """See `LiveControl.history`."""
+        oldest = (self._clock() - self._limits.life).timestamp()
+        start = max(after or 0, int(oldest * 1_000_000))
+        # One more than asked for to find the event `after` itself, and one to see whether there is a next page.
+        entries = await self._link.execute("XRANGE", self._keys.room(room), f"{start}-0", "+", "COUNT", limit + 2)
+        ids = [int(entry_id.partition(b"-")[0]) for entry_id, _ in entries]
+        frames = [self._seal.read(fields[1]) for _, fields in entries]
+        recovered = None if after is None else bool(ids) and _reaches_back(ids[0], frames[0], after)
+        first = 1 if ids[:1] == [after] else 0
+        page = slice(first, first + limit)
+        return RoomHistory(
+            events=_events(frames[page]),
+            next=ids[page][-1] if len(ids) > first + limit else None,
+            recovered=recovered,
+        )
+
+
+def _reaches_back(first_id: int, first: Message | None, after: int) -> bool:
+    """Whether nothing is missing between `after` and the first entry at or after it."""
+    return first_id == after or (first is not None and first["p"] <= after)
+
+
+def _events(frames: Sequence[Message | None]) -> tuple[RoomEvent, ...]:
+    """The events of genuine frames."""
+    return tuple(RoomEvent(each["i"], each["e"], each["d"]["data"]) for each in frames if each is not None)
