@@ -34,6 +34,23 @@ def test_a_message_and_an_event_of_another_node_are_read() -> None:
     assert (values["u"], values["i"], values["s"]) == ("ada", 7, "s1")
 
 
+def test_an_event_of_a_room_is_read_and_is_no_users() -> None:
+    own = seal()
+    payload = own.mark("", "chat:news", "chat:lobby", PAYLOAD)
+    head = b'{"r":"chat:lobby","i":7,"p":6,"e":"chat:news","o":"","d":'
+    values = own.read(head + payload + b"}")
+    assert values is not None
+    assert (values["r"], values["i"], values["d"]) == ("chat:lobby", 7, orjson.loads(PAYLOAD))
+    for forged in (
+        head.replace(b"lobby", b"other") + payload + b"}",
+        head.replace(b"news", b"else") + payload + b"}",
+        head.replace(b'"r"', b'"u":"ada","r"') + payload + b"}",
+        frame(payload, event="chat:news", session="chat:lobby"),
+        b'{"r":"s1","i":7,"p":6,"e":"device-status","o":"","d":' + marked(own) + b"}",
+    ):
+        assert own.read(forged) is None
+
+
 def test_while_the_secret_is_replaced_nodes_with_either_first_read_each_other() -> None:
     one, other = seal(b"one", b"two"), seal(b"two", b"one")
     assert one.read(other.seal(ROOM)) == other.read(one.seal(ROOM)) == ROOM

@@ -1,0 +1,141 @@
+"""A room's log, as a real Redis of each form keeps and loses it."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from support.redis_forms import client_of
+from support.sockets import SEAL
+
+from auth.backends.live import RoomHistory
+from auth.core.clock import utc_now
+from auth.platform.redis.link import RedisLink
+from auth.platform.redis.subscription import subscribe
+from realtime.broker.leases import NodeLeases
+from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
+from realtime.broker.room_log import RoomLog, RoomLogLimits
+
+LIFE = timedelta(hours=1)
+MOST = 4
+
+
+@dataclass
+class Room:
+    """A room of the test's own, seen by the node `one`."""
+
+    link: RedisLink
+    keys: Keys
+    client: Any
+    later: timedelta = timedelta()
+    name: str = field(default_factory=lambda: f"chat:{secrets.token_hex(6)}")
+
+    def __post_init__(self) -> None:
+        leases = NodeLeases(self.link, self.keys, node_id="one")
+        limits = RoomLogLimits(MOST, LIFE)
+        self.log = RoomLog(self.link, self.keys, leases, node_id="one", seal=SEAL, limits=limits, clock=self.clock)
+
+    def clock(self) -> datetime:
+        return utc_now() + self.later
+
+    async def say(self, *numbers: int) -> list[int]:
+        """Append events, and return their ids."""
+        payloads = [orjson.dumps({"data": {"n": n}, "ack": True}) for n in numbers]
+        return [
+            (await self.log.publish(self.name, "chat:news", each, origin="one:7")).event_id for each in payloads
+        ]
+
+    async def read(self, after: int | None = None, limit: int = 10) -> RoomHistory:
+        return await self.log.read(self.name, after=after, limit=limit)
+
+    @property
+    def key(self) -> str:
+        return self.keys.room(self.name)
+
+
+@pytest.fixture
+async def room(redis_url: str) -> AsyncIterator[Room]:
+    prefix = f"test-{secrets.token_hex(6)}"
+    client = await client_of(redis_url)
+    made = Room(RedisLink(redis_url, prefix=prefix), Keys(prefix), client)
+    yield made
+    await client.delete(made.key)
+    await client.aclose()
+    await made.link.close()
+
+
+def numbers_of(history: RoomHistory) -> list[int]:
+    return [each.data["n"] for each in history.events]
+
+
+async def test_events_are_read_in_order_page_by_page(room: Room) -> None:
+    assert await room.read() == RoomHistory((), None, None)
+    ids = await room.say(1, 2, 3)
+    assert ids == sorted(set(ids))
+    first = await room.read(limit=2)
+    assert (numbers_of(first), first.next, first.recovered) == ([1, 2], ids[1], None)
+    assert [each.history_id for each in first.events] == ids[:2]
+    rest = await room.read(after=first.next, limit=2)
+    assert (numbers_of(rest), rest.next, rest.recovered) == ([3], None, True)
+    assert await room.read(after=ids[2]) == RoomHistory((), None, True)
+
+
+async def test_the_log_is_bounded_by_number_and_tells_when_it_does_not_reach_back(room: Room) -> None:
+    ids = await room.say(*range(MOST + 2))
+    assert numbers_of(await room.read()) == [2, 3, 4, 5]
+    for after, recovered in ((0, False), (ids[0], False), (ids[1], True), (ids[2], True), (ids[-1], True)):
+        history = await room.read(after=after)
+        assert history.recovered is recovered, after
+        assert [each.history_id for each in history.events] == [each for each in ids[2:] if each > after]
+
+
+async def test_the_log_is_bounded_by_age(room: Room) -> None:
+    await room.client.xadd(room.key, {"frame": b"old"}, id="1000-0")
+    ids = await room.say(1)
+    assert await room.client.xlen(room.key) == 1
+    assert 0 < await room.client.pttl(room.key) <= LIFE.total_seconds() * 1000
+    # Before the next event removes it.
+    room.later = LIFE + timedelta(minutes=1)
+    assert await room.read(after=ids[0] - 1) == RoomHistory((), None, False)
+
+
+async def test_a_lost_log_starts_above_what_it_had_and_is_not_recovered(room: Room) -> None:
+    before = (await room.say(1, 2))[-1]
+    await room.client.delete(room.key)
+    assert await room.read(after=before) == RoomHistory((), None, False)
+    after = (await room.say(3))[0]
+    assert after > before
+    history = await room.read(after=before)
+    assert (numbers_of(history), history.recovered) == ([3], False)
+
+
+async def test_an_event_that_is_not_genuine_is_not_shown(room: Room) -> None:
+    ids = await room.say(1)
+    ((_, fields),) = await room.client.xrange(room.key)
+    for place, forged in enumerate((fields[b"frame"].replace(b'"n":1', b'"n":2'), b"{}"), 1):
+        await room.client.xadd(room.key, {"frame": forged}, id=f"{ids[0] + place}-0")
+    await room.say(3)
+    history = await room.read(after=ids[0], limit=2)
+    assert (numbers_of(history), history.next) == ([], ids[0] + 2)
+    assert numbers_of(await room.read(after=history.next)) == [3]
+
+
+async def test_living_nodes_are_told_in_the_same_step(room: Room) -> None:
+    master = room.link.master_of(SLOT_OF[shard_of(room.name)])
+    if master is None:
+        await room.link.look_up_masters()
+        master = room.link.master_of(SLOT_OF[shard_of(room.name)])
+    assert master is not None
+    other = NodeLeases(room.link, room.keys, node_id="two")
+    await other.renew(LIFE, sockets=0)
+    channels = [room.keys.channel(node, shard_of(room.name)) for node in ("one", "two")]
+    heard = await subscribe(master.address, channels, silence=30)
+    (history_id,) = await room.say(1)
+    frames = [SEAL.read(await heard.get(30) or b"") for _ in channels]
+    heard.close()
+    assert frames[0] == frames[1]
+    frame = frames[0] or {}
+    assert (frame["r"], frame["i"], frame["o"]) == (room.name, history_id, "one:7")
