@@ -42,7 +42,7 @@ from auth.core.models import (
 # ECMA-262 Number.MAX_SAFE_INTEGER: a browser's JSON.parse rounds larger numbers.
 MAX_SAFE_INTEGER = 2**53 - 1
 
-WHOLE_NUMBER = re.compile(r"-?\d{1,9}", re.ASCII)
+WHOLE_NUMBER = re.compile(r"-?\d{1,16}", re.ASCII)
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 MAX_FIELD_ERRORS = 20

@@ -131,7 +131,8 @@ class TestEmit:
             {"event": "session-revoked"}, {"event": "a:"}, {"event": ":b"}, {"event": "a:" + "b" * 97},
             {"data": []}, {"data": None}, {"data": "x"}, {"ack": 1}, {"durable": "yes"}, {"id": ""},
             {"id": "x" * 65},
-            {"id": 7}, {"exceptSocketId": {}}, {"more": 1}, {"to": {"room": "a:b"}, "durable": True},
+            {"id": 7}, {"exceptSocketId": {}}, {"more": 1}, {"to": {"socketId": "a"}, "durable": True},
+            {"to": {"sessionId": "a"}, "durable": True},
         ],
     )  # fmt: skip
     async def test_a_wrong_request_sends_nothing(self, backend: Backend, change: dict[str, Any]) -> None:
