@@ -120,6 +120,7 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/auth/admin/server-keys",
     "/api/server/disconnect",
     "/api/server/emit",
+    "/api/server/rooms/{room}/history",
     "/api/server/rooms/{room}/members",
     "/api/server/users",
     "/api/server/users/{userId}",

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 import pytest
+from support.backends import Backend, create_key
 from support.clients import Api, Live, Login, Refused
 from support.commands import run_command
 from support.health import both_ready
@@ -131,6 +132,29 @@ async def test_what_an_application_says_to_a_room_reaches_both_nodes(
     for live in lives:
         await live.wait("chat:message", lambda m: m["text"] == texts[-1])
         assert [message["text"] for message in live.all("chat:message")] == texts
+
+
+async def test_what_a_backend_sends_is_durable_wherever_its_log_is(
+    on_redis: Installation, pair: Pair, connect: Connect, http: aiohttp.ClientSession
+) -> None:
+    key = create_key(on_redis, "emit")
+    first, second = (Backend(node.url, key, http) for node in pair)
+    event = {"event": "chat:news", "data": {}, "durable": True}
+    for _ in range(USERS):
+        login, _ = await two_devices(pair, http)
+        user, room = {"userId": login.data["user"]["userId"]}, f"chat:{secrets.token_hex(6)}"
+        live = await connect(pair[1], login.access_token, also=("chat:news",))
+        assert (await first.call("POST", f"/rooms/{room}/members", user)).status == 200
+        event_id = (await first.call("POST", "/emit", event | {"to": user})).data["eventId"]
+        await live.wait("chat:news")
+        history_id = (await first.call("POST", "/emit", event | {"to": {"room": room}})).data["historyId"]
+        await live.wait("chat:news", lambda data: "historyId" in data)
+        assert live.all("chat:news") == [{"eventId": event_id}, {"historyId": history_id}]
+        read = (await second.call("GET", f"/rooms/{room}/history?after=0")).data
+        assert [each["historyId"] for each in read["events"]] == [history_id]
+        back = await connect(pair[0], login.access_token, last_event_id=event_id - 1, also=("chat:news",))
+        await back.wait("chat:news")
+        assert back.all("chat:news") == [{"eventId": event_id}]
 
 
 async def test_limits_are_counted_for_all_nodes_together(

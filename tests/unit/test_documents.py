@@ -80,6 +80,7 @@ def test_every_endpoint_of_the_contract_is_there(http: dict[str, Any]) -> None:
         ("POST", "/api/server/batch"),
         ("POST", "/api/server/rooms/{room}/members"),
         ("DELETE", "/api/server/rooms/{room}/members"),
+        ("GET", "/api/server/rooms/{room}/history"),
         ("PATCH", "/api/server/users/{userId}"),
         ("GET", "/.well-known/jwks.json"),
         ("GET", "/health/live"),
