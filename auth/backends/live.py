@@ -112,5 +112,5 @@ class LiveControl(Protocol):
     async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         """The first `limit` events of a room's log, or of those after the event with the id `after`.
 
-        Raises `Unavailable`.
+        Fewer if these are more than a megabyte. Raises `Unavailable`.
         """

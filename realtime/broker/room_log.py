@@ -16,6 +16,9 @@ from realtime.broker.scripts import load
 from realtime.broker.seal import Message, MessageSeal
 from realtime.broker.user_log import Published
 
+# A longer page ends before the event that exceeds this, so that reading it does not hold up the node.
+MAX_PAGE_BYTES = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class RoomLogLimits:
@@ -73,22 +76,25 @@ class RoomLog:
         # One more than asked for to find the event `after` itself, and one to see whether there is a next page.
         entries = await self._link.execute("XRANGE", self._keys.room(room), f"{start}-0", "+", "COUNT", limit + 2)
         ids = [int(entry_id.partition(b"-")[0]) for entry_id, _ in entries]
-        frames = [self._seal.read(fields[1]) for _, fields in entries]
-        recovered = None if after is None else bool(ids) and _reaches_back(ids[0], frames[0], after)
+        raw: list[bytes] = [fields[1] for _, fields in entries]
+        recovered = None if after is None else bool(ids) and _reaches_back(ids[0], self._seal.read(raw[0]), after)
         first = 1 if ids[:1] == [after] else 0
-        page = slice(first, first + limit)
-        return RoomHistory(
-            events=_events(frames[page]),
-            next=ids[page][-1] if len(ids) > first + limit else None,
-            recovered=recovered,
-        )
+        end = first + _length_of_page(raw[first : first + limit])
+        read = [self._seal.read(each) for each in raw[first:end]]
+        events = tuple(RoomEvent(each["i"], each["e"], each["d"]["data"]) for each in read if each is not None)
+        return RoomHistory(events, next=ids[end - 1] if len(ids) > end else None, recovered=recovered)
+
+
+def _length_of_page(frames: Sequence[bytes]) -> int:
+    """How many of these frames make a page."""
+    total = 0
+    for length, frame in enumerate(frames):
+        total += len(frame)
+        if total > MAX_PAGE_BYTES and length:
+            return length
+    return len(frames)
 
 
 def _reaches_back(first_id: int, first: Message | None, after: int) -> bool:
     """Whether nothing is missing between `after` and the first entry at or after it."""
     return first_id == after or (first is not None and first["p"] <= after)
-
-
-def _events(frames: Sequence[Message | None]) -> tuple[RoomEvent, ...]:
-    """The events of genuine frames."""
-    return tuple(RoomEvent(each["i"], each["e"], each["d"]["data"]) for each in frames if each is not None)

@@ -39,8 +39,7 @@ async def test_without_redis_a_durable_event_is_refused_and_a_repeat_is_sent_onc
     login = await on(pair[1]).login(await on(pair[1]).register())
     live = await connect(pair[1], login.access_token, also=(EVENT,))
     user, room = {"userId": login.data["user"]["userId"]}, {"room": f"chat:{secrets.token_hex(6)}"}
-    members = f"/rooms/{room['room']}/members"
-    assert (await backend.call("POST", members, user)).data == {"sockets": 1}
+    await backend.add_member(room["room"], user["userId"])
     whole.redis.kill()
     bodies = [news(to, n, durable=True, id=secrets.token_hex(8)) for n, to in enumerate((user, room))]
     for body in bodies:
@@ -80,7 +79,7 @@ async def test_what_a_node_did_not_send_before_it_was_killed_is_there_on_the_nex
     login = await on(pair[0]).login(await on(pair[0]).register())
     user, room = {"userId": login.data["user"]["userId"]}, {"room": f"chat:{secrets.token_hex(6)}"}
     live = await connect(dying, login.access_token, also=(EVENT,))
-    assert (await backend.call("POST", f"/rooms/{room['room']}/members", user)).data == {"sockets": 1}
+    await backend.add_member(room["room"], user["userId"])
     targets = (user, room)
     first = [(await backend.call("POST", "/emit", news(to, 1, durable=True))).data for to in targets]
     await live.wait(EVENT, lambda data: "historyId" in data)

@@ -144,7 +144,7 @@ async def test_what_a_backend_sends_is_durable_wherever_its_log_is(
         login, _ = await two_devices(pair, http)
         user, room = {"userId": login.data["user"]["userId"]}, f"chat:{secrets.token_hex(6)}"
         live = await connect(pair[1], login.access_token, also=("chat:news",))
-        assert (await first.call("POST", f"/rooms/{room}/members", user)).status == 200
+        await first.add_member(room, user["userId"])
         event_id = (await first.call("POST", "/emit", event | {"to": user})).data["eventId"]
         await live.wait("chat:news")
         history_id = (await first.call("POST", "/emit", event | {"to": {"room": room}})).data["historyId"]

@@ -102,6 +102,16 @@ async def test_the_log_is_bounded_by_age(room: Room) -> None:
     assert await room.read(after=ids[0] - 1) == RoomHistory((), None, False)
 
 
+async def test_a_page_ends_after_a_megabyte_and_has_at_least_one_event(room: Room) -> None:
+    for size in (600_000, 400_000, 100_000, 1_200_000):
+        payload = orjson.dumps({"data": {"n": size, "text": "x" * size}})
+        await room.log.publish(room.name, "chat:news", payload, origin="")
+    pages = [await room.read()]
+    while pages[-1].next is not None:
+        pages.append(await room.read(after=pages[-1].next))
+    assert [numbers_of(page) for page in pages] == [[600_000, 400_000], [100_000], [1_200_000]]
+
+
 async def test_a_lost_log_starts_above_what_it_had_and_is_not_recovered(room: Room) -> None:
     before = (await room.say(1, 2))[-1]
     await room.client.delete(room.key)

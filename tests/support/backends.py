@@ -8,6 +8,7 @@ import aiohttp
 from support.clients import Answer
 from support.commands import run_command
 from support.nodes import Installation
+from support.waiting import eventually
 
 
 def create_key(installation: Installation, *scopes: str, name: str = "a backend", days: int | None = None) -> str:
@@ -36,6 +37,16 @@ class Backend:
             method, f"{self.url}/api/server{path}", json=body, headers=sent | (headers or {})
         ) as answer:
             return Answer(answer.status, await answer.json(), answer.headers)
+
+    async def add_member(self, room: str, user_id: str) -> None:
+        """Add a user to a room; repeat it while a node is too busy to answer in time."""
+
+        async def added() -> bool:
+            answer = await self.call("POST", f"/rooms/{room}/members", {"userId": user_id})
+            assert answer.status in {200, 503}, answer.body
+            return answer.status == 200
+
+        await eventually(added, "the user is a member", timeout=30)
 
     def at(self, url: str) -> "Backend":
         """The same backend at another node."""
