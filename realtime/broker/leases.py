@@ -46,6 +46,8 @@ class NodeLeases:
         self._forget = load(link, "forget")
         # When each lease ends, by this node's monotonic clock.
         self._ends: dict[str, float] = {}
+        # When each node was last seen with a valid lease.
+        self._seen_at: dict[str, float] = {}
         self._read_at = 0.0
 
     async def renew(self, length: timedelta, *, sockets: int) -> Renewal:
@@ -73,6 +75,15 @@ class NodeLeases:
         """The nodes that are alive now. Raises `Unavailable`."""
         await self.look()
         return [node for node in self._ends if self._is_alive(node)]
+
+    @property
+    def alive_lately(self) -> list[str]:
+        """The other nodes that had a lease at a reading within the length of one.
+
+        More of them may be running than are alive: one whose lease Redis lost has it again after `RENEW_SECONDS`.
+        """
+        since = time.monotonic() - NODE_LEASE.total_seconds()
+        return [node for node, seen_at in self._seen_at.items() if seen_at > since and node != self._node_id]
 
     async def judge(self, nodes: Iterable[str]) -> dict[str, bool | None]:
         """Whether each node is alive; None if it has no lease, not even an expired one.
@@ -134,3 +145,6 @@ class NodeLeases:
         self._ends = {
             as_text(node): now + int(left) / 1000 for node, left in zip(leases[::2], leases[1::2], strict=True)
         }
+        since = now - NODE_LEASE.total_seconds()
+        earlier = {node: seen_at for node, seen_at in self._seen_at.items() if seen_at > since}
+        self._seen_at = earlier | {node: now for node, ends_at in self._ends.items() if ends_at > now}

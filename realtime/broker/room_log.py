@@ -52,8 +52,11 @@ class RoomLog:
         self._append = load(link, "room")
 
     async def publish(self, room: str, event: str, payload: bytes, *, origin: str) -> Published:
-        """Append an event and publish it to every living node, this one included. Raises `Unavailable`."""
-        nodes = {self._node_id, *await self._leases.alive()}
+        """Append an event and publish it to every node, this one included. Raises `Unavailable`.
+
+        The result has the living ones.
+        """
+        alive = {self._node_id, *await self._leases.alive()}
         arguments: list[str | bytes | int] = [
             room,
             origin,
@@ -63,11 +66,11 @@ class RoomLog:
             self._limits.events,
             round(self._limits.life.total_seconds() * 1000),
             self._keys.channels(shard_of(room)),
-            *nodes,
+            *alive.union(self._leases.alive_lately),
         ]
         event_id = await self._append(keys=[self._keys.room(room)], args=arguments)
         # How many sockets of the room they have is not known before they report.
-        return Published(dict.fromkeys(nodes, 0), int(event_id))
+        return Published(dict.fromkeys(alive, 0), int(event_id))
 
     async def read(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         """See `LiveControl.history`."""

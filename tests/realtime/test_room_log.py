@@ -34,7 +34,7 @@ class Room:
     name: str = field(default_factory=lambda: f"chat:{secrets.token_hex(6)}")
 
     def __post_init__(self) -> None:
-        leases = NodeLeases(self.link, self.keys, node_id="one")
+        self.leases = leases = NodeLeases(self.link, self.keys, node_id="one")
         limits = RoomLogLimits(MOST, LIFE)
         self.log = RoomLog(self.link, self.keys, leases, node_id="one", seal=SEAL, limits=limits, clock=self.clock)
 
@@ -133,7 +133,10 @@ async def test_an_event_that_is_not_genuine_is_not_shown(room: Room) -> None:
     assert numbers_of(await room.read(after=history.next)) == [3]
 
 
-async def test_living_nodes_are_told_in_the_same_step(room: Room) -> None:
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_nodes_are_told_in_the_same_step_also_one_whose_lease_redis_has_lost(
+    room: Room, is_lost: bool
+) -> None:
     master = room.link.master_of(SLOT_OF[shard_of(room.name)])
     if master is None:
         await room.link.look_up_masters()
@@ -141,6 +144,9 @@ async def test_living_nodes_are_told_in_the_same_step(room: Room) -> None:
     assert master is not None
     other = NodeLeases(room.link, room.keys, node_id="two")
     await other.renew(LIFE, sockets=0)
+    if is_lost:
+        assert await room.leases.alive() == ["two"]
+        await room.client.delete(room.keys.leases)
     channels = [room.keys.channel(node, shard_of(room.name)) for node in ("one", "two")]
     heard = await subscribe(master.address, channels, silence=30)
     (history_id,) = await room.say(1)
