@@ -29,6 +29,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
+from auth.core.shards import shard_of
 from bench.accounting import cpu_seconds, raise_open_files
 from bench.client import LoadError, Socket, connect
 from bench.http_scenarios import ActNotice, over
@@ -39,7 +40,7 @@ from bench.socket_scenarios import let_in
 from bench.store_seeds import ISSUER, SESSIONS_PER_USER, seed
 from bench.store_sizes import document_sizes, full_log_size, key_sizes
 from bench.web_client import Answer, Connection
-from realtime.broker.redis_keys import Keys, shard_of
+from realtime.broker.redis_keys import Keys
 from realtime.broker.user_log import LOG_LENGTH
 from runtime.embedded.services import EmbeddedError, EmbeddedServices, ServiceUrls
 

@@ -49,7 +49,7 @@ export { NO_DEVICES, VigilError, applySessionsEvent, asVigilError, watchDevices 
  * @property {{graceEndsAt: string}} token-expired
  * @property {{reconnectAfterMs: number}} draining
  * @property {{reason: string, retryable: boolean}} closing by the backend; if not `retryable`, the client connects again
- *   when the user or the network returns
+ *   by `reconnect` only
  * @property {{eventId: number, version: number, change: "created"|"updated"|"removed",
  *   session: Session}} sessions-changed
  * @property {{eventId: number, sessionId: string, online: boolean, sockets: number,
@@ -337,6 +337,11 @@ export class VigilClient {
    */
   logoutAll() {
     return this.#leave("/logout-all", {});
+  }
+
+  /** Connects now, while `state` is "waiting": the user asks for it. Needed after `closing` that is not `retryable`. */
+  reconnect() {
+    this.#connection?.reconnect();
   }
 
   /** Disconnects and releases everything. The session continues. */

@@ -83,6 +83,8 @@ export class Connection {
   /** @type {number|null} */
   #retryAt = null;
   #serverChoseDelay = false;
+  /** The backend does not want this client to return by itself. */
+  #isDismissed = false;
   /** @type {number|null} */
   #drainDelayMs = null;
   /** @type {Token|null} the token this socket was authenticated with */
@@ -159,8 +161,14 @@ export class Connection {
 
   /** Called when the network or the user returns: skips the back-off, but not a delay requested by the server. */
   wake() {
+    if (this.#isDismissed) return;
     if (this.#state === "waiting" && !this.#serverChoseDelay) this.#open();
     else if (this.#socket.connected && this.#tokens.remainingMs() <= 0) this.renew();
+  }
+
+  /** Connects now, because the user asks for it. */
+  reconnect() {
+    if (this.#state === "waiting") this.#open();
   }
 
   /**
@@ -210,6 +218,7 @@ export class Connection {
   async #open() {
     const run = this.#run;
     clearTimeout(this.#timer);
+    this.#isDismissed = false;
     this.#become("connecting");
     try {
       this.#token = await this.#tokens.usable();
@@ -280,10 +289,10 @@ export class Connection {
     this.#become("waiting", error.code);
   }
 
-  /** The backend does not want this client to return by itself: `wake` connects again. */
+  /** Until `reconnect`. */
   #waitForUser() {
     this.#clearTimers();
-    this.#serverChoseDelay = false;
+    this.#isDismissed = true;
     this.#become("waiting", "closing");
   }
 

@@ -22,6 +22,7 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from auth.core.clock import utc_now
+from auth.core.events import require_no_event_id
 from auth.core.models import Principal, Session, User
 
 # Delays between retries of a failed disconnect hook; after the last it is given up.
@@ -95,7 +96,8 @@ class LiveSocket:
         await self._application.server.leave(self.socket_id, self._application.qualified(room))
 
     async def emit(self, event: str, data: Data) -> None:
-        """Send one of the application's events to this socket only."""
+        """Send one of the application's events to this socket. Raises `ValueError` for `data` with `eventId`."""
+        require_no_event_id(data)
         await self._application.server.emit_here(self.socket_id, self._application.qualified(event), data)
 
 
@@ -168,8 +170,10 @@ class Application:
     async def emit(self, event: str, data: Data, *, room: str) -> None:
         """Send `<name>:<event>` to one of the application's rooms, on every node.
 
-        Best effort across nodes, like Redis PUBLISH: store anything that must not be lost.
+        Best effort across nodes, like Redis PUBLISH: store anything that must not be lost. Raises `ValueError` for
+        `data` with `eventId`.
         """
+        require_no_event_id(data)
         await self.server.emit_to_room(self.qualified(event), data, self.qualified(room))
 
     async def run_hooks(self, kind: HookKind, socket_id: str, principal: Principal) -> None:

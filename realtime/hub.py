@@ -24,7 +24,7 @@ class SocketState(StrEnum):
 class Frame:
     """One event from a user's log; `previous` is the id of the event before it.
 
-    The payload of an application's event is `{data, ack?, except?}`.
+    The payload of an application's event is `{data, ack?}`.
     """
 
     user_id: str

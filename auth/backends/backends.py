@@ -7,6 +7,7 @@ from auth.backends.live import LiveControl
 from auth.backends.messages import BackendMessages
 from auth.backends.rooms import BackendRooms
 from auth.backends.sessions import BackendSessions
+from auth.backends.targets import Targets
 from auth.backends.users import BackendUsers
 from auth.factors.step_up import StepUp
 from auth.services import Services
@@ -29,11 +30,13 @@ class Backends:
         cls, services: Services, stores: Stores, *, sessions: Sessions, step_up: StepUp, live: LiveControl
     ) -> "Backends":
         """Create them."""
-        own_sessions = BackendSessions(services, sessions=sessions, store=stores.sessions, live=live)
+        targets = Targets(services, sessions=stores.sessions)
         return cls(
             keys=ServerKeys(services, store=stores.server_keys, step_up=step_up),
-            sessions=own_sessions,
+            sessions=BackendSessions(services, sessions=sessions, targets=targets, live=live),
             users=BackendUsers(services),
-            messages=BackendMessages(services, sent=stores.sent_messages, sessions=own_sessions, live=live),
-            rooms=BackendRooms(services, members=stores.room_members, store=stores.sessions, live=live),
+            messages=BackendMessages(services, sent=stores.sent_messages, targets=targets, live=live),
+            rooms=BackendRooms(
+                services, members=stores.room_members, sessions=stores.sessions, targets=targets, live=live
+            ),
         )

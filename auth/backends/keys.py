@@ -5,18 +5,35 @@ there is no cache that would have to hear of it. Requests at the same time share
 """
 
 import secrets
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
-from auth.core.errors import Forbidden, InvalidToken, NotFound, TokenExpired, Unavailable
+from auth.core.errors import (
+    Forbidden,
+    InvalidToken,
+    MissingToken,
+    NotFound,
+    RateLimited,
+    TokenExpired,
+    Unavailable,
+)
+from auth.core.lru_cache import LruCache
 from auth.core.models import Client, Principal
 from auth.core.server_keys import PresentedKey, Scope, ServerKey, new_key
 from auth.factors.step_up import StepUp
+from auth.platform.rate_limits import LocalWindows
 from auth.services import Operation, Services
 from auth.stores.server_keys import ServerKeyStore
 
 # Compared for an unknown id, so that the time of a refusal does not tell which ids exist.
 NO_SECRET = bytes(32)
+# Keys of an address that a node looks up, per request that the address may make. A flood of wrong keys ends here,
+# and does not reach MongoDB; a new key is looked up although others of its address were refused.
+LOOK_UPS_PER_REQUEST = 4
+MAX_ADDRESSES = 20_000
+# Keys that go on being looked up while their address is refused.
+MAX_ACCEPTED = 1000
 
 
 class ServerKeys(Operation):
@@ -26,6 +43,8 @@ class ServerKeys(Operation):
         super().__init__(services)
         self._store = store
         self._step_up = step_up
+        self._looked_up = LocalWindows(MAX_ADDRESSES)
+        self._accepted = LruCache[str, bool](MAX_ACCEPTED)
 
     # Administration
 
@@ -88,23 +107,31 @@ class ServerKeys(Operation):
 
     # Backends
 
-    async def authenticate(self, text: str, scopes: Collection[Scope], *, client: Client) -> ServerKey:
+    async def authenticate(self, text: str | None, scopes: Collection[Scope], *, client: Client) -> ServerKey:
         """Return the key, if it is valid and has one of `scopes`; counts the request, and records the use.
 
-        A refused key counts against the limit of the caller's address, an accepted one against the key's own.
-        Raises `InvalidToken`, `TokenExpired`, `Forbidden`, `RateLimited` or `Unavailable`.
+        A refused or missing key counts against the limit of the caller's address, an accepted one against the
+        key's own. Of an address that goes far beyond its limit, only keys that this node has accepted before are
+        looked up.
+
+        Raises `MissingToken`, `InvalidToken`, `TokenExpired`, `Forbidden`, `RateLimited` or `Unavailable`.
         """
         now = self._clock()
         try:
+            if text is None:
+                raise MissingToken("A server key is required, as a bearer token.")
             presented = PresentedKey.parse(text)
+            if not self._accepted.get(presented.key_id):
+                self._count_look_up(client.ip)
             key = await self._store.get(presented.key_id)
             is_right = secrets.compare_digest(presented.secret_hash, key.secret_hash if key else NO_SECRET)
             if key is None or not is_right:
                 raise InvalidToken("This is not a server key.")
             key.check(now)
-        except (InvalidToken, TokenExpired):
+        except (MissingToken, InvalidToken, TokenExpired):
             await self._limits.hit("api", client.ip)
             raise
+        self._accepted.put(key.key_id, True)
         await self._limits.hit("server", key.key_id)
         if key.use_is_news(now):
             with suppress(Unavailable):  # recorded by a later use
@@ -114,6 +141,16 @@ class ServerKeys(Operation):
             await self._audit.record("access_denied", user_id=None, client=client, details=denied)
             raise Forbidden(f"This server key does not have the scope {' or '.join(scopes)}.")
         return key
+
+    def _count_look_up(self, address: str) -> None:
+        """Count a look-up of a key that this node has not accepted yet. Raises `RateLimited`."""
+        if not self._limits.enabled:
+            return
+        now = time.monotonic()
+        for window in self._limits.windows("api", address):
+            if self._looked_up.add(window.key, window.seconds, now=now) > window.amount * LOOK_UPS_PER_REQUEST:
+                self._limits.refused("api")
+                raise RateLimited(retry_after_seconds=self._looked_up.seconds_left(window.key, now=now))
 
     async def record_use(
         self, key: ServerKey, act: str, *, outcome: str, about: Mapping[str, str], client: Client

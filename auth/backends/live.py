@@ -98,10 +98,11 @@ class LiveControl(Protocol):
         Never raises; `incomplete` without Redis.
         """
 
-    async def append(self, user_id: str, message: Message) -> Sent:
+    async def append(self, user_id: str, message: Message, *, once: str | None) -> Sent:
         """Append to the user's log, and send. Guarantee: what is appended reaches the user's clients, in order and
         once each, also after a reconnect, as far as the log reaches. Raises `Unavailable`; then it may be in the
-        log all the same.
+        log all the same. What was appended with the same `once` in the last ten minutes is not appended again: the
+        result has the id of the first, and nobody is notified.
         """
 
     async def append_to_room(self, room: str, message: Message) -> Sent:

@@ -2,7 +2,8 @@
 
 A request with an id is served once for its server key: a repeat within 24 hours gets the first answer. The id is
 claimed in MongoDB before anything is sent. A node that dies between sending and recording the answer leaves the
-claim; ten seconds later a repeat sends again, so in this one case an event can arrive twice, never not at all.
+claim; ten seconds later a repeat sends again, so in this one case an event can arrive twice, never not at all. Of
+durable events for a user the log itself knows the id for ten minutes, so they do not.
 
 Sending and waiting for the receipts are two steps, so that a batch sends in order and waits once.
 """
@@ -15,8 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from auth.backends.live import LiveControl, Message, Sent, Target
-from auth.backends.sessions import BackendSessions
-from auth.core.errors import AuthError, Conflict, FieldError, InvalidRequest, NotFound, Unavailable
+from auth.backends.targets import Targets
+from auth.core.errors import AuthError, Conflict, FieldError, InvalidRequest, Unavailable
 from auth.core.json_values import as_json
 from auth.core.models import Delivery
 from auth.core.server_keys import ServerKey
@@ -25,6 +26,8 @@ from auth.stores.sent_messages import SentMessages
 
 # How long a repeat waits for the answer of the first request, and how often it looks.
 WAIT_SECONDS, LOOK_SECONDS = 3.0, 0.05
+# So that a log has room for more than thirty of the largest (lua/append.lua).
+MAX_DURABLE_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,9 @@ class Emit:
 
     @property
     def digest(self) -> bytes:
-        """Tells requests with the same id and other content apart."""
-        return hashlib.sha256(as_json([asdict(self.target), asdict(self.message), self.durable]).encode()).digest()
+        """Tells requests with the same id and other content apart. The order of members is not content."""
+        content = [asdict(self.target), asdict(self.message), self.durable]
+        return hashlib.sha256(as_json(content, sort_keys=True).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,10 @@ Finish = Callable[[], Awaitable[Emitted]]
 class BackendMessages(Operation):
     """Sends messages of backends."""
 
-    def __init__(
-        self, services: Services, *, sent: SentMessages, sessions: BackendSessions, live: LiveControl
-    ) -> None:
+    def __init__(self, services: Services, *, sent: SentMessages, targets: Targets, live: LiveControl) -> None:
         super().__init__(services)
         self._sent = sent
-        self._sessions = sessions
+        self._targets = targets
         self._live = live
 
     async def emit(self, key: ServerKey, asked: Emit) -> Emitted:
@@ -77,11 +79,10 @@ class BackendMessages(Operation):
 
     async def begin(self, key: ServerKey, asked: Emit) -> Finish:
         """Like `emit`; returns once the message is sent. The result must be called."""
-        if asked.durable and asked.target.kind not in {"user", "room"}:
-            problem = "Only events for a user or a room can be durable."
-            raise InvalidRequest(errors=[FieldError("durable", problem)])
+        if asked.durable:
+            _check_durable(asked)
         if asked.request_id is None:
-            return await self._send(asked)
+            return await self._send(asked, once=None)
         request_id = asked.request_id
         earlier = await self._sent.claim(key.key_id, request_id, asked.digest, now=self._clock())
         if earlier is not None:
@@ -89,19 +90,19 @@ class BackendMessages(Operation):
                 raise Conflict("Another request had this id.")
             return lambda: self._first_answer(key.key_id, request_id)
         try:
-            finish = await self._send(asked)
+            finish = await self._send(asked, once=_once(key.key_id, request_id, asked.digest))
         except BaseException:
             await self._release(key.key_id, request_id)
             raise
         return lambda: self._finish_once(key.key_id, request_id, finish)
 
-    async def _send(self, asked: Emit) -> Finish:
-        target = await self._sessions.located(asked.target)
+    async def _send(self, asked: Emit, *, once: str | None) -> Finish:
+        target = await self._targets.located(asked.target)
         if asked.durable and target.kind == "room":
             sent = await self._live.append_to_room(target.name, asked.message)
         elif asked.durable:
-            await self._require_user(target)
-            sent = await self._live.append(target.name, asked.message)
+            await self._targets.require_user(target.name)
+            sent = await self._live.append(target.name, asked.message, once=once)
         else:
             sent = await self._live.emit(target, asked.message)
         return lambda: self._finish(target, sent)
@@ -110,7 +111,7 @@ class BackendMessages(Operation):
         delivery = await sent.delivery()
         if target.kind == "user" and sent.event_id is None and delivery == Delivery():
             # Asked only now: a user with sockets exists.
-            await self._require_user(target)
+            await self._targets.require_user(target.name)
         return Emitted(delivery, sent.event_id, sent.history_id)
 
     async def _finish_once(self, key_id: str, request_id: str, finish: Finish) -> Emitted:
@@ -142,9 +143,23 @@ class BackendMessages(Operation):
         with suppress(Unavailable):  # the claim runs out
             await self._sent.release(key_id, request_id)
 
-    async def _require_user(self, target: Target) -> None:
-        if await self._users.by_id(target.name) is None:
-            raise NotFound("There is no such account.")
+
+def _once(key_id: str, request_id: str, digest: bytes) -> str:
+    """Names a request in Redis, where a durable event may be although the first request was answered 503."""
+    return hashlib.sha256(b" ".join((key_id.encode(), request_id.encode(), digest))).hexdigest()[:32]
+
+
+def _check_durable(asked: Emit) -> None:
+    if asked.target.kind not in {"user", "room"}:
+        problem = "Only events for a user or a room can be durable."
+        raise InvalidRequest(errors=[FieldError("durable", problem)])
+    if len(as_json(asked.message.data).encode()) > MAX_DURABLE_BYTES:
+        raise InvalidRequest(errors=[FieldError("data", "Durable events have at most 16 KiB of JSON.")])
+    if asked.target.kind == "user" and asked.message.except_socket_id is not None:
+        # A socket's id ends with it: the client would get the event after a reconnect.
+        raise InvalidRequest(
+            errors=[FieldError("exceptSocketId", "A durable event for a user goes to all of the user's clients.")]
+        )
 
 
 def _read(answer: Mapping[str, Any]) -> Emitted:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from auth.backends.live import LiveControl, Sent, Target, UserPresence
+from auth.backends.targets import Targets
 from auth.core.errors import InvalidToken, NotFound, SessionRevoked, TokenExpired
 from auth.core.models import Actor, Client, Delivery, RevocationReason
 from auth.services import Operation, Services
 from auth.sessions.sessions import Sessions
 from auth.sessions.types import Revoked, SessionList
-from auth.stores.sessions.store import SessionStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class Introspection:
 class BackendSessions(Operation):
     """What a backend can ask and do about sessions and their sockets."""
 
-    def __init__(self, services: Services, *, sessions: Sessions, store: SessionStore, live: LiveControl) -> None:
+    def __init__(self, services: Services, *, sessions: Sessions, targets: Targets, live: LiveControl) -> None:
         super().__init__(services)
         self._sessions = sessions
-        self._store = store
+        self._targets = targets
         self._live = live
 
     async def introspect(self, token: str) -> Introspection | None:
@@ -55,12 +55,12 @@ class BackendSessions(Operation):
 
     async def of_user(self, user_id: str) -> SessionList:
         """Return a user's live sessions, most recently seen first. Raises `NotFound`."""
-        await self._require_user(user_id)
+        await self._targets.require_user(user_id)
         return await self._sessions.of_user(user_id)
 
     async def end_all(self, user_id: str, *, message: str | None, client: Client) -> Revoked:
         """End every session of a user; `message` is told to the devices. Raises `NotFound`."""
-        await self._require_user(user_id)
+        await self._targets.require_user(user_id)
         by = Actor("admin", message=message)
         return await self._sessions.end_all(user_id, reason=RevocationReason.ADMIN, by=by, client=client)
 
@@ -80,17 +80,4 @@ class BackendSessions(Operation):
 
     async def begin_disconnect(self, target: Target, *, reason: str, retryable: bool) -> Sent:
         """Like `disconnect`; returns before the sockets have answered."""
-        return await self._live.disconnect(await self.located(target), reason=reason, retryable=retryable)
-
-    async def located(self, target: Target) -> Target:
-        """Return a target with the user of its session. Raises `NotFound` for a session that is not live."""
-        if target.kind != "session":
-            return target
-        session = await self._store.get(target.name)
-        if session is None or not session.is_live(self._clock()):
-            raise NotFound("There is no such session.")
-        return Target(target.kind, target.name, session.user_id)
-
-    async def _require_user(self, user_id: str) -> None:
-        if await self._users.by_id(user_id) is None:
-            raise NotFound("There is no such account.")
+        return await self._live.disconnect(await self._targets.located(target), reason=reason, retryable=retryable)

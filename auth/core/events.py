@@ -4,12 +4,22 @@ An operation commits to MongoDB, then publishes facts. Delivery to devices is up
 not know about sockets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from auth.core.models import Actor, Delivery, RevocationReason, Session
+
+# The id of an event in a user's log. Clients take it for that wherever it stands in an event's data: they send the
+# greatest one back as their cursor, and drop an event whose id they have had.
+EVENT_ID = "eventId"
+
+
+def require_no_event_id(data: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if the data of an application's event have an `eventId`."""
+    if EVENT_ID in data:
+        raise ValueError(f"the data of an event must not have {EVENT_ID!r}, which is the id in the user's log")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ def is_deeper(value: object, levels: int = MAX_DEPTH) -> bool:
     )
 
 
-def as_json(value: Any) -> str:
+def as_json(value: Any, *, sort_keys: bool = False) -> str:
     """The compact JSON of a value that was read from JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys)
 
 
 def object_of(stored: str | None) -> dict[str, Any] | None:

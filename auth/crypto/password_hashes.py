@@ -1,6 +1,8 @@
 """Password hashes made elsewhere: which ones are accepted. Argon2 in PHC form, within bounds of its cost.
 
-The bounds keep a hash from costing a login more memory or time than the thread pool is made for (passwords.py).
+The upper bounds keep a hash from costing a login more memory or time than the thread pool is made for
+(passwords.py). The lower ones keep out hashes that are quickly guessed if the database is stolen: until its first
+login an account keeps the hash that was imported.
 """
 
 import re
@@ -20,6 +22,9 @@ MAX_TIME_COST = 16
 MAX_LANES = 16
 # Work is proportional to memory times passes: at most this multiple of our own, 64 MiB times 3.
 MAX_WORK = 4 * 64 * 1024 * 3
+# The least memory, and the least work, of the settings that OWASP's Password Storage Cheat Sheet lists as equal:
+# m=7168, t=5, p=1.
+OWASP_LEAST_MEMORY_KIB, OWASP_LEAST_WORK = 7 * 1024, 5 * 7 * 1024
 
 
 def check_password_hash(text: str) -> None:
@@ -39,6 +44,12 @@ def check_password_hash(text: str) -> None:
         raise _refused(
             f"This hash costs too much to verify: at most m={MAX_MEMORY_KIB}, t={MAX_TIME_COST}, p={MAX_LANES}, "
             f"and m times t at most {MAX_WORK}."
+        )
+    work = found.memory_cost * found.time_cost
+    if found.memory_cost < OWASP_LEAST_MEMORY_KIB or work < OWASP_LEAST_WORK:
+        raise _refused(
+            f"This hash is too easy to guess: at least m={OWASP_LEAST_MEMORY_KIB}, and m times t at least "
+            f"{OWASP_LEAST_WORK}. Create the account without it; its user then sets a password by mail."
         )
     if found.memory_cost < 8 * found.parallelism or not found.time_cost or not found.parallelism:
         raise _refused("This is not a valid Argon2 hash.")  # RFC 9106, section 3.1

@@ -22,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import ARGON2_VERSION
 
@@ -48,6 +48,8 @@ ESTIMATED_CHARACTERS = 24
 # Under a million guesses: "very guessable: protection from throttled online attacks" and less (zxcvbn).
 REFUSED_GUESSES = 1_000_000
 MAX_CONTEXT_WORDS = 12
+# Of each lane (RFC 9106, section 3.1).
+LEAST_MEMORY_KIB = 8
 SERVICE_WORDS = ("vigil",)
 EASY_WARNING = "This password is easy to guess. Add another word or two."
 COMMON_WARNING = "Many people use this password, so it is tried first. Choose another."
@@ -115,7 +117,7 @@ class Passwords:
         """Whether `password` matches the hash. Raises `RateLimited` or `Unavailable` when the queue is full.
 
         Without a hash (unknown account), a decoy of the same cost is verified, so that response times do not
-        reveal whether an account exists.
+        reveal whether an account exists. For a cheaper hash (imported), a decoy makes up the difference.
         """
         return await self._run(ip, lambda: self._verify(password, password_hash))
 
@@ -209,13 +211,32 @@ class Passwords:
             self._queue.remove(job.owner, job)
 
     def _verify(self, password: str, password_hash: str | None) -> Verification:
-        try:
-            self._hasher.verify(password_hash or self._decoy_hash, _encode(password))
-        except (VerificationError, InvalidHashError):
-            return Verification(False)
+        encoded = _encode(password)
         if password_hash is None:
+            self._matches(self._decoy_hash, encoded)
+            return Verification(False)
+        matches = self._matches(password_hash, encoded)
+        self._make_up_for(password_hash, encoded)
+        if not matches:
             return Verification(False)
         return Verification(True, self._hasher.check_needs_rehash(password_hash))
+
+    def _matches(self, password_hash: str, encoded: bytes) -> bool:
+        try:
+            return self._hasher.verify(password_hash, encoded)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _make_up_for(self, password_hash: str, encoded: bytes) -> None:
+        """Do the work by which a hash is cheaper than ours."""
+        try:
+            found = extract_parameters(password_hash)
+        except InvalidHashError:
+            return
+        ours = self._hasher
+        rest = ours.memory_cost - found.memory_cost * found.time_cost // ours.time_cost
+        if rest >= LEAST_MEMORY_KIB * ours.parallelism:
+            self._matches(_decoy(ours, memory_kib=rest), encoded)
 
     def _weakness(self, password: str, words: Sequence[str]) -> str | None:
         """Why the password is too easy to guess, or None. A long password is rejected only if both its ends are
@@ -265,12 +286,12 @@ def _reason(estimate: Mapping[str, Any]) -> str:
     return USER_WARNINGS.get(warning, warning)
 
 
-def _decoy(hasher: PasswordHasher) -> str:
-    """A random hash that matches no password and costs `hasher` as much to verify as a real one."""
+def _decoy(hasher: PasswordHasher, *, memory_kib: int | None = None) -> str:
+    """A random hash that matches no password and costs `hasher` as much to verify as a real one of this memory."""
     parts = (
         base64.b64encode(os.urandom(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len)
     )
-    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    costs = f"m={memory_kib or hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return "$".join(("", "argon2id", f"v={ARGON2_VERSION}", costs, *parts))
 
 

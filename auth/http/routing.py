@@ -12,7 +12,7 @@ from aiohttp import web
 
 from auth.admin.roles import Roles
 from auth.backends.keys import ServerKeys
-from auth.core.errors import AuthError, MissingToken
+from auth.core.errors import AuthError
 from auth.core.models import Client, Principal
 from auth.core.server_keys import WRITING_SCOPES, Scope, ServerKey
 from auth.core.views import Input, Query, View, parse
@@ -156,10 +156,7 @@ def server_handler_of(
 
     async def handle(request: web.Request) -> web.Response:
         call = Call(request, request[CLIENT], dict(request.match_info))
-        text = bearer_token(request)
-        if text is None:
-            raise MissingToken("A server key is required, as a bearer token.")
-        key = request[SERVER_KEY] = await keys.authenticate(text, row.scopes, client=call.client)
+        key = request[SERVER_KEY] = await keys.authenticate(bearer_token(request), row.scopes, client=call.client)
         extend_log_context(server_key=key.key_id)
         outcome = "internal_error"
         try:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from auth.core.shards import shard_of
 from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
@@ -24,12 +25,12 @@ class RoomMembers:
     def __init__(self, database: Database) -> None:
         self._members = database["room_members"]
         self._of_user = BatchedReads(self._read)
-        self._exist = False
 
     @outage_is_unavailable
     async def ensure_indexes(self) -> None:
-        """Create the index by user, and the TTL index of sessions."""
+        """Create the indexes by user and by shard, and the TTL index of sessions."""
         await self._members.create_index("userId", name="user")
+        await self._members.create_index("shard", name="shard")
         await self._members.create_index("removeAt", expireAfterSeconds=0, name="removal")
 
     @outage_is_unavailable
@@ -41,6 +42,7 @@ class RoomMembers:
                 "$set": {
                     "room": membership.room,
                     "userId": membership.user_id,
+                    "shard": shard_of(membership.user_id),
                     "sessionId": membership.session_id,
                     "removeAt": membership.ends_at,
                 }
@@ -49,15 +51,15 @@ class RoomMembers:
         )
 
     @outage_is_unavailable
-    async def remove(self, membership: Membership) -> None:
-        """Remove a member, if it is one."""
-        await self._members.delete_one({"_id": _id(membership)})
+    async def remove(self, membership: Membership) -> bool:
+        """Remove a member; False if it is none."""
+        done = await self._members.delete_one({"_id": _id(membership)})
+        return bool(done.deleted_count)
 
     @outage_is_unavailable
-    async def exist(self) -> bool:
-        """Whether any room has members. Once this was so, it is not asked again."""
-        self._exist = self._exist or await self._members.find_one({}, {"_id": 1}) is not None
-        return self._exist
+    async def shards(self) -> set[int]:
+        """The shards of users that are in a room."""
+        return set(await self._members.distinct("shard"))
 
     @outage_is_unavailable
     async def of_user(self, user_id: str) -> Sequence[Membership]:

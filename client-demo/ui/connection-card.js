@@ -36,7 +36,7 @@ export class ConnectionCard extends Component {
     this.tick();
   };
 
-  render({ connection, reauthentications }, { remainingMs, renewed }) {
+  render({ client, connection, reauthentications }, { remainingMs, renewed }) {
     return html`
       <section class="card connection-card" aria-labelledby="link-title" data-testid="link-card">
         <h2 id="link-title">This connection</h2>
@@ -56,6 +56,10 @@ export class ConnectionCard extends Component {
           <dt>Renewals</dt>
           <dd data-testid="reauth-count" data-count=${reauthentications}>${renewalSentence(reauthentications)}</dd>
         </dl>
+        ${isClosed(connection) && html`
+          <button class="button small" type="button" data-testid="reconnect" onClick=${() => client.reconnect()}>
+            Connect again
+          </button>`}
       </section>`;
   }
 }
@@ -77,12 +81,15 @@ const STATES = {
   ended: "Logged out",
 };
 
+/** Whether the service has closed the connection until the user asks for it again. */
+const isClosed = ({ state, code }) => state === "waiting" && code === "closing";
+
 /** The state of the connection, announced to screen readers when it changes. */
 export function ConnectionState({ connection }) {
   return html`
     <p class=${`pill is-${connection.state}`} role="status" data-testid="connection-state" data-state=${connection.state}
        title=${connection.code ? `Last error: ${connection.code}` : "State of the live connection"}>
       <span class="pill-dot" aria-hidden="true"></span>
-      <span><span class="visually-hidden">Connection: </span>${STATES[connection.state]}</span>
+      <span><span class="visually-hidden">Connection: </span>${isClosed(connection) ? "Closed" : STATES[connection.state]}</span>
     </p>`;
 }

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from auth.core.errors import Unavailable
+from auth.core.shards import shard_of
 from auth.core.tasks import end
 from auth.platform.metrics import Metrics
 from auth.platform.redis.link import RedisLink
@@ -20,7 +21,7 @@ from auth.platform.redis.master import Master
 from auth.platform.redis.slots import slot_of
 from realtime.broker.leases import NODE_LEASE
 from realtime.broker.listener import ListenerOptions, MasterListener, OnMessage, OnSubscribed
-from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
+from realtime.broker.redis_keys import SLOT_OF, Keys
 from realtime.broker.seal import Message, MessageSeal
 
 HEARTBEAT_SECONDS = 1.0

@@ -12,11 +12,12 @@ import structlog
 
 from auth.core.clock import Clock, to_ms
 from auth.core.errors import Unavailable
+from auth.core.shards import shard_of
 from auth.core.tasks import end
 from auth.platform.periodic_tasks import one_item
 from auth.platform.redis.link import RedisLink, as_text
 from realtime.broker.leases import NODE_LEASE, NodeLeases
-from realtime.broker.redis_keys import ALL_SHARDS, Keys, shard_of
+from realtime.broker.redis_keys import ALL_SHARDS, Keys
 from realtime.broker.user_log import UserLog, device_status
 
 BATCH = 200

@@ -15,14 +15,18 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from auth.core.errors import Unavailable
+from auth.core.shards import SHARDS, shard_of
 from auth.platform.redis.link import RedisLink
 from auth.platform.redis.master import Master
+from auth.stores.room_members import RoomMembers
 from auth.stores.sessions.store import SessionStore
-from realtime.broker.redis_keys import ALL_SHARDS, SHARDS, SLOT_OF, Keys, shard_of
+from realtime.broker.redis_keys import ALL_SHARDS, SLOT_OF, Keys
 from realtime.broker.scripts import load
 
 # The member that marks the list as whole; also used in connect.lua and deny.lua.
 WHOLE = "whole"
+# Members that say whether the shard has users in rooms that last. The former outweighs the latter.
+ROOMS, NO_ROOMS = "rooms", "no rooms"
 # Lists, and entries of one list, written back per call.
 RESTORE_SHARDS, RESTORE_ENTRIES = 128, 1000
 
@@ -104,8 +108,10 @@ class DenyList:
         if await self._link.execute("ZSCORE", self._keys.denied(secrets.choice(shards)), WHOLE) is None:
             self.mark_in_doubt(shards)
 
-    async def restore(self, sessions: SessionStore, *, now: datetime) -> None:
+    async def restore(self, sessions: SessionStore, members: RoomMembers, *, now: datetime) -> None:
         """Write all sessions revoked within the last `life` back to the lists in doubt, and mark these as whole.
+
+        Also marks which shards have users in rooms that last, so that handshakes of the others need no MongoDB.
 
         Where a replica has become the master, also record that the logs of the shard may lack its last events.
 
@@ -122,11 +128,13 @@ class DenyList:
         entries: dict[int, list[Entry]] = {}
         for user_id, session_id, at in await sessions.revoked_since(now - self.life):
             entries.setdefault(shard_of(user_id), []).append((session_id, at + self.life - now))
+        with_rooms = await members.shards()
 
         async def finish(shard: int) -> None:
             master = self._link.master_of(SLOT_OF[shard])
             history = histories.get(master, "") if master is not None else ""
-            await self._fill(shard, mark, history, entries.get(shard, ()))
+            rooms = ROOMS if shard in with_rooms else NO_ROOMS
+            await self._fill(shard, mark, history, rooms, entries.get(shard, ()))
 
         ended = await self._each(begun, finish)
         for shard in ended:
@@ -157,15 +165,30 @@ class DenyList:
                     raise outcome
         return done
 
-    async def _fill(self, shard: int, mark: str, history: str, entries: Sequence[Entry]) -> None:
+    async def note_rooms(self, user_id: str) -> None:
+        """Note that the user has rooms that last. Raises `Unavailable`.
+
+        Outweighs what `restore` finds, whichever comes first, and is lost with the mark of a restore that has not
+        seen it.
+        """
+        await self._link.execute("ZADD", self._keys.denied(shard_of(user_id)), "+inf", ROOMS)
+
+    async def _fill(self, shard: int, mark: str, history: str, rooms: str, entries: Sequence[Entry]) -> None:
         for start in range(0, len(entries), RESTORE_ENTRIES):
             await self._put(shard, mark, "add", entries=entries[start : start + RESTORE_ENTRIES])
-        await self._put(shard, mark, "end", history)
+        await self._put(shard, mark, "end", history, rooms)
 
     async def _put(
-        self, shard: int, mark: str, step: str, history: str = "", entries: Sequence[Entry] = ()
+        self,
+        shard: int,
+        mark: str,
+        step: str,
+        history: str = "",
+        rooms: str = "",
+        *,
+        entries: Sequence[Entry] = (),
     ) -> None:
-        arguments: list[str | int] = [mark, step, history]
+        arguments: list[str | int] = [mark, step, history, rooms]
         for session_id, life in entries:
             arguments += [session_id, max(round(life.total_seconds() * 1000), 1)]
         if not await self._write(keys=[self._keys.denied(shard)], args=arguments):

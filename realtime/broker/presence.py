@@ -16,6 +16,7 @@ import structlog
 from auth.backends.live import UserPresence
 from auth.core.clock import Clock
 from auth.core.errors import Unavailable
+from auth.core.shards import shard_of
 from auth.core.tasks import end
 from auth.platform.redis.link import RedisLink, as_text
 from realtime.broker.dead_node_cleanup import (
@@ -26,7 +27,7 @@ from realtime.broker.dead_node_cleanup import (
     listed_sockets,
 )
 from realtime.broker.leases import NODE_LEASE, RENEW_SECONDS, NodeLeases
-from realtime.broker.redis_keys import Keys, shard_of
+from realtime.broker.redis_keys import Keys
 from realtime.broker.scripts import load
 from realtime.broker.user_log import UserLog, member
 from realtime.hub import Connection

@@ -4,21 +4,13 @@ A user belongs to one of 1,024 shards, and so does a room. All keys that a scrip
 the shard, so that a cluster keeps them on one master. On a server that is no cluster the names are the same.
 """
 
-from zlib import crc32
-
+from auth.core.shards import SHARDS, shard_of
 from auth.platform.redis.slots import slot_of
-
-SHARDS = 1024
 
 ALL_SHARDS = frozenset(range(SHARDS))
 _TAGS = tuple(f"{{v{shard}}}" for shard in range(SHARDS))
 # The hash slot of each shard.
 SLOT_OF = tuple(map(slot_of, _TAGS))
-
-
-def shard_of(name: str) -> int:
-    """The shard of a user, by the id, or of a room, by its name."""
-    return crc32(name.encode()) % SHARDS
 
 
 class Keys:
@@ -45,10 +37,14 @@ class Keys:
         return f"{self._shards[shard_of(user_id)]}user:{user_id}:log"
 
     def meta(self, user_id: str) -> str:
-        """Hash of a user's last event id, that of the last one in the log, session list version, and id of the
-        last change of roles.
+        """Hash of a user's last event id, that of the last one in the log, the bytes of the log, session list
+        version, and id of the last change of roles.
         """
         return f"{self._shards[shard_of(user_id)]}user:{user_id}:meta"
+
+    def once(self, user_id: str, name: str) -> str:
+        """The id of the event that was appended for a request, for ten minutes."""
+        return f"{self._shards[shard_of(user_id)]}user:{user_id}:once:{name}"
 
     def room(self, room: str) -> str:
         """Stream: a room's log."""

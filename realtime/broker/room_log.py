@@ -9,9 +9,10 @@ from datetime import timedelta
 
 from auth.backends.live import RoomEvent, RoomHistory
 from auth.core.clock import Clock
+from auth.core.shards import shard_of
 from auth.platform.redis.link import RedisLink
 from realtime.broker.leases import NodeLeases
-from realtime.broker.redis_keys import Keys, shard_of
+from realtime.broker.redis_keys import Keys
 from realtime.broker.scripts import load
 from realtime.broker.seal import Message, MessageSeal
 from realtime.broker.user_log import Published

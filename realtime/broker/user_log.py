@@ -8,17 +8,19 @@ from typing import Any
 
 from auth.core.clock import Clock
 from auth.core.errors import Unavailable
+from auth.core.shards import shard_of
 from auth.platform.rate_limits import Window
 from auth.platform.redis.link import RedisLink, as_text
 from realtime.broker.deny_list import DenyList
 from realtime.broker.leases import NodeLeases
-from realtime.broker.redis_keys import Keys, shard_of
+from realtime.broker.redis_keys import Keys
 from realtime.broker.scripts import load
 from realtime.broker.seal import MessageSeal
 from realtime.hub import Connection, Frame
 from realtime.protocol.messages import DeviceStatus, ServerEvent
 
-# Events that a client can miss and still catch up with; beyond that it lists its sessions again.
+# Events that a client can miss and still catch up with, of 512 KiB together (lua/append.lua); beyond that it lists
+# its sessions again.
 LOG_LENGTH = 256
 # Excluded from stored payloads, because the log assigns the id.
 WITHOUT_ID = {"event_id"}
@@ -43,8 +45,7 @@ class JoinResult:
     """Result of listing a socket. `status` is ok, revoked, full, unknown or limited (with `wait_ms`).
 
     `roles_changed`: the user's roles changed at some time, so those in the token may be outdated. `has_rooms`: the
-    user may have rooms that last. `was_missing`:
-    the socket was not listed before.
+    user may have rooms that last. `was_missing`: the socket was not listed before.
     """
 
     status: str
@@ -199,11 +200,19 @@ class UserLog:
         return await self._leases.judge(nodes)
 
     async def publish(
-        self, user_id: str, events: Sequence[NewEvent], *, origin: str = "", counted: str = "", deny: bool = False
+        self,
+        user_id: str,
+        events: Sequence[NewEvent],
+        *,
+        origin: str = "",
+        counted: str = "",
+        deny: bool = False,
+        once: str | None = None,
     ) -> Published:
         """Append `events` and publish them to the nodes; count the sockets of session `counted`, or of `ALL`.
 
-        With `deny`, also puts session `counted` on the deny-list in the same step.
+        With `deny`, also puts session `counted` on the deny-list in the same step. With `once`, a call with the
+        same text within ten minutes has no effect: it counts nothing, and returns the id of the first.
         """
         shard = shard_of(user_id)
         keys = [
@@ -212,6 +221,8 @@ class UserLog:
             self._keys.meta(user_id),
             self._keys.denied(shard),
         ]
+        if once is not None:
+            keys.append(self._keys.once(user_id, once))
         arguments: list[Any] = [
             user_id,
             origin,
@@ -228,14 +239,6 @@ class UserLog:
         counts = {as_text(node): int(count) for node, count in zip(answer[::2], answer[1::2], strict=True)}
         alive = await self._leases.judge(counts)
         return Published({node: count for node, count in counts.items() if alive[node]}, int(last))
-
-    async def note_rooms(self, user_id: str, *, has_rooms: bool) -> None:
-        """Note that the user has rooms that last, or that no user of the shard has. Raises `Unavailable`.
-
-        The former outweighs the latter, whichever comes first. Both are lost with the deny-list.
-        """
-        denied = self._keys.denied(shard_of(user_id))
-        await self._link.execute("ZADD", denied, "+inf", "rooms" if has_rooms else "no rooms")
 
     async def leave(self, node_id: str, entry: str, offline: DeviceStatus, *, forget: bool) -> None:
         """Unlist a socket, and publish `device-status` if that takes its device offline.

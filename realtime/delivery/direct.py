@@ -15,6 +15,7 @@ from auth.backends.live import Message, RoomHistory, Sent, Target, UserPresence
 from auth.core.errors import Unavailable
 from auth.core.models import Delivery
 from realtime.broker.bus import Bus
+from realtime.broker.deny_list import DenyList
 from realtime.broker.leases import NodeLeases
 from realtime.broker.presence import Presence
 from realtime.broker.room_log import RoomLog
@@ -31,6 +32,7 @@ class DirectMessages:
     def __init__(
         self,
         user_log: UserLog,
+        deny_list: DenyList,
         room_log: RoomLog,
         presence: Presence,
         leases: NodeLeases,
@@ -40,6 +42,7 @@ class DirectMessages:
         node_id: str,
     ) -> None:
         self._log = user_log
+        self._deny_list = deny_list
         self._rooms = room_log
         self._presence = presence
         self._leases = leases
@@ -68,18 +71,18 @@ class DirectMessages:
 
     async def mark_members(self, user_id: str) -> None:
         """See `LiveControl.mark_members`."""
-        await self._log.note_rooms(user_id, has_rooms=True)
+        await self._deny_list.note_rooms(user_id)
 
     async def move(self, target: Target, room: str, *, enter: bool) -> Sent:
         """See `LiveControl.move`."""
         return await self._send(target, {"act": "move", "room": room, "enter": enter}, settled_by="notified")
 
-    async def append(self, user_id: str, message: Message) -> Sent:
+    async def append(self, user_id: str, message: Message, *, once: str | None) -> Sent:
         """See `LiveControl.append`."""
         event = NewEvent(message.event, "", orjson.dumps(_payload(message)))
 
         def publish(origin: str) -> Awaitable[Published]:
-            return self._log.publish(user_id, [event], origin=origin, counted=ALL)
+            return self._log.publish(user_id, [event], origin=origin, counted=ALL, once=once)
 
         count, event_id = await self._append(message, publish)
         return Sent(lambda: self._delivery(count), event_id)
@@ -101,7 +104,7 @@ class DirectMessages:
 
     async def _append(self, message: Message, publish: Callable[[str], Awaitable[Published]]) -> tuple[Count, int]:
         """Publish by a log, with where receipts go to; return their count and the id in the log."""
-        count = self._counts.begin(_settled_by(message))
+        count = self._counts.begin(_settled_by(message), is_direct=True)
         try:
             published = await publish(f"{self._node_id}:{count.request}")
         except BaseException:
@@ -111,7 +114,7 @@ class DirectMessages:
         return count, published.event_id
 
     async def _send(self, target: Target, what: Mapping[str, Any], *, settled_by: SettledBy) -> Sent:
-        count = self._counts.begin(settled_by)
+        count = self._counts.begin(settled_by, is_direct=True)
         try:
             await self._find_nodes(target, count)
             message: BusMessage = {

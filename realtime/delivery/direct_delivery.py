@@ -57,7 +57,7 @@ class DirectDelivery:
         await self.take(payload | message | {"data": data, "node": node, "request": request})
 
     def _move(self, message: BusMessage) -> int:
-        """Let sockets enter or leave a room; return how many are live."""
+        """Let live sockets enter or leave a room; return how many are in it now, or were in it."""
         of = self._connections.of_user if message["kind"] == "user" else self._connections.of_session
         room, enter = message["room"], message["enter"]
         moved = 0
@@ -65,9 +65,11 @@ class DirectDelivery:
             if connection.state is SocketState.CONNECTING:
                 connection.rooms_at_ready = (connection.rooms_at_ready or {}) | {room: enter}
             elif connection.state is not SocketState.CLOSING:
-                move = self._emitter.enter_here if enter else self._emitter.leave_here
-                move(connection.socket_id, room)
-                moved += 1
+                if enter:
+                    self._emitter.enter_here(connection.socket_id, room)
+                    moved += 1
+                else:
+                    moved += self._emitter.leave_here(connection.socket_id, room)
         return moved
 
     def _emit(

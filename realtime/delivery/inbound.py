@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 import structlog
 
+from auth.core.shards import shard_of
 from auth.services import Services
 from auth.stores.stores import Stores
-from realtime.broker.redis_keys import shard_of
 from realtime.broker.seal import Message
 from realtime.broker.user_log import read_frame_value
 from realtime.delivery.catch_up import CatchUp

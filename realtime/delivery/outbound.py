@@ -103,9 +103,9 @@ class Outbound:
         self.approvals = LiveApprovals(self.log, self.bus)
         room_log = RoomLog(link, keys, leases, node_id=node_id, seal=seal, limits=options.room_log, clock=clock)
         self.direct = DirectMessages(
-            self.log, room_log, self.presence, leases, self.bus, self._counts, node_id=node_id
+            self.log, self.deny_list, room_log, self.presence, leases, self.bus, self._counts, node_id=node_id
         )
-        self._relay = Relay(stores.sessions, self.publisher, self.deny_list, clock=clock)
+        self._relay = Relay(stores.sessions, stores.room_members, self.publisher, self.deny_list, clock=clock)
 
     @property
     def live_side(self) -> LiveSide:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import structlog
 
 from auth.core.errors import Unavailable
+from auth.core.shards import shard_of
 from auth.core.tasks import end
-from realtime.broker.redis_keys import shard_of
 from realtime.broker.user_log import UserLog
 from realtime.delivery.catch_up import CatchUp
 from realtime.delivery.watchdog import Watchdog

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from auth.core.clock import Clock
+from auth.core.events import EVENT_ID
 from auth.core.models import HeldRoles
 from auth.platform.metrics import Metrics
 from realtime.delivery.revocation_acks import Endings, Receipt, payload_for
@@ -58,9 +59,7 @@ class Push:
 
     def _send_application_event(self, connection: Connection, frame: Frame, receipt: Receipt | None) -> None:
         """Send an application's event with its id. Nobody awaits the ack of a missed one."""
-        if frame.payload.get("except") == connection.socket_id:
-            return
-        payload = frame.payload["data"] | {"eventId": frame.event_id}
+        payload = frame.payload["data"] | {EVENT_ID: frame.event_id}
         if receipt is None or not frame.payload.get("ack"):
             self._emitter.emit_here(connection.socket_id, frame.event, payload)
         if receipt is None:

@@ -11,6 +11,7 @@ from auth.core.events import RolesChanged, SecurityAlert, SessionCreated, Sessio
 from auth.core.models import SYSTEM, RevocationReason, Session
 from auth.core.tasks import end
 from auth.platform.periodic_tasks import one_item
+from auth.stores.room_members import RoomMembers
 from auth.stores.sessions.store import SessionStore
 from realtime.broker.deny_list import DenyList
 from realtime.delivery.publisher import LivePublisher
@@ -30,9 +31,16 @@ class Relay:
     """Runs on every node; a claim assigns each fact to one of them."""
 
     def __init__(
-        self, sessions: SessionStore, publisher: LivePublisher, deny_list: DenyList, *, clock: Clock
+        self,
+        sessions: SessionStore,
+        members: RoomMembers,
+        publisher: LivePublisher,
+        deny_list: DenyList,
+        *,
+        clock: Clock,
     ) -> None:
         self._sessions = sessions
+        self._members = members
         self._publisher = publisher
         self._deny_list = deny_list
         self._clock = clock
@@ -52,7 +60,7 @@ class Relay:
 
     async def _restore_deny_list(self) -> None:
         if self._deny_list.doubtful:
-            await self._deny_list.restore(self._sessions, now=self._clock())
+            await self._deny_list.restore(self._sessions, self._members, now=self._clock())
 
     async def _run(self) -> None:
         while True:

@@ -41,11 +41,13 @@ SettledBy = Literal["notified", "acknowledged", "closed"]
 class Count:
     """The reports received so far on one forced logout, or on another message to sockets.
 
-    `is_broadcast`: it went to all nodes, and which of them have sockets is known from their reports only.
+    `is_direct`: it is a message of a backend, whose answer says whether a node was late. `is_broadcast`: it went
+    to all nodes, and which of them have sockets is known from their reports only.
     """
 
     request: str
     settled_by: SettledBy = "closed"
+    is_direct: bool = False
     is_broadcast: bool = False
     expected: dict[str, int] = field(default_factory=dict)
     reports: dict[str, Message] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class Count:
         for node_id, sockets in (late | self.expected).items():
             report = self.reports.get(node_id)
             if report is None:
-                total += Delivery(sockets=sockets, pending=sockets, incomplete=self.is_broadcast)
+                total += Delivery(sockets=sockets, pending=sockets, incomplete=self.is_direct)
                 continue
             counted, left = report["sockets"], report["sockets"] - report[self.settled_by]
             total += Delivery(counted, report["notified"], report["acknowledged"], report["closed"], left)
@@ -78,9 +80,9 @@ class Counts:
     def __init__(self) -> None:
         self._open: dict[str, Count] = {}
 
-    def begin(self, settled_by: SettledBy = "closed") -> Count:
+    def begin(self, settled_by: SettledBy = "closed", *, is_direct: bool = False) -> Count:
         """Start counting the reports on a new request, until `settle`."""
-        count = Count(secrets.token_hex(8), settled_by)
+        count = Count(secrets.token_hex(8), settled_by, is_direct)
         self._open[count.request] = count
         return count
 
@@ -215,6 +217,7 @@ class Endings:
     async def _disconnect(
         self, connection: Connection, closing: Closing, receipt: Receipt, report: Callable[[], Awaitable[None]]
     ) -> None:
+        self._emitter.leave_rooms(connection.socket_id)
         acknowledged = await self._emitter.emit_acknowledged(
             connection.socket_id, ServerEvent.CLOSING, closing.to_wire(), seconds=REVOCATION_ACK_SECONDS
         )

@@ -89,11 +89,13 @@ class Emitter:
         if member is not None:
             self.rooms.enter(member, room)
 
-    def leave_here(self, socket_id: str, room: str) -> None:
-        """Remove a socket of this node from a room."""
+    def leave_here(self, socket_id: str, room: str) -> bool:
+        """Remove a socket of this node from a room; whether it was in it."""
         member = self.rooms.get(socket_id)
-        if member is not None:
-            self.rooms.leave(member, room)
+        if member is None or room not in member.rooms:
+            return False
+        self.rooms.leave(member, room)
+        return True
 
     def leave_rooms(self, socket_id: str) -> None:
         """Remove a socket from all its rooms."""

@@ -43,8 +43,8 @@ from realtime.engine.sockets import Refused
 from realtime.hub import Connection, Connections
 from realtime.protocol.messages import ConnectRefusal, Handshake
 
-# An update in MongoDB takes milliseconds; a handshake does not wait for the end of an outage.
-CONFIRM_SECONDS = 0.5
+# A call of MongoDB takes milliseconds; a handshake does not wait for the end of an outage.
+MONGO_SECONDS = 0.5
 # Connections that an address may open per handshake it may attempt.
 OPENS_PER_HANDSHAKE = 2
 LIMIT: Final = "socket_connects"
@@ -226,12 +226,16 @@ class Handshakes:
         return joined
 
     async def _read_rooms(self, connection: Connection) -> None:
-        """Read the rooms that last. After listing: a later change reaches the socket. Raises `Unavailable`."""
-        if not await self._room_members.exist():
-            with suppress(Unavailable):  # the next handshake asks again
-                await self._log.note_rooms(connection.user_id, has_rooms=False)
-            return
-        memberships = await self._room_members.of_user(connection.user_id)
+        """Read the rooms that last. After listing: a later change reaches the socket.
+
+        Raises `Unavailable` while MongoDB is slow or down: without its rooms the socket would miss their events,
+        unnoticed.
+        """
+        try:
+            async with asyncio.timeout(MONGO_SECONDS):
+                memberships = await self._room_members.of_user(connection.user_id)
+        except TimeoutError:
+            raise Unavailable from None
         own = [each.room for each in memberships if each.session_id in (None, connection.session_id)]
         # What was changed while this was being read is newer.
         connection.rooms_at_ready = dict.fromkeys(own, True) | (connection.rooms_at_ready or {})
@@ -252,7 +256,7 @@ class Handshakes:
     async def _confirm(self, principal: Principal) -> None:
         """Confirm the token pair before `ready`; while MongoDB is slow or down, go on without waiting."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(CONFIRM_SECONDS):
+            async with asyncio.timeout(MONGO_SECONDS):
                 await self._sessions.confirm(principal)
 
     # Refusal

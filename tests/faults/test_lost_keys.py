@@ -12,7 +12,8 @@ from support.health import both_ready
 from support.nodes import Installation, Node
 from support.waiting import eventually
 
-from realtime.broker.redis_keys import Keys, shard_of
+from auth.core.shards import shard_of
+from realtime.broker.redis_keys import Keys
 
 Pair = tuple[Node, Node]
 On = Callable[[Node], Api]

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
+from support.backends import Backend, create_key
 from support.breakable import Stores
-from support.clients import Answer, Api, Live, Login
+from support.clients import Answer, Api, Live, Login, Refused
 from support.health import both_ready, readiness
 from support.nodes import Installation, Node
 from support.waiting import Stopwatch, eventually
@@ -81,6 +83,33 @@ async def test_asvs_16_5_2_requests_are_told_to_repeat_sockets_stay_and_nobody_i
         whole.mongo.thaw()
     await asyncio.gather(*(goes_on(login, live) for login, live in zip(logins, lives, strict=True)))
     await both_ready(http, *pair)
+
+
+async def test_a_socket_connects_unless_its_user_is_in_rooms_that_cannot_be_read(
+    whole: Stores,
+    pair: Pair,
+    on: On,
+    own_installation: Installation,
+    connect: Connect,
+    http: aiohttp.ClientSession,
+) -> None:
+    login, member = [await on(node).login(await on(node).register()) for node in pair]
+    backend = Backend(pair[0].url, create_key(own_installation, "emit"), http)
+    body = {"userId": member.data["user"]["userId"]}
+    assert (await backend.call("POST", "/rooms/chat:lobby/members", body)).status == 200
+    whole.mongo.freeze()
+    await connect(pair[1], login.access_token)
+    with pytest.raises(Refused) as refusal:
+        await connect(pair[1], member.access_token)
+    assert (refusal.value.data["code"], refusal.value.data["retryable"]) == ("unavailable", True)
+    whole.mongo.thaw()
+
+    async def connected() -> bool:
+        with suppress(Refused):
+            return bool(await connect(pair[1], member.access_token))
+        return False
+
+    await eventually(connected, "the member connects", timeout=20)
 
 
 async def test_a_refresh_whose_answer_was_cut_off_is_repeated_and_replayed(

@@ -18,10 +18,11 @@ from support.sockets import SEAL
 from support.valkeys import SLOTS, ThreeMasters, Valkey, WatchedMaster, until
 from support.waiting import eventually
 
+from auth.core.shards import SHARDS, shard_of
 from auth.platform.metrics import Metrics
 from auth.platform.redis.link import RedisLink
 from realtime.broker.bus import Bus
-from realtime.broker.redis_keys import SHARDS, SLOT_OF, Keys, shard_of
+from realtime.broker.redis_keys import SLOT_OF, Keys
 
 Pair = tuple[Node, Node]
 # Here a master is replaced after some two seconds, and Vigil follows within five. The rest is for a busy machine.

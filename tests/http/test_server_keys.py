@@ -239,6 +239,13 @@ async def test_a_key_has_a_limit_of_its_own_and_refused_keys_count_against_their
     assert sorted(answer.status for answer in answers) == [200, 200, 200, 429, 429]
     assert all(answer.headers["Retry-After"] for answer in answers if answer.status == 429)
     stranger = Backend(node.url, "vsk_" + "0" * 16 + "_" + "0" * 64, http)
-    refused = [(await stranger.call("POST", "/introspect", NO_TOKEN)).status for _ in range(3)]
+    missing = Backend(node.url, None, http)
+    refused = [(await each.call("POST", "/introspect", NO_TOKEN)).status for each in (missing, stranger, missing)]
     assert refused == [401, 401, 429]
+    assert (await other.call("POST", "/introspect", NO_TOKEN)).status == 200
+    # A flood does not reach MongoDB: not even a right key is looked up, unless it was accepted before.
+    for _ in range(8):
+        await stranger.call("POST", "/introspect", NO_TOKEN)
+    new = Backend(node.url, create_key(installation, "revocations"), http)
+    assert (await new.call("POST", "/introspect", NO_TOKEN)).status == 429
     assert (await other.call("POST", "/introspect", NO_TOKEN)).status == 200

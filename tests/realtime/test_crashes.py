@@ -20,8 +20,9 @@ from support.sockets import connection
 from auth.core.clock import utc_now
 from auth.core.errors import SessionRevoked
 from auth.core.models import SYSTEM, Principal, RevocationReason, TokenDelivery
+from auth.core.shards import shard_of
 from auth.platform.settings.settings import Settings
-from realtime.broker.redis_keys import Keys, shard_of
+from realtime.broker.redis_keys import Keys
 from realtime.broker.user_log import device_status, member
 from realtime.hub import Connection
 from runtime.node import Node
@@ -73,7 +74,7 @@ class Nodes:
         )
         await node.stores.prepare()
         await node.keys.start()
-        await node.outbound.deny_list.restore(node.stores.sessions, now=utc_now())
+        await node.outbound.deny_list.restore(node.stores.sessions, node.stores.room_members, now=utc_now())
         await self.renew(node)
         return node
 

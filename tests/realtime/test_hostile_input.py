@@ -94,6 +94,13 @@ async def test_the_same_before_the_handshake_is_not_served_either(node: Node, st
     await still_serves(node, standing)
 
 
+@pytest.mark.parametrize("frame", ['42["sessions-list",{}]', '421["sessions-list",{}]'])
+async def test_an_event_before_the_handshake_closes_the_connection_unanswered(node: Node, frame: str) -> None:
+    async with RawSocket.open(node.url) as stranger:
+        await stranger.send(frame)
+        assert await stranger.packet() is None
+
+
 @pytest.mark.parametrize("name", STRANGE)
 async def test_strange_names_reach_no_handler(raw: RawSocket, name: str) -> None:
     cases: list[list[Any]] = [[], [{}], [{"token": "x"}]]

@@ -13,10 +13,11 @@ from support.sockets import SEAL
 
 from auth.backends.live import RoomHistory
 from auth.core.clock import utc_now
+from auth.core.shards import shard_of
 from auth.platform.redis.link import RedisLink
 from auth.platform.redis.subscription import subscribe
 from realtime.broker.leases import NodeLeases
-from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
+from realtime.broker.redis_keys import SLOT_OF, Keys
 from realtime.broker.room_log import RoomLog, RoomLogLimits
 
 LIFE = timedelta(hours=1)

@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 from support.backends import Backend, create_key
 from support.clients import PASSWORD, Api, Login
 from support.nodes import Installation, Node
+from support.waiting import eventually
 
 SCOPES = ("emit", "presence", "sessions", "users", "revocations")
 
@@ -65,24 +66,37 @@ class TestPresence:
         self, backend: Backend, shared_nodes: tuple[Node, Node], connect: Any, log_in: Any
     ) -> None:
         one, other = [await log_in(node) for node in shared_nodes]
-        email = one.data["user"]["email"]
+        email, user_id = one.data["user"]["email"], id_of(one)
         second = await log_in(shared_nodes[1], email)
-        first_live = await connect(shared_nodes[0], one.access_token)
-        await connect(shared_nodes[1], second.access_token)
-        watcher = await connect(shared_nodes[1], (await log_in(shared_nodes[1], email)).access_token)
-        ids = f"{id_of(one)},{id_of(other)},nobody,{id_of(one)}"
+        lives = [
+            await connect(node, login.access_token)
+            for node, login in zip(shared_nodes, (one, second), strict=True)
+        ]
         for node in shared_nodes:
+            ids = f"{user_id},{id_of(other)},nobody,{user_id}"
             users = (await backend.at(node.url).call("GET", f"/presence?userIds={ids}")).data["users"]
-            assert set(users) == {id_of(one), id_of(other), "nobody"}
-            assert (users[id_of(one)]["online"], users[id_of(one)]["devices"]) == (True, 3)
+            assert set(users) == {user_id, id_of(other), "nobody"}
+            assert (users[user_id]["online"], users[user_id]["devices"]) == (True, 2)
             assert users["nobody"] == {"online": False, "devices": 0, "lastSeenAt": None}
-        await first_live.close()
-        gone = await watcher.wait(
-            "device-status", lambda e: (e["sessionId"], e["online"]) == (one.session_id, False)
+        cursor = lives[0].ready["lastEventId"]
+        for live in lives:
+            await live.close()
+
+        async def seen() -> Any:
+            user = (await backend.call("GET", f"/presence?userIds={user_id}")).data["users"][user_id]
+            return None if user["online"] else user
+
+        gone = await eventually(seen, "the user is offline", timeout=30)
+        # The later of the two that have gone offline.
+        back = await connect(
+            shared_nodes[0], (await log_in(shared_nodes[0], email)).access_token, last_event_id=cursor
         )
-        await watcher.close()
-        users = (await backend.call("GET", f"/presence?userIds={id_of(one)}")).data["users"]
-        assert users[id_of(one)]["lastSeenAt"] >= gone["lastSeenAt"]
+        for login in (one, second):
+            await back.wait(
+                "device-status", lambda e, of=login: (e["sessionId"], e["online"]) == (of.session_id, False)
+            )
+        last = max(e["lastSeenAt"] for e in back.all("device-status") if not e["online"])
+        assert gone == {"online": False, "devices": 0, "lastSeenAt": last}
 
     @pytest.mark.parametrize(
         "query", ["", "?userIds=", "?userIds=a,,b", "?userIds=a&userIds=b", "?ids=a", f"?userIds={'x' * 65}",
@@ -211,7 +225,7 @@ class TestAccounts:
             "email": email,
             "emailVerified": True,
             "name": "Ada",
-            "passwordHash": PasswordHasher(time_cost=2, memory_cost=1024, parallelism=4).hash(PASSWORD),
+            "passwordHash": PasswordHasher(time_cost=3, memory_cost=12 * 1024, parallelism=4).hash(PASSWORD),
             "metadata": {"plan": "pro", "$set": {"a.b": [1.5, None, 2**70, "é\u0000"]}},
             "privateMetadata": {"crm": 17},
         }
@@ -269,7 +283,8 @@ class TestAccounts:
             {"passwordHash": "$argon2id$v=19$m=9999999,t=3,p=1$c29tZXNhbHRzb21l$" + "a" * 43},
             {"passwordHash": "$argon2id$v=19$m=65536,t=999,p=1$c29tZXNhbHRzb21l$" + "a" * 43},
             {"passwordHash": "$argon2id$v=19$m=65536,t=0,p=1$c29tZXNhbHRzb21l$" + "a" * 43},
-            {"passwordHash": "$argon2id$v=19$m=8,t=1,p=4$c29tZXNhbHRzb21l$" + "a" * 43},
+            {"passwordHash": "$argon2id$v=19$m=7168,t=4,p=1$c29tZXNhbHRzb21l$" + "a" * 43},
+            {"passwordHash": "$argon2id$v=19$m=4096,t=16,p=1$c29tZXNhbHRzb21l$" + "a" * 43},
             {"passwordHash": "$argon2id$v=16$m=65536,t=3,p=1$c29tZXNhbHRzb21l$" + "a" * 43},
         ],
     )  # fmt: skip

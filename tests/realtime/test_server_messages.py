@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from support.backends import Backend, create_key
 from support.clients import Answer, Live, Login
-from support.nodes import Installation, Node
+from support.nodes import Installation, Node, mongo_client
 
 Pair = tuple[Node, Node]
 EVENT = "probe:news"
@@ -107,6 +107,23 @@ class TestEmit:
         answer = await backend.call("POST", "/emit", news(to={"userId": id_of(login)}, ack=True))
         assert answer.data == {"delivery": delivered(1, pending=1)}
 
+    async def test_a_socket_that_is_told_to_close_is_in_no_room_any_more(
+        self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any
+    ) -> None:
+        login = await log_in(probe_nodes[0])
+        options = {"also": ("probe:said", "closing"), "acknowledge": False}
+        told, other = [await connect(probe_nodes[0], login.access_token, **options) for _ in range(2)]
+        for live in (told, other):
+            await live.ask("probe:enter")
+        body = {"socketId": told.ready["socketId"], "reason": "x", "retryable": True}
+        closing = asyncio.create_task(backend.call("POST", "/disconnect", body))
+        await told.wait("closing")
+        await other.ask("probe:say", {"n": 1})
+        await other.wait("probe:said")
+        await closing
+        await told.until_gone()
+        assert told.all("probe:said") == []
+
     async def test_whoever_is_not_there_is_not_found_or_gets_nothing(
         self, backend: Backend, probe_nodes: Pair, log_in: Any
     ) -> None:
@@ -129,6 +146,7 @@ class TestEmit:
             {"to": None},
             {"to": {"userId": "x" * 65}}, {"to": {"userId": ["a"]}}, {"event": "news"}, {"event": 'a:"b'},
             {"event": "session-revoked"}, {"event": "a:"}, {"event": ":b"}, {"event": "a:" + "b" * 97},
+            {"data": {"eventId": 7}},
             {"data": []}, {"data": None}, {"data": "x"}, {"ack": 1}, {"durable": "yes"}, {"id": ""},
             {"id": "x" * 65},
             {"id": 7}, {"exceptSocketId": {}}, {"more": 1}, {"to": {"socketId": "a"}, "durable": True},
@@ -163,8 +181,7 @@ class TestDurable:
         assert await live.wait(EVENT) == {"n": 1, "eventId": first["eventId"]}
         await live.close()
         missed = [
-            (await backend.call("POST", "/emit", news(to=to, durable=True, data={"n": n, "eventId": 0}))).data
-            for n in (2, 3)
+            (await backend.call("POST", "/emit", news(to=to, durable=True, data={"n": n}))).data for n in (2, 3)
         ]
         back = await connect(probe_nodes[0], login.access_token, last_event_id=first["eventId"], also=(EVENT,))
         assert back.ready["recovered"] is True
@@ -174,17 +191,35 @@ class TestDurable:
             {"n": 3, "eventId": missed[1]["eventId"]},
         ]
 
-    async def test_the_socket_that_is_excepted_does_not_get_it(
+    async def test_what_a_client_missed_comes_at_once_by_polling_too_or_it_is_told_that_it_lists_again(
         self, backend: Backend, probe_nodes: Pair, connect: Any, log_in: Any
     ) -> None:
-        logins, lives = await two_devices(probe_nodes, connect, log_in)
-        body = news(to={"userId": id_of(logins[0])}, durable=True, exceptSocketId=lives[1].ready["socketId"])
-        assert (await backend.call("POST", "/emit", body)).data["delivery"] == delivered(1)
-        later = news(to={"userId": id_of(logins[0])}, durable=True, data={"n": 2})
-        assert (await backend.call("POST", "/emit", later)).data["delivery"] == delivered(2)
-        for live, seen in zip(lives, ([1, 2], [2]), strict=True):
-            await live.wait(EVENT, lambda data: data["n"] == 2)
-            assert [data["n"] for data in live.all(EVENT)] == seen
+        login = await log_in(probe_nodes[0])
+        live = await connect(probe_nodes[0], login.access_token)
+        cursor = live.ready["lastEventId"]
+        await live.close()
+        to = {"userId": id_of(login)}
+        back: dict[int, Live] = {}
+        for numbers in (range(30), range(30, 40)):
+            for first in numbers[::3]:
+                each = [{"n": n, "text": "x" * 16_000} for n in numbers if first <= n < first + 3]
+                commands = [{"emit": news(to=to, durable=True, data=data)} for data in each]
+                await backend.call("POST", "/batch", {"commands": commands})
+            options = {"last_event_id": cursor, "also": (EVENT,), "transports": ["polling"]}
+            back[len(numbers)] = await connect(probe_nodes[1], login.access_token, **options)
+        assert [live.ready["recovered"] for live in back.values()] == [True, False]
+        await back[30].wait(EVENT, lambda data: data["n"] == 29)
+        assert [data["n"] for data in back[30].all(EVENT)][:30] == list(range(30))
+
+    async def test_data_that_are_too_large_and_a_socket_that_is_excepted_are_refused(
+        self, backend: Backend, probe_nodes: Pair, log_in: Any
+    ) -> None:
+        to = {"userId": id_of(await log_in(probe_nodes[0]))}
+        for field, change in (("data", {"data": {"a": "é" * 8_190}}), ("exceptSocketId", {"exceptSocketId": "s"})):
+            answer = await backend.call("POST", "/emit", news(to=to, durable=True, id="refused") | change)
+            assert (answer.status, answer.code) == (400, "invalid_request")
+            assert [error["field"] for error in answer.body["errors"]] == [field]
+            assert (await backend.call("POST", "/emit", news(to=to) | change)).status == 200
 
 
 class TestRepeats:
@@ -196,10 +231,13 @@ class TestRepeats:
         login = await log_in(probe_nodes[0])
         live = await connect(probe_nodes[0], login.access_token, also=(EVENT,))
         body = news(to={"userId": id_of(login)}, durable=True, ack=True, id=secrets.token_hex(8))
+        body["data"] = {"n": 1, "a": {"b": 1, "c": 2}}
         first = (await backend.call("POST", "/emit", body)).data
         assert "duplicate" not in first
         again = (await backend.at(probe_nodes[1].url).call("POST", "/emit", body)).data
         assert again == first | {"duplicate": True}
+        reordered = body | {"data": {"a": {"c": 2, "b": 1}, "n": 1}}
+        assert (await backend.call("POST", "/emit", reordered)).data == again
         other = await backend.call("POST", "/emit", body | {"data": {"n": 2}})
         assert (other.status, other.code) == (409, "conflict")
         assert len(live.all(EVENT)) == 1
@@ -216,6 +254,22 @@ class TestRepeats:
         assert sorted("duplicate" in answer.data for answer in answers) == [False, *[True] * 7]
         assert {str(answer.data["delivery"]) for answer in answers} == {str(delivered(1, acknowledged=1))}
         assert len(live.all(EVENT)) == 1
+
+    async def test_a_durable_event_whose_answer_was_lost_is_not_appended_twice(
+        self, backend: Backend, probe_installation: Installation, probe_nodes: Pair, connect: Any, log_in: Any
+    ) -> None:
+        login, own = await log_in(probe_nodes[0]), secrets.token_hex(8)
+        live = await connect(probe_nodes[0], login.access_token, also=(EVENT,))
+        body = news(to={"userId": id_of(login)}, durable=True, id=own)
+        first = (await backend.call("POST", "/emit", body)).data
+        # As after 503: the claim is given back.
+        database = mongo_client(probe_installation.services.mongo)[probe_installation.name]
+        assert database["sent_messages"].delete_one({"_id": {"$regex": own}}).deleted_count == 1
+        again = (await backend.at(probe_nodes[1].url).call("POST", "/emit", body)).data
+        assert again == {"eventId": first["eventId"], "delivery": delivered(0)}
+        await backend.call("POST", "/emit", news(to={"userId": id_of(login)}, durable=True, data={"n": 2}))
+        await live.wait(EVENT, lambda data: data["n"] == 2)
+        assert [data["n"] for data in live.all(EVENT)] == [1, 2]
 
     async def test_an_id_whose_request_was_refused_is_free_again(
         self, backend: Backend, probe_nodes: Pair, log_in: Any

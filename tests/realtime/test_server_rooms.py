@@ -1,13 +1,19 @@
 """Members of rooms that a backend sets: for live sockets, and for later ones before their `ready`."""
 
 import secrets
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
 from support.backends import Backend, create_key
-from support.clients import Live, Login
+from support.clients import Login, Refused
 from support.nodes import Installation, Node, mongo_client
+from support.waiting import eventually
+
+from auth.core.shards import shard_of
+from realtime.broker.deny_list import NO_ROOMS, ROOMS, WHOLE
+from realtime.broker.redis_keys import Keys
 
 Pair = tuple[Node, Node]
 EVENT = "chat:news"
@@ -70,7 +76,7 @@ async def test_a_user_is_in_with_live_sockets_and_with_later_ones_before_they_ar
 
 
 async def test_a_session_is_in_alone_and_no_longer_than_it_lives(
-    backend: Backend, shared_nodes: Pair, connect: Any, log_in: Any, room: str
+    backend: Backend, shared_nodes: Pair, shared_installation: Installation, connect: Any, log_in: Any, room: str
 ) -> None:
     login = await log_in(shared_nodes[0])
     other = await log_in(shared_nodes[0], login.data["user"]["email"])
@@ -83,6 +89,11 @@ async def test_a_session_is_in_alone_and_no_longer_than_it_lives(
     assert await reached(backend, room) == 0
     gone = await backend.call("POST", f"/rooms/{room}/members", {"sessionId": login.session_id})
     assert gone.code == "not_found"
+    # What is stored of it does not last as long as it could have lived.
+    members = mongo_client(shared_installation.services.mongo)[shared_installation.name]["room_members"]
+    assert members.count_documents({"sessionId": login.session_id}) == 1
+    assert await change(backend, "DELETE", room, sessionId=login.session_id) == 0
+    assert members.count_documents({"sessionId": login.session_id}) == 0
 
 
 async def test_a_session_stays_while_one_of_its_memberships_does(
@@ -101,24 +112,33 @@ async def test_a_session_stays_while_one_of_its_memberships_does(
     assert await reached(backend, room) == 2
 
 
-async def test_a_user_is_in_after_redis_has_lost_what_it_knew(
+async def test_a_user_is_in_after_redis_has_lost_that_there_are_rooms(
     backend: Backend, shared_nodes: Pair, shared_installation: Installation, redis_client: Any,
     connect: Any, log_in: Any, room: str,
 ) -> None:  # fmt: skip
     login = await log_in(shared_nodes[0])
-    live: Live = await connect(shared_nodes[0], login.access_token)
     await change(backend, "POST", room, userId=id_of(login))
-    await live.close()
-    keys = [key async for key in redis_client.scan_iter(f"{shared_installation.name}:*user:{id_of(login)}:*")]
-    await redis_client.delete(*keys)
-    await connect(shared_nodes[1], login.access_token, also=(EVENT,))
+    denied = Keys(shared_installation.name).denied(shard_of(id_of(login)))
+    assert await redis_client.zscore(denied, ROOMS) is not None
+    # What a restart can leave: a mark of before the room had members.
+    await redis_client.zadd(denied, {NO_ROOMS: "+inf"})
+    await redis_client.zrem(denied, ROOMS, WHOLE)
+
+    async def is_back() -> bool:
+        with suppress(Refused):
+            await connect(shared_nodes[1], login.access_token, also=(EVENT,))
+            return True
+        return False
+
+    await eventually(is_back, "the client is back", timeout=30)
     assert await reached(backend, room) == 1
 
 
 async def test_a_member_who_is_none_leaves_and_nobody_is_not_found(
-    backend: Backend, node: Node, log_in: Any, room: str
+    backend: Backend, node: Node, connect: Any, log_in: Any, room: str
 ) -> None:
     login = await log_in(node)
+    await connect(node, login.access_token)
     assert await change(backend, "DELETE", room, userId=id_of(login)) == 0
     for method in ("POST", "DELETE"):
         for who in ({"userId": "nobody"}, {"sessionId": "0" * 32}):
@@ -135,17 +155,25 @@ async def test_a_user_is_in_no_more_than_two_hundred_rooms(
     copies = [document | {"_id": f"{n}", "room": f"chat:{room}{n}"} for n in range(199)]
     members.insert_many(copies)
     one_more = await backend.call("POST", f"/rooms/{room}x/members", {"userId": id_of(login)})
-    members.delete_many({"_id": {"$in": [copy["_id"] for copy in copies]}})
     assert (one_more.status, one_more.code) == (409, "conflict")
+    # A session that has ended takes no place.
+    other = await log_in(shared_nodes[0], login.data["user"]["email"])
+    ended = f"{copies[198]['room']} session {other.session_id}"
+    members.delete_one({"_id": copies[198]["_id"]})
+    members.insert_one(copies[198] | {"_id": ended, "sessionId": other.session_id})
+    assert (await backend.call("POST", f"/rooms/{room}x/members", {"userId": id_of(login)})).status == 409
+    await other.call("POST", "/logout")
+    await change(backend, "POST", f"{room}x", userId=id_of(login))
+    assert members.count_documents({"userId": id_of(login)}) == 200
+    members.delete_many({"userId": id_of(login)})
 
 
 @pytest.mark.parametrize(
     "name", ["lobby", "chat:", "chat:a%20b", "chat:%22", "chat%2Fa", "a:" + "b" * 97, "a%00:b"]
 )
-async def test_a_wrong_room_is_refused(backend: Backend, name: str) -> None:
-    answer = await backend.call("POST", f"/rooms/{name}/members", {"userId": "a"})
-    assert answer.code in {"invalid_request", "not_found"}
-    assert answer.status in {400, 404}
+async def test_a_wrong_room_is_refused(backend: Backend, node: Node, log_in: Any, name: str) -> None:
+    answer = await backend.call("POST", f"/rooms/{name}/members", {"userId": id_of(await log_in(node))})
+    assert (answer.status, answer.code) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize(

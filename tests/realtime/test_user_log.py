@@ -14,14 +14,15 @@ from support.sockets import SEAL, connection
 from support.waiting import eventually
 
 from auth.core.clock import utc_now
+from auth.core.shards import shard_of
 from auth.platform.redis.link import RedisLink
 from auth.platform.redis.subscription import Subscription, subscribe
 from realtime.broker.dead_node_cleanup import OrphanedSockets, RunHooks
 from realtime.broker.deny_list import WHOLE, DenyList
 from realtime.broker.leases import NodeLeases
 from realtime.broker.presence import Presence
-from realtime.broker.redis_keys import SLOT_OF, Keys, shard_of
-from realtime.broker.user_log import JoinResult, NewEvent, UserLog, device_status, member
+from realtime.broker.redis_keys import SLOT_OF, Keys
+from realtime.broker.user_log import ALL, JoinResult, NewEvent, UserLog, device_status, member
 from realtime.hub import Connection
 
 MOST_SOCKETS = 4
@@ -181,6 +182,41 @@ async def world(redis_url: str) -> AsyncIterator[World]:
 @pytest.fixture
 def here(world: World) -> Place:
     return world.make("here")
+
+
+class TestTheSizeOfALog:
+    """A client gets all that it has missed, or is told that it is not all."""
+
+    async def test_it_has_at_most_half_a_megabyte_of_the_newest_events(self, here: Place) -> None:
+        start = (await here.join(socket_of("session"))).last_event_id
+        name = "x" * 16_000
+        await here.say(*[name] * 31)
+        assert names_of(await here.rejoin(replace_cursor(connection("reader"), start))).count(name) == 31
+        await here.say(*[name] * 8)
+        size = sum(map(len, await here.link.execute("LRANGE", here.keys.log("user"), 0, -1)))
+        assert 500_000 < size <= 512 * 1024
+        joined = await here.join(socket_of("session"), cursor=start)
+        assert (joined.recovered, joined.missed) == (False, ())
+
+    async def test_the_size_of_one_that_was_evicted_does_not_count(self, here: Place) -> None:
+        start = (await here.join(socket_of("session"))).last_event_id
+        await here.say(*["x" * 16_000] * 31)
+        await here.link.execute("DEL", here.keys.log("user"))
+        await here.say(*["y" * 16_000] * 31)
+        assert await here.link.execute("LLEN", here.keys.log("user")) == 31
+        assert not (await here.join(socket_of("session"), cursor=start)).recovered
+
+
+async def test_what_is_appended_once_is_not_appended_or_published_again(here: Place) -> None:
+    await here.join(socket_of("session"))
+    event = NewEvent("chat:news", "", b'{"data":{}}')
+    first = await here.log.publish("user", [event], counted=ALL, once="a")
+    again = await here.log.publish("user", [event], counted=ALL, once="a")
+    other = await here.log.publish("user", [event], counted=ALL, once="b")
+    assert (again.event_id, again.nodes) == (first.event_id, {})
+    assert other.event_id > first.event_id
+    assert await here.link.execute("LLEN", here.keys.log("user")) == 2
+    assert 0 < await here.link.execute("PTTL", here.keys.once("user", "a")) <= 600_000
 
 
 class TestALogThatWasLost:

@@ -236,7 +236,7 @@ class Live:
             async with self._news:
                 self.heard.append((event, data))
                 self._news.notify_all()
-            if not self.acknowledge and (event == "session-revoked" or ":" in event):
+            if not self.acknowledge and (event in {"session-revoked", "closing"} or ":" in event):
                 await asyncio.sleep(30)
             return {}
 

@@ -6,7 +6,8 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
-from realtime.broker.redis_keys import SLOT_OF, shard_of
+from auth.core.shards import shard_of
+from realtime.broker.redis_keys import SLOT_OF
 from support.clients import Api, Live, Login, Refused
 from support.nodes import Node
 from support.waiting import eventually

@@ -98,6 +98,14 @@ async def test_what_it_emits_and_where_it_enters_bears_its_name(chat: Applicatio
     ]
 
 
+async def test_data_with_the_id_of_an_event_are_refused(chat: Application, rooms: Rooms) -> None:
+    socket = LiveSocket(chat, "socket", None)  # type: ignore[arg-type]
+    for emit in (chat.emit("message", {"eventId": 1}, room="lobby"), socket.emit("message", {"eventId": 1})):
+        with pytest.raises(ValueError, match="eventId"):
+            await emit
+    assert rooms.asked == []
+
+
 async def test_a_room_is_entered_by_the_role_of_the_handler_unless_another_is_named(
     chat: Application, rooms: Rooms
 ) -> None:

@@ -111,6 +111,28 @@ async def test_asvs_6_3_8_without_an_account_one_decoy_of_the_same_cost_is_verif
     passwords.close()
 
 
+@pytest.mark.parametrize("cost", [(8, 1, 1), (32, 2, 4), (64, 2, 1), (100, 1, 1), (64, 3, 1), (64, 4, 1)])
+async def test_a_hash_cheaper_than_ours_costs_as_much_as_no_account(cost: tuple[int, int, int]) -> None:
+    memory, passes, lanes = cost
+    work: list[int] = []
+
+    class Counting(PasswordHasher):
+        def verify(self, hash: Any, password: Any) -> Any:  # noqa: A002 - argon2-cffi's name
+            found = extract_parameters(hash)
+            work.append(found.memory_cost * found.time_cost)
+            return super().verify(hash, password)
+
+    passwords = Passwords(workers=1, hasher=Counting(time_cost=3, memory_cost=64, parallelism=1))
+    imported = PasswordHasher(time_cost=passes, memory_cost=memory, parallelism=lanes).hash(GOOD)
+    for password in (GOOD, "wrong"):
+        work.clear()
+        found = await passwords.verify(password=password, password_hash=imported)
+        assert found.matches is (password == GOOD)
+        # To a pass over the least memory.
+        assert 0 <= sum(work) - max(64 * 3, memory * passes) + 24 <= 48
+    passwords.close()
+
+
 async def test_the_event_loop_goes_on_while_a_password_is_hashed() -> None:
     passwords = Passwords(workers=1)
     hashing = asyncio.ensure_future(passwords.hash(GOOD))

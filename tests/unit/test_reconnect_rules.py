@@ -37,3 +37,38 @@ def test_only_the_four_codes_that_say_so_end_a_login_whatever_the_status() -> No
         stale = code in {"token_expired", "missing_token"}
         assert of_token == ("end" if code in OVER else "refresh" if stale else "retry"), (code, status)
         assert of_refresh == ("end" if code in OVER or stale else "retry"), (code, status)
+
+
+# A connection over a socket that notes how often it was opened. Returns the number of openings after each step.
+CLOSED_BY_THE_BACKEND = """async (load, retryable) => {
+  const { Connection } = await load("vigil-connection.js");
+  let opened = 0, hear, left;
+  const socket = {
+    id: "socket", connected: false, off() {}, offAny() {}, disconnect() {}, connect() { opened++; },
+    onAny(listener) { hear = listener; }, on(event, listener) { if (event === "disconnect") left = listener; },
+  };
+  const token = { accessToken: "token", lifetimeMs: 60000 };
+  const tokens = { current: token, usable: async () => token, remainingMs: () => 60000 };
+  const listener = { onStatus() {}, onEvent() {} };
+  const connection = new Connection({ socket, tokens, api: { observeClock() {} }, listener });
+  const counts = [];
+  const after = async (act) => {
+    act();
+    await new Promise((resolve) => setTimeout(resolve));
+    counts.push(opened);
+  };
+  await after(() => connection.start());
+  hear("ready", { serverTime: "2026-01-01T00:00:00Z", lastEventId: 1 });
+  hear("closing", { reason: "enough", retryable }, () => {});
+  await after(() => left());
+  await after(() => connection.wake());
+  await after(() => connection.reconnect());
+  connection.stop();
+  return counts;
+}"""
+
+
+def test_a_client_that_shall_not_come_back_by_itself_waits_for_its_user() -> None:
+    assert evaluate(CLOSED_BY_THE_BACKEND, False) == [1, 1, 1, 2]
+    # Otherwise a network or a window that is back is reason enough.
+    assert evaluate(CLOSED_BY_THE_BACKEND, True) == [1, 1, 2, 2]

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from auth.backends.live import Message
 from auth.backends.messages import Emit, Emitted
 from auth.core.errors import AuthError, InvalidRequest
+from auth.core.events import require_no_event_id
 from auth.core.views import Counter, DeliveryView, Input, Text, View, omittable
 from auth.http.schemas.common import ProblemField
 from auth.http.schemas.server_api import Id, JsonObject, SocketsOf
@@ -17,6 +18,11 @@ MAX_COMMANDS = 100
 Qualified = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,32}:[A-Za-z0-9_.:@-]{1,96}$", max_length=129)
 ]
+
+
+def _without_event_id(data: dict[str, Any]) -> dict[str, Any]:
+    require_no_event_id(data)
+    return data
 
 
 class EmitTarget(SocketsOf):
@@ -49,7 +55,9 @@ class EmitRequest(Input):
 
     to: EmitTarget
     event: Qualified = Field(description="`<application>:<name>`.")
-    data: JsonObject
+    data: Annotated[JsonObject, AfterValidator(_without_event_id)] = Field(
+        description="A JSON object without `eventId`, which Vigil adds to durable events."
+    )
     durable: bool = Field(False, description="Kept in the log of the user or the room.")
     ack: bool = Field(False, description="Clients are to acknowledge the event.")
     id: Annotated[Text, StringConstraints(min_length=1, max_length=64)] | None = Field(

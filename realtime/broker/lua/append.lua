@@ -18,6 +18,9 @@
 local AHEAD_US = 1000000
 -- Older events leave the log: who was away for longer lists again.
 local LOG_AGE_US = 86400 * 1000000
+-- Bytes of a log, below what a socket may have queued (engine/websocket.py): a client gets all that it has missed at
+-- once, and one that has missed more lists again. An event has a fraction of this (auth/backends/messages.py).
+local MOST_BYTES = 512 * 1024
 -- Sessions whose last `device-status` is kept.
 local MOST_STATES = 32
 
@@ -79,12 +82,17 @@ end
 local function append(keys, limits, channels, user, origin, event, session, versioned, payload)
   local id, previous = next_id(keys, limits)
   local version = versioned and as_integer(redis.call('HINCRBY', keys.meta, 'version', 1)) or 'null'
-  redis.call('HSET', keys.meta, 'last', as_integer(id), 'logged', as_integer(id))
   -- Older tokens have outdated roles, so handshakes must read the account.
   if event == 'roles-changed' then redis.call('HSET', keys.meta, 'roles', as_integer(id)) end
   local frame = frame_of(user, id, previous, event, session, version, origin, payload)
-  if redis.call('RPUSH', keys.log, frame) > tonumber(limits.length) then redis.call('LPOP', keys.log) end
-  while id_of(redis.call('LINDEX', keys.log, 0)) < id - LOG_AGE_US do redis.call('LPOP', keys.log) end
+  local length, bytes = redis.call('RPUSH', keys.log, frame), #frame
+  -- Otherwise the log is new: the sum of one that has expired or was evicted does not count.
+  if length > 1 then bytes = bytes + (tonumber(redis.call('HGET', keys.meta, 'bytes')) or 0) end
+  while length > 1 and (length > tonumber(limits.length) or bytes > MOST_BYTES
+      or id_of(redis.call('LINDEX', keys.log, 0)) < id - LOG_AGE_US) do
+    length, bytes = length - 1, bytes - #redis.call('LPOP', keys.log)
+  end
+  redis.call('HSET', keys.meta, 'last', as_integer(id), 'logged', as_integer(id), 'bytes', bytes)
   redis.call('PEXPIRE', keys.log, limits.life)
   redis.call('PEXPIRE', keys.meta, limits.life)
   tell(keys, channels, frame)

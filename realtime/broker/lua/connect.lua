@@ -4,9 +4,9 @@
 -- log has them.
 --
 -- KEYS 1 deny-list (sorted set, with its mark `whole`, `since` when the logs are complete, and whether any of its
---        users has rooms that last: `rooms` if so, else `no rooms` once that is known)
+--        users has rooms that last: `rooms` if so, else `no rooms`)
 --      2 the user's sockets (hash: socket id -> node|session)
---      3 the user's log   4 its meta (hash: last, version, roles)
+--      3 the user's log   4 its meta (hash)
 --      5 the node's sockets in the user's shard (set of user|session|socket)
 --      6 the last device-status of the user's sessions (hash: session -> id|payload)
 --      7… counters of connects, if they are limited and may be used by the same script
@@ -17,8 +17,9 @@
 --      12 most sockets of a user   13 nodes whose sockets do not count, because they are dead: |node|node|
 --      14… for each counter, its greatest count and its window in seconds
 -- Returns {status, number, recovered, frames, 1 if the user's roles were ever changed, plus 2 if the user may have
--- rooms that last, the other nodes that have sockets of the user, 1 if the socket was not listed before}: status `ok` with the newest event id, `revoked`,
--- `unknown` when the deny-list is not whole, `full`, or `limited` with the milliseconds to wait.
+-- rooms that last, the other nodes that have sockets of the user, 1 if the socket was not listed before}: status
+-- `ok` with the newest event id, `revoked`, `unknown` when the deny-list is not whole, `full`, or `limited` with the
+-- milliseconds to wait.
 
 local is_new = ARGV[11] == '1'
 for index = 7, #KEYS do
