@@ -101,6 +101,7 @@ class Presence:
         """Shorten the lease to the time that clients have to reconnect elsewhere.
 
         Then another node cleans up, as after a crash. So a planned stop does not show devices as offline either.
+        Without `start`, as for a command, the node has no lease, and others never wait for its reports.
         """
         leaving = dict(self._leaving)
         await end(self._task, self._relisting, *(task for task, _ in leaving.values()))
@@ -108,7 +109,8 @@ class Presence:
         await self._orphans.close()
         try:
             await self._mark_told([entry for entry, (_, hooks_task) in leaving.items() if _is_done(hooks_task)])
-            await self._leases.renew(timedelta(seconds=RECONNECT_SECONDS), sockets=0)
+            if self._task is not None:
+                await self._leases.renew(timedelta(seconds=RECONNECT_SECONDS), sockets=0)
         except Unavailable:
             log.warning("lease_not_returned")  # it runs out by itself
 

@@ -374,6 +374,10 @@ class TestLeases:
         assert (await here.presence.online("user"))[0] == {"session"}
         assert await here.listed() == {"socket"}
 
+    async def test_a_node_of_a_command_leaves_no_lease_for_others_to_wait_for(self, world: World) -> None:
+        await world.make("command").presence.close()
+        assert await world.lease_of("command") is None
+
     async def test_a_lease_that_was_lost_is_a_sign_of_a_loss(self, world: World, here: Place) -> None:
         await here.renew()
         await eventually(lambda: asyncio.sleep(0, bool(here.resynced)), "it puts its sockets back", timeout=30)
