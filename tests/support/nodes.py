@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -160,11 +159,13 @@ def start_node(
                     listening.set()
         listening.set()
 
-    threading.Thread(target=read, daemon=True).start()
+    reading = threading.Thread(target=read, daemon=True)
+    reading.start()
     listening.wait(START_SECONDS)
     if not node.url:
         process.kill()
-        time.sleep(0.1)
+        process.wait()
+        reading.join(1)
         raise AssertionError("the node did not start:\n" + node.text())
     _started[node.url] = node
     return node
