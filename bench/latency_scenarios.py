@@ -8,7 +8,7 @@ from bench.http_scenarios import log_in
 from bench.load import Round, drive, gather, measured, now
 from bench.measures import waits
 from bench.peers import Login
-from bench.revocation_scenario import SESSIONS, Pair, pairs_of
+from bench.revocation_scenario import SESSIONS, Pair, started_with_pairs
 from bench.socket_scenarios import MESSAGE, connect_all, let_in
 from bench.web_client import Answer, Connection
 
@@ -34,11 +34,7 @@ async def revocation_alone_on_two_nodes(turn: Round) -> None:
 async def _revocations(turn: Round, scenario: str, *, nodes: int) -> None:
     stand = turn.stand
     warm, count = turn.options.units(WARM_REVOCATIONS), turn.options.units(REVOCATIONS)
-    logins = await stand.seed(warm + count, 2)
-    asked = await stand.start(nodes)
-    for server in stand.servers:
-        await let_in(server, logins[0])
-    pairs = await pairs_of(logins, stand.servers[-1])
+    asked, pairs = await started_with_pairs(turn, warm + count, nodes=nodes)
     connection = await Connection.open(asked.host, asked.port)
 
     async def revoke(pair: Pair) -> tuple[float, float]:

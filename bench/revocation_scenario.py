@@ -39,12 +39,7 @@ async def revocation_on_two_nodes(turn: Round) -> None:
 async def _revocation(turn: Round, scenario: str, *, nodes: int) -> None:
     stand = turn.stand
     warm, count = turn.options.units(WARM_REVOCATIONS), turn.options.units(REVOCATIONS)
-    logins = await stand.seed(warm + count, 2)
-    asked = await stand.start(nodes)
-    holding = stand.servers[-1]
-    for server in stand.servers:
-        await let_in(server, logins[0])
-    pairs = await pairs_of(logins, holding)
+    asked, pairs = await started_with_pairs(turn, warm + count, nodes=nodes)
     connections = await gather(Connection.open(asked.host, asked.port) for _ in range(AT_ONCE))
     free = list(connections)
     unclosed = 0
@@ -72,7 +67,17 @@ async def _revocation(turn: Round, scenario: str, *, nodes: int) -> None:
         connection.close()
 
 
-async def pairs_of(logins: Sequence[Login], holding: Server) -> list[Pair]:
+async def started_with_pairs(turn: Round, count: int, *, nodes: int) -> tuple[Server, list[Pair]]:
+    """Start nodes; return the one to ask, and pairs with their sockets on the last one."""
+    stand = turn.stand
+    logins = await stand.seed(count, 2)
+    asked = await stand.start(nodes)
+    for server in stand.servers:
+        await let_in(server, logins[0])
+    return asked, await _pairs_of(logins, stand.servers[-1])
+
+
+async def _pairs_of(logins: Sequence[Login], holding: Server) -> list[Pair]:
     """Group the sessions by user, and connect the second session of each."""
     by_user: dict[str, list[Login]] = {}
     for login in logins:

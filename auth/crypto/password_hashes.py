@@ -37,15 +37,15 @@ def check_password_hash(text: str) -> None:
         found = extract_parameters(text)
     except (InvalidHashError, ValueError):
         raise _refused("This is not a valid Argon2 hash.") from None
+    work = found.memory_cost * found.time_cost
     costs = found.memory_cost, found.time_cost, found.parallelism
     limits = MAX_MEMORY_KIB, MAX_TIME_COST, MAX_LANES
     too_much = any(cost > most for cost, most in zip(costs, limits, strict=True))
-    if too_much or found.memory_cost * found.time_cost > MAX_WORK:
+    if too_much or work > MAX_WORK:
         raise _refused(
             f"This hash costs too much to verify: at most m={MAX_MEMORY_KIB}, t={MAX_TIME_COST}, p={MAX_LANES}, "
             f"and m times t at most {MAX_WORK}."
         )
-    work = found.memory_cost * found.time_cost
     if found.memory_cost < OWASP_LEAST_MEMORY_KIB or work < OWASP_LEAST_WORK:
         raise _refused(
             f"This hash is too easy to guess: at least m={OWASP_LEAST_MEMORY_KIB}, and m times t at least "

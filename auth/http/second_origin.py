@@ -1,15 +1,13 @@
 """The second origin that serves our pages: `localhost` beside 127.0.0.1."""
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from auth.http.edge.middleware import Handler
 from auth.login.providers.authorization_request import SECOND_NAME
 from auth.notifications.mail_templates import linking_to
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class SecondOrigin:

@@ -7,12 +7,25 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.clients import ORIGIN, PASSWORD, Answer, Api
-from support.nodes import Node
+from support.administration import first_administrator
+from support.clients import ORIGIN, PASSWORD, Answer, Api, Login
+from support.nodes import Installation, Node
 
 from auth.http.cookies import DEVICE_COOKIE
 
 Send = Callable[..., Awaitable[Answer]]
+
+
+@pytest.fixture(scope="session")
+def administrator(shared_installation: Installation, node: Node) -> str:
+    """The address of an admin of the shared nodes."""
+    return first_administrator(shared_installation, node.url)
+
+
+@pytest.fixture
+async def admin(api: Api, administrator: str) -> Login:
+    """The admin, just logged in."""
+    return await api.login(administrator)
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.administration import first_administrator
 from support.clients import PASSWORD, Api, Live, Login
 from support.mailbox import mailed
-from support.nodes import Installation, Node
+from support.nodes import Node
 from support.secured import secure
 
 from auth.core.clock import iso, utc_now
@@ -35,18 +34,6 @@ ACTS: list[tuple[str, str, Any, bool]] = [
 LogIn = Callable[..., Awaitable[Login]]
 
 
-@pytest.fixture(scope="session")
-def administrator(shared_installation: Installation, node: Node) -> str:
-    """The address of an admin of the shared nodes."""
-    return first_administrator(shared_installation, node.url)
-
-
-@pytest.fixture
-async def admin(api: Api, administrator: str) -> Login:
-    """The admin, just logged in."""
-    return await api.login(administrator)
-
-
 @pytest.fixture
 async def user(http: aiohttp.ClientSession, node: Node) -> Login:
     """Somebody without a role, just logged in."""
@@ -54,12 +41,8 @@ async def user(http: aiohttp.ClientSession, node: Node) -> Login:
     return await api.login(await api.register())
 
 
-def id_of(login: Login) -> str:
-    return str(login.data["user"]["userId"])
-
-
 async def give(admin: Login, to: Login, *roles: str) -> None:
-    answer = await admin.call("PUT", f"/admin/users/{id_of(to)}/roles", {"roles": list(roles)})
+    answer = await admin.call("PUT", f"/admin/users/{to.user_id}/roles", {"roles": list(roles)})
     assert answer.status == 200, answer.body
 
 
@@ -78,11 +61,11 @@ async def test_asvs_8_2_1_each_act_is_for_those_who_have_its_role(
     admin: Login, user: Login, api: Api, method: str, path: str, body: Any, moderated: bool
 ) -> None:
     """And ASVS 16.3.2: who was refused, at what, is in the trail."""
-    target = id_of(await api.login(await api.register()))
+    target = (await api.login(await api.register())).user_id
     path = path.format(user=target)
     refused = await user.call(method, path, body)
     assert (refused.status, refused.code) == (403, "forbidden")
-    denied = (await trail(admin, userId=id_of(user), kind="access_denied"))[0]
+    denied = (await trail(admin, userId=user.user_id, kind="access_denied"))[0]
     assert denied["sessionId"] == user.session_id
     assert denied["details"]["act"].startswith(f"{method} /admin/")
     await give(admin, user, "moderator")
@@ -117,7 +100,7 @@ async def test_the_cookies_of_an_admin_do_what_the_token_does(
 ) -> None:
     for delivery in ("cookie", "cookies"):
         login = await Api(node.url, http).login(administrator, delivery=delivery)
-        answer = await login.call("PUT", f"/admin/users/{id_of(user)}/roles", {"roles": ["moderator"]})
+        answer = await login.call("PUT", f"/admin/users/{user.user_id}/roles", {"roles": ["moderator"]})
         assert answer.data["user"]["roles"] == ["moderator"]
 
 
@@ -126,7 +109,7 @@ async def test_without_the_csrf_token_a_cookie_changes_nothing(
 ) -> None:
     login = await Api(node.url, http).login(administrator, delivery="cookies")
     login.api.cookies.pop("csrf")
-    answer = await login.call("POST", f"/admin/users/{id_of(user)}/lock", {})
+    answer = await login.call("POST", f"/admin/users/{user.user_id}/lock", {})
     assert answer.code in {"csrf_failed", "origin_not_allowed"}
     assert (await user.call("GET", "/me")).status == 200
 
@@ -156,12 +139,12 @@ async def test_accounts_are_found_by_how_address_username_or_name_begins(admin: 
 
 
 async def test_the_audit_trail_names_the_accounts_of_its_events(admin: Login, user: Login) -> None:
-    await admin.call("GET", f"/admin/users/{id_of(user)}")
+    await admin.call("GET", f"/admin/users/{user.user_id}")
     page = (await admin.call("GET", "/admin/audit?kind=admin_user_seen&limit=1")).data
     people = {person["userId"]: person for person in page["people"]}
-    assert set(people) == {id_of(admin), id_of(user)}
-    assert people[id_of(user)]["email"] == user.data["user"]["email"]
-    assert people[id_of(user)]["name"] == "Ada"
+    assert set(people) == {admin.user_id, user.user_id}
+    assert people[user.user_id]["email"] == user.data["user"]["email"]
+    assert people[user.user_id]["name"] == "Ada"
 
 
 async def test_pages_show_everybody_once_the_newest_first(admin: Login, api: Api) -> None:
@@ -186,7 +169,7 @@ async def test_accounts_are_filtered_by_role_and_by_lock(admin: Login, user: Log
     assert (await find(admin, query=email, role="moderator"))[0] == []
     assert (await find(admin, query=email, locked="false"))[0] == [email]
     await give(admin, user, "moderator")
-    await admin.call("POST", f"/admin/users/{id_of(user)}/lock", {})
+    await admin.call("POST", f"/admin/users/{user.user_id}/lock", {})
     assert (await find(admin, query=email, role="moderator", locked="true"))[0] == [email]
     assert (await find(admin, query=email, locked="false"))[0] == []
 
@@ -208,7 +191,7 @@ async def test_one_account_is_shown_with_its_sessions_and_factors(
     admin: Login, user: Login, connect: Callable[..., Awaitable[Live]], node: Node
 ) -> None:
     await connect(node, user.access_token)
-    data = (await admin.call("GET", f"/admin/users/{id_of(user)}")).data
+    data = (await admin.call("GET", f"/admin/users/{user.user_id}")).data
     assert data["user"] == (await user.call("GET", "/me")).data["user"] | {
         "lockedAt": None,
         "deletionAt": None,
@@ -227,7 +210,7 @@ async def test_one_account_is_shown_with_its_sessions_and_factors(
     "roles", [["user"], ["Admin"], ["owner"], ["moderator", ""], "moderator", [1], [["admin"]], None, ["a"] * 33]
 )
 async def test_only_roles_that_there_are_can_be_given(admin: Login, user: Login, roles: Any) -> None:
-    answer = await admin.call("PUT", f"/admin/users/{id_of(user)}/roles", {"roles": roles})
+    answer = await admin.call("PUT", f"/admin/users/{user.user_id}/roles", {"roles": roles})
     assert (answer.status, answer.code) == (400, "invalid_request")
     assert (await user.call("GET", "/me")).data["user"]["roles"] == []
 
@@ -237,13 +220,13 @@ async def test_roles_are_told_by_mail_and_written_down_with_who_gave_them(admin:
     await give(admin, user, "admin", "moderator", "admin")
     assert (await user.call("GET", "/me")).data["user"]["roles"] == ["moderator", "admin"]
     await give(admin, user)
-    acts = (await trail(admin, userId=id_of(admin), kind="admin_roles_changed"))[:2]
+    acts = (await trail(admin, userId=admin.user_id, kind="admin_roles_changed"))[:2]
     assert [act["details"] for act in acts] == [
-        {"user": id_of(user), "from": "moderator admin", "to": ""},
-        {"user": id_of(user), "from": "", "to": "moderator admin"},
+        {"user": user.user_id, "from": "moderator admin", "to": ""},
+        {"user": user.user_id, "from": "", "to": "moderator admin"},
     ]
     assert {(act["sessionId"], act["ip"]) for act in acts} == {(admin.session_id, "127.0.0.1")}
-    told = await trail(admin, userId=id_of(user), kind="roles_changed")
+    told = await trail(admin, userId=user.user_id, kind="roles_changed")
     assert [event["details"]["roles"] for event in told] == ["", "moderator admin"]
     # A user reads their own trail: where an administrator sits is not theirs to know.
     assert all(event["ip"] is None and event["sessionId"] is None for event in told)
@@ -265,7 +248,7 @@ async def test_asvs_7_4_2_a_locked_account_has_no_session_left_and_gets_none(
     lives = [
         await connect(node, login.access_token) for node, login in zip(shared_nodes, (user, other), strict=True)
     ]
-    answer = await admin.call("POST", f"/admin/users/{id_of(user)}/lock", {"reason": "left the company"})
+    answer = await admin.call("POST", f"/admin/users/{user.user_id}/lock", {"reason": "left the company"})
     assert answer.data["user"]["lockedAt"] is not None
     assert answer.data["revoked"] == 2
     assert answer.data["delivery"] == {"sockets": 2, "notified": 2, "acknowledged": 2, "closed": 2, "pending": 0}
@@ -280,15 +263,15 @@ async def test_asvs_7_4_2_a_locked_account_has_no_session_left_and_gets_none(
     assert (refused.status, refused.code) == (403, "account_locked")
     # Who does not know the password is not told that there is an account to be locked.
     assert (await user.api.call("POST", "/login", login | {"password": "guess"})).code == "invalid_credentials"
-    act = (await trail(admin, userId=id_of(admin), kind="admin_account_locked"))[0]
-    assert act["details"] == {"user": id_of(user), "reason": "left the company"}
-    assert (await admin.call("POST", f"/admin/users/{id_of(user)}/unlock", {})).data["user"]["lockedAt"] is None
+    act = (await trail(admin, userId=admin.user_id, kind="admin_account_locked"))[0]
+    assert act["details"] == {"user": user.user_id, "reason": "left the company"}
+    assert (await admin.call("POST", f"/admin/users/{user.user_id}/unlock", {})).data["user"]["lockedAt"] is None
     assert (await user.api.call("POST", "/login", login)).status == 200
 
 
 async def test_locking_twice_is_locking_once(admin: Login, user: Login) -> None:
-    first = (await admin.call("POST", f"/admin/users/{id_of(user)}/lock")).data
-    again = (await admin.call("POST", f"/admin/users/{id_of(user)}/lock")).data
+    first = (await admin.call("POST", f"/admin/users/{user.user_id}/lock")).data
+    again = (await admin.call("POST", f"/admin/users/{user.user_id}/lock")).data
     assert again["user"]["lockedAt"] == first["user"]["lockedAt"]
     assert (first["revoked"], again["revoked"]) == (1, 0)
 
@@ -307,7 +290,7 @@ async def test_asvs_7_4_5_administrators_end_one_session_or_all_of_a_user(
 ) -> None:
     other = await user.api.login(user.data["user"]["email"])
     live = await connect(node, other.access_token)
-    path = f"/admin/users/{id_of(user)}/sessions"
+    path = f"/admin/users/{user.user_id}/sessions"
     assert (await admin.call("DELETE", f"{path}/{admin.session_id}")).code == "not_found"
     ended = await admin.call("DELETE", f"{path}/{other.session_id}")
     assert ended.data["delivery"]["closed"] == 1
@@ -316,18 +299,18 @@ async def test_asvs_7_4_5_administrators_end_one_session_or_all_of_a_user(
     assert (await user.call("GET", "/me")).status == 200
     assert (await admin.call("DELETE", path)).data["revoked"] == 1
     assert (await user.call("GET", "/me")).code == "session_revoked"
-    kinds = [event["kind"] for event in await trail(admin, userId=id_of(admin))]
+    kinds = [event["kind"] for event in await trail(admin, userId=admin.user_id)]
     assert {"admin_session_ended", "admin_sessions_ended"} <= set(kinds[:4])
 
 
 async def test_a_moderator_ends_no_session_of_an_admin(admin: Login, user: Login) -> None:
     await give(admin, user, "moderator")
-    path = f"/admin/users/{id_of(admin)}/sessions"
+    path = f"/admin/users/{admin.user_id}/sessions"
     assert (await user.call("DELETE", path)).code == "forbidden"
     assert (await user.call("DELETE", f"{path}/{admin.session_id}")).code == "forbidden"
     assert (await admin.call("GET", "/me")).status == 200
-    denied = await trail(admin, userId=id_of(user), kind="access_denied")
-    assert [event["details"]["user"] for event in denied] == [id_of(admin)] * 2
+    denied = await trail(admin, userId=user.user_id, kind="access_denied")
+    assert [event["details"]["user"] for event in denied] == [admin.user_id] * 2
 
 
 # The trail -------------------------------------------------------------------------------------------------
@@ -336,7 +319,7 @@ async def test_a_moderator_ends_no_session_of_an_admin(admin: Login, user: Login
 async def test_asvs_16_3_1_the_trail_tells_of_every_login_with_its_factors(admin: Login, user: Login) -> None:
     await user.api.call("POST", "/login", {"email": user.data["user"]["email"], "password": "wrong"})
     failed, login = [
-        event for event in await trail(admin, userId=id_of(user)) if event["kind"] in {"login", "login_failed"}
+        event for event in await trail(admin, userId=user.user_id) if event["kind"] in {"login", "login_failed"}
     ]
     assert (login["kind"], login["details"]["amr"], login["sessionId"]) == ("login", "pwd", user.session_id)
     assert (failed["kind"], failed["details"]["reason"]) == ("login_failed", "wrong_password")
@@ -346,7 +329,7 @@ async def test_asvs_16_2_5_no_secret_is_in_the_trail(admin: Login, user: Login) 
     await user.refresh()
     await user.call("POST", "/step-up", {"method": "password", "password": "my own secret guess"})
     await user.call("POST", "/step-up", {"method": "password", "password": PASSWORD})
-    shown = str(await trail(admin, userId=id_of(user)))
+    shown = str(await trail(admin, userId=user.user_id))
     assert "step_up" in shown
     for secret in (PASSWORD, "my own secret guess", user.access_token, user.refresh_token):
         assert secret not in shown
@@ -355,7 +338,7 @@ async def test_asvs_16_2_5_no_secret_is_in_the_trail(admin: Login, user: Login) 
 async def test_events_are_found_by_kind_and_time_and_paged(admin: Login, user: Login) -> None:
     for _ in range(5):
         await user.call("GET", "/admin/overview")
-    me = {"userId": id_of(user), "kind": "access_denied"}
+    me = {"userId": user.user_id, "kind": "access_denied"}
     every = await trail(admin, **me)
     assert len(every) == 5
     seen: list[dict[str, Any]] = []
@@ -384,9 +367,9 @@ async def test_a_time_that_is_none_is_refused(admin: Login, query: str) -> None:
 
 
 async def test_who_reads_the_trail_stands_in_it(admin: Login, user: Login) -> None:
-    await trail(admin, userId=id_of(user))
-    read = (await trail(admin, userId=id_of(admin), kind="admin_audit_read"))[0]
-    assert (read["details"], read["sessionId"]) == ({"user": id_of(user)}, admin.session_id)
+    await trail(admin, userId=user.user_id)
+    read = (await trail(admin, userId=admin.user_id, kind="admin_audit_read"))[0]
+    assert (read["details"], read["sessionId"]) == ({"user": user.user_id}, admin.session_id)
 
 
 READS = {
@@ -407,10 +390,10 @@ READS = {
 async def test_whatever_is_read_is_written_down_with_what_was_asked_for_and_from_which_session(
     admin: Login, user: Login
 ) -> None:
-    about = id_of(user)
+    about = user.user_id
     for path, (kind, details) in READS.items():
         assert (await admin.call("GET", path.format(user=about))).status == 200
-        written = (await trail(admin, userId=id_of(admin), kind=kind))[0]
+        written = (await trail(admin, userId=admin.user_id, kind=kind))[0]
         expected = {name: value.format(user=about) for name, value in details.items()}
         assert (written["details"], written["sessionId"]) == (expected, admin.session_id), path
 
@@ -418,15 +401,15 @@ async def test_whatever_is_read_is_written_down_with_what_was_asked_for_and_from
 async def test_a_later_page_is_a_reading_of_its_own(admin: Login, user: Login) -> None:
     first = (await admin.call("GET", "/admin/users?limit=1")).data
     await admin.call("GET", f"/admin/users?limit=1&before={first['next']}")
-    pages = await trail(admin, userId=id_of(admin), kind="admin_users_searched")
+    pages = await trail(admin, userId=admin.user_id, kind="admin_users_searched")
     assert [event["details"].get("before") for event in pages[:2]] == [first["next"], None]
 
 
 async def test_a_moderators_reading_is_written_down_too(admin: Login, user: Login) -> None:
     await give(admin, user, "moderator")
-    assert (await user.call("GET", f"/admin/users/{id_of(admin)}")).status == 200
-    [seen] = await trail(admin, userId=id_of(user), kind="admin_user_seen")
-    assert (seen["details"], seen["sessionId"]) == ({"user": id_of(admin)}, user.session_id)
+    assert (await user.call("GET", f"/admin/users/{admin.user_id}")).status == 200
+    [seen] = await trail(admin, userId=user.user_id, kind="admin_user_seen")
+    assert (seen["details"], seen["sessionId"]) == ({"user": admin.user_id}, user.session_id)
 
 
 async def test_a_users_own_log_shows_nothing_of_where_an_administrator_sits(
@@ -436,7 +419,7 @@ async def test_a_users_own_log_shows_nothing_of_where_an_administrator_sits(
         "User-Agent": "Mozilla/5.0 (X11; Linux) AdminDesk/7.1",
         "Authorization": f"Bearer {admin.access_token}",
     }
-    about, other = id_of(user), await user.api.login(user.data["user"]["email"])
+    about, other = user.user_id, await user.api.login(user.data["user"]["email"])
     root = f"{admin.api.url}/api/auth/admin"
     for path in (f"/users/{about}", "/users?query=user", f"/audit?userId={about}"):
         async with http.get(root + path, headers=desk) as answer:
@@ -472,7 +455,7 @@ async def test_two_administrators_at_once_leave_one_state(admin: Login, user: Lo
     await give(admin, user)
     wanted = [["moderator"], ["admin"], ["moderator", "admin"], []]
     answers = await asyncio.gather(
-        *(admin.call("PUT", f"/admin/users/{id_of(user)}/roles", {"roles": roles}) for roles in wanted)
+        *(admin.call("PUT", f"/admin/users/{user.user_id}/roles", {"roles": roles}) for roles in wanted)
     )
     assert {answer.status for answer in answers} <= {200, 409}
     assert any(answer.status == 200 for answer in answers)
@@ -491,7 +474,7 @@ async def test_an_admin_takes_the_factors_off_somebody_who_has_lost_them(
     admin: Login, http: aiohttp.ClientSession, node: Node
 ) -> None:
     account = await secure(Api(node.url, http))
-    path = f"/admin/users/{id_of(account.login)}"
+    path = f"/admin/users/{account.login.user_id}"
     answer = await admin.call("DELETE", f"{path}/factors")
     assert (answer.data["removed"], answer.data["kept"], answer.data["revoked"]) == (["totp"], [], 1)
     assert (await account.login.call("GET", "/me")).code == "session_revoked"
@@ -502,10 +485,10 @@ async def test_an_admin_takes_the_factors_off_somebody_who_has_lost_them(
     (act,) = [
         event
         for event in await trail(admin, kind="admin_factors_removed")
-        if event["details"]["user"] == id_of(account.login)
+        if event["details"]["user"] == account.login.user_id
     ]
     assert (act["sessionId"], act["details"]["removed"]) == (admin.session_id, "totp")
-    (fact,) = await trail(admin, userId=id_of(account.login), kind="factors_removed")
+    (fact,) = await trail(admin, userId=account.login.user_id, kind="factors_removed")
     assert (fact["details"]["by"], fact["sessionId"], fact["ip"]) == ("admin", None, None)
     again = await admin.call("DELETE", f"{path}/factors")
     assert (again.status, again.data["removed"], again.data["revoked"]) == (200, [], 0)

@@ -12,7 +12,6 @@ import pytest
 import schemathesis
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
-from support.administration import first_administrator
 from support.backends import create_key
 from support.clients import Api
 from support.nodes import Installation, Node
@@ -135,12 +134,6 @@ SLOW = {"/api/auth/register", "/api/auth/login", "/api/auth/step-up", "/api/auth
 @pytest.fixture(scope="module")
 def served(node: Node) -> Any:
     return schemathesis.openapi.from_url(f"{node.url}/openapi.json")
-
-
-@pytest.fixture(scope="module")
-def administrator(shared_installation: Installation, node: Node) -> str:
-    """The address of an admin: nobody else comes as far as what is validated."""
-    return first_administrator(shared_installation, node.url)
 
 
 @pytest.fixture(scope="module")

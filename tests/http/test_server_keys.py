@@ -6,7 +6,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.administration import first_administrator
 from support.backends import Backend, create_key
 from support.clients import Api, Login
 from support.commands import run_command
@@ -20,16 +19,6 @@ NO_TOKEN = {"token": "x"}
 def every_scope(shared_installation: Installation, node: Node) -> str:
     """A key with every scope; the node has created the indexes."""
     return create_key(shared_installation, "emit", "presence", "sessions", "users", "events", "revocations")
-
-
-@pytest.fixture(scope="module")
-def administrator(shared_installation: Installation, node: Node) -> str:
-    return first_administrator(shared_installation, node.url)
-
-
-@pytest.fixture
-async def admin(api: Api, administrator: str) -> Login:
-    return await api.login(administrator)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Node pairs for the live socket's tests, each started once on first use."""
 
+import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from support.backends import Backend, create_key
 from support.clients import ORIGIN, PASSWORD, Api, Login, new_login
 from support.nodes import PROBE, Installation, Node, ServiceUrls, drop
 
@@ -73,3 +75,21 @@ def log_in(http: aiohttp.ClientSession) -> LogIn:
 def standing(node: Node) -> Login:
     """A device that stays logged in, for tests that need any session and end none."""
     return new_login(node.url)
+
+
+@pytest.fixture(scope="session")
+def room_key(shared_installation: Installation, shared_nodes: Pair) -> str:
+    """A server key that may emit, and end sessions."""
+    return create_key(shared_installation, "emit", "sessions")
+
+
+@pytest.fixture
+def backend(room_key: str, shared_nodes: Pair, http: aiohttp.ClientSession) -> Backend:
+    """A backend at the first node."""
+    return Backend(shared_nodes[0].url, room_key, http)
+
+
+@pytest.fixture
+def room() -> str:
+    """A room of the test's own."""
+    return f"chat:{secrets.token_hex(6)}"

@@ -13,6 +13,7 @@ from support.certificates import certificate
 from support.clients import Api, Live
 from support.nodes import Installation, ServiceUrls, drop, tracebacks
 from support.processes import free_ports, program
+from support.redis_forms import problem_of
 from support.waiting import eventually
 
 from auth.platform.redis.link import RedisLink
@@ -67,14 +68,6 @@ def secured(services: ServiceUrls, tmp_path_factory: pytest.TempPathFactory) -> 
     yield SecuredRedis(first, second, folder)
     process.kill()
     process.wait()
-
-
-async def problem_of(url: str) -> str | None:
-    link = RedisLink(url, prefix="t")
-    try:
-        return await link.problem()
-    finally:
-        await link.close()
 
 
 async def test_a_node_uses_redis_over_tls_for_sockets_events_and_mail(

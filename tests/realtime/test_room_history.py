@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from typing import Any
 
-import aiohttp
 import pytest
 from support.backends import Backend, create_key
 from support.nodes import Installation, Node
@@ -12,24 +11,6 @@ from support.waiting import eventually
 
 Pair = tuple[Node, Node]
 EVENT = "chat:news"
-
-
-@pytest.fixture(scope="module")
-def key(shared_installation: Installation, shared_nodes: Pair) -> str:
-    """A key that may emit."""
-    return create_key(shared_installation, "emit")
-
-
-@pytest.fixture
-def backend(key: str, shared_nodes: Pair, http: aiohttp.ClientSession) -> Backend:
-    """A backend at the first node."""
-    return Backend(shared_nodes[0].url, key, http)
-
-
-@pytest.fixture
-def room() -> str:
-    """A room of the test's own."""
-    return f"chat:{secrets.token_hex(6)}"
 
 
 def news(room: str, n: int, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from argon2 import PasswordHasher
 from support.backends import Backend, create_key
-from support.clients import PASSWORD, Api, Login
+from support.clients import PASSWORD, Api
 from support.nodes import Installation, Node
 from support.waiting import eventually
 
@@ -27,10 +27,6 @@ def backend(key: str, node: Node, http: aiohttp.ClientSession) -> Backend:
     return Backend(node.url, key, http)
 
 
-def id_of(login: Login) -> str:
-    return str(login.data["user"]["userId"])
-
-
 def new_email() -> str:
     return f"backend-{secrets.token_hex(6)}@example.org"
 
@@ -44,7 +40,7 @@ class TestIntrospection:
         login = await log_in(shared_nodes[0])
         found = (await backend.call("POST", "/introspect", {"token": login.access_token})).data
         assert found.pop("exp") > 1_700_000_000
-        assert found == {"active": True, "userId": id_of(login), "sessionId": login.session_id, "roles": []}
+        assert found == {"active": True, "userId": login.user_id, "sessionId": login.session_id, "roles": []}
         await login.call("POST", "/logout")
         for node in shared_nodes:
             answer = await backend.at(node.url).call("POST", "/introspect", {"token": login.access_token})
@@ -66,16 +62,16 @@ class TestPresence:
         self, backend: Backend, shared_nodes: tuple[Node, Node], connect: Any, log_in: Any
     ) -> None:
         one, other = [await log_in(node) for node in shared_nodes]
-        email, user_id = one.data["user"]["email"], id_of(one)
+        email, user_id = one.data["user"]["email"], one.user_id
         second = await log_in(shared_nodes[1], email)
         lives = [
             await connect(node, login.access_token)
             for node, login in zip(shared_nodes, (one, second), strict=True)
         ]
         for node in shared_nodes:
-            ids = f"{user_id},{id_of(other)},nobody,{user_id}"
+            ids = f"{user_id},{other.user_id},nobody,{user_id}"
             users = (await backend.at(node.url).call("GET", f"/presence?userIds={ids}")).data["users"]
-            assert set(users) == {user_id, id_of(other), "nobody"}
+            assert set(users) == {user_id, other.user_id, "nobody"}
             assert (users[user_id]["online"], users[user_id]["devices"]) == (True, 2)
             assert users["nobody"] == {"online": False, "devices": 0, "lastSeenAt": None}
         cursor = lives[0].ready["lastEventId"]
@@ -120,9 +116,9 @@ class TestSessions:
     ) -> None:
         login = await log_in(shared_nodes[1])
         live = await connect(shared_nodes[1], login.access_token)
-        listed = (await backend.call("GET", f"/users/{id_of(login)}/sessions")).data
+        listed = (await backend.call("GET", f"/users/{login.user_id}/sessions")).data
         assert [(each["sessionId"], each["online"]) for each in listed["sessions"]] == [(login.session_id, True)]
-        path = f"/users/{id_of(login)}/sessions/{login.session_id}"
+        path = f"/users/{login.user_id}/sessions/{login.session_id}"
         answer = await backend.call("DELETE", path, {"reason": "Your subscription has ended."})
         assert answer.data["delivery"] == {
             "sockets": 1, "notified": 1, "acknowledged": 1, "closed": 1, "pending": 0,
@@ -140,7 +136,7 @@ class TestSessions:
         login = await log_in(shared_nodes[0])
         other = await log_in(shared_nodes[1], login.data["user"]["email"])
         lives = [await connect(shared_nodes[0], each.access_token) for each in (login, other)]
-        answer = (await backend.at(shared_nodes[1].url).call("DELETE", f"/users/{id_of(login)}/sessions")).data
+        answer = (await backend.at(shared_nodes[1].url).call("DELETE", f"/users/{login.user_id}/sessions")).data
         assert (answer["revoked"], answer["delivery"]["acknowledged"]) == (2, 2)
         assert ["message" in (await live.wait("session-revoked")) for live in lives] == [False, False]
 
@@ -151,7 +147,7 @@ class TestSessions:
     @pytest.mark.parametrize("body", [{"reason": ""}, {"reason": 1}, {"reason": "x" * 201}, {"why": "x"}, []])
     async def test_a_wrong_reason_ends_nothing(self, backend: Backend, node: Node, log_in: Any, body: Any) -> None:
         login = await log_in(node)
-        answer = await backend.call("DELETE", f"/users/{id_of(login)}/sessions", body)
+        answer = await backend.call("DELETE", f"/users/{login.user_id}/sessions", body)
         assert (answer.status, answer.code) == (400, "invalid_request")
         assert (await login.call("GET", "/me")).status == 200
 
@@ -166,7 +162,7 @@ class TestDisconnect:
         login = await log_in(shared_nodes[0])
         live = await connect(shared_nodes[1], login.access_token, also=("closing",))
         spared = await connect(shared_nodes[1], (await log_in(shared_nodes[0])).access_token, also=("closing",))
-        names = {"userId": id_of(login), "sessionId": login.session_id, "socketId": live.ready["socketId"]}
+        names = {"userId": login.user_id, "sessionId": login.session_id, "socketId": live.ready["socketId"]}
         body = {kind: names[kind], "reason": "maintenance", "retryable": True}
         answer = await backend.call("POST", "/disconnect", body)
         # All nodes are asked about a socket; one that does not have it may report late on a busy machine.
@@ -205,7 +201,7 @@ class TestDisconnect:
     ) -> None:
         login = await log_in(shared_nodes[0])
         live = await connect(shared_nodes[0], login.access_token, also=("closing",))
-        body = {"userId": id_of(login), "reason": "x", "retryable": True}
+        body = {"userId": login.user_id, "reason": "x", "retryable": True}
         both = await asyncio.gather(
             *(backend.at(node.url).call("POST", "/disconnect", body) for node in shared_nodes)
         )

@@ -26,10 +26,6 @@ def backend(key: str, probe_nodes: Pair, http: aiohttp.ClientSession) -> Backend
     return Backend(probe_nodes[0].url, key, http)
 
 
-def id_of(login: Login) -> str:
-    return str(login.data["user"]["userId"])
-
-
 def delivered(sockets: int, acknowledged: int = 0, pending: int = 0) -> dict[str, int]:
     return {
         "sockets": sockets, "notified": sockets, "acknowledged": acknowledged, "closed": 0, "pending": pending,
@@ -61,7 +57,7 @@ class TestEmit:
     ) -> None:
         logins, lives = await two_devices(probe_nodes, connect, log_in)
         stranger = await connect(probe_nodes[0], (await log_in(probe_nodes[0])).access_token, also=(EVENT,))
-        to = {"userId": id_of(logins[0])}
+        to = {"userId": logins[0].user_id}
         answer = await backend.call("POST", "/emit", news(to=to, ack=True))
         assert answer.data == {"delivery": delivered(2, acknowledged=2)}
         assert [await live.wait(EVENT) for live in lives] == [{"n": 1}, {"n": 1}]
@@ -88,7 +84,7 @@ class TestEmit:
         logins, lives = await two_devices(probe_nodes, connect, log_in)
         for live in lives:
             await live.ask("probe:enter")
-        room = {"room": f"probe:{id_of(logins[0])}-room"}
+        room = {"room": f"probe:{logins[0].user_id}-room"}
         answer = await backend.call("POST", "/emit", news(to=room, ack=True))
         forget_late_nodes(answer)
         assert answer.data == {"delivery": delivered(2, acknowledged=2)}
@@ -104,7 +100,7 @@ class TestEmit:
     ) -> None:
         login = await log_in(probe_nodes[1])
         await connect(probe_nodes[1], login.access_token, also=(EVENT,), acknowledge=False)
-        answer = await backend.call("POST", "/emit", news(to={"userId": id_of(login)}, ack=True))
+        answer = await backend.call("POST", "/emit", news(to={"userId": login.user_id}, ack=True))
         assert answer.data == {"delivery": delivered(1, pending=1)}
 
     async def test_a_socket_that_is_told_to_close_is_in_no_room_any_more(
@@ -128,7 +124,7 @@ class TestEmit:
         self, backend: Backend, probe_nodes: Pair, log_in: Any
     ) -> None:
         login = await log_in(probe_nodes[0])
-        for to in ({"userId": id_of(login)}, {"sessionId": login.session_id}, {"socketId": "x"}, {"room": "a:b"}):
+        for to in ({"userId": login.user_id}, {"sessionId": login.session_id}, {"socketId": "x"}, {"room": "a:b"}):
             answer = await backend.call("POST", "/emit", news(to=to))
             forget_late_nodes(answer)
             assert answer.data == {"delivery": delivered(0)}
@@ -175,7 +171,7 @@ class TestDurable:
     ) -> None:
         login = await log_in(probe_nodes[0])
         live = await connect(probe_nodes[1], login.access_token, also=(EVENT,))
-        to = {"userId": id_of(login)}
+        to = {"userId": login.user_id}
         first = (await backend.call("POST", "/emit", news(to=to, durable=True, ack=True))).data
         assert first["delivery"] == delivered(1, acknowledged=1)
         assert await live.wait(EVENT) == {"n": 1, "eventId": first["eventId"]}
@@ -198,7 +194,7 @@ class TestDurable:
         live = await connect(probe_nodes[0], login.access_token)
         cursor = live.ready["lastEventId"]
         await live.close()
-        to = {"userId": id_of(login)}
+        to = {"userId": login.user_id}
         back: dict[int, Live] = {}
         for numbers in (range(30), range(30, 40)):
             for first in numbers[::3]:
@@ -214,7 +210,7 @@ class TestDurable:
     async def test_data_that_are_too_large_and_a_socket_that_is_excepted_are_refused(
         self, backend: Backend, probe_nodes: Pair, log_in: Any
     ) -> None:
-        to = {"userId": id_of(await log_in(probe_nodes[0]))}
+        to = {"userId": (await log_in(probe_nodes[0])).user_id}
         for field, change in (("data", {"data": {"a": "é" * 8_190}}), ("exceptSocketId", {"exceptSocketId": "s"})):
             answer = await backend.call("POST", "/emit", news(to=to, durable=True, id="refused") | change)
             assert (answer.status, answer.code) == (400, "invalid_request")
@@ -230,7 +226,7 @@ class TestRepeats:
     ) -> None:
         login = await log_in(probe_nodes[0])
         live = await connect(probe_nodes[0], login.access_token, also=(EVENT,))
-        body = news(to={"userId": id_of(login)}, durable=True, ack=True, id=secrets.token_hex(8))
+        body = news(to={"userId": login.user_id}, durable=True, ack=True, id=secrets.token_hex(8))
         body["data"] = {"n": 1, "a": {"b": 1, "c": 2}}
         first = (await backend.call("POST", "/emit", body)).data
         assert "duplicate" not in first
@@ -247,7 +243,7 @@ class TestRepeats:
     ) -> None:
         login = await log_in(probe_nodes[0])
         live = await connect(probe_nodes[0], login.access_token, also=(EVENT,))
-        body = news(to={"userId": id_of(login)}, ack=True, id=secrets.token_hex(8))
+        body = news(to={"userId": login.user_id}, ack=True, id=secrets.token_hex(8))
         answers = await asyncio.gather(
             *(backend.at(node.url).call("POST", "/emit", body) for node in probe_nodes * 4)
         )
@@ -260,14 +256,14 @@ class TestRepeats:
     ) -> None:
         login, own = await log_in(probe_nodes[0]), secrets.token_hex(8)
         live = await connect(probe_nodes[0], login.access_token, also=(EVENT,))
-        body = news(to={"userId": id_of(login)}, durable=True, id=own)
+        body = news(to={"userId": login.user_id}, durable=True, id=own)
         first = (await backend.call("POST", "/emit", body)).data
         # As after 503: the claim is given back.
         database = mongo_client(probe_installation.services.mongo)[probe_installation.name]
         assert database["sent_messages"].delete_one({"_id": {"$regex": own}}).deleted_count == 1
         again = (await backend.at(probe_nodes[1].url).call("POST", "/emit", body)).data
         assert again == {"eventId": first["eventId"], "delivery": delivered(0)}
-        await backend.call("POST", "/emit", news(to={"userId": id_of(login)}, durable=True, data={"n": 2}))
+        await backend.call("POST", "/emit", news(to={"userId": login.user_id}, durable=True, data={"n": 2}))
         await live.wait(EVENT, lambda data: data["n"] == 2)
         assert [data["n"] for data in live.all(EVENT)] == [1, 2]
 
@@ -276,13 +272,13 @@ class TestRepeats:
     ) -> None:
         login, own = await log_in(probe_nodes[0]), secrets.token_hex(8)
         assert (await backend.call("POST", "/emit", news(to={"userId": "nobody"}, id=own))).code == "not_found"
-        answer = await backend.call("POST", "/emit", news(to={"userId": id_of(login)}, id=own))
+        answer = await backend.call("POST", "/emit", news(to={"userId": login.user_id}, id=own))
         assert answer.data == {"delivery": delivered(0)}
 
     async def test_ids_of_two_keys_are_independent(
         self, backend: Backend, probe_installation: Installation, probe_nodes: Pair, log_in: Any
     ) -> None:
-        body = news(to={"userId": id_of(await log_in(probe_nodes[0]))}, id=secrets.token_hex(8))
+        body = news(to={"userId": (await log_in(probe_nodes[0])).user_id}, id=secrets.token_hex(8))
         await backend.call("POST", "/emit", body)
         backend.key = create_key(probe_installation, "emit")
         assert "duplicate" not in (await backend.call("POST", "/emit", body)).data
@@ -296,7 +292,7 @@ class TestBatch:
     ) -> None:
         login = await log_in(probe_nodes[1])
         live = await connect(probe_nodes[1], login.access_token, also=(EVENT, "closing"))
-        to, own = {"userId": id_of(login)}, secrets.token_hex(8)
+        to, own = {"userId": login.user_id}, secrets.token_hex(8)
         commands: list[Any] = [{"emit": news(to=to, data={"n": n}, durable=n % 2 == 0)} for n in range(20)]
         commands += [
             {"emit": news(to=to, data={"n": 20}, id=own)},
@@ -322,7 +318,7 @@ class TestBatch:
     async def test_each_command_needs_its_scope(
         self, probe_installation: Installation, backend: Backend, probe_nodes: Pair, log_in: Any
     ) -> None:
-        to = {"userId": id_of(await log_in(probe_nodes[0]))}
+        to = {"userId": (await log_in(probe_nodes[0])).user_id}
         commands = [{"emit": news(to=to)}, {"disconnect": to | {"reason": "x", "retryable": True}}]
         for scope, allowed in (("emit", [True, False]), ("sessions", [False, True])):
             backend.key = create_key(probe_installation, scope)

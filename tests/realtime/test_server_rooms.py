@@ -1,13 +1,11 @@
 """Members of rooms that a backend sets: for live sockets, and for later ones before their `ready`."""
 
-import secrets
 from contextlib import suppress
 from typing import Any
 
-import aiohttp
 import pytest
-from support.backends import Backend, create_key
-from support.clients import Login, Refused
+from support.backends import Backend
+from support.clients import Refused
 from support.nodes import Installation, Node, mongo_client
 from support.waiting import eventually
 
@@ -17,28 +15,6 @@ from realtime.broker.redis_keys import Keys
 
 Pair = tuple[Node, Node]
 EVENT = "chat:news"
-
-
-@pytest.fixture(scope="module")
-def key(shared_installation: Installation, shared_nodes: Pair) -> str:
-    """A key that may emit, and end sessions."""
-    return create_key(shared_installation, "emit", "sessions")
-
-
-@pytest.fixture
-def backend(key: str, shared_nodes: Pair, http: aiohttp.ClientSession) -> Backend:
-    """A backend at the first node."""
-    return Backend(shared_nodes[0].url, key, http)
-
-
-@pytest.fixture
-def room() -> str:
-    """A room of the test's own."""
-    return f"chat:{secrets.token_hex(6)}"
-
-
-def id_of(login: Login) -> str:
-    return str(login.data["user"]["userId"])
 
 
 async def change(backend: Backend, method: str, room: str, **who: str) -> int:
@@ -60,8 +36,8 @@ async def test_a_user_is_in_with_live_sockets_and_with_later_ones_before_they_ar
     login = await log_in(shared_nodes[0])
     lives = [await connect(node, login.access_token, also=(EVENT,)) for node in shared_nodes]
     assert await reached(backend, room) == 0
-    assert await change(backend, "POST", room, userId=id_of(login)) == 2
-    assert await change(backend, "POST", room, userId=id_of(login)) == 2
+    assert await change(backend, "POST", room, userId=login.user_id) == 2
+    assert await change(backend, "POST", room, userId=login.user_id) == 2
     assert await reached(backend, room) == 2
     other = await log_in(shared_nodes[1], login.data["user"]["email"])
     later = await connect(shared_nodes[1], other.access_token, also=(EVENT,))
@@ -69,7 +45,7 @@ async def test_a_user_is_in_with_live_sockets_and_with_later_ones_before_they_ar
     assert [name for name, _ in later.heard if name in ("ready", EVENT)] == ["ready", EVENT]
     await lives[0].close()
     assert await reached(backend, room) == 2
-    assert await change(backend.at(shared_nodes[1].url), "DELETE", room, userId=id_of(login)) == 2
+    assert await change(backend.at(shared_nodes[1].url), "DELETE", room, userId=login.user_id) == 2
     assert await reached(backend, room) == 0
     await connect(shared_nodes[0], login.access_token)
     assert await reached(backend, room) == 0
@@ -84,7 +60,7 @@ async def test_a_session_is_in_alone_and_no_longer_than_it_lives(
     assert await change(backend, "POST", room, sessionId=login.session_id) == 0
     live = await connect(shared_nodes[1], login.access_token, also=(EVENT,))
     assert await reached(backend, room) == 1
-    await backend.call("DELETE", f"/users/{id_of(login)}/sessions/{login.session_id}")
+    await backend.call("DELETE", f"/users/{login.user_id}/sessions/{login.session_id}")
     await live.until_gone()
     assert await reached(backend, room) == 0
     gone = await backend.call("POST", f"/rooms/{room}/members", {"sessionId": login.session_id})
@@ -103,11 +79,11 @@ async def test_a_session_stays_while_one_of_its_memberships_does(
     other = await log_in(shared_nodes[0], login.data["user"]["email"])
     for each in (login, other):
         await connect(shared_nodes[1], each.access_token, also=(EVENT,))
-    await change(backend, "POST", room, userId=id_of(login))
+    await change(backend, "POST", room, userId=login.user_id)
     await change(backend, "POST", room, sessionId=login.session_id)
-    assert await change(backend, "DELETE", room, userId=id_of(login)) == 1
+    assert await change(backend, "DELETE", room, userId=login.user_id) == 1
     assert await reached(backend, room) == 1
-    await change(backend, "POST", room, userId=id_of(login))
+    await change(backend, "POST", room, userId=login.user_id)
     assert await change(backend, "DELETE", room, sessionId=login.session_id) == 0
     assert await reached(backend, room) == 2
 
@@ -117,8 +93,8 @@ async def test_a_user_is_in_after_redis_has_lost_that_there_are_rooms(
     connect: Any, log_in: Any, room: str,
 ) -> None:  # fmt: skip
     login = await log_in(shared_nodes[0])
-    await change(backend, "POST", room, userId=id_of(login))
-    denied = Keys(shared_installation.name).denied(shard_of(id_of(login)))
+    await change(backend, "POST", room, userId=login.user_id)
+    denied = Keys(shared_installation.name).denied(shard_of(login.user_id))
     assert await redis_client.zscore(denied, ROOMS) is not None
     # What a restart can leave: a mark of before the room had members.
     await redis_client.zadd(denied, {NO_ROOMS: "+inf"})
@@ -139,7 +115,7 @@ async def test_a_member_who_is_none_leaves_and_nobody_is_not_found(
 ) -> None:
     login = await log_in(node)
     await connect(node, login.access_token)
-    assert await change(backend, "DELETE", room, userId=id_of(login)) == 0
+    assert await change(backend, "DELETE", room, userId=login.user_id) == 0
     for method in ("POST", "DELETE"):
         for who in ({"userId": "nobody"}, {"sessionId": "0" * 32}):
             assert (await backend.call(method, f"/rooms/{room}/members", who)).code == "not_found"
@@ -149,30 +125,30 @@ async def test_a_user_is_in_no_more_than_two_hundred_rooms(
     backend: Backend, shared_nodes: Pair, shared_installation: Installation, log_in: Any, room: str
 ) -> None:
     login = await log_in(shared_nodes[0])
-    await change(backend, "POST", room, userId=id_of(login))
+    await change(backend, "POST", room, userId=login.user_id)
     members = mongo_client(shared_installation.services.mongo)[shared_installation.name]["room_members"]
-    (document,) = members.find({"userId": id_of(login)})
+    (document,) = members.find({"userId": login.user_id})
     copies = [document | {"_id": f"{n}", "room": f"chat:{room}{n}"} for n in range(199)]
     members.insert_many(copies)
-    one_more = await backend.call("POST", f"/rooms/{room}x/members", {"userId": id_of(login)})
+    one_more = await backend.call("POST", f"/rooms/{room}x/members", {"userId": login.user_id})
     assert (one_more.status, one_more.code) == (409, "conflict")
     # A session that has ended takes no place.
     other = await log_in(shared_nodes[0], login.data["user"]["email"])
     ended = f"{copies[198]['room']} session {other.session_id}"
     members.delete_one({"_id": copies[198]["_id"]})
     members.insert_one(copies[198] | {"_id": ended, "sessionId": other.session_id})
-    assert (await backend.call("POST", f"/rooms/{room}x/members", {"userId": id_of(login)})).status == 409
+    assert (await backend.call("POST", f"/rooms/{room}x/members", {"userId": login.user_id})).status == 409
     await other.call("POST", "/logout")
-    await change(backend, "POST", f"{room}x", userId=id_of(login))
-    assert members.count_documents({"userId": id_of(login)}) == 200
-    members.delete_many({"userId": id_of(login)})
+    await change(backend, "POST", f"{room}x", userId=login.user_id)
+    assert members.count_documents({"userId": login.user_id}) == 200
+    members.delete_many({"userId": login.user_id})
 
 
 @pytest.mark.parametrize(
     "name", ["lobby", "chat:", "chat:a%20b", "chat:%22", "chat%2Fa", "a:" + "b" * 97, "a%00:b"]
 )
 async def test_a_wrong_room_is_refused(backend: Backend, node: Node, log_in: Any, name: str) -> None:
-    answer = await backend.call("POST", f"/rooms/{name}/members", {"userId": id_of(await log_in(node))})
+    answer = await backend.call("POST", f"/rooms/{name}/members", {"userId": (await log_in(node)).user_id})
     assert (answer.status, answer.code) == (400, "invalid_request")
 
 

@@ -153,6 +153,10 @@ class Login:
     data: dict[str, Any]
 
     @property
+    def user_id(self) -> str:
+        return str(self.data["user"]["userId"])
+
+    @property
     def session_id(self) -> str:
         return str(self.data["session"]["sessionId"])
 

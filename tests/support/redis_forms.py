@@ -1,4 +1,4 @@
-"""Clients of redis-py for the three forms of Redis."""
+"""The three forms of Redis: clients of redis-py, and whether a URL can be used."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import redis.asyncio
 
 from auth.platform.redis.address import read_address
 from auth.platform.redis.discovery import find_master
+from auth.platform.redis.link import RedisLink
 
 FORMS = ("server", "sentinel", "cluster")
 
@@ -21,3 +22,12 @@ async def client_of(url: str) -> Any:
         return redis.asyncio.Redis(host=host, port=port, password=password)
     host, port = address.endpoints[0]
     return redis.asyncio.RedisCluster(host=host, port=port, password=password)
+
+
+async def problem_of(url: str) -> str | None:
+    """What is wrong with the URL of a Redis, or with the server; None if it can be used."""
+    link = RedisLink(url, prefix="t")
+    try:
+        return await link.problem()
+    finally:
+        await link.close()

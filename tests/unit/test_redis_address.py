@@ -6,10 +6,10 @@ import pytest
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from support.nodes import ServiceUrls
+from support.redis_forms import problem_of
 from support.valkeys import PASSWORD, ThreeMasters, WatchedMaster
 
 from auth.platform.redis.address import read_address
-from auth.platform.redis.link import RedisLink
 from auth.platform.redis.slots import SLOTS, slot_of
 from auth.platform.redis.wire import Wire, connect
 
@@ -101,14 +101,6 @@ def test_a_slot_is_that_of_the_tag() -> None:
 async def test_slots_are_those_of_the_cluster_itself(three_masters: ThreeMasters) -> None:
     for key in ("{v17}", "vigil:{v1023}:user:x:log", "foo{}{bar}", "ä{ö}", "{nodes}"):
         assert slot_of(key) == three_masters.masters[0].ask("CLUSTER", "KEYSLOT", key)
-
-
-async def problem_of(url: str) -> str | None:
-    link = RedisLink(url, prefix="t")
-    try:
-        return await link.problem()
-    finally:
-        await link.close()
 
 
 async def test_a_redis_that_is_what_the_url_says_is_no_problem(redis_url: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from auth.stores.mongo import Database, outage_is_unavailable
-from auth.stores.sessions.documents import live_at
+from auth.stores.sessions.documents import found, live_at
 
 # Clock difference tolerated between nodes: until then another node may still rotate an expired session.
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -62,7 +62,7 @@ class SessionPlaces:
 
         If it has been ended meanwhile, it is kept, but its creation is not announced.
         """
-        which = {"_id": session_id, "userId": user_id}
+        which = found(session_id, user_id)
         gone = await self._sessions.delete_one({**which, "revokedAt": None})
         if not gone.deleted_count:
             await self._sessions.update_one(which, {"$pull": {"unpublished": "created"}})

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from auth.core.models import HeldRoles
 from auth.stores.mongo import Database, Document, outage_is_unavailable
-from auth.stores.sessions.documents import live_at
+from auth.stores.sessions.documents import found, live_at
 
 
 class SessionRoles:
@@ -37,7 +37,7 @@ class SessionRoles:
     async def set_for_session(self, session_id: str, held: HeldRoles, *, user_id: str) -> None:
         """Set the roles of a new session, if they changed while it was being created."""
         await self._sessions.update_one(
-            {"_id": session_id, "userId": user_id, **_before(held)},
+            {**found(session_id, user_id), **_before(held)},
             {"$set": {"roles": list(held.roles), "rolesVersion": held.version}},
         )
 
@@ -70,8 +70,8 @@ class SessionRoles:
             {"_id": {"$in": list(session_ids)}, "userId": {"$in": list(user_ids)}, "rolesVersion": {"$gt": 0}},
             {"roles": 1, "rolesVersion": 1},
         )
-        found = await cursor.to_list(len(session_ids) or 1)
-        return {each["_id"]: HeldRoles(tuple(each["roles"]), each["rolesVersion"]) for each in found}
+        changed = await cursor.to_list(len(session_ids) or 1)
+        return {each["_id"]: HeldRoles(tuple(each["roles"]), each["rolesVersion"]) for each in changed}
 
 
 def mark_of(version: int) -> str:
