@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from auth.backends.live import Target, UserPresence
 from auth.backends.sessions import Introspection
@@ -34,6 +34,12 @@ def _shallow(value: dict[str, Any]) -> dict[str, Any]:
 
 # A JSON object of any content.
 JsonObject = Annotated[dict[str, Any], AfterValidator(_shallow)]
+
+
+def exactly_one_of(*names: str) -> list[JsonValue]:
+    """The schemas of a `oneOf` by which one of these fields is given. Null is like an absent field."""
+    return [{"required": [name], "properties": {name: {"type": "string"}}} for name in names]
+
 
 Id = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 # Shown to people.
@@ -169,7 +175,7 @@ class DisconnectRequest(SocketsOf):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"userId": "5f2c8c1b", "reason": "maintenance", "retryable": True}],
-            "oneOf": [{"required": [name]} for name in ("userId", "sessionId", "socketId")],
+            "oneOf": exactly_one_of("userId", "sessionId", "socketId"),
         }
     )
 

@@ -10,7 +10,7 @@ from auth.core.errors import AuthError, InvalidRequest
 from auth.core.events import require_no_event_id
 from auth.core.views import Counter, DeliveryView, Input, Text, View, omittable
 from auth.http.schemas.common import ProblemField
-from auth.http.schemas.server_api import Id, JsonObject, SocketsOf
+from auth.http.schemas.server_api import Id, JsonObject, SocketsOf, exactly_one_of
 
 MAX_COMMANDS = 100
 
@@ -29,7 +29,7 @@ class EmitTarget(SocketsOf):
     """Where to: exactly one field."""
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": [name]} for name in ("userId", "sessionId", "room", "socketId")]}
+        json_schema_extra={"oneOf": exactly_one_of("userId", "sessionId", "room", "socketId")}
     )
 
     room: Qualified | None = None

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 from auth.backends.live import RoomHistory, Target
 from auth.core.views import MAX_SAFE_INTEGER, Counter, Input, Query, QueryInt, View, omittable
 from auth.http.schemas.admin import Limit, bounds
-from auth.http.schemas.server_api import Id
+from auth.http.schemas.server_api import Id, exactly_one_of
 from auth.http.schemas.server_messages import Qualified
 
 
@@ -22,7 +22,7 @@ class MembersRequest(Input):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "oneOf": [{"required": [name]} for name in ("userId", "sessionId")],
+            "oneOf": exactly_one_of("userId", "sessionId"),
             "examples": [{"userId": "5f2c8c1b"}],
         }
     )
