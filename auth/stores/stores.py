@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 
     from auth.platform.tracing import Tracing
 
-# For each operation while indexes are created: over a large collection that takes longer than any other operation.
-INDEX_SECONDS = 60
+# For all operations of `prepare`: indexes of a large collection take longer than any other operation, and while
+# several nodes create them at once, the other operations wait too.
+PREPARE_SECONDS = 60
 
 log = structlog.get_logger()
 
@@ -133,10 +134,11 @@ class Stores(Collections):
         Raises `DatabaseTooNew`, `Unavailable`, or `SettingsError` if MongoDB denies access.
         """
         with refusal_as_settings_error():
-            version = await self.schema.check()
-            if version < VERSION:
-                log.warning("schema_is_older", version=version, current=VERSION, command="server.py migrate")
-            with pymongo.timeout(INDEX_SECONDS):
+            await self.mongo.ping()
+            with pymongo.timeout(PREPARE_SECONDS):
+                version = await self.schema.check()
+                if version < VERSION:
+                    log.warning("schema_is_older", version=version, current=VERSION, command="server.py migrate")
                 await asyncio.gather(*(collection.ensure_indexes() for collection in self.indexed))
 
 

@@ -27,7 +27,7 @@ SOCKETS = 200
 
 @pytest.fixture
 def start_several(own_installation: Installation) -> Iterator[Callable[[int], list[Node]]]:
-    """Starts nodes side by side and stops what is left of them."""
+    """Starts nodes, after the first side by side, and stops what is left of them."""
     started: list[Node] = []
 
     def start(count: int) -> list[Node]:
@@ -36,8 +36,10 @@ def start_several(own_installation: Installation) -> Iterator[Callable[[int], li
             started.append(node)
             return node
 
+        # The first alone: it creates the indexes.
+        first = start_one(0)
         with ThreadPoolExecutor(count) as starters:
-            return list(starters.map(start_one, range(count)))
+            return [first, *starters.map(start_one, range(1, count))]
 
     yield start
     for node in started:

@@ -149,7 +149,8 @@ async def test_the_audit_trail_names_the_accounts_of_its_events(admin: Login, us
 
 async def test_pages_show_everybody_once_the_newest_first(admin: Login, api: Api) -> None:
     mark = secrets.token_hex(4)
-    made = [await api.register(f"p{mark}-{n}@example.org") for n in range(5)]
+    # Not copied: copies may be of the same millisecond, and have no order then.
+    made = [await api.register_by_mail(f"p{mark}-{n}@example.org") for n in range(5)]
     seen: list[str] = []
     following: str | None = None
     for size in (2, 2, 1):
