@@ -22,8 +22,9 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from auth.core.clock import utc_now
+from auth.core.errors import AuthError
 from auth.core.events import require_no_event_id
-from auth.core.models import Principal, Session, User
+from auth.core.models import NOWHERE, Client, Principal, Session, User
 
 # Delays between retries of a failed disconnect hook; after the last it is given up.
 DISCONNECT_HOOK_RETRY_SECONDS = (1.0, 5.0, 25.0)
@@ -61,7 +62,7 @@ class LiveSocket:
     """One socket, as passed to an application's handlers and hooks.
 
     `is_here`: whether it is, or was, a socket of this node. False for a socket of a dead node: its principal then
-    has only user and session id, and no roles.
+    has only user and session id, and no roles, and its `client` is `NOWHERE`.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class LiveSocket:
         socket_id: str,
         principal: Principal,
         *,
+        client: Client = NOWHERE,
         role: str | None = None,
         is_here: bool = True,
     ) -> None:
@@ -78,6 +80,7 @@ class LiveSocket:
         self.is_here = is_here
         self.socket_id = socket_id
         self.principal = principal
+        self.client = client
 
     async def user(self) -> User:
         """The socket's account. Raises `Unavailable` while MongoDB is down."""
@@ -109,10 +112,11 @@ SessionHook = Callable[[Session], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A handler and the role it requires, if any."""
+    """A handler and the role it requires, if any. `counted_as`: its name in metrics, if not the event's."""
 
     handler: Handler
     role: str | None
+    counted_as: str | None = None
 
 
 @dataclass(slots=True)
@@ -132,6 +136,10 @@ class Application:
     started_hooks: list[SessionHook] = field(default_factory=list)
     ended_hooks: list[SessionHook] = field(default_factory=list)
     _server: Rooms | None = None
+
+    def registration(self, event: str) -> Registration | None:
+        """The handler of a client event; None if the event is unknown."""
+        return self.handlers.get(event)
 
     def on(self, event: str, *, role: str | None = None) -> Callable[[Handler], Handler]:
         """Register a handler of `<name>:<event>`. With `role`, principals without it get `forbidden`."""
@@ -176,14 +184,14 @@ class Application:
         require_no_event_id(data)
         await self.server.emit_to_room(self.qualified(event), data, self.qualified(room))
 
-    async def run_hooks(self, kind: HookKind, socket_id: str, principal: Principal) -> None:
+    async def run_hooks(self, kind: HookKind, socket_id: str, principal: Principal, client: Client) -> None:
         """Run the hooks of one kind for a socket; called by the live server."""
         hooks = {"connected": self.connected_hooks, "roles": self.roles_hooks}
-        await _run_hooks(hooks[kind], LiveSocket(self, socket_id, principal))
+        await _run_hooks(hooks[kind], LiveSocket(self, socket_id, principal, client=client))
 
-    async def run_disconnect_hooks(self, socket_id: str, principal: Principal) -> None:
+    async def run_disconnect_hooks(self, socket_id: str, principal: Principal, client: Client) -> None:
         """Run the disconnect hooks for a socket of this node; retry failed ones with delays."""
-        socket = LiveSocket(self, socket_id, principal)
+        socket = LiveSocket(self, socket_id, principal, client=client)
         failed = await _run_hooks(self.disconnected_hooks, socket)
         for seconds in DISCONNECT_HOOK_RETRY_SECONDS:
             if not failed:
@@ -246,6 +254,9 @@ async def _run_hooks(
             async with asyncio.timeout(seconds):
                 with cancellation_as_error():
                     await hook(socket)
+        except AuthError as error:
+            log.warning("application_hook_failed", socket_id=socket.socket_id, code=error.code)
+            failed.append(hook)
         except Exception:  # the other hooks still run
             log.exception("application_hook_failed", socket_id=socket.socket_id)
             failed.append(hook)
