@@ -1,4 +1,4 @@
-"""A chat: what client-demo/chat.py does, as a backend of its own. Vigil posts the events of clients to POST /vigil.
+"""A chat: what client-demo/chat.py does, as a backend of its own. Vigil posts clients' events to POST /vigil.
 
 The members and the latest messages are in memory, which is enough for one process of an example.
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.application_backend import ApplicationBackend
+from support.application_backend import ApplicationBackend, url_settings
 from support.clients import Api, Live
 from support.commands import run_command
 from support.nodes import Installation, Node, ServiceUrls, pair_of_nodes
@@ -36,7 +36,7 @@ def url_installation(services: ServiceUrls) -> Installation:
 @pytest.fixture(scope="session")
 def url_nodes(url_installation: Installation, url_backend: ApplicationBackend) -> Iterator[tuple[Node, Node]]:
     """Two nodes that post to the backend."""
-    with pair_of_nodes(url_installation, **url_backend.settings) as nodes:
+    with pair_of_nodes(url_installation, **url_settings(url_backend.port)) as nodes:
         yield nodes
 
 
@@ -249,7 +249,7 @@ async def test_a_killed_nodes_sockets_are_posted_as_disconnected_by_another(
     connect: Any,
     log_in: Any,
 ) -> None:
-    doomed = await asyncio.to_thread(lambda: url_installation.start(**app.settings))
+    doomed = await asyncio.to_thread(lambda: url_installation.start(**url_settings(app.port)))
     live, login = await opened(connect, log_in, doomed)
     await posted(app, live.ready["socketId"], "connect")
     doomed.kill()
@@ -281,8 +281,8 @@ async def test_a_private_address_behind_a_name_is_refused_unless_allowed(
     app: ApplicationBackend, services: ServiceUrls, start_node: Any, connect: Any, log_in: Any
 ) -> None:
     # A name of this machine that settings cannot know: what matters is what it resolves to.
-    settings = app.settings | {
-        "VIGIL_APPLICATION_URL": f"https://127.1:{app.port}/vigil",
+    settings = url_settings(app.port) | {
+        "VIGIL_APPLICATION_URL": f"https://0x7f000001:{app.port}/vigil",
         "VIGIL_APPLICATION_URL_PRIVATE": "off",
         "VIGIL_APPLICATION_URL_CONNECT": "off",
         "VIGIL_APPLICATION_URL_DISCONNECT": "off",

@@ -11,6 +11,17 @@ from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
 SECRET = "whsec_" + "c2VjcmV0cyBvZiB0aGUgdGVzdHMtb25seSE="  # 26 bytes
+
+
+def url_settings(port: int) -> dict[str, str]:
+    """The settings of a node that posts to a backend on this port."""
+    return {
+        "VIGIL_APPLICATION_URL": f"http://127.0.0.1:{port}/vigil",
+        "VIGIL_APPLICATION_URL_SECRET": SECRET,
+        "VIGIL_APPLICATION_URL_PRIVATE": "on",
+    }
+
+
 # What was posted → status and body of the answer.
 Answer = Callable[[dict[str, Any]], tuple[int, Any]]
 
@@ -28,10 +39,12 @@ class ApplicationBackend:
     port: int = 0
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _runner: web.AppRunner | None = None
+    _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Run it in a thread, until `close`."""
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
         self.listen()
 
     def listen(self) -> None:
@@ -46,15 +59,9 @@ class ApplicationBackend:
     def close(self) -> None:
         self.stop_listening()
         self._loop.call_soon_threadsafe(self._loop.stop)
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """The settings of a node that posts to it."""
-        return {
-            "VIGIL_APPLICATION_URL": f"http://127.0.0.1:{self.port}/vigil",
-            "VIGIL_APPLICATION_URL_SECRET": SECRET,
-            "VIGIL_APPLICATION_URL_PRIVATE": "on",
-        }
+        assert self._thread is not None
+        self._thread.join()
+        self._loop.close()
 
     def of(self, socket_id: str, event: str | None = None) -> list[dict[str, Any]]:
         """What was posted for a socket."""
