@@ -106,7 +106,7 @@ class UrlApplication(Application):
         try:
             ack, acts = read_answer(reply)
         except AnswerWrong as error:
-            log.warning("application_answer_wrong", application_event=event, detail=error.detail)
+            log.warning("application_answer_wrong", application_event=event[:64], detail=error.detail)
             raise
         await self._act(acts, socket)
         return ack

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.application_backend import ApplicationBackend, url_settings
+from support.application_backend import SECRET, ApplicationBackend, url_settings
 from support.clients import Api, Live
 from support.commands import run_command
 from support.nodes import Installation, Node, ServiceUrls, pair_of_nodes
@@ -36,7 +36,8 @@ def url_installation(services: ServiceUrls) -> Installation:
 @pytest.fixture(scope="session")
 def url_nodes(url_installation: Installation, url_backend: ApplicationBackend) -> Iterator[tuple[Node, Node]]:
     """Two nodes that post to the backend."""
-    with pair_of_nodes(url_installation, **url_settings(url_backend.port)) as nodes:
+    settings = url_settings(url_backend.port) | {"VIGIL_LOG_LEVEL": "debug"}
+    with pair_of_nodes(url_installation, **settings) as nodes:
         yield nodes
 
 
@@ -256,6 +257,40 @@ async def test_a_killed_nodes_sockets_are_posted_as_disconnected_by_another(
     gone = await posted(app, live.ready["socketId"], "disconnect")
     assert (gone["sessionId"], gone["roles"], gone["device"]) == (login.session_id, [], None)
     await live.close()
+
+
+async def test_an_answer_that_comes_after_the_session_has_ended_lets_no_socket_in(
+    app: ApplicationBackend, url_nodes: Any, connect: Any, log_in: Any
+) -> None:
+    live, login = await opened(connect, log_in, url_nodes[0])
+    watching, _ = await opened(connect, log_in, url_nodes[1])
+    room = f"chat:{secrets.token_hex(6)}"
+    note = {"event": "chat:note", "data": {"late": True}}
+    others = {"to": {"socketId": watching.ready["socketId"]}, **note}
+    app.held["chat:join"] = threading.Event()
+    app.answers["chat:join"] = lambda _: (200, {"join": [room], "emit": [{"to": {"room": room}, **note}, others]})
+    asked = asyncio.create_task(live.client.emit("chat:join", {}))
+    await posted(app, live.ready["socketId"], "chat:join")
+    await asked
+    assert (await login.call("DELETE", f"/sessions/{login.session_id}")).status == 200
+    await live.until_gone()
+    app.held["chat:join"].set()
+    # Acts that concern others take effect: the backend has served the event.
+    await watching.wait("chat:note")
+    await posted(app, live.ready["socketId"], "disconnect")
+    assert live.all("chat:note") == []
+
+
+async def test_neither_the_secret_nor_what_clients_say_is_in_the_log(
+    app: ApplicationBackend, url_nodes: Any, connect: Any, log_in: Any
+) -> None:
+    live, _ = await opened(connect, log_in, url_nodes[0])
+    app.answers["chat:send"] = lambda _: (500, {"said": "a private matter"})
+    assert not (await live.ask("chat:send", {"text": "a private matter"}))["ok"]
+    await url_nodes[0].logged("application_answer_wrong")
+    text = url_nodes[0].text()
+    assert "a private matter" not in text
+    assert SECRET.removeprefix("whsec_")[:20] not in text
 
 
 async def test_while_the_backend_is_down_clients_are_told_when_to_come_back_and_then_served(
