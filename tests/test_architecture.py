@@ -276,8 +276,8 @@ def test_the_live_side_knows_of_http_how_a_request_is_read_and_of_mongodb_its_st
     reading = {
         "realtime.gateway.handshake imports auth.http.context",
         "realtime.gateway.handshake imports auth.http.cookies",
-        "realtime.application_url.answers imports auth.http.schemas.server_api",
-        "realtime.application_url.answers imports auth.http.schemas.server_messages",
+        "realtime.application_url.answers imports auth.http.schemas.client_events",
+        "realtime.application_url.application imports auth.http.schemas.client_events",
     }
     known = {
         f"{module.name} imports {name}"

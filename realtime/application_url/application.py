@@ -18,9 +18,10 @@ from auth.core.models import NOWHERE
 from auth.core.server_keys import Scope, ServerKey
 from auth.core.tasks import Background
 from auth.core.views import DeviceView
+from auth.http.schemas.client_events import ClientEventAnswer, PostedEvent, RoomMember
 from auth.platform.settings.application_url import ApplicationUrlSettings
 from realtime.application import Application, Data, LiveSocket, Registration
-from realtime.application_url.answers import Acts, AnswerWrong, RoomMember, read_answer
+from realtime.application_url.answers import AnswerWrong, read_answer
 from realtime.application_url.posts import Posts
 
 # As in the server API (`Qualified`).
@@ -89,20 +90,17 @@ class UrlApplication(Application):
         Raises `Unavailable`, `InvalidRequest` or `AnswerWrong`, an `InternalError` that is logged.
         """
         principal = socket.principal
-        device = None if socket.client is NOWHERE else DeviceView.of(self._devices.read(socket.client)).to_wire()
-        reply = await self._posts.post(
-            event_id,
-            {
-                "event": event,
-                "data": data,
-                "userId": principal.user_id,
-                "sessionId": principal.session_id,
-                "socketId": socket.socket_id,
-                "roles": principal.roles,
-                "device": device,
-                "eventId": event_id,
-            },
+        content = PostedEvent(
+            event=event,
+            data=data,
+            user_id=principal.user_id,
+            session_id=principal.session_id,
+            socket_id=socket.socket_id,
+            roles=principal.roles,
+            device=None if socket.client is NOWHERE else DeviceView.of(self._devices.read(socket.client)),
+            event_id=event_id,
         )
+        reply = await self._posts.post(event_id, content.model_dump())
         try:
             ack, acts = read_answer(reply)
         except AnswerWrong as error:
@@ -111,7 +109,7 @@ class UrlApplication(Application):
         await self._act(acts, socket)
         return ack
 
-    async def _act(self, acts: Acts, socket: LiveSocket) -> None:
+    async def _act(self, acts: ClientEventAnswer, socket: LiveSocket) -> None:
         """Carry acts out, in order. Raises `Unavailable`; an act that is refused is logged, and others go on."""
         for leave in acts.leave:
             await self._try("leave", partial(self._move, leave, socket, enter=False))

@@ -324,9 +324,7 @@ async def raw(body: bytes, encoding: str) -> web.Response:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f000001", "[::ffff:127.0.0.1]"])
-async def test_asvs_1_3_6_a_client_for_public_servers_does_not_connect_to_this_machine(
-    own: OwnProvider, host: str
-) -> None:
+async def test_a_client_for_public_servers_does_not_connect_to_this_machine(own: OwnProvider, host: str) -> None:
     """By the address that a name resolves to, not by the name: it may resolve to another one each time."""
     own.replaced["/a"] = lambda request: answer({})
     port = own.url.rpartition(":")[2]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.application_backend import SECRET, ApplicationBackend, url_settings
+from support.application_backend import SECRET, Answer, ApplicationBackend, url_settings
 from support.clients import Api, Live
 from support.commands import run_command
 from support.nodes import Installation, Node, ServiceUrls, pair_of_nodes
@@ -49,6 +49,11 @@ def app(url_backend: ApplicationBackend) -> Iterator[ApplicationBackend]:
     for held in url_backend.held.values():
         held.set()
     url_backend.held.clear()
+
+
+def always(status: int, content: Any) -> Answer:
+    """The same answer to each post."""
+    return lambda _: (status, content)
 
 
 async def opened(connect: Any, log_in: Any, node: Node) -> tuple[Live, Any]:
@@ -173,7 +178,7 @@ async def test_an_answer_that_is_none_is_an_error_of_the_application_and_does_no
         (200, '{"x":' + "[" * 40 + "]" * 40 + "}"),
     ]
     for answer in wrong:
-        app.answers["chat:send"] = lambda _, answer=answer: answer
+        app.answers["chat:send"] = always(*answer)
         ack = await live.ask("chat:send")
         assert (ack["ok"], ack["code"], ack["retryable"]) == (False, "internal_error", True), answer
     app.answers["chat:send"] = lambda _: (200, {"text": "x" * 300_000})

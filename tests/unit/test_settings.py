@@ -519,6 +519,8 @@ def test_the_example_is_one_that_works(name: str) -> None:
         beside = {f"{name.partition('_CLIENT')[0]}_CLIENT_{half}": "other-half" for half in ("ID", "SECRET")}
     if name.startswith("VIGIL_SMS_WEBHOOK"):
         beside = WEBHOOK
+    if name.startswith("VIGIL_APPLICATION_URL"):
+        beside = APPLICATION_URL
     if name in {"VIGIL_APP_URL", "VIGIL_ALLOWED_ORIGINS", "VIGIL_WEBAUTHN_RP_ID"}:
         beside = {"VIGIL_PUBLIC_URL": "https://id.example.org", "VIGIL_WEBAUTHN_RP_ID": "example.org"}
     load({**beside, name: value}, SECRET_KEY=SECRET)
