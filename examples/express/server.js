@@ -57,7 +57,7 @@ const app = express();
 app.post("/vigil", express.raw({ type: "application/json", limit: "256kb" }), async (request, response) => {
   let event;
   try {
-    event = webhook.verify(request.body, request.headers);
+    event = webhook.verify(request.body ?? "", request.headers);
   } catch (error) {
     if (!(error instanceof WebhookVerificationError)) throw error;
     return response.sendStatus(401);

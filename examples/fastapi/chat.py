@@ -90,7 +90,7 @@ async def take(request: Request) -> Response:
     try:
         # The signature covers the exact bytes, so the body is read as it is.
         event = webhook.verify(await request.body(), dict(request.headers))
-    except WebhookVerificationError:
+    except (WebhookVerificationError, ValueError):  # ValueError: headers or a body of another form
         return Response(status_code=401)
     name = event["event"]
     try:

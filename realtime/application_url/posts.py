@@ -22,6 +22,7 @@ MAX_ANSWER_BYTES = 256 * 1024
 KEEP_ALIVE_SECONDS = 4.0
 # RFC 9110, 15.6.3 to 15.6.5: what a proxy answers for a backend that does not.
 NOT_REACHED = frozenset({502, 503, 504})
+UNAVAILABLE = "unavailable"
 
 log = structlog.get_logger()
 
@@ -35,6 +36,8 @@ class Posts:
         self._url = url
         self._secrets = tuple(secrets)
         self._seconds = metrics.application_seconds
+        for outcome in ("2xx", "3xx", "4xx", "5xx", UNAVAILABLE):
+            self._seconds.labels(outcome)
         self._clock = clock
         self._web = HttpClient(
             only_public=only_public,
@@ -72,7 +75,7 @@ class Posts:
 
     async def _post(self, message_id: str, body: bytes) -> Reply:
         headers = signed_headers(self._secrets, message_id=message_id, now=self._clock(), body=body)
-        begun, outcome = time.perf_counter(), "unavailable"
+        begun, outcome = time.perf_counter(), UNAVAILABLE
         try:
             reply = await self._web.post_json(self._url, body=body, headers=headers)
             outcome = f"{reply.status // 100}xx"

@@ -188,6 +188,17 @@ async def test_an_answer_that_is_none_is_an_error_of_the_application_and_does_no
     assert len(app.of(live.ready["socketId"], "chat:send")) == len(wrong) + 1
 
 
+async def test_an_event_is_waited_for_only_so_long_and_the_next_one_is_served(
+    app: ApplicationBackend, url_nodes: Any, connect: Any, log_in: Any
+) -> None:
+    live, _ = await opened(connect, log_in, url_nodes[0])
+    app.held["chat:hang"] = threading.Event()
+    ack = await live.ask("chat:hang")
+    assert (ack["ok"], ack["code"], ack["retryable"]) == (False, "unavailable", True)
+    assert ack["retryAfterMs"] > 0
+    assert (await live.ask("chat:send"))["ok"]
+
+
 async def test_an_act_that_is_refused_does_not_keep_the_others_from_taking_effect(
     app: ApplicationBackend, url_nodes: Any, connect: Any, log_in: Any
 ) -> None:
