@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from support.application_backend import ApplicationBackend, url_settings
 from support.backends import Backend, create_key
 from support.breakable import Stores
 from support.clients import Api, Live
@@ -63,6 +64,31 @@ async def test_without_redis_a_durable_event_is_refused_and_a_repeat_is_sent_onc
     assert numbers_of(live) == [7, 0, 1]
     history = (await backend.call("GET", f"/rooms/{room['room']}/history")).data
     assert [each["data"]["n"] for each in history["events"]] == [1]
+
+
+async def test_without_redis_client_events_at_a_url_are_served_and_durable_acts_are_acked_as_unavailable(
+    whole: Stores, own_installation: Installation, http: aiohttp.ClientSession, connect: Connect
+) -> None:
+    app = ApplicationBackend()
+    app.start()
+    node = await asyncio.to_thread(lambda: own_installation.start(**url_settings(app.port)))
+    await both_ready(http, node)
+    api = Api(node.url, http)
+    login = await api.login(await api.register())
+    live = await connect(node, login.access_token, also=(EVENT,))
+    mine = {"userId": login.user_id}
+    app.answers["chat:send"] = lambda posted: (200, {"n": 1, "emit": [news(mine, 1, **posted["data"])]})
+    whole.redis.kill()
+    assert await live.ask("chat:send") == {"ok": True, "n": 1}
+    ack = await live.ask("chat:send", {"durable": True})
+    assert (ack["ok"], ack["code"], ack["retryable"]) == (False, "unavailable", True)
+    whole.redis.start()
+    await both_ready(http, node)
+    assert (await live.ask("chat:send", {"durable": True}))["ok"]
+    await live.wait(EVENT, lambda data: "eventId" in data)
+    await live.close()
+    assert await asyncio.to_thread(node.stop) == 0
+    app.close()
 
 
 async def test_what_a_node_did_not_send_before_it_was_killed_is_there_on_the_next_one(
