@@ -7,12 +7,14 @@ import { Webhook, WebhookVerificationError } from "standardwebhooks";
 const ROOM = "chat:lobby";
 const MAX_TEXT = 2000;
 const RECENT = 50;
+const MOST_GONE = 1000;
 
 const vigil = process.env.VIGIL_URL ?? "http://127.0.0.1:8000";
 const serverKey = required("VIGIL_SERVER_KEY");
 const webhook = new Webhook(required("VIGIL_APPLICATION_URL_SECRET"));
 
 const members = new Map(); // by socketId: {userId, name}
+const gone = new Map(); // the latest that have disconnected
 const recent = [];
 
 const handlers = {
@@ -41,8 +43,21 @@ const handlers = {
   },
 
   // Posted at least once, also when a node died; a second time it changes nothing.
-  disconnect: async ({ socketId }) => (members.delete(socketId) ? { emit: [membersNow()] } : {}),
+  disconnect: async ({ socketId }) => {
+    if (!move(socketId, members, gone)) return {};
+    if (gone.size > MOST_GONE) gone.delete(gone.keys().next().value);
+    return { emit: [membersNow()] };
+  },
+
+  // Of a node that was taken for dead, posted again: its sockets are still in the room.
+  connect: async ({ socketId }) => (move(socketId, gone, members) ? { emit: [membersNow()] } : {}),
 };
+
+function move(key, from, to) {
+  if (!from.has(key)) return false;
+  to.set(key, from.get(key));
+  return from.delete(key);
+}
 
 class Refused extends Error {
   constructor(code, message) {

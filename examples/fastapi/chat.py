@@ -19,6 +19,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 ROOM = "chat:lobby"
 MAX_TEXT = 2000
 RECENT = 50
+MOST_GONE = 1000
 
 webhook = Webhook(os.environ["VIGIL_APPLICATION_URL_SECRET"])
 vigil = httpx.AsyncClient(
@@ -27,7 +28,9 @@ vigil = httpx.AsyncClient(
 )
 
 Json = dict[str, Any]
-members: dict[str, dict[str, str]] = {}  # by socket
+Members = dict[str, dict[str, str]]
+members: Members = {}  # by socket
+gone: Members = {}  # the latest that have disconnected
 recent: deque[Json] = deque(maxlen=RECENT)
 
 
@@ -65,13 +68,30 @@ async def send(event: Json) -> Json:
 
 async def leave(event: Json) -> Json:
     """Posted at least once, also when a node died; a second time it changes nothing."""
-    return {"emit": [members_now()]} if members.pop(event["socketId"], None) else {}
+    if not move(event["socketId"], members, gone):
+        return {}
+    if len(gone) > MOST_GONE:
+        del gone[next(iter(gone))]
+    return {"emit": [members_now()]}
+
+
+async def restore(event: Json) -> Json:
+    """Of a node that was taken for dead, posted again: its sockets are still in the room."""
+    return {"emit": [members_now()]} if move(event["socketId"], gone, members) else {}
+
+
+def move(key: str, source: Members, target: Members) -> bool:
+    if key not in source:
+        return False
+    target[key] = source.pop(key)
+    return True
 
 
 handlers: dict[str, Callable[[Json], Awaitable[Json]]] = {
     "chat:join": join,
     "chat:send": send,
     "disconnect": leave,
+    "connect": restore,
 }
 
 
