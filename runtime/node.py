@@ -190,6 +190,7 @@ class Node:
         await self._erasures.close()
         await self._endings.close()
         await self._roles.close()
+        await self.operations.backends.revocations.close()
         await self.live.close()
         self.suspension.close()
         await self.clock.close()

@@ -1,10 +1,12 @@
 """The operations of backends, created together."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from auth.backends.keys import ServerKeys
 from auth.backends.live import LiveControl
 from auth.backends.messages import BackendMessages
+from auth.backends.revocations import RevocationFeed
 from auth.backends.rooms import BackendRooms
 from auth.backends.sessions import BackendSessions
 from auth.backends.targets import Targets
@@ -24,12 +26,20 @@ class Backends:
     users: BackendUsers
     messages: BackendMessages
     rooms: BackendRooms
+    revocations: RevocationFeed
 
     @classmethod
     def create(
-        cls, services: Services, stores: Stores, *, sessions: Sessions, step_up: StepUp, live: LiveControl
+        cls,
+        services: Services,
+        stores: Stores,
+        *,
+        sessions: Sessions,
+        step_up: StepUp,
+        live: LiveControl,
+        revocation_life: timedelta,
     ) -> "Backends":
-        """Create them."""
+        """Create them. `revocation_life`: how long access tokens may be valid after their session was revoked."""
         targets = Targets(services, sessions=stores.sessions)
         return cls(
             keys=ServerKeys(services, store=stores.server_keys, step_up=step_up),
@@ -39,4 +49,5 @@ class Backends:
             rooms=BackendRooms(
                 services, members=stores.room_members, sessions=stores.sessions, targets=targets, live=live
             ),
+            revocations=RevocationFeed(services, store=stores.session_revocations, life=revocation_life),
         )
