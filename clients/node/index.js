@@ -24,6 +24,7 @@ export class Verifier {
   #timer = null;
   #wasCurrent = null;
   #keysTriedAt = -Infinity;
+  #startedAt = 0;
 
   constructor(options) {
     const { issuer, whenStale = "refuse" } = options;
@@ -41,6 +42,7 @@ export class Verifier {
     const { urls, serverKey, logger } = this.#options;
     const warn = (text) => logger.warn(`vigil-verify: ${text}`);
     this.#keys = new KeySet(() => this.#fetchKeys(), warn);
+    this.#startedAt = performance.now();
     this.#wasCurrent = null;
     this.#keysTriedAt = -Infinity;
     if (serverKey) {
@@ -65,17 +67,20 @@ export class Verifier {
   async verify(token) {
     this.start();
     const header = headerIn(token);
-    if (this.#keys.byHeader.size === 0 || this.#keys.mayFind(header)) await this.#keys.read();
+    if (this.#keys.mayBeRead || this.#keys.mayFind(header)) await this.#keys.read();
     const revocations = this.#revocations;
     if (revocations && this.#refuses && !revocations.isCaughtUp) {
-      await Promise.race([revocations.caughtUp, pause(START_MS)]);
+      const left = this.#startedAt + START_MS - performance.now();
+      if (left > 0) await Promise.race([revocations.caughtUp, pause(left)]);
     }
     if (this.#keys.byHeader.size === 0) throw new VerificationError("unavailable");
     const { issuer, audience, leewaySeconds } = this.#options;
     const now = Date.now() / 1000;
     const claims = verifyToken(token, this.#keys.byHeader, { issuer, audience, now, leeway: leewaySeconds });
     if (this.#revocations?.has(claims.sessionId)) throw new VerificationError("session_revoked");
-    if (this.#refuses && !this.health.isCurrent) throw new VerificationError("unavailable");
+    const { isCurrent } = this.health;
+    if (isCurrent !== this.#wasCurrent) this.#report();
+    if (this.#refuses && !isCurrent) throw new VerificationError("unavailable");
     return claims;
   }
 

@@ -7,6 +7,7 @@ import { headerOf } from "./tokens.js";
 const FRESH_MS = 300_000;
 // Tokens with invented key ids must not make the service ask Vigil for each of them.
 const UNKNOWN_INTERVAL_MS = 5000;
+const EMPTY_INTERVAL_MS = 1000;
 const MAX_KEYS = 64;
 const KEY_ID = /^[A-Za-z0-9_-]{1,64}$/;
 const HEADER = /^\{"alg":"EdDSA","kid":"[A-Za-z0-9_-]{1,64}","typ":"at\+jwt"\}$/;
@@ -35,6 +36,11 @@ export class KeySet {
     return HEADER.test(Buffer.from(header, "base64url").toString("latin1"));
   }
 
+  /** Whether there are none, and none could be read a moment ago. */
+  get mayBeRead() {
+    return this.byHeader.size === 0 && (this.#reading !== null || performance.now() - this.#triedAt > EMPTY_INTERVAL_MS);
+  }
+
   /** Read them again; callers at the same time share it. On a failure the old ones stay. Never throws. */
   read() {
     this.#reading ??= this.#readOnce().finally(() => {
@@ -44,12 +50,14 @@ export class KeySet {
   }
 
   async #readOnce() {
-    this.#triedAt = performance.now();
+    const begun = performance.now();
     try {
       this.byHeader = keysIn(await this.#fetch());
-      this.readAt = this.#triedAt;
+      this.readAt = begun;
     } catch (error) {
       this.#warn(`Vigil's public keys could not be read: ${error.message}`);
+    } finally {
+      this.#triedAt = performance.now();
     }
   }
 }

@@ -10,6 +10,7 @@ const MAX_LENGTH = 4096;
 const FORM = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 const MAX_TIME = 2 ** 37;
 const MAX_NUMBERS = { exp: MAX_TIME, iat: MAX_TIME, auth_time: MAX_TIME, gen: 2 ** 32 - 1 };
+const UTF_8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const TEXTS = ["sub", "sid", "jti"];
 const LISTS = ["roles", "amr"];
 
@@ -36,9 +37,9 @@ export function verifyToken(token, keys, { issuer, audience, now, leeway }) {
   const [, payload, signature] = token.split(".");
   const signed = Buffer.from(token.slice(0, token.lastIndexOf(".")));
   if (!verifySignature(null, signed, key, canonical(signature))) throw invalid();
-  const text = canonical(payload).toString("utf8");
-  let claims;
+  let text, claims;
   try {
+    text = UTF_8.decode(canonical(payload));
     claims = JSON.parse(text);
   } catch {
     throw invalid();

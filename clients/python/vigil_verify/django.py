@@ -25,7 +25,7 @@ def protected(verifier: Verifier) -> Callable[[View], View]:
                     claims = await verifier.verify_header_async(request.headers.get("Authorization"))
                 except VerificationError as refusal:
                     return _answer(refusal)
-                request.claims = claims  # type: ignore[attr-defined]
+                request.claims = claims
                 return await view(request, *args, **kwargs)
 
             return guarded_async
@@ -36,7 +36,7 @@ def protected(verifier: Verifier) -> Callable[[View], View]:
                 claims = verifier.verify_header(request.headers.get("Authorization"))
             except VerificationError as refusal:
                 return _answer(refusal)
-            request.claims = claims  # type: ignore[attr-defined]
+            request.claims = claims
             return view(request, *args, **kwargs)
 
         return guarded

@@ -16,7 +16,7 @@ from vigil_verify.tokens import header_of
 
 FRESH_SECONDS = 300.0
 # Tokens with invented key ids must not make the service ask Vigil for each of them.
-UNKNOWN_INTERVAL_SECONDS = 5.0
+UNKNOWN_INTERVAL_SECONDS, EMPTY_INTERVAL_SECONDS = 5.0, 1.0
 MAX_KEYS = 64
 KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 HEADER = re.compile(rb'\{"alg":"EdDSA","kid":"[A-Za-z0-9_-]{1,64}","typ":"at\+jwt"\}')
@@ -49,17 +49,24 @@ class KeySet:
             raise InvalidToken from None
         return HEADER.fullmatch(text) is not None
 
+    @property
+    def may_be_read(self) -> bool:
+        """Whether there are none, and none could be read a moment ago."""
+        return not self.by_header and time.monotonic() - self._tried_at > EMPTY_INTERVAL_SECONDS
+
     def read(self, *, asked_at: float) -> None:
-        """Read them again, unless that was done since `asked_at`. On a failure the old ones stay; never raises."""
+        """Read them again, unless that ended since `asked_at`. On a failure the old ones stay; never raises."""
         with self._lock:
             if self._tried_at >= asked_at:
                 return
-            self._tried_at = time.monotonic()
+            begun = time.monotonic()
             try:
                 self.by_header = _keys_in(self._fetch())
-                self.read_at = self._tried_at
+                self.read_at = begun
             except (OSError, ValueError) as error:
                 log.warning("Vigil's public keys could not be read: %s", error)
+            finally:
+                self._tried_at = time.monotonic()
 
 
 def _keys_in(document: Any) -> dict[str, Ed25519PublicKey]:

@@ -46,11 +46,13 @@ class Health:
 class Verifier:
     """Verifies access tokens without a call for each.
 
-    `issuer`: Vigil's public URL, as in the claim `iss`. `urls`: where its nodes are reached, if not there; the next
-    one is used when one fails. `server_key`: a key with the scope `revocations`; without one, a token of an ended
-    session is accepted until it expires. `stale_after`: seconds without a sign of life of the stream after which
-    `when_stale` decides: `refuse` answers `Unavailable` (503), `accept` goes on without later revocations. Either
-    is logged as an error, told to `on_health`, and shown by `health`.
+    `issuer`: Vigil's public URL, as in the claim `iss`. `urls`: where its nodes are reached, if not there; the
+    next one is used when one fails. `server_key`: a key with the scope `revocations`; without one, a token of an
+    ended session is accepted until it expires.
+
+    `stale_after`: seconds without a sign of life of the stream after which `when_stale` decides: `refuse` answers
+    `Unavailable` (503), `accept` goes on without later revocations. Either is logged as an error, told to
+    `on_health`, and shown by `health`.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Verifier:
             if self._process == os.getpid():
                 return self
             self._closing = threading.Event()
+            self._started_at = time.monotonic()
             self._keys = KeySet(self._fetch_keys)
             self._revocations = None
             self._was_current: bool | None = None
@@ -114,25 +117,24 @@ class Verifier:
     def verify(self, token: str) -> Claims:
         """Return the claims of an access token.
 
-        Waits only for the first keys and revocations, and for a key that is new, at most 5 s each.
+        Waits only for the first keys and revocations after the start, and for a key that is new, at most 5 s each.
 
         Raises `InvalidToken`, `TokenExpired`, `SessionRevoked` or `Unavailable`.
         """
         self.start()
         header = tokens.header_in(token)
         asked_at = time.monotonic()
-        if not self._keys.by_header or self._keys.may_find(header):
+        if self._keys.may_be_read or self._keys.may_find(header):
             self._keys.read(asked_at=asked_at)
-        if self._waits_for_revocations:
-            assert self._revocations is not None
-            self._revocations.caught_up.wait(START_SECONDS)
+        if self._revocations is not None and self._waits_for_revocations:
+            self._revocations.caught_up.wait(self._started_at + START_SECONDS - time.monotonic())
         return self._verify(token)
 
     async def verify_async(self, token: str) -> Claims:
         """Like `verify`; what has to be waited for is waited for in a thread."""
         self.start()
         header = tokens.header_in(token)
-        if not self._keys.by_header or self._keys.may_find(header) or self._waits_for_revocations:
+        if self._keys.may_be_read or self._keys.may_find(header) or self._waits_for_revocations:
             return await asyncio.to_thread(self.verify, token)
         return self._verify(token)
 
@@ -160,7 +162,9 @@ class Verifier:
 
     @property
     def _waits_for_revocations(self) -> bool:
-        return self._revocations is not None and self._refuses and not self._revocations.caught_up.is_set()
+        if self._revocations is None or not self._refuses or self._revocations.caught_up.is_set():
+            return False
+        return time.monotonic() - self._started_at < START_SECONDS
 
     @property
     def _keys_are_stale(self) -> bool:
@@ -175,7 +179,10 @@ class Verifier:
         )
         if self._revocations is not None and claims.session_id in self._revocations:
             raise SessionRevoked
-        if self._refuses and not self.health.is_current:
+        is_current = self.health.is_current
+        if is_current is not self._was_current:
+            self._report()
+        if self._refuses and not is_current:
             raise Unavailable
         return claims
 
