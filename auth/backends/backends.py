@@ -1,7 +1,7 @@
 """The operations of backends, created together."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from typing import Protocol
 
 from auth.backends.keys import ServerKeys
 from auth.backends.live import LiveControl
@@ -14,7 +14,20 @@ from auth.backends.users import BackendUsers
 from auth.factors.step_up import StepUp
 from auth.services import Services
 from auth.sessions.sessions import Sessions
+from auth.sessions.types import RevocationList
 from auth.stores.stores import Stores
+
+
+class LiveParts(Protocol):
+    """What backends need of the live side."""
+
+    @property
+    def control(self) -> LiveControl:
+        """Acts on sockets."""
+
+    @property
+    def revocations(self) -> RevocationList:
+        """Knows how long revocations matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,24 +43,18 @@ class Backends:
 
     @classmethod
     def create(
-        cls,
-        services: Services,
-        stores: Stores,
-        *,
-        sessions: Sessions,
-        step_up: StepUp,
-        live: LiveControl,
-        revocation_life: timedelta,
+        cls, services: Services, stores: Stores, *, sessions: Sessions, step_up: StepUp, live: LiveParts
     ) -> "Backends":
-        """Create them. `revocation_life`: how long access tokens may be valid after their session was revoked."""
+        """Create them."""
+        control = live.control
         targets = Targets(services, sessions=stores.sessions)
         return cls(
             keys=ServerKeys(services, store=stores.server_keys, step_up=step_up),
-            sessions=BackendSessions(services, sessions=sessions, targets=targets, live=live),
+            sessions=BackendSessions(services, sessions=sessions, targets=targets, live=control),
             users=BackendUsers(services),
-            messages=BackendMessages(services, sent=stores.sent_messages, targets=targets, live=live),
+            messages=BackendMessages(services, sent=stores.sent_messages, targets=targets, live=control),
             rooms=BackendRooms(
-                services, members=stores.room_members, sessions=stores.sessions, targets=targets, live=live
+                services, members=stores.room_members, sessions=stores.sessions, targets=targets, live=control
             ),
-            revocations=RevocationFeed(services, store=stores.session_revocations, life=revocation_life),
+            revocations=RevocationFeed(services, store=stores.session_revocations, life=live.revocations.life),
         )

@@ -19,9 +19,10 @@ import structlog
 
 from auth.core.clock import from_ms, to_ms
 from auth.core.errors import FieldError, InvalidRequest, Unavailable
+from auth.core.models import Revocation
 from auth.core.tasks import end
 from auth.services import Operation, Services
-from auth.stores.sessions.revocations import Revocation, SessionRevocations
+from auth.stores.sessions.revocations import SessionRevocations
 
 READ_SECONDS = 0.25
 NARROW, WIDE = timedelta(seconds=3), timedelta(seconds=60)

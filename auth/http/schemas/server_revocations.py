@@ -6,9 +6,8 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints
 
 from auth.backends.revocations import MAX_PAGE, RevocationPage
-from auth.core.models import RevocationReason
+from auth.core.models import Revocation, RevocationReason
 from auth.core.views import Moment, Query, QueryInt, Text, View
-from auth.stores.sessions.revocations import Revocation
 
 AfterCursor = Annotated[Text, StringConstraints(min_length=1, max_length=80)]
 

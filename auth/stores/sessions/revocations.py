@@ -1,22 +1,11 @@
 """Sessions that were revoked, in the order of the times of it. Those that expired are not among them."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
-from auth.core.models import RevocationReason
+from auth.core.models import Revocation, RevocationReason
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 FIELDS = {"userId": 1, "revokedAt": 1, "revokedReason": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """The end of a session."""
-
-    session_id: str
-    user_id: str
-    reason: RevocationReason
-    at: datetime
 
 
 class SessionRevocations:
