@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Claims, Verifier } from "./index.js";
 
 declare global {
@@ -12,4 +11,4 @@ declare global {
 /** Express: a middleware; `request.claims` are those of a valid token. */
 export function protect(
   verifier: Verifier,
-): (request: IncomingMessage, response: ServerResponse & any, next: (error?: unknown) => void) => Promise<void>;
+): (request: any, response: any, next: (error?: unknown) => void) => Promise<void>;

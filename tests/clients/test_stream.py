@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from support.backends import create_key
 from support.breakable import Way
-from support.clients import Api
+from support.clients import Api, Login
 from support.nodes import Installation, Node
 from support.waiting import eventually
 from vigil_verify import Health, SessionRevoked, Unavailable, Verifier
@@ -41,6 +41,7 @@ async def test_a_silent_stream_is_noticed_told_and_made_up_for(
     shared_nodes: tuple[Node, Node],
     http: aiohttp.ClientSession,
     caplog: pytest.LogCaptureFixture,
+    start_service: Any,
 ) -> None:
     key = create_key(shared_installation, "revocations")
     api = Api(shared_nodes[0].url, http)
@@ -48,6 +49,17 @@ async def test_a_silent_stream_is_noticed_told_and_made_up_for(
     kept, ended = [await api.login(email) for _ in range(2)]
     way = Way(shared_nodes[0].url)
     await way.open()
+    settings = {"ISSUER": ISSUER, "SERVER_KEY": key, "URLS": way.url, "STALE_AFTER": str(STALE_AFTER)}
+    in_node = (await start_service("express_app.mjs", **settings)).url
+
+    async def node_answers(login: Login, status: int) -> None:
+        async def so() -> bool:
+            headers = {"Authorization": f"Bearer {login.access_token}"}
+            async with http.get(f"{in_node}/me", headers=headers) as answer:
+                return answer.status == status
+
+        await eventually(so, f"{status} from Node.js", timeout=45)
+
     strict: list[Health] = []
     lenient: list[Health] = []
     try:
@@ -55,11 +67,13 @@ async def test_a_silent_stream_is_noticed_told_and_made_up_for(
             for made in (one, other):
                 await becomes(made, current=True)
                 assert (await made.verify_async(kept.access_token)).user_id == kept.user_id
+            await node_answers(kept, 200)
             # The connections stay open, and nothing arrives.
             way.hold()
             assert (await ended.call("POST", "/logout")).status == 200
             for made in (one, other):
                 await becomes(made, current=False)
+            await node_answers(kept, 503)
             with pytest.raises(Unavailable):
                 one.verify(kept.access_token)
             assert other.verify(ended.access_token).session_id == ended.session_id
@@ -69,6 +83,8 @@ async def test_a_silent_stream_is_noticed_told_and_made_up_for(
                 made.verify(kept.access_token)
                 with pytest.raises(SessionRevoked):
                     made.verify(ended.access_token)
+            await node_answers(kept, 200)
+            await node_answers(ended, 401)
     finally:
         await way.close()
     for told in (strict, lenient):
