@@ -37,7 +37,7 @@ MAX_PAGE = 1000
 # Reading goes on for a while without followers, so that one that comes back does not start it anew.
 LINGER_SECONDS = 30.0
 
-CURSOR = re.compile(r"(\d{1,14})(?:-([0-9a-f]{1,64}))?", re.ASCII)
+CURSOR = re.compile(r"([0-9]{1,14})(?:-([0-9a-f]{1,64}))?")
 
 log = structlog.get_logger()
 

@@ -5,18 +5,19 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints
 
-from auth.backends.revocations import MAX_PAGE, RevocationPage
+from auth.backends.revocations import CURSOR, MAX_PAGE, RevocationPage
 from auth.core.models import Revocation, RevocationReason
-from auth.core.views import Moment, Query, QueryInt, Text, View
+from auth.core.views import Moment, Query, QueryInt, View, omittable
+from auth.http.schemas.admin import bounds
 
-AfterCursor = Annotated[Text, StringConstraints(min_length=1, max_length=80)]
+AfterCursor = Annotated[str, StringConstraints(pattern=f"^{CURSOR.pattern}$")]
 
 
 class RevocationsQuery(Query):
     """Where to continue."""
 
-    after: AfterCursor | None = Field(None, description="`next` of an earlier page, or the id of an event.")
-    limit: Annotated[QueryInt, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
+    after: AfterCursor | None = omittable("`next` of an earlier page, or the id of an event.")
+    limit: Annotated[QueryInt, Field(ge=1, le=MAX_PAGE, json_schema_extra=bounds)] = MAX_PAGE
 
 
 class RevocationView(View):
