@@ -355,7 +355,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
             step_up=step_up,
         ),
         account_locks=AccountLocks(services, directory=stores.directory, endings=endings, step_up=step_up),
-        backends=Backends.create(services, stores, sessions=sessions, step_up=step_up, live=live.control),
+        backends=Backends.create(services, stores, sessions=sessions, step_up=step_up, live=live),
     )
 
 

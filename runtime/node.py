@@ -199,6 +199,7 @@ class Node:
         await self._erasures.close()
         await self._endings.close()
         await self._roles.close()
+        await self.operations.backends.revocations.close()
         await self.live.close()
         if self._url_application is not None:
             await self._url_application.close()

@@ -1,10 +1,12 @@
 """The operations of backends, created together."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from auth.backends.keys import ServerKeys
 from auth.backends.live import LiveControl
 from auth.backends.messages import BackendMessages
+from auth.backends.revocations import RevocationFeed
 from auth.backends.rooms import BackendRooms
 from auth.backends.sessions import BackendSessions
 from auth.backends.targets import Targets
@@ -12,7 +14,20 @@ from auth.backends.users import BackendUsers
 from auth.factors.step_up import StepUp
 from auth.services import Services
 from auth.sessions.sessions import Sessions
+from auth.sessions.types import RevocationList
 from auth.stores.stores import Stores
+
+
+class LiveParts(Protocol):
+    """What backends need of the live side."""
+
+    @property
+    def control(self) -> LiveControl:
+        """Acts on sockets."""
+
+    @property
+    def revocations(self) -> RevocationList:
+        """Knows how long revocations matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,19 +39,22 @@ class Backends:
     users: BackendUsers
     messages: BackendMessages
     rooms: BackendRooms
+    revocations: RevocationFeed
 
     @classmethod
     def create(
-        cls, services: Services, stores: Stores, *, sessions: Sessions, step_up: StepUp, live: LiveControl
+        cls, services: Services, stores: Stores, *, sessions: Sessions, step_up: StepUp, live: LiveParts
     ) -> "Backends":
         """Create them."""
+        control = live.control
         targets = Targets(services, sessions=stores.sessions)
         return cls(
             keys=ServerKeys(services, store=stores.server_keys, step_up=step_up),
-            sessions=BackendSessions(services, sessions=sessions, targets=targets, live=live),
+            sessions=BackendSessions(services, sessions=sessions, targets=targets, live=control),
             users=BackendUsers(services),
-            messages=BackendMessages(services, sent=stores.sent_messages, targets=targets, live=live),
+            messages=BackendMessages(services, sent=stores.sent_messages, targets=targets, live=control),
             rooms=BackendRooms(
-                services, members=stores.room_members, sessions=stores.sessions, targets=targets, live=live
+                services, members=stores.room_members, sessions=stores.sessions, targets=targets, live=control
             ),
+            revocations=RevocationFeed(services, store=stores.session_revocations, life=live.revocations.life),
         )

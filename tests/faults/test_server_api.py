@@ -11,6 +11,7 @@ from support.application_backend import ApplicationBackend, url_settings
 from support.backends import Backend, create_key
 from support.breakable import Stores
 from support.clients import Api, Live
+from support.event_streams import opened
 from support.health import both_ready
 from support.nodes import Installation, Node
 
@@ -131,3 +132,29 @@ async def test_what_a_node_did_not_send_before_it_was_killed_is_there_on_the_nex
     later = (await backend.call("POST", "/emit", news(room, 3, durable=True))).data
     await back.wait(EVENT, lambda data: data["n"] == 3)
     assert back.all(EVENT)[1:] == [{"n": 3, "historyId": later["historyId"]}]
+
+
+async def test_revocations_are_heard_without_redis_and_a_stream_without_mongodb_does_not_look_alive(
+    whole: Stores, pair: Pair, own_installation: Installation, on: On, http: aiohttp.ClientSession
+) -> None:
+    backend = Backend(pair[0].url, create_key(own_installation, "revocations"), http)
+    login = await on(pair[1]).login(await on(pair[1]).register())
+    async with opened(backend) as stream:
+        await stream.until("caught-up")
+        whole.redis.kill()
+        assert (await login.call("POST", "/logout")).status == 200
+        await stream.until("revoked", sessionId=login.session_id)
+        await stream.until("alive")
+        whole.mongo.freeze()
+        # The node ends it, and does not begin another.
+        rest = []
+        while event := await stream.next():
+            rest.append(event)
+        assert len(rest) <= 2
+        assert (await backend.call("GET", "/revocations", headers={"Accept": "text/event-stream"})).status == 503
+        whole.mongo.thaw()
+    await asyncio.to_thread(whole.redis.start)
+    await both_ready(http, *pair)
+    async with opened(backend, last_id=stream.last_id) as stream:
+        again = await stream.until("caught-up")
+        assert login.session_id in {data.get("sessionId") for _, data in again}
