@@ -82,9 +82,7 @@ class Live:
         )
         if application is not None:
             application.start(
-                ApplicationRooms(
-                    self._inbound.connections, self._inbound.emitter, outbound.bus, operations.profile
-                )
+                ApplicationRooms(self._inbound.connections, self._inbound.emitter, outbound, operations.profile)
             )
 
     def attach(self, app: web.Application) -> None:

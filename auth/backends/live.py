@@ -105,9 +105,9 @@ class LiveControl(Protocol):
         result has the id of the first, and nobody is notified.
         """
 
-    async def append_to_room(self, room: str, message: Message) -> Sent:
+    async def append_to_room(self, room: str, message: Message, *, once: str | None) -> Sent:
         """Append to the room's log, and send. Nodes send what is appended in its order. Raises `Unavailable`; then
-        it may be in the log all the same.
+        it may be in the log all the same. `once` as for `append`.
         """
 
     async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:

@@ -28,10 +28,12 @@ class DirectDelivery:
         self._reporting = Background()
 
     async def take(self, message: BusMessage) -> None:
-        """Serve a message to the sockets it is for, and report to the node that counts."""
+        """Serve a message to the sockets it is for, and report to the node that counts, if any."""
         receipt = Receipt(request=message["request"], node=self._node_id)
 
         async def report() -> None:
+            if not message["node"]:
+                return
             await self._report(message["node"], message["name"], receipt.message())
 
         connections = self._sockets(message)

@@ -101,9 +101,18 @@ class Outbound:
             self.log, stores, self.presence, self._counts, node_id=node_id, hook=self._hooks.run, clock=clock
         )
         self.approvals = LiveApprovals(self.log, self.bus)
-        room_log = RoomLog(link, keys, leases, node_id=node_id, seal=seal, limits=options.room_log, clock=clock)
+        self.room_log = RoomLog(
+            link, keys, leases, node_id=node_id, seal=seal, limits=options.room_log, clock=clock
+        )
         self.direct = DirectMessages(
-            self.log, self.deny_list, room_log, self.presence, leases, self.bus, self._counts, node_id=node_id
+            self.log,
+            self.deny_list,
+            self.room_log,
+            self.presence,
+            leases,
+            self.bus,
+            self._counts,
+            node_id=node_id,
         )
         self._relay = Relay(stores.sessions, stores.room_members, self.publisher, self.deny_list, clock=clock)
 

@@ -2,10 +2,16 @@
 
 from typing import Any
 
+import orjson
+
 from auth.accounts.profile import Profile
+from auth.backends.live import Message, RoomHistory, Target
+from auth.backends.messages import check_durable_data
 from auth.core.errors import Forbidden
 from auth.core.models import Principal, User, has_role
-from realtime.broker.bus import Bus
+from realtime.broker.user_log import NewEvent
+from realtime.delivery.direct import payload_of
+from realtime.delivery.outbound import Outbound
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connection, Connections, SocketState
 
@@ -13,16 +19,39 @@ from realtime.hub import Connection, Connections, SocketState
 class ApplicationRooms:
     """Implements `application.Rooms`."""
 
-    def __init__(self, connections: Connections, emitter: Emitter, bus: Bus, profile: Profile) -> None:
+    def __init__(self, connections: Connections, emitter: Emitter, outbound: Outbound, profile: Profile) -> None:
         self._connections = connections
         self._emitter = emitter
-        self._bus = bus
+        self._bus = outbound.bus
+        self._direct = outbound.direct
+        self._log = outbound.log
+        self._room_log = outbound.room_log
         self._profile = profile
 
     async def emit_to_room(self, event: str, data: dict[str, Any], room: str) -> None:
         """See `application.Rooms`."""
         packets = self._emitter.emit_to_room(event, data, room)
         await self._bus.send_to_others({"t": "room", "room": room, "packets": packets})
+
+    async def emit_to_user(self, event: str, data: dict[str, Any], user_id: str) -> None:
+        """See `application.Rooms`."""
+        await self._direct.emit_uncounted(Target("user", user_id, user_id), Message(event, data))
+
+    async def append_to_room(self, event: str, data: dict[str, Any], room: str) -> int:
+        """See `application.Rooms`."""
+        check_durable_data(data)
+        payload = orjson.dumps(payload_of(Message(event, data)))
+        return (await self._room_log.publish(room, event, payload, origin="")).event_id
+
+    async def append_to_user(self, event: str, data: dict[str, Any], user_id: str) -> int:
+        """See `application.Rooms`."""
+        check_durable_data(data)
+        appended = NewEvent(event, "", orjson.dumps(payload_of(Message(event, data))))
+        return (await self._log.publish(user_id, [appended])).event_id
+
+    async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
+        """See `application.Rooms`."""
+        return await self._room_log.read(room, after=after, limit=limit)
 
     async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         """See `application.Rooms`."""
