@@ -15,6 +15,7 @@ neither revoked nor expired; one socket's events run one at a time. Its return v
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -30,6 +31,8 @@ from auth.core.models import Principal, Session, User
 DISCONNECT_HOOK_RETRY_SECONDS = (1.0, 5.0, 25.0)
 # Time limit of a hook that a login, a revocation or the cleanup after a dead node waits for.
 HOOK_SECONDS = 1.0
+# Names stand unescaped in the frames of a log.
+DURABLE_NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,129}", re.ASCII)
 # Events of a page of a room's history.
 MOST_HISTORY_EVENTS = 200
 
@@ -192,13 +195,15 @@ class Application:
         as far as history or log reach back. Returns the event's id there (`historyId` or `eventId` for clients).
 
         Raises `ValueError` for `data` with `eventId`, and unless exactly one of `room` and `user` is given; for
-        durable events `InvalidRequest` for more than 16 KiB of JSON, and `Unavailable` without Redis: then it may
-        have been appended all the same.
+        durable events also for another name than a backend could use, `InvalidRequest` for more than 16 KiB of
+        JSON, and `Unavailable` without Redis: then it may have been appended all the same.
         """
         require_no_event_id(data)
         name = self.qualified(event)
         if (room is None) == (user is None):
             raise ValueError("an event is sent either to a room or to a user")
+        if durable and not DURABLE_NAME.fullmatch(name):
+            raise ValueError("the name of a durable event has letters, digits and _.:@- only")
         if user is not None:
             if durable:
                 return await self.server.append_to_user(name, data, user)

@@ -110,6 +110,9 @@ class LiveControl(Protocol):
         it may be in the log all the same. `once` as for `append`.
         """
 
+    async def last_of_room(self, room: str) -> int:
+        """The id of the last event of a room, also if it is no longer in its log. Raises `Unavailable`."""
+
     async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         """The first `limit` events of a room's log, or of those after the event with the id `after`.
 

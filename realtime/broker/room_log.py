@@ -32,7 +32,7 @@ class RoomLogLimits:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What a socket has missed of a room: the room's last id, and the frames up to it, oldest first.
+    """What a socket has missed of a room: its last id, and the frames up to it, oldest first, with their bytes.
 
     Not `recovered`: they are not known (any more), and there are no frames.
     """
@@ -40,6 +40,7 @@ class Missed:
     last: int
     recovered: bool
     frames: tuple[Message, ...] = ()
+    size: int = 0
 
 
 class RoomLog:
@@ -105,7 +106,8 @@ class RoomLog:
         last, recovered, frames = await self._missed(keys=keys, args=arguments)
         # What is not genuine is not sent.
         read = (self._seal.read(frame) for frame in frames)
-        return Missed(int(last), bool(recovered), tuple(frame for frame in read if frame is not None))
+        genuine = tuple(frame for frame in read if frame is not None)
+        return Missed(int(last), bool(recovered), genuine, sum(map(len, frames)))
 
     async def read(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         """See `LiveControl.history`."""

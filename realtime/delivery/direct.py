@@ -105,6 +105,10 @@ class DirectMessages:
         count.is_broadcast = True
         return Sent(lambda: self._delivery(count), history_id=history_id)
 
+    async def last_of_room(self, room: str) -> int:
+        """See `LiveControl.last_of_room`."""
+        return (await self._rooms.missed(room, after=None, most_bytes=0)).last
+
     async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         """See `LiveControl.history`."""
         return await self._rooms.read(room, after=after, limit=limit)

@@ -31,6 +31,7 @@ from realtime.delivery.direct import DirectMessages
 from realtime.delivery.publisher import LivePublisher
 from realtime.delivery.relay import Relay
 from realtime.delivery.revocation_acks import Counts
+from realtime.delivery.room_places import PlaceProofs
 from realtime.delivery.session_hooks import SessionHooks
 
 BUS_START_SECONDS = 2.0
@@ -104,6 +105,7 @@ class Outbound:
         self.room_log = RoomLog(
             link, keys, leases, node_id=node_id, seal=seal, limits=options.room_log, clock=clock
         )
+        self.place_proofs = PlaceProofs(root)
         self.direct = DirectMessages(
             self.log,
             self.deny_list,

@@ -11,17 +11,18 @@ from auth.core.errors import Forbidden
 from auth.core.models import Principal, User, has_role
 from realtime.broker.user_log import NewEvent
 from realtime.delivery.direct import payload_of
+from realtime.delivery.inbound import Inbound
 from realtime.delivery.outbound import Outbound
-from realtime.engine.emitter import Emitter
-from realtime.hub import Connection, Connections, SocketState
+from realtime.hub import Connection, SocketState
 
 
 class ApplicationRooms:
     """Implements `application.Rooms`."""
 
-    def __init__(self, connections: Connections, emitter: Emitter, outbound: Outbound, profile: Profile) -> None:
-        self._connections = connections
-        self._emitter = emitter
+    def __init__(self, inbound: Inbound, outbound: Outbound, profile: Profile) -> None:
+        self._connections = inbound.connections
+        self._emitter = inbound.emitter
+        self._places = inbound.places
         self._bus = outbound.bus
         self._direct = outbound.direct
         self._log = outbound.log
@@ -66,14 +67,14 @@ class ApplicationRooms:
             # The role was revoked while the handler was running.
             raise Forbidden
         connection.set_room_role(room, role)
-        self._emitter.enter_here(socket_id, room)
+        self._places.enter(connection, room)
 
     async def leave(self, socket_id: str, room: str) -> None:
         """See `application.Rooms`. An ended socket has already left every room."""
         connection = self._open(socket_id)
         if connection is not None:
             connection.set_room_role(room, None)
-            self._emitter.leave_here(socket_id, room)
+            self._places.leave(connection, room)
 
     async def user(self, principal: Principal) -> User:
         """See `application.Rooms`."""

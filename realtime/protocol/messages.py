@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from auth.core.errors import AuthError, StepUpRequired
 from auth.core.models import Act, Actor, RevocationReason
@@ -43,6 +43,9 @@ REVOCATION_ACK_SECONDS = 1.0
 # How long an ack of an application's event is waited for, so that the count is back within a second.
 EMIT_ACK_SECONDS = 0.8
 
+# Rooms of which a client may name its place: more than those that a backend can make it a member of.
+MOST_PLACES = 256
+
 # An integer as text, also as written by clients that only have floats: "17", "17.0".
 CURSOR = re.compile(r"[0-9]{1,16}(\.0{1,3})?", re.ASCII)
 
@@ -66,6 +69,8 @@ class ServerEvent(StrEnum):
     LOGIN_APPROVAL_RESULT = "login-approval-result"
     MFA_REQUIRED = "mfa-required"
     MFA_CLOSED = "mfa-closed"
+    ROOM_HISTORY = "room-history"
+    ROOM_LEFT = "room-left"
 
 
 class ClientEvent(StrEnum):
@@ -101,6 +106,13 @@ def _cursor(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+class NamedPlace(Input):
+    """A client's place in the history of a room, with the proof that it got."""
+
+    history_id: Counter = Field(description="The greatest `historyId` of the room that was received.")
+    proof: Annotated[str, StringConstraints(max_length=64)]
+
+
 class Handshake(Input):
     """`auth` of the connection: `token`, unless the access cookie is used, or `mfaToken`.
 
@@ -112,6 +124,11 @@ class Handshake(Input):
     token: Text | None = Field(None, description="The access token; absent if it is sent as a cookie.")
     last_event_id: Annotated[Counter | None, BeforeValidator(_cursor)] = Field(
         None, description="The greatest `eventId` received: later events are sent again. May be a string."
+    )
+    rooms: dict[Annotated[str, StringConstraints(max_length=256)], NamedPlace] | None = Field(
+        None,
+        max_length=MOST_PLACES,
+        description="The client keeps its places in the histories of rooms, and these are they; at first `{}`.",
     )
     mfa_token: Credential | None = Field(
         None, description="The token of a login that waits for its second factor, to be finished on this socket."
@@ -130,6 +147,15 @@ class ConnectRefusal(View):
         return cls(code=error.code, retryable=error.retryable, retry_after_ms=as_ms(error.retry_after_seconds))
 
 
+class RoomPlace(View):
+    """A place in the history of a room."""
+
+    history_id: Counter
+    proof: str = Field(
+        description="To be sent back at the next handshake, with the greatest `historyId` received."
+    )
+
+
 class Ready(View):
     """The first event on every connection."""
 
@@ -144,6 +170,34 @@ class Ready(View):
         description="The id of this user's newest event; null while the event log cannot be read."
     )
     recovered: bool = Field(description="True: missed events follow in order. False: list the sessions again.")
+    joined: dict[str, RoomPlace] | None = omittable(
+        "The rooms that the socket is in, and its places. With `rooms` in the handshake only."
+    )
+    rooms: tuple[str, ...] | None = omittable(
+        "With `recovered: false`: the rooms to read anew, because their history does not reach back to the client."
+    )
+    events_recovered: bool | None = omittable(
+        "With `rooms`: whether the user's own events were recovered, and follow."
+    )
+
+
+class RoomHistory(View):
+    """The socket is in a room, or has missed something of it.
+
+    With `recovered` the events after the client's place follow in order. Otherwise its place is this one, and what
+    came before must be read anew, if it is needed.
+    """
+
+    room: str
+    history_id: Counter
+    proof: str
+    recovered: bool
+
+
+class RoomLeft(View):
+    """The socket is no longer in the room: forget its place."""
+
+    room: str
 
 
 class TokenExpiring(View):
@@ -376,6 +430,8 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.LOGIN_APPROVAL_RESULT: LoginApprovalResult,
     ServerEvent.MFA_REQUIRED: MfaRequired,
     ServerEvent.MFA_CLOSED: MfaClosed,
+    ServerEvent.ROOM_HISTORY: RoomHistory,
+    ServerEvent.ROOM_LEFT: RoomLeft,
 }
 
 # Payload of the event, data of its ack.
