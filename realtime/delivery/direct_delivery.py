@@ -6,7 +6,8 @@ from typing import Any
 from auth.core.tasks import Background
 from realtime.broker.seal import Message as BusMessage
 from realtime.delivery.revocation_acks import Endings, Receipt
-from realtime.delivery.room_places import RoomPlaces, data_for_place
+from realtime.delivery.room_catch_up import data_for_place
+from realtime.delivery.room_places import RoomPlaces
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connection, Connections, SocketState
 from realtime.protocol.messages import EMIT_ACK_SECONDS, Closing

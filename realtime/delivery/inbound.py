@@ -16,6 +16,7 @@ from realtime.delivery.presence_check import PresenceCheck
 from realtime.delivery.push import Push
 from realtime.delivery.resync import ResyncRequests
 from realtime.delivery.revocation_acks import Endings
+from realtime.delivery.room_catch_up import RoomCatchUp
 from realtime.delivery.room_places import RoomPlaces
 from realtime.delivery.socket_hooks import SocketHooks
 from realtime.delivery.watchdog import Watchdog
@@ -36,7 +37,8 @@ class Inbound:
         self._endings = Endings(
             emitter, node_id=outbound.node_id, send=outbound.report, metrics=metrics, clock=clock
         )
-        self.places = places = RoomPlaces(outbound.room_log, outbound.place_proofs, emitter)
+        self._room_catch_up = RoomCatchUp(outbound.room_log, outbound.place_proofs, emitter)
+        self.places = places = RoomPlaces(self._room_catch_up, outbound.place_proofs, emitter)
         self._direct = DirectDelivery(
             connections, emitter, places, self._endings, node_id=outbound.node_id, report=outbound.report
         )
@@ -77,7 +79,7 @@ class Inbound:
 
     async def close(self) -> None:
         """Stop everything."""
-        await self.places.close()
+        await self._room_catch_up.close()
         await self._presence_check.close()
         await self._watchdog.close()
         await self._resync_requests.close()

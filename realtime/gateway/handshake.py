@@ -42,7 +42,8 @@ from realtime.delivery.inbound import Inbound
 from realtime.delivery.outbound import Outbound
 from realtime.engine.sockets import Refused
 from realtime.hub import Connection
-from realtime.protocol.messages import ConnectRefusal, Handshake, NamedPlace
+from realtime.protocol.messages import ConnectRefusal, Handshake
+from realtime.protocol.room_messages import NamedPlace
 
 # A call of MongoDB takes milliseconds; a handshake does not wait for the end of an outage.
 MONGO_SECONDS = 0.5

@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from auth.core.errors import AuthError, StepUpRequired
 from auth.core.models import Act, Actor, RevocationReason
@@ -37,14 +37,19 @@ from realtime.protocol.approval_messages import (
     LoginApprovalRequested,
     LoginApprovalResult,
 )
+from realtime.protocol.room_messages import (
+    MOST_PLACES,
+    NamedPlace,
+    RoomHistoryPlace,
+    RoomLeft,
+    RoomPlace,
+    RoomTitle,
+)
 
 # How long a client may take to acknowledge `session-revoked` before it is disconnected anyway.
 REVOCATION_ACK_SECONDS = 1.0
 # How long an ack of an application's event is waited for, so that the count is back within a second.
 EMIT_ACK_SECONDS = 0.8
-
-# Rooms of which a client may name its place: more than those that a backend can make it a member of.
-MOST_PLACES = 256
 
 # An integer as text, also as written by clients that only have floats: "17", "17.0".
 CURSOR = re.compile(r"[0-9]{1,16}(\.0{1,3})?", re.ASCII)
@@ -106,13 +111,6 @@ def _cursor(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-class NamedPlace(Input):
-    """A client's place in the history of a room, with the proof that it got."""
-
-    history_id: Counter = Field(description="The greatest `historyId` of the room that was received.")
-    proof: Annotated[str, StringConstraints(max_length=64)]
-
-
 class Handshake(Input):
     """`auth` of the connection: `token`, unless the access cookie is used, or `mfaToken`.
 
@@ -125,7 +123,7 @@ class Handshake(Input):
     last_event_id: Annotated[Counter | None, BeforeValidator(_cursor)] = Field(
         None, description="The greatest `eventId` received: later events are sent again. May be a string."
     )
-    rooms: dict[Annotated[str, StringConstraints(max_length=256)], NamedPlace] | None = Field(
+    rooms: dict[RoomTitle, NamedPlace] | None = Field(
         None,
         max_length=MOST_PLACES,
         description="The client keeps its places in the histories of rooms, and these are they; at first `{}`.",
@@ -145,15 +143,6 @@ class ConnectRefusal(View):
     @classmethod
     def of(cls, error: AuthError) -> Self:
         return cls(code=error.code, retryable=error.retryable, retry_after_ms=as_ms(error.retry_after_seconds))
-
-
-class RoomPlace(View):
-    """A place in the history of a room."""
-
-    history_id: Counter
-    proof: str = Field(
-        description="To be sent back at the next handshake, with the greatest `historyId` received."
-    )
 
 
 class Ready(View):
@@ -179,25 +168,6 @@ class Ready(View):
     events_recovered: bool | None = omittable(
         "With `rooms`: whether the user's own events were recovered, and follow."
     )
-
-
-class RoomHistory(View):
-    """The socket is in a room, or has missed something of it.
-
-    With `recovered` the events after the client's place follow in order. Otherwise its place is this one, and what
-    came before must be read anew, if it is needed.
-    """
-
-    room: str
-    history_id: Counter
-    proof: str
-    recovered: bool
-
-
-class RoomLeft(View):
-    """The socket is no longer in the room: forget its place."""
-
-    room: str
 
 
 class TokenExpiring(View):
@@ -430,7 +400,7 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.LOGIN_APPROVAL_RESULT: LoginApprovalResult,
     ServerEvent.MFA_REQUIRED: MfaRequired,
     ServerEvent.MFA_CLOSED: MfaClosed,
-    ServerEvent.ROOM_HISTORY: RoomHistory,
+    ServerEvent.ROOM_HISTORY: RoomHistoryPlace,
     ServerEvent.ROOM_LEFT: RoomLeft,
 }
 
