@@ -22,7 +22,7 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
-from auth.backends.live import RoomHistory
+from auth.backends.live import RoomHistory, UserPresence
 from auth.core.clock import utc_now
 from auth.core.events import require_no_event_id
 from auth.core.models import Principal, Session, User
@@ -35,6 +35,8 @@ HOOK_SECONDS = 1.0
 DURABLE_NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,129}", re.ASCII)
 # Events of a page of a room's history.
 MOST_HISTORY_EVENTS = 200
+# Users whose presence is asked for at once.
+MOST_PRESENCES = 500
 
 log = structlog.get_logger()
 
@@ -58,6 +60,9 @@ class Rooms(Protocol):
 
     async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         """See `Application.history`."""
+
+    async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
+        """See `Application.presence`."""
 
     async def emit_here(self, socket_id: str, event: str, payload: Data) -> None:
         """Send an event to one socket of this node."""
@@ -224,6 +229,16 @@ class Application:
         if not 1 <= limit <= MOST_HISTORY_EVENTS:
             raise ValueError(f"limit must be 1 to {MOST_HISTORY_EVENTS}")
         return await self.server.history(self.qualified(room), after=after, limit=limit)
+
+    async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
+        """Who of up to 500 users is online, on any node: `devices` of each, and `last_seen_at`.
+
+        A device whose node was killed is offline within 15 s. Raises `ValueError` for more users, and
+        `Unavailable` without Redis.
+        """
+        if len(user_ids) > MOST_PRESENCES:
+            raise ValueError(f"presence is known of at most {MOST_PRESENCES} users at once")
+        return await self.server.presence(user_ids)
 
     async def run_hooks(self, kind: HookKind, socket_id: str, principal: Principal) -> None:
         """Run the hooks of one kind for a socket; called by the live server."""

@@ -1,12 +1,14 @@
 """Delivers the application's own events to sockets and rooms, on this node and others."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from auth.accounts.profile import Profile
-from auth.backends.live import Message, RoomHistory, Target
+from auth.backends.live import Message, RoomHistory, Target, UserPresence
 from auth.backends.messages import check_durable_data
+from auth.core.clock import Clock
 from auth.core.errors import Forbidden
 from auth.core.models import Principal, User, has_role
 from realtime.broker.user_log import NewEvent
@@ -19,7 +21,7 @@ from realtime.hub import Connection, SocketState
 class ApplicationRooms:
     """Implements `application.Rooms`."""
 
-    def __init__(self, inbound: Inbound, outbound: Outbound, profile: Profile) -> None:
+    def __init__(self, inbound: Inbound, outbound: Outbound, profile: Profile, *, clock: Clock) -> None:
         self._connections = inbound.connections
         self._emitter = inbound.emitter
         self._places = inbound.places
@@ -28,6 +30,7 @@ class ApplicationRooms:
         self._log = outbound.log
         self._room_log = outbound.room_log
         self._profile = profile
+        self._clock = clock
 
     async def emit_to_room(self, event: str, data: dict[str, Any], room: str) -> None:
         """See `application.Rooms`."""
@@ -53,6 +56,10 @@ class ApplicationRooms:
     async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         """See `application.Rooms`."""
         return await self._room_log.read(room, after=after, limit=limit)
+
+    async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
+        """See `application.Rooms`."""
+        return await self._direct.presence(user_ids, now=self._clock())
 
     async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         """See `application.Rooms`."""

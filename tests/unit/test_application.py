@@ -1,11 +1,12 @@
 """An application's names, handlers and hooks, apart from any server."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from auth.backends.live import RoomHistory
+from auth.backends.live import RoomHistory, UserPresence
 from auth.core.models import Principal, User
 from realtime.application import Application, LiveSocket, Registration
 
@@ -33,6 +34,10 @@ class Rooms:
     async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         self.asked.append(("history", room, after, limit))
         return RoomHistory((), None, None)
+
+    async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
+        self.asked.append(("presence", user_ids))
+        return {}
 
     async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         self.asked.append(("emit_here", socket_id, event, payload))
@@ -184,4 +189,6 @@ async def test_an_event_has_one_target_and_a_page_its_bounds(chat: Application, 
     for limit in (0, 201):
         with pytest.raises(ValueError, match="limit"):
             await chat.history("lobby", limit=limit)
+    with pytest.raises(ValueError, match="500"):
+        await chat.presence(["ada"] * 501)
     assert rooms.asked == []
