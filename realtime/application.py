@@ -15,12 +15,14 @@ neither revoked nor expired; one socket's events run one at a time. Its return v
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import structlog
 
+from auth.backends.live import RoomHistory, UserPresence
 from auth.core.clock import utc_now
 from auth.core.errors import AuthError
 from auth.core.events import require_no_event_id
@@ -30,6 +32,12 @@ from auth.core.models import NOWHERE, Client, Principal, Session, User
 DISCONNECT_HOOK_RETRY_SECONDS = (1.0, 5.0, 25.0)
 # Time limit of a hook that a login, a revocation or the cleanup after a dead node waits for.
 HOOK_SECONDS = 1.0
+# Names stand unescaped in the frames of a log.
+DURABLE_NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,129}", re.ASCII)
+# Events of a page of a room's history.
+MOST_HISTORY_EVENTS = 200
+# Users whose presence is asked for at once.
+MOST_PRESENCES = 500
 
 log = structlog.get_logger()
 
@@ -41,6 +49,21 @@ class Rooms(Protocol):
 
     async def emit_to_room(self, event: str, data: Data, room: str) -> None:
         """Send an event to a room on every node."""
+
+    async def emit_to_user(self, event: str, data: Data, user_id: str) -> None:
+        """Send an event to the live sockets of a user on every node."""
+
+    async def append_to_room(self, event: str, data: Data, room: str) -> int:
+        """Append an event to a room's history and send it; return its id. Raises as `Application.emit`."""
+
+    async def append_to_user(self, event: str, data: Data, user_id: str) -> int:
+        """Append an event to a user's log and send it; return its id. Raises as `Application.emit`."""
+
+    async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
+        """See `Application.history`."""
+
+    async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
+        """See `Application.presence`."""
 
     async def emit_here(self, socket_id: str, event: str, payload: Data) -> None:
         """Send an event to one socket of this node."""
@@ -175,14 +198,55 @@ class Application:
         self.ended_hooks.append(hook)
         return hook
 
-    async def emit(self, event: str, data: Data, *, room: str) -> None:
-        """Send `<name>:<event>` to one of the application's rooms, on every node.
+    async def emit(
+        self, event: str, data: Data, *, room: str | None = None, user: str | None = None, durable: bool = False
+    ) -> int | None:
+        """Send `<name>:<event>` to one of the application's rooms, or to a user by id, on every node.
 
-        Best effort across nodes, like Redis PUBLISH: store anything that must not be lost. Raises `ValueError` for
-        `data` with `eventId`.
+        Best effort across nodes, like Redis PUBLISH, unless it is `durable`: then it is in the room's history or
+        the user's log when this returns, and clients that were away get it when they are back, once and in order,
+        as far as history or log reach back. Returns the event's id there (`historyId` or `eventId` for clients).
+
+        Raises `ValueError` for `data` with `eventId`, and unless exactly one of `room` and `user` is given; for
+        durable events also for another name than a backend could use, `InvalidRequest` for more than 16 KiB of
+        JSON, and `Unavailable` without Redis: then it may have been appended all the same.
         """
         require_no_event_id(data)
-        await self.server.emit_to_room(self.qualified(event), data, self.qualified(room))
+        name = self.qualified(event)
+        if (room is None) == (user is None):
+            raise ValueError("an event is sent either to a room or to a user")
+        if durable and not DURABLE_NAME.fullmatch(name):
+            raise ValueError("the name of a durable event has letters, digits and _.:@- only")
+        if user is not None:
+            if durable:
+                return await self.server.append_to_user(name, data, user)
+            await self.server.emit_to_user(name, data, user)
+        elif room is not None:
+            if durable:
+                return await self.server.append_to_room(name, data, self.qualified(room))
+            await self.server.emit_to_room(name, data, self.qualified(room))
+        return None
+
+    async def history(self, room: str, *, after: int | None = None, limit: int = 50) -> RoomHistory:
+        """The durable events of one of the application's rooms, oldest first: the first `limit` (1 to 200) of all,
+        or of those after the event with the id `after`. Fewer if these are more than a megabyte.
+
+        `next` is the `after` of the next page, or None. `recovered` is False if the history no longer reaches back
+        to `after`. Raises `Unavailable` without Redis.
+        """
+        if not 1 <= limit <= MOST_HISTORY_EVENTS:
+            raise ValueError(f"limit must be 1 to {MOST_HISTORY_EVENTS}")
+        return await self.server.history(self.qualified(room), after=after, limit=limit)
+
+    async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
+        """Who of up to 500 users is online, on any node: `devices` of each, and `last_seen_at`.
+
+        A device whose node was killed is offline within 15 s. Raises `ValueError` for more users, and
+        `Unavailable` without Redis.
+        """
+        if len(user_ids) > MOST_PRESENCES:
+            raise ValueError(f"presence is known of at most {MOST_PRESENCES} users at once")
+        return await self.server.presence(user_ids)
 
     async def run_hooks(self, kind: HookKind, socket_id: str, principal: Principal, client: Client) -> None:
         """Run the hooks of one kind for a socket; called by the live server."""
