@@ -12,6 +12,7 @@ from realtime.broker.redis_keys import Keys
 
 MALFORMED = [b"", b"\xff\xfe", b"s", b"[]", b"{}", b'{"t":"hello"}', b"x" * 100_000]
 TEXT = "forged"
+HOUR_US = 3600 * 1_000_000
 
 
 async def forged(world: World) -> list[Figure]:
@@ -67,7 +68,8 @@ def events(user_id: str, session_id: str) -> list[bytes]:
     alert = {"kind": "new_device", "text": TEXT}
     made = []
     for event, content in (("session-revoked", payload), ("security-alert", alert)):
-        number = time.time_ns() // 1000
+        # Above the ids of the log, which are somewhat ahead of the clock.
+        number = time.time_ns() // 1000 + HOUR_US
         frame = {"u": user_id, "i": number, "p": number - 1, "e": event, "s": session_id, "v": None, "o": ""}
         made += [dumps(frame | {"d": content}), dumps(frame | {"d": content, "m": "0" * 32})]
     return made
