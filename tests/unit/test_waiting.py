@@ -135,7 +135,9 @@ class Room:
         self.served.append(received.event)
 
     async def wait(self, socket_id: str = "x") -> WaitingSocket:
-        await self.room.admit(socket_id, "token", Client("192.0.2.1"), EventWindow(None, 60, now=0))
+        await self.room.admit(
+            socket_id, "token", Client("192.0.2.1"), EventWindow(None, 60, now=0), keeps_places=False
+        )
         self.room.admitted(socket_id)
         waiting = self.room.get(socket_id)
         assert waiting is not None
