@@ -56,8 +56,9 @@ class Roster:
             if member["userId"] not in self._names:  # joined before what the history still has
                 await self.note(member["userId"], member["name"])
         await self._read()
-        online = await chat.presence(list(self._names))
-        return [{"userId": each, "name": name} for each, name in self._names.items() if online[each].devices]
+        names = dict(self._names)  # others change them meanwhile
+        online = await chat.presence(list(names))
+        return [{"userId": each, "name": name} for each, name in names.items() if online[each].devices]
 
     async def _read(self) -> None:
         while True:
