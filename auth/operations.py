@@ -20,8 +20,9 @@ from auth.alerts.alerts import Alerts, Dismissals, NotMe
 from auth.alerts.approvals import ApprovalFactor, ApprovalLine, Approvals
 from auth.alerts.factor_removal import FactorRemoval
 from auth.audit import AuditLog
-from auth.backends.backends import Backends
+from auth.backends.backends import Backends, FactParts
 from auth.backends.live import LiveControl
+from auth.backends.webhook_requests import WebhookRequests, webhook_seal
 from auth.clients.devices import Devices
 from auth.clients.known_devices import KnownDevices
 from auth.clients.locations import Locations
@@ -94,6 +95,8 @@ class Parts:
     jobs: Jobs
     live: LiveSide
     web: HttpClient
+    # For webhooks, whose URLs administrators choose.
+    webhook_web: HttpClient
     passwords: Passwords
     devices: Devices
     locations: Locations
@@ -355,7 +358,14 @@ def make_operations(services: Services, parts: Parts) -> Operations:
             step_up=step_up,
         ),
         account_locks=AccountLocks(services, directory=stores.directory, endings=endings, step_up=step_up),
-        backends=Backends.create(services, stores, sessions=sessions, step_up=step_up, live=live.control),
+        backends=Backends.create(
+            services,
+            stores,
+            sessions=sessions,
+            step_up=step_up,
+            live=live.control,
+            facts=_fact_parts(services, parts),
+        ),
     )
 
 
@@ -388,6 +398,13 @@ def _make_sessions(services: Services, parts: Parts) -> Sessions:
         risks=Alerts(services, store=stores.sessions, alerts=stores.session_alerts, tokens=stores.one_time_tokens),
         rules=session_rules(tokens),
     )
+
+
+def _fact_parts(services: Services, parts: Parts) -> FactParts:
+    requests = WebhookRequests(
+        webhook_seal(parts.root), parts.keys, issuer=parts.settings.issuer, clock=services.clock
+    )
+    return FactParts(settings=parts.settings.facts, requests=requests, web=parts.webhook_web)
 
 
 def _make_device_rename(services: Services, parts: Parts) -> DeviceRename:

@@ -52,6 +52,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Readiness pings the stores; the result is shared for this long.
 READINESS_LIFE_SECONDS = 1.0
+# Of a receiver's answer only the status counts; a longer one is a failure.
+WEBHOOK_REPLY_BYTES = 64 * 1024
 
 
 class Node:
@@ -80,6 +82,9 @@ class Node:
         self.limits = _rate_limits(settings, redis_url, self.metrics, make_link)
         self.suspension = SuspensionWatch()
         self.web = HttpClient()
+        self.webhook_web = HttpClient(
+            only_public=not settings.facts.webhooks_private, max_bytes=WEBHOOK_REPLY_BYTES
+        )
         self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics, self.clock, tracing)
         self._passwords = Passwords()
         self._locations = _locations(settings)
@@ -125,6 +130,7 @@ class Node:
             jobs=self.jobs,
             live=self.outbound.live_side,
             web=self.web,
+            webhook_web=self.webhook_web,
             passwords=self._passwords,
             devices=Devices(),
             locations=self._locations,
@@ -176,6 +182,8 @@ class Node:
         """Run only the background jobs, without sockets. Raises as `start`."""
         await self.stores.prepare()
         await self.clock.start()
+        # Security Event Tokens are signed here.
+        await self.keys.start()
         self.outbound.start_publishing()
         await self._begin_jobs(work=True)
 
@@ -184,10 +192,12 @@ class Node:
         await self.jobs.start(work=work)
         if work:
             self._erasures.start()
+            self.operations.backends.fact_relay.start()
 
     async def close(self) -> None:
         """Stop the background work and close every connection."""
         await self._erasures.close()
+        await self.operations.backends.fact_relay.close()
         await self._endings.close()
         await self._roles.close()
         await self.live.close()
@@ -197,6 +207,7 @@ class Node:
         await self.jobs.stop()
         await self.keys.close()
         await self.web.close()
+        await self.webhook_web.close()
         await self.limits.close()
         await self.link.close()
         await self.stores.mongo.close()

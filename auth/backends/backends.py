@@ -1,7 +1,10 @@
 """The operations of backends, created together."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from auth.backends.fact_relay import FactRelay
+from auth.backends.facts import BackendFacts
 from auth.backends.keys import ServerKeys
 from auth.backends.live import LiveControl
 from auth.backends.messages import BackendMessages
@@ -9,10 +12,24 @@ from auth.backends.rooms import BackendRooms
 from auth.backends.sessions import BackendSessions
 from auth.backends.targets import Targets
 from auth.backends.users import BackendUsers
+from auth.backends.webhook_requests import WebhookRequests
+from auth.backends.webhook_sender import WebhookSender
+from auth.backends.webhooks import Webhooks, WebhookStores
 from auth.factors.step_up import StepUp
+from auth.platform.http_client import HttpClient
+from auth.platform.settings.facts import FactSettings
 from auth.services import Services
 from auth.sessions.sessions import Sessions
 from auth.stores.stores import Stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactParts:
+    """What facts and webhooks need besides the stores."""
+
+    settings: FactSettings
+    requests: WebhookRequests
+    web: HttpClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +41,32 @@ class Backends:
     users: BackendUsers
     messages: BackendMessages
     rooms: BackendRooms
+    facts: BackendFacts
+    webhooks: Webhooks
+    fact_relay: FactRelay
 
     @classmethod
     def create(
-        cls, services: Services, stores: Stores, *, sessions: Sessions, step_up: StepUp, live: LiveControl
+        cls,
+        services: Services,
+        stores: Stores,
+        *,
+        sessions: Sessions,
+        step_up: StepUp,
+        live: LiveControl,
+        facts: FactParts,
     ) -> "Backends":
         """Create them."""
         targets = Targets(services, sessions=stores.sessions)
+        sender = WebhookSender(
+            services,
+            webhooks=stores.webhooks,
+            deliveries=stores.webhook_deliveries,
+            facts=stores.facts,
+            requests=facts.requests,
+            web=facts.web,
+            facts_kept=timedelta(days=facts.settings.events_days),
+        )
         return cls(
             keys=ServerKeys(services, store=stores.server_keys, step_up=step_up),
             sessions=BackendSessions(services, sessions=sessions, targets=targets, live=live),
@@ -38,5 +74,22 @@ class Backends:
             messages=BackendMessages(services, sent=stores.sent_messages, targets=targets, live=live),
             rooms=BackendRooms(
                 services, members=stores.room_members, sessions=stores.sessions, targets=targets, live=live
+            ),
+            facts=BackendFacts(services, facts=stores.facts),
+            webhooks=Webhooks(
+                services,
+                stores=WebhookStores(
+                    webhooks=stores.webhooks, deliveries=stores.webhook_deliveries, facts=stores.facts
+                ),
+                requests=facts.requests,
+                step_up=step_up,
+                allow_private=facts.settings.webhooks_private,
+            ),
+            fact_relay=FactRelay(
+                services,
+                facts=stores.facts,
+                make_feed=stores.change_feed,
+                sessions=stores.session_changes,
+                follow=sender.run,
             ),
         )

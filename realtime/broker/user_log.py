@@ -70,7 +70,8 @@ class UserLog:
     """Scripts on a user's log and sockets and on the deny-list; each call is one atomic step and one round trip.
 
     `log_life`: how long a user's log is kept after its last event. `most_sockets`: limit per user, over all nodes.
-    `check_soon` is called with the user id if sockets are listed of a node that may have no lease.
+    `check_soon` is called with the user id if sockets are listed of a node that may have no lease. `note_device` is
+    called with user, session and whether the device is online, whenever that may have changed.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class UserLog:
         log_life: timedelta,
         most_sockets: int,
         check_soon: Callable[[str], None],
+        note_device: Callable[[str, str, bool], None] = lambda *_: None,
     ) -> None:
         self._link = link
         self._keys = keys
@@ -99,6 +101,7 @@ class UserLog:
         self._leave = load(link, "leave")
         self._listed = load(link, "listed")
         self._check_soon = check_soon
+        self._note_device = note_device
         # The shards in which this node has listed a socket.
         self.used_shards: set[int] = set()
 
@@ -177,6 +180,8 @@ class UserLog:
         answer = await self._connect(keys=keys, args=arguments)
         status, number, recovered, frames, changed, nodes, was_missing = answer
         others = [as_text(node) for node in nodes]
+        if as_text(status) == "ok" and (admits or was_missing):
+            self._note_device(user_id, session_id, True)
         if not self._leases.knows(others):
             self._check_soon(user_id)
         if as_text(status) != "ok":
@@ -265,7 +270,8 @@ class UserLog:
             self._device_status(user_id, offline),
             int(forget),
         ]
-        await self._leave(keys=keys, args=arguments)
+        if await self._leave(keys=keys, args=arguments):
+            self._note_device(user_id, session_id, False)
 
     def _device_status(self, user_id: str, status: DeviceStatus) -> bytes:
         payload = status.__pydantic_serializer__.to_json(status, by_alias=True, exclude=WITHOUT_ID)

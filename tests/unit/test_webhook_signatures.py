@@ -1,4 +1,4 @@
-"""Requests that Vigil signs are accepted by the official library of Standard Webhooks, and changed ones are not."""
+"""Requests that Vigil signs are accepted by the official Standard Webhooks library, and changed ones are not."""
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
 
 from auth.core.errors import StartRefused
 
@@ -99,4 +99,14 @@ def _web_url(value: str) -> str:
     return value
 
 
+def _switch(value: object) -> object:
+    words = {"on": True, "off": False}
+    if isinstance(value, str):
+        if value.lower() not in words:
+            raise ValueError("must be on or off")
+        return words[value.lower()]
+    return value
+
+
 WebUrl = Annotated[str, AfterValidator(_web_url)]
+Switch = Annotated[bool, BeforeValidator(_switch)]

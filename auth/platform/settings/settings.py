@@ -20,12 +20,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from auth.core.models import ADMIN, USER
 from auth.core.page_links import PageLinks
 from auth.platform.redis.address import read_address
+from auth.platform.settings.facts import FactSettings
 from auth.platform.settings.mongo_url import check_promises
 from auth.platform.settings.origins import is_web, origin_of, passkey_origins, read_origin, read_passkey_origin
 from auth.platform.settings.passkey_domain import is_address, rp_id_problem
 from auth.platform.settings.providers import ProviderConfig, read_providers
 from auth.platform.settings.section import (
     Section,
+    Switch,
     WebUrl,
     names_this_machine,
     read_section,
@@ -42,15 +44,6 @@ MOST_ROLES = 32
 
 def _comma_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _switch(value: object) -> object:
-    words = {"on": True, "off": False}
-    if isinstance(value, str):
-        if value.lower() not in words:
-            raise ValueError("must be on or off")
-        return words[value.lower()]
-    return value
 
 
 def _rate(value: str) -> str:
@@ -91,7 +84,6 @@ def _is_private(url: str) -> bool:
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Switch = Annotated[bool, BeforeValidator(_switch)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(read_origin)], ...], BeforeValidator(_comma_list)]
 PasskeyOrigins = Annotated[
     tuple[Annotated[str, AfterValidator(read_passkey_origin)], ...], BeforeValidator(_comma_list)
@@ -381,6 +373,7 @@ class Settings:
     administration: AdministrationSettings
     limits: LimitSettings
     log: LogSettings
+    facts: FactSettings
 
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> Self:
@@ -399,6 +392,7 @@ class Settings:
             "limits": read_section(LimitSettings, environ),
             "log": read_section(LogSettings, environ),
             "administration": read_section(AdministrationSettings, environ),
+            "facts": read_section(FactSettings, environ),
         }
         settings = cls(**sections)  # type: ignore[arg-type] # one reader makes them all
         settings._check()
