@@ -26,7 +26,9 @@ from auth.platform.logs import extend_log_context
 API = "/api/auth"
 SERVER_API = "/api/server"
 
-Route = TypeVar("Route", bound=Callable[..., Awaitable[View]])
+# A stream is sent by its route.
+Answered = View | web.StreamResponse
+Route = TypeVar("Route", bound=Callable[..., Awaitable[Answered]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class Endpoint:
     parameters. `role`: the account must have this role at the time of the request, else `forbidden`.
     `credentials`: for a public endpoint, the security schemes it accepts; schemes in one tuple are required
     together. `max_age_seconds`: how long any cache may keep the response, if it is the same for every caller.
-    `scopes`: the endpoint is for server keys that have one of these, under `/api/server`.
+    `scopes`: the endpoint is for server keys that have one of these, under `/api/server`. `streams`: it can answer
+    with a stream of events, which the client asks for by its `Accept` header.
     """
 
     method: str
@@ -82,14 +85,20 @@ class Endpoint:
     name: str = ""
     takes: type[Input] = Nothing
     answers: tuple[type[View], ...] = ()
+    streams: bool = False
 
     def __call__(self, route: Route) -> Route:
         """Register the method as this endpoint."""
         kinds = get_type_hints(route)
         answer = kinds.pop("return")
         *_, takes = kinds.values()
+        kinds_of_answer = get_args(answer) or (answer,)
         row = replace(
-            self, name=getattr(route, "__name__", ""), takes=takes, answers=get_args(answer) or (answer,)
+            self,
+            name=getattr(route, "__name__", ""),
+            takes=takes,
+            answers=tuple(kind for kind in kinds_of_answer if issubclass(kind, View)),
+            streams=web.StreamResponse in kinds_of_answer,
         )
         setattr(route, "endpoint", row)  # noqa: B010 - a function has no such attribute for mypy
         return route
@@ -120,7 +129,7 @@ class Routes(Protocol):
     tag: str
 
 
-def endpoints_of(routes: Routes) -> Iterator[tuple[Endpoint, Callable[[Call, Any], Awaitable[View]]]]:
+def endpoints_of(routes: Routes) -> Iterator[tuple[Endpoint, Callable[[Call, Any], Awaitable[Answered]]]]:
     """Yield every endpoint of a routes object in source order, with the class's `tag` as the default tag."""
     for name, member in vars(type(routes)).items():
         row = getattr(member, "endpoint", None)
@@ -129,11 +138,11 @@ def endpoints_of(routes: Routes) -> Iterator[tuple[Endpoint, Callable[[Call, Any
 
 
 def handler_of(
-    row: Endpoint, route: Callable[[Call, Any], Awaitable[View]], identity: HttpIdentity, roles: Roles
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+    row: Endpoint, route: Callable[[Call, Any], Awaitable[Answered]], identity: HttpIdentity, roles: Roles
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Build the aiohttp handler of an endpoint: authenticate, check the role, parse, call the route, respond."""
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         call = Call(request, request[CLIENT])
         if not row.public:
             principal = await identity.principal(request, call.client)
@@ -149,12 +158,12 @@ def handler_of(
 
 
 def server_handler_of(
-    row: Endpoint, route: Callable[[Call, Any], Awaitable[View]], keys: ServerKeys
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+    row: Endpoint, route: Callable[[Call, Any], Awaitable[Answered]], keys: ServerKeys
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Build the handler of an endpoint for server keys. A use of a writing scope is recorded, even if refused."""
     is_recorded = not WRITING_SCOPES.isdisjoint(row.scopes)
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         call = Call(request, request[CLIENT], dict(request.match_info))
         key = request[SERVER_KEY] = await keys.authenticate(bearer_token(request), row.scopes, client=call.client)
         extend_log_context(server_key=key.key_id)
@@ -174,7 +183,9 @@ def server_handler_of(
     return handle
 
 
-async def _serve(row: Endpoint, route: Callable[[Call, Any], Awaitable[View]], call: Call) -> web.Response:
+async def _serve(
+    row: Endpoint, route: Callable[[Call, Any], Awaitable[Answered]], call: Call
+) -> web.StreamResponse:
     """Parse the input, call the route, and build the response."""
     if row.takes_query:
         raw: object = _query_of(call.request)
@@ -182,6 +193,8 @@ async def _serve(row: Endpoint, route: Callable[[Call, Any], Awaitable[View]], c
         optional = row.body_optional or row.takes is Nothing
         raw = await read_json(call.request, optional=optional) if row.takes_body else {}
     data = await route(call, parse(row.takes, raw))
+    if isinstance(data, web.StreamResponse):
+        return data
     response = success(data, status=row.status, message=row.message)
     if row.max_age_seconds is not None:
         response.headers["Cache-Control"] = f"public, max-age={row.max_age_seconds}"

@@ -164,14 +164,15 @@ def _success(row: Endpoint) -> dict[str, Any]:
     properties: dict[str, Any] = {"success": {"const": True}, "data": _data(row)}
     if row.message is not None:
         properties["message"] = {"type": "string", "examples": [row.message]}
+    content: dict[str, Any] = {
+        "application/json": {"schema": {"type": "object", "required": list(properties), "properties": properties}}
+    }
+    if row.streams:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
     return {
         "description": (row.answers[0].__doc__ or row.summary).strip(),
         "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
-        "content": {
-            "application/json": {
-                "schema": {"type": "object", "required": list(properties), "properties": properties}
-            }
-        },
+        "content": content,
     }
 
 
