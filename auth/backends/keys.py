@@ -142,6 +142,13 @@ class ServerKeys(Operation):
             raise Forbidden(f"This server key does not have the scope {' or '.join(scopes)}.")
         return key
 
+    async def require_valid(self, key_id: str) -> None:
+        """Raise `InvalidToken` or `TokenExpired` if an accepted key is not valid any more, or `Unavailable`."""
+        key = await self._store.get(key_id)
+        if key is None:
+            raise InvalidToken("This is not a server key.")
+        key.check(self._clock())
+
     def _count_look_up(self, address: str) -> None:
         """Count a look-up of a key that this node has not accepted yet. Raises `RateLimited`."""
         if not self._limits.enabled:

@@ -1,8 +1,8 @@
 """Sends facts to webhook endpoints: at least once, in order for each user.
 
 Each endpoint has a task of its own, which sends to few users at a time: a slow or dead receiver delays nobody
-else. What is not accepted is stored (auth/stores/webhook_deliveries.py) and repeated with growing pauses for three days.
-After some failures in a row an endpoint counts as dead: then one request is sent per pause, as a test.
+else. What is not accepted is stored (auth/stores/webhook_deliveries.py) and repeated with growing pauses for three
+days. After some failures in a row an endpoint counts as dead: then one request is sent per pause, as a test.
 """
 
 import asyncio

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from auth.http.edge.event_stream import EventStreams
 from auth.http.edge.loopback_only import local_only
 from auth.http.edge.middleware import count_in_flight, limit, observe, refuse, secure
 from auth.http.identity import CookiePolicy, HttpIdentity
@@ -35,12 +36,14 @@ from auth.http.routes.phones import PhoneRoutes
 from auth.http.routes.providers import ProviderRoutes
 from auth.http.routes.second_step import SecondFactorRoutes
 from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
+from auth.http.routes.server_events import BackendEventRoutes
 from auth.http.routes.server_keys import ServerKeyRoutes
 from auth.http.routes.server_messages import BackendMessageRoutes
 from auth.http.routes.server_rooms import BackendRoomRoutes
 from auth.http.routes.service import Readiness, ServiceRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
+from auth.http.routes.webhooks import WebhookRoutes
 from auth.http.routing import API, Endpoint, Routes, endpoints_of, handler_of, server_handler_of
 from auth.http.second_origin import SecondOrigin
 from auth.operations import Operations
@@ -107,6 +110,9 @@ def _add_api(
     identity = HttpIdentity(
         operations.sessions, operations.known_devices, services.limits, policy, parts.suspension, services.clock
     )
+    streams = EventStreams()
+    # Before the server waits for its responses to end.
+    app.on_shutdown.append(streams.close)
     groups: Sequence[Routes] = (
         AccountRoutes(operations.registration, operations.profile),
         ExportAndDeletionRoutes(operations.data_export, operations.account_deletion),
@@ -137,6 +143,8 @@ def _add_api(
         BackendUserRoutes(operations.backends.users),
         BackendMessageRoutes(operations.backends.messages, operations.backends.sessions, operations.backends.keys),
         BackendRoomRoutes(operations.backends.rooms),
+        BackendEventRoutes(operations.backends.facts, operations.backends.keys, streams),
+        WebhookRoutes(operations.backends.webhooks),
         ConfigRoutes(operations.provider_flows, phone_login=parts.settings.phone_login),
     )
     rows = []

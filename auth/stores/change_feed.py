@@ -280,4 +280,5 @@ def _user_change(change: Change) -> NewFact | None:
 
 def _time(change: Change) -> datetime:
     """When a write was made, to the second: for writes that do not say it themselves."""
-    return change.document["clusterTime"].as_datetime().astimezone(UTC)
+    time: Timestamp = change.document["clusterTime"]
+    return datetime.fromtimestamp(time.time, UTC)

@@ -70,8 +70,8 @@ class UserLog:
     """Scripts on a user's log and sockets and on the deny-list; each call is one atomic step and one round trip.
 
     `log_life`: how long a user's log is kept after its last event. `most_sockets`: limit per user, over all nodes.
-    `check_soon` is called with the user id if sockets are listed of a node that may have no lease. `note_device` is
-    called with user, session and whether the device is online, whenever that may have changed.
+    `check_soon` is called with the user id if sockets are listed of a node that may have no lease. `note_device`
+    is called with user, session and whether the device is online, whenever that may have changed.
     """
 
     def __init__(
