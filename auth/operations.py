@@ -22,7 +22,6 @@ from auth.alerts.factor_removal import FactorRemoval
 from auth.audit import AuditLog
 from auth.backends.backends import Backends, FactParts
 from auth.backends.live import LiveControl
-from auth.backends.webhook_requests import WebhookRequests, webhook_seal
 from auth.clients.devices import Devices
 from auth.clients.known_devices import KnownDevices
 from auth.clients.locations import Locations
@@ -95,8 +94,7 @@ class Parts:
     jobs: Jobs
     live: LiveSide
     web: HttpClient
-    # For webhooks, whose URLs administrators choose.
-    webhook_web: HttpClient
+    facts: FactParts
     passwords: Passwords
     devices: Devices
     locations: Locations
@@ -359,12 +357,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
         ),
         account_locks=AccountLocks(services, directory=stores.directory, endings=endings, step_up=step_up),
         backends=Backends.create(
-            services,
-            stores,
-            sessions=sessions,
-            step_up=step_up,
-            live=live.control,
-            facts=_fact_parts(services, parts),
+            services, stores, sessions=sessions, step_up=step_up, live=live.control, facts=parts.facts
         ),
     )
 
@@ -398,13 +391,6 @@ def _make_sessions(services: Services, parts: Parts) -> Sessions:
         risks=Alerts(services, store=stores.sessions, alerts=stores.session_alerts, tokens=stores.one_time_tokens),
         rules=session_rules(tokens),
     )
-
-
-def _fact_parts(services: Services, parts: Parts) -> FactParts:
-    requests = WebhookRequests(
-        webhook_seal(parts.root), parts.keys, issuer=parts.settings.issuer, clock=services.clock
-    )
-    return FactParts(settings=parts.settings.facts, requests=requests, web=parts.webhook_web)
 
 
 def _make_device_rename(services: Services, parts: Parts) -> DeviceRename:

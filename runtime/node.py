@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auth.backends.backends import FactParts
+from auth.backends.webhook_requests import WebhookRequests, webhook_seal
 from auth.clients.devices import Devices
 from auth.clients.locations import Locations
 from auth.core.clock import Clock
@@ -130,11 +132,17 @@ class Node:
             jobs=self.jobs,
             live=self.outbound.live_side,
             web=self.web,
-            webhook_web=self.webhook_web,
+            facts=self._fact_parts(root),
             passwords=self._passwords,
             devices=Devices(),
             locations=self._locations,
         )
+
+    def _fact_parts(self, root: RootSecret) -> FactParts:
+        requests = WebhookRequests(
+            webhook_seal(root), self.keys, issuer=self.settings.issuer, clock=self.services.clock
+        )
+        return FactParts(settings=self.settings.facts, requests=requests, web=self.webhook_web)
 
     def _http_parts(self, root: RootSecret, application: Application | None) -> HttpParts:
         return HttpParts(

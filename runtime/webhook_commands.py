@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from auth.backends.webhooks import Webhooks
 from auth.core.clock import iso
 from auth.core.errors import Conflict, InvalidRequest, NotFound
+from auth.core.webhooks import Webhook
 from auth.platform.settings.settings import Settings
-from auth.stores.webhooks import Webhook
 
 
 async def create(settings: Settings, url: str, events: Sequence[str], kind: str) -> int:

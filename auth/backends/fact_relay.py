@@ -84,6 +84,7 @@ class FactRelay(Operation):
 
     async def _lead(self) -> None:
         """Work until the lease is lost."""
+        log.info("facts_relay_began")
         loop = asyncio.get_running_loop()
         renewed_at = loop.time()
         work = [asyncio.create_task(self._relay()), asyncio.create_task(self._run_follower())]

@@ -1,9 +1,10 @@
 """Facts for backends, by pages or as a stream."""
 
 from auth.core.errors import FieldError, InvalidRequest
+from auth.core.facts import FactPage
 from auth.platform.cached_probe import CachedProbe
 from auth.services import Operation, Services
-from auth.stores.facts import FactPage, FactStore
+from auth.stores.facts import FactStore
 
 MAX_PAGE = 500
 NOW = "now"

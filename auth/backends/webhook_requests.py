@@ -8,12 +8,12 @@ import orjson
 
 from auth.core.clock import Clock, iso
 from auth.core.facts import FactType, StoredFact, matches
+from auth.core.webhooks import Webhook
 from auth.crypto.root_secret import RootSecret
 from auth.crypto.sealing import Seal
 from auth.crypto.security_event_tokens import session_revoked_token
 from auth.crypto.signing_keys import KeyRing
 from auth.crypto.webhook_signatures import WebhookSecret, signed_headers
-from auth.stores.webhooks import Webhook
 
 JSON = "application/json"
 # RFC 8935, section 2.1.

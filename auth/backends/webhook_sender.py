@@ -18,12 +18,13 @@ from auth.backends.webhook_requests import WebhookRequests, wants
 from auth.core.errors import Unavailable
 from auth.core.facts import StoredFact
 from auth.core.tasks import end
+from auth.core.webhooks import DeliveryState, Webhook, WebhookDelivery
 from auth.crypto.sealing import SealBroken
 from auth.platform.http_client import HttpClient
 from auth.services import Operation, Services
 from auth.stores.facts import FactStore
-from auth.stores.webhook_deliveries import DeliveryState, WebhookDeliveries, WebhookDelivery
-from auth.stores.webhooks import Webhook, WebhookStore
+from auth.stores.webhook_deliveries import WebhookDeliveries
+from auth.stores.webhooks import WebhookStore
 
 ROUND_SECONDS = 1.0
 PAGE = 100

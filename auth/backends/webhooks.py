@@ -9,13 +9,14 @@ from auth.backends.webhook_requests import WebhookRequests, seal_context
 from auth.core.errors import Conflict, FieldError, InvalidRequest, NotFound
 from auth.core.facts import FILTERS
 from auth.core.models import Client, Principal
+from auth.core.webhooks import Webhook, WebhookDelivery, WebhookFormat
 from auth.crypto.webhook_signatures import WebhookSecret
 from auth.factors.step_up import StepUp
 from auth.platform.public_addresses import is_address, is_public
 from auth.services import Operation, Services
 from auth.stores.facts import FactStore
-from auth.stores.webhook_deliveries import WebhookDeliveries, WebhookDelivery
-from auth.stores.webhooks import MAX_WEBHOOKS, Webhook, WebhookFormat, WebhookStore
+from auth.stores.webhook_deliveries import WebhookDeliveries
+from auth.stores.webhooks import MAX_WEBHOOKS, WebhookStore
 
 MAX_URL = 2048
 FORMATS: tuple[WebhookFormat, ...] = ("json", "set")

@@ -61,6 +61,18 @@ class StoredFact:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class FactPage:
+    """Facts after a number, oldest first; `last` is the number of the last one read, shown or not.
+
+    `recovered`: whether no fact after that number was removed already.
+    """
+
+    facts: tuple[StoredFact, ...]
+    last: int
+    recovered: bool
+
+
 def matches(fact_type: str, wanted: tuple[str, ...]) -> bool:
     """Whether a filter wants a type: by its name, or by its group as `session.*`. An empty filter wants all.
 

@@ -15,7 +15,7 @@ from pymongo import DESCENDING
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from auth.core.facts import FactType, NewFact, StoredFact
+from auth.core.facts import FactPage, FactType, NewFact, StoredFact
 from auth.stores.change_feed import FeedStart
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
@@ -33,18 +33,6 @@ class RelayState:
 
     number: int
     start: FeedStart
-
-
-@dataclass(frozen=True, slots=True)
-class FactPage:
-    """Facts after a number, oldest first; `last` is the number of the last one read, shown or not.
-
-    `recovered`: whether no fact after that number was removed already.
-    """
-
-    facts: tuple[StoredFact, ...]
-    last: int
-    recovered: bool
 
 
 class FactStore:

@@ -5,33 +5,16 @@ repeated; the user's later ones are `behind` it, so that each user's facts arriv
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from pymongo import DESCENDING, UpdateOne
 
+from auth.core.webhooks import WebhookDelivery
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 MAX_LISTED = 200
 
-DeliveryState = Literal["waiting", "behind", "failed"]
 OPEN: Document = {"$in": ["waiting", "behind"]}
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookDelivery:
-    """A fact that waits for an endpoint, or was given up."""
-
-    webhook_id: str
-    number: int
-    type: str
-    user_id: str | None
-    state: DeliveryState
-    attempts: int
-    stored_at: datetime
-    due_at: datetime
-    last_error: str | None
 
 
 class WebhookDeliveries:

@@ -1,37 +1,16 @@
 """Webhook endpoints: where facts are sent. Secrets are sealed; see auth/backends/webhooks.py."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pymongo import ReturnDocument
 
+from auth.core.webhooks import Webhook
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 MAX_WEBHOOKS = 50
 # Two, so that a receiver can change to the new one at any time.
 MAX_SECRETS = 2
-
-WebhookFormat = Literal["json", "set"]
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """An endpoint. `number` is that of the last fact that was sent or stored for a repeat."""
-
-    webhook_id: str
-    url: str
-    events: tuple[str, ...]
-    format: WebhookFormat
-    sealed_secrets: tuple[bytes, ...] = field(repr=False)
-    created_at: datetime
-    number: int
-    # Failures one after another, and until when nothing is sent because of them.
-    failures: int = 0
-    paused_until: datetime | None = None
-    last_error: str | None = None
-    last_success_at: datetime | None = None
 
 
 class WebhookStore:

@@ -24,8 +24,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         code = int(open(status).read())
         with open(lines, "a") as file:
-            file.write(json.dumps({"path": self.path, "headers": dict(self.headers), "body": body, "status": code}))
-            file.write("\\n")
+            told = {"path": self.path, "headers": dict(self.headers), "body": body, "status": code}
+            file.write(json.dumps(told) + "\\n")
         self.send_response(code)
         if code == 302:
             self.send_header("Location", f"http://127.0.0.1:{port}/elsewhere")

@@ -6,11 +6,9 @@ from pydantic import ConfigDict, Field
 
 from auth.backends.facts import MAX_PAGE
 from auth.backends.webhooks import FORMATS, MAX_URL
-from auth.core.facts import FILTERS, FactType, StoredFact
+from auth.core.facts import FILTERS, FactPage, FactType, StoredFact
 from auth.core.views import Counter, Input, Moment, Query, Text, View
-from auth.stores.facts import FactPage
-from auth.stores.webhook_deliveries import WebhookDelivery
-from auth.stores.webhooks import Webhook
+from auth.core.webhooks import Webhook, WebhookDelivery
 
 
 class EventsQuery(Query):
