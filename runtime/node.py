@@ -84,9 +84,7 @@ class Node:
         self.limits = _rate_limits(settings, redis_url, self.metrics, make_link)
         self.suspension = SuspensionWatch()
         self.web = HttpClient()
-        self.webhook_web = HttpClient(
-            only_public=not settings.facts.webhooks_private, max_bytes=WEBHOOK_REPLY_BYTES
-        )
+        self.webhook_web = _webhook_client(settings)
         self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics, self.clock, tracing)
         self._passwords = Passwords()
         self._locations = _locations(settings)
@@ -244,6 +242,11 @@ async def _answers(ping: Callable[[], Awaitable[None]]) -> bool:
     except Unavailable:
         return False
     return True
+
+
+def _webhook_client(settings: Settings) -> HttpClient:
+    """A client for URLs that administrators choose."""
+    return HttpClient(only_public=not settings.facts.webhooks_private, max_bytes=WEBHOOK_REPLY_BYTES)
 
 
 def make_jobs(

@@ -126,6 +126,8 @@ class UserLog:
         if joined.status == "unknown":
             self._deny_list.note_missing(user_id)
             raise Unavailable(retry_after_seconds=DOUBT_SECONDS)
+        if joined.status == "ok":
+            self._note_device(user_id, connection.session_id, True)
         return joined
 
     async def rejoin(self, connection: Connection, *, cursor: int, online: DeviceStatus) -> JoinResult:
@@ -135,6 +137,8 @@ class UserLog:
         Not `recovered`: more events were missed than those returned.
         """
         joined, _ = await self._join(connection, cursor, online, (), admits=False)
+        if joined.was_missing:
+            self._note_device(connection.user_id, connection.session_id, True)
         return joined
 
     async def _join(
@@ -180,8 +184,6 @@ class UserLog:
         answer = await self._connect(keys=keys, args=arguments)
         status, number, recovered, frames, changed, nodes, was_missing = answer
         others = [as_text(node) for node in nodes]
-        if as_text(status) == "ok" and (admits or was_missing):
-            self._note_device(user_id, session_id, True)
         if not self._leases.knows(others):
             self._check_soon(user_id)
         if as_text(status) != "ok":
