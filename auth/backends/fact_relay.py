@@ -72,8 +72,8 @@ class FactRelay(Operation):
             try:
                 if await self._claim():
                     await self._lead()
-            except Unavailable:
-                log.warning("facts_delayed")
+            except Unavailable as down:
+                log.warning("facts_delayed", cause=repr(down.__cause__))
             except Exception:  # a defect must not end it
                 log.exception("facts_failed")
             await asyncio.sleep(RETRY_SECONDS)
@@ -111,8 +111,8 @@ class FactRelay(Operation):
                 await self._skip()
             except NumberTaken:
                 log.info("facts_taken_over")
-            except Unavailable:
-                log.warning("facts_delayed")
+            except Unavailable as down:
+                log.warning("facts_delayed", cause=repr(down.__cause__))
             except Exception:  # a defect must not end it
                 log.exception("facts_failed")
             finally:

@@ -77,7 +77,7 @@ class Webhooks(Operation):
     async def remove(self, principal: Principal, webhook_id: str, *, client: Client) -> None:
         """Remove an endpoint and what waits for it. Raises `NotFound`."""
         await self._admit(principal)
-        await self.remove_by_operator(webhook_id)
+        await self._remove(webhook_id)
         await self._record("admin_webhook_removed", principal, client, {"webhook": webhook_id})
 
     async def add_secret(self, principal: Principal, webhook_id: str, *, client: Client) -> str:
@@ -100,7 +100,7 @@ class Webhooks(Operation):
     ) -> int:
         """Send now what was given up or waits, all of it or one fact; the number of them. Raises `NotFound`."""
         await self._admit(principal)
-        count = await self.send_again_by_operator(webhook_id, number)
+        count = await self._send_again(webhook_id, number)
         await self._record("admin_webhook_sent_again", principal, client, {"webhook": webhook_id})
         return count
 
@@ -118,6 +118,10 @@ class Webhooks(Operation):
 
     async def remove_by_operator(self, webhook_id: str) -> None:
         """Like `remove`, for the operator."""
+        await self._remove(webhook_id)
+        await self._audit.record("webhook_removed", user_id=None, details={"webhook": webhook_id})
+
+    async def _remove(self, webhook_id: str) -> None:
         if not await self._webhooks.remove(webhook_id):
             raise _unknown()
         await self._deliveries.forget(webhook_id)
@@ -136,6 +140,11 @@ class Webhooks(Operation):
 
     async def send_again_by_operator(self, webhook_id: str, number: int | None) -> int:
         """Like `send_again`, for the operator."""
+        count = await self._send_again(webhook_id, number)
+        await self._audit.record("webhook_sent_again", user_id=None, details={"webhook": webhook_id})
+        return count
+
+    async def _send_again(self, webhook_id: str, number: int | None) -> int:
         if await self._webhooks.get(webhook_id) is None:
             raise _unknown()
         count = await self._deliveries.send_again(webhook_id, number, now=self._clock())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from support.backends import Backend, create_key
 from support.clients import PASSWORD, Api
-from support.commands import run_command
+from support.commands import node_packages, run_command
 from support.nodes import Installation, Node
 from support.receiver import Receiver, receiver
 from support.waiting import eventually
@@ -44,6 +45,27 @@ def webhooks(installation: Installation, *arguments: str) -> str:
     done = run_command("webhooks", *arguments, environ=installation.environ())
     assert done.status == 0, done
     return done.out.strip()
+
+
+def verified_by_node(secret: str, sent: list[Any]) -> Any:
+    """What the official library of npm reads in requests, each of body and headers."""
+    script = """
+const { Webhook } = require("standardwebhooks");
+const [secret, sent] = JSON.parse(require("fs").readFileSync(0));
+const webhook = new Webhook(secret);
+console.log(JSON.stringify(sent.map(([body, headers]) => webhook.verify(body, headers))));
+"""
+    folder = node_packages("typescript-client").parent
+    done = subprocess.run(
+        ["node", "-e", script],
+        cwd=folder,
+        input=json.dumps([secret, sent]),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return json.loads(done.stdout)
 
 
 async def newest(backend: Backend) -> str:
@@ -102,7 +124,7 @@ class TestPages:
         self, backend: Backend, shared_nodes: Pair, log_in: Any, connect: Any
     ) -> None:
         cursor = await newest(backend)
-        login = await log_in(shared_nodes[1])
+        login = await log_in(shared_nodes[1], await Api(shared_nodes[0].url, backend.http).register_by_mail())
         live = await connect(shared_nodes[1], login.access_token)
         await facts_of(backend, login.user_id, cursor, "presence.online")
         await live.close()
@@ -215,6 +237,9 @@ class TestWebhooks:
                 assert Webhook(secret).verify(each.body, each.headers) == each.fact
             with pytest.raises(WebhookVerificationError):
                 Webhook(first).verify(each.body + " ", each.headers)
+        sent = [[each.body, each.headers] for each in endpoint.received("/two")]
+        for secret in (first, second):
+            assert verified_by_node(secret, sent) == [each.fact for each in endpoint.received("/two")]
         webhooks(shared_installation, "remove", webhook_id)
 
     async def test_what_a_receiver_refuses_waits_and_what_follows_of_the_same_user_waits_behind(
