@@ -5,6 +5,7 @@ import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from support.backends import Backend, create_key
 from support.clients import PASSWORD, Api
 from support.commands import node_packages, run_command
-from support.nodes import Installation, Node
+from support.nodes import Installation, Node, mongo_client
 from support.receiver import Receiver, receiver
 from support.waiting import eventually
 
@@ -242,35 +243,45 @@ class TestWebhooks:
             assert verified_by_node(secret, sent) == [each.fact for each in endpoint.received("/two")]
         webhooks(shared_installation, "remove", webhook_id)
 
-    async def test_what_a_receiver_refuses_waits_and_what_follows_of_the_same_user_waits_behind(
+    async def test_what_a_receiver_does_not_accept_waits_is_given_up_after_three_days_and_can_be_sent_again(
         self, shared_installation: Installation, shared_nodes: Pair, endpoint: Receiver, log_in: Any
     ) -> None:
         webhooks(shared_installation, "create", endpoint.url + "/later", "--events", "session.*")
         listed = webhooks(shared_installation, "list").splitlines()
         webhook_id = next(line.split()[0] for line in listed if "/later" in line)
-        endpoint.answer(500)
+        stored = mongo_client(shared_installation.services.mongo)[shared_installation.name]["webhook_deliveries"]
+        endpoint.answer(302)
         login = await log_in(shared_nodes[0])
         await login.call("POST", "/logout")
 
-        async def waiting() -> list[str] | None:
-            lines = (await asyncio.to_thread(webhooks, shared_installation, "deliveries", webhook_id)).splitlines()
-            theirs = [line for line in lines if login.user_id in line]
-            return theirs if len(theirs) == 2 else None
+        async def states(*wanted: str) -> list[Any]:
+            async def found() -> list[Any] | None:
+                which = {"webhookId": webhook_id, "userId": login.user_id}
+                theirs = list(stored.find(which, sort=[("number", 1)]))
+                return theirs if [each["state"] for each in theirs] == list(wanted) else None
 
-        last, first = await eventually(waiting, "both wait", timeout=60, every=0.5)
-        assert "session.ended" in last
-        assert "behind" in last
-        assert "answered 500" in first
+            return await eventually(found, f"{wanted} in the store", timeout=60, every=0.2)
+
+        first, second = await states("waiting", "behind")
+        assert (first["lastError"], second["attempts"]) == ("answered 302", 0)
+        # The other users do not wait for this one.
         endpoint.answer(204)
-        webhooks(shared_installation, "send-again", webhook_id)
+        other = await log_in(shared_nodes[1])
+        await endpoint.until(other.user_id, "session.created", path="/later")
+        endpoint.answer(500)
+        days_ago = first["storedAt"] - timedelta(days=3, seconds=1)
+        stored.update_many({"webhookId": webhook_id}, {"$set": {"storedAt": days_ago, "dueAt": days_ago}})
+        await states("failed", "failed")
+        assert endpoint.accepted(login.user_id, "/later") == []
+        said = await asyncio.to_thread(webhooks, shared_installation, "deliveries", webhook_id)
+        assert said.count("failed, ") >= 2
+        endpoint.answer(204)
+        await asyncio.to_thread(webhooks, shared_installation, "send-again", webhook_id)
         facts = await endpoint.until(login.user_id, "session.ended", path="/later")
         assert [each["type"] for each in facts] == ["session.created", "session.ended"]
-        assert len({each.headers["webhook-id"] for each in endpoint.received("/later") if each.fact in facts}) == 2
-
-        async def empty() -> bool:
-            return not await asyncio.to_thread(webhooks, shared_installation, "deliveries", webhook_id)
-
-        await eventually(empty, "nothing waits", timeout=60, every=0.5)
+        ids = {each.headers["webhook-id"] for each in endpoint.received("/later") if each.fact in facts}
+        assert len(ids) == 2
+        assert endpoint.received("/elsewhere") == []
         webhooks(shared_installation, "remove", webhook_id)
 
     async def test_ended_sessions_are_sent_as_security_event_tokens(
