@@ -90,6 +90,7 @@ class ChangeFeed:
         self._database = database
         self._stream: Any = None
 
+    @outage_is_unavailable
     async def open(self, start: FeedStart) -> None:
         """Begin after a position. Raises `PositionLost` or `Unavailable`."""
         await self.close()
@@ -101,6 +102,7 @@ class ChangeFeed:
             stream = self._database.watch(PIPELINE, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **begin)
             self._stream = await stream if inspect.isawaitable(stream) else stream
 
+    @outage_is_unavailable
     async def next(self) -> Change | None:
         """The next change; None if there was none for a second. Raises `PositionLost` or `Unavailable`."""
         with _mapped_errors():
@@ -117,6 +119,7 @@ class ChangeFeed:
         token = None if self._stream is None else self._stream.resume_token
         return None if token is None else str(token["_data"])
 
+    @outage_is_unavailable
     async def close(self) -> None:
         """Close the stream."""
         if self._stream is not None:
