@@ -357,7 +357,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
         ),
         account_locks=AccountLocks(services, directory=stores.directory, endings=endings, step_up=step_up),
         backends=Backends.create(
-            services, stores, sessions=sessions, step_up=step_up, live=live.control, facts=parts.facts
+            services, stores, sessions=sessions, step_up=step_up, live=live, facts=parts.facts
         ),
     )
 

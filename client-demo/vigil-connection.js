@@ -6,7 +6,7 @@
  * restart, and cannot tell an ended session from a lost network.
  */
 import { VigilError, asVigilError } from "./vigil-errors.js";
-import { EventCursor, acknowledged } from "./vigil-events.js";
+import { EventCursor, RoomPlaces, acknowledged } from "./vigil-events.js";
 import { afterRefreshRefusal, afterRefusal, retryDelay, sleep } from "./vigil-reconnect.js";
 
 /**
@@ -27,6 +27,9 @@ import { afterRefreshRefusal, afterRefusal, retryDelay, sleep } from "./vigil-re
  * @property {string} serverTime
  * @property {number|null} lastEventId
  * @property {boolean} recovered
+ * @property {Record<string, {historyId: number, proof: string}>} [joined] the rooms that the socket is in
+ * @property {string[]} [rooms] to be read anew, because their histories do not reach back
+ * @property {boolean} [eventsRecovered] with `rooms`: whether the user's own events are recovered
  *
  * Why the session has ended. `reason` and `by` are known when the server pushed it; `act` is what was done, where the
  * reason does not say it: `two_factor_enabled`, `account_locked` or `factors_removed`.
@@ -93,6 +96,7 @@ export class Connection {
   #renewing = null;
   #reauthentications = 0;
   #cursor = new EventCursor();
+  #places = new RoomPlaces();
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #timer;
   /** @type {ReturnType<typeof setTimeout>|undefined} */
@@ -213,6 +217,7 @@ export class Connection {
     this.#run++;
     this.#attempt = 0;
     this.#cursor = new EventCursor();
+    this.#places = new RoomPlaces();
   }
 
   async #open() {
@@ -230,6 +235,7 @@ export class Connection {
     this.#socket.auth = {
       ...(this.#token.accessToken && { token: this.#token.accessToken }),
       ...(this.#cursor.lastEventId !== null && { lastEventId: this.#cursor.lastEventId }),
+      rooms: this.#places.named,
     };
     this.#timer = setTimeout(() => this.#giveUpAttempt(), CONNECT_TIMEOUT_MS);
     this.#socket.connect();
@@ -307,7 +313,7 @@ export class Connection {
     const payload = args[0];
     // Acknowledged even when repeated: the device that requested it waits for the acknowledgement.
     if (event === "session-revoked" || event === "closing" || event.includes(":")) ack?.({ ok: true });
-    if (this.#state === "stopped" || !this.#cursor.isNew(payload)) return;
+    if (this.#state === "stopped" || !this.#cursor.isNew(payload) || !this.#places.isNew(payload)) return;
     this.#react(event, payload);
     this.#listener.onEvent(event, payload);
     if (event === "session-revoked") {
@@ -328,6 +334,8 @@ export class Connection {
       this.#become("expired");
       return void this.renew();
     }
+    if (event === "room-history") return this.#places.entered(payload);
+    if (event === "room-left") return this.#places.left(payload);
     if (event === "draining") this.#drainDelayMs = payload.reconnectAfterMs;
   }
 
@@ -335,7 +343,8 @@ export class Connection {
   #onReady(ready) {
     clearTimeout(this.#timer);
     this.#api.observeClock(Date.parse(ready.serverTime));
-    this.#cursor.connected(ready);
+    this.#cursor.connected({ ...ready, recovered: ready.eventsRecovered ?? ready.recovered });
+    this.#places.connected(ready);
     this.#reauthentications = 0;
     this.#renewing = null;
     this.#liveSince = Date.now();

@@ -101,3 +101,51 @@ export class EventCursor {
     this.#seen.clear();
   }
 }
+
+/** The server takes no more than these. */
+const MAX_PLACES = 256;
+
+/** @typedef {{historyId: number, proof: string}} Place */
+
+/** Places in the histories of rooms: where to resume each after a reconnect. */
+export class RoomPlaces {
+  /** @type {Map<string, Place>} */
+  #places = new Map();
+
+  /** For the handshake. */
+  get named() {
+    return Object.fromEntries([...this.#places].slice(-MAX_PLACES));
+  }
+
+  /**
+   * @param {any} payload
+   * @returns {boolean} false for an event of a room that was dispatched before
+   */
+  isNew(payload) {
+    const place = this.#places.get(payload?.historyRoom);
+    if (!place) return true;
+    if (payload.historyId <= place.historyId) return false;
+    place.historyId = payload.historyId;
+    return true;
+  }
+
+  /**
+   * Of rooms that need not be read anew, the missed events follow: a place stays, in case the connection breaks before
+   * they have all arrived.
+   * @param {{joined?: Record<string, Place>, rooms?: string[]}} ready
+   */
+  connected({ joined = {}, rooms = [] }) {
+    for (const [room, place] of Object.entries(joined)) this.entered({ room, ...place, recovered: !rooms.includes(room) });
+  }
+
+  /** @param {Place & {room: string, recovered: boolean}} entered */
+  entered({ room, historyId, proof, recovered }) {
+    const known = recovered ? this.#places.get(room) : undefined;
+    this.#places.set(room, { historyId: known?.historyId ?? historyId, proof });
+  }
+
+  /** @param {{room: string}} left */
+  left({ room }) {
+    this.#places.delete(room);
+  }
+}

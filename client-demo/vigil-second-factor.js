@@ -152,7 +152,8 @@ export class WaitingLogin {
 
   #open() {
     if (this.#deadline !== null && this.#deadline <= this.#api.serverNow()) return this.#ended("timeout");
-    this.#socket.auth = { mfaToken: this.#mfaToken };
+    // The socket becomes the live one, which keeps its places in rooms.
+    this.#socket.auth = { mfaToken: this.#mfaToken, rooms: {} };
     this.#socket.connect();
   }
 

@@ -15,20 +15,29 @@ neither revoked nor expired; one socket's events run one at a time. Its return v
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import structlog
 
+from auth.backends.live import RoomHistory, UserPresence
 from auth.core.clock import utc_now
+from auth.core.errors import AuthError
 from auth.core.events import require_no_event_id
-from auth.core.models import Principal, Session, User
+from auth.core.models import NOWHERE, Client, Principal, Session, User
 
 # Delays between retries of a failed disconnect hook; after the last it is given up.
 DISCONNECT_HOOK_RETRY_SECONDS = (1.0, 5.0, 25.0)
 # Time limit of a hook that a login, a revocation or the cleanup after a dead node waits for.
 HOOK_SECONDS = 1.0
+# Names stand unescaped in the frames of a log.
+DURABLE_NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,129}", re.ASCII)
+# Events of a page of a room's history.
+MOST_HISTORY_EVENTS = 200
+# Users whose presence is asked for at once.
+MOST_PRESENCES = 500
 
 log = structlog.get_logger()
 
@@ -40,6 +49,21 @@ class Rooms(Protocol):
 
     async def emit_to_room(self, event: str, data: Data, room: str) -> None:
         """Send an event to a room on every node."""
+
+    async def emit_to_user(self, event: str, data: Data, user_id: str) -> None:
+        """Send an event to the live sockets of a user on every node."""
+
+    async def append_to_room(self, event: str, data: Data, room: str) -> int:
+        """Append an event to a room's history and send it; return its id. Raises as `Application.emit`."""
+
+    async def append_to_user(self, event: str, data: Data, user_id: str) -> int:
+        """Append an event to a user's log and send it; return its id. Raises as `Application.emit`."""
+
+    async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
+        """See `Application.history`."""
+
+    async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
+        """See `Application.presence`."""
 
     async def emit_here(self, socket_id: str, event: str, payload: Data) -> None:
         """Send an event to one socket of this node."""
@@ -61,7 +85,7 @@ class LiveSocket:
     """One socket, as passed to an application's handlers and hooks.
 
     `is_here`: whether it is, or was, a socket of this node. False for a socket of a dead node: its principal then
-    has only user and session id, and no roles.
+    has only user and session id, and no roles, and its `client` is `NOWHERE`.
     """
 
     def __init__(
@@ -70,6 +94,7 @@ class LiveSocket:
         socket_id: str,
         principal: Principal,
         *,
+        client: Client = NOWHERE,
         role: str | None = None,
         is_here: bool = True,
     ) -> None:
@@ -78,6 +103,7 @@ class LiveSocket:
         self.is_here = is_here
         self.socket_id = socket_id
         self.principal = principal
+        self.client = client
 
     async def user(self) -> User:
         """The socket's account. Raises `Unavailable` while MongoDB is down."""
@@ -109,10 +135,11 @@ SessionHook = Callable[[Session], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A handler and the role it requires, if any."""
+    """A handler and the role it requires, if any. `counted_as`: its name in metrics, if not the event's."""
 
     handler: Handler
     role: str | None
+    counted_as: str | None = None
 
 
 @dataclass(slots=True)
@@ -132,6 +159,10 @@ class Application:
     started_hooks: list[SessionHook] = field(default_factory=list)
     ended_hooks: list[SessionHook] = field(default_factory=list)
     _server: Rooms | None = None
+
+    def registration(self, event: str) -> Registration | None:
+        """The handler of a client event; None if the event is unknown."""
+        return self.handlers.get(event)
 
     def on(self, event: str, *, role: str | None = None) -> Callable[[Handler], Handler]:
         """Register a handler of `<name>:<event>`. With `role`, principals without it get `forbidden`."""
@@ -167,23 +198,64 @@ class Application:
         self.ended_hooks.append(hook)
         return hook
 
-    async def emit(self, event: str, data: Data, *, room: str) -> None:
-        """Send `<name>:<event>` to one of the application's rooms, on every node.
+    async def emit(
+        self, event: str, data: Data, *, room: str | None = None, user: str | None = None, durable: bool = False
+    ) -> int | None:
+        """Send `<name>:<event>` to one of the application's rooms, or to a user by id, on every node.
 
-        Best effort across nodes, like Redis PUBLISH: store anything that must not be lost. Raises `ValueError` for
-        `data` with `eventId`.
+        Best effort across nodes, like Redis PUBLISH, unless it is `durable`: then it is in the room's history or
+        the user's log when this returns, and clients that were away get it when they are back, once and in order,
+        as far as history or log reach back. Returns the event's id there (`historyId` or `eventId` for clients).
+
+        Raises `ValueError` for `data` with `eventId`, and unless exactly one of `room` and `user` is given; for
+        durable events also for another name than a backend could use, `InvalidRequest` for more than 16 KiB of
+        JSON, and `Unavailable` without Redis: then it may have been appended all the same.
         """
         require_no_event_id(data)
-        await self.server.emit_to_room(self.qualified(event), data, self.qualified(room))
+        name = self.qualified(event)
+        if (room is None) == (user is None):
+            raise ValueError("an event is sent either to a room or to a user")
+        if durable and not DURABLE_NAME.fullmatch(name):
+            raise ValueError("the name of a durable event has letters, digits and _.:@- only")
+        if user is not None:
+            if durable:
+                return await self.server.append_to_user(name, data, user)
+            await self.server.emit_to_user(name, data, user)
+        elif room is not None:
+            if durable:
+                return await self.server.append_to_room(name, data, self.qualified(room))
+            await self.server.emit_to_room(name, data, self.qualified(room))
+        return None
 
-    async def run_hooks(self, kind: HookKind, socket_id: str, principal: Principal) -> None:
+    async def history(self, room: str, *, after: int | None = None, limit: int = 50) -> RoomHistory:
+        """The durable events of one of the application's rooms, oldest first: the first `limit` (1 to 200) of all,
+        or of those after the event with the id `after`. Fewer if these are more than a megabyte.
+
+        `next` is the `after` of the next page, or None. `recovered` is False if the history no longer reaches back
+        to `after`. Raises `Unavailable` without Redis.
+        """
+        if not 1 <= limit <= MOST_HISTORY_EVENTS:
+            raise ValueError(f"limit must be 1 to {MOST_HISTORY_EVENTS}")
+        return await self.server.history(self.qualified(room), after=after, limit=limit)
+
+    async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
+        """Who of up to 500 users is online, on any node: `devices` of each, and `last_seen_at`.
+
+        A device whose node was killed is offline within 15 s. Raises `ValueError` for more users, and
+        `Unavailable` without Redis.
+        """
+        if len(user_ids) > MOST_PRESENCES:
+            raise ValueError(f"presence is known of at most {MOST_PRESENCES} users at once")
+        return await self.server.presence(user_ids)
+
+    async def run_hooks(self, kind: HookKind, socket_id: str, principal: Principal, client: Client) -> None:
         """Run the hooks of one kind for a socket; called by the live server."""
         hooks = {"connected": self.connected_hooks, "roles": self.roles_hooks}
-        await _run_hooks(hooks[kind], LiveSocket(self, socket_id, principal))
+        await _run_hooks(hooks[kind], LiveSocket(self, socket_id, principal, client=client))
 
-    async def run_disconnect_hooks(self, socket_id: str, principal: Principal) -> None:
+    async def run_disconnect_hooks(self, socket_id: str, principal: Principal, client: Client) -> None:
         """Run the disconnect hooks for a socket of this node; retry failed ones with delays."""
-        socket = LiveSocket(self, socket_id, principal)
+        socket = LiveSocket(self, socket_id, principal, client=client)
         failed = await _run_hooks(self.disconnected_hooks, socket)
         for seconds in DISCONNECT_HOOK_RETRY_SECONDS:
             if not failed:
@@ -246,6 +318,9 @@ async def _run_hooks(
             async with asyncio.timeout(seconds):
                 with cancellation_as_error():
                     await hook(socket)
+        except AuthError as error:
+            log.warning("application_hook_failed", socket_id=socket.socket_id, code=error.code)
+            failed.append(hook)
         except Exception:  # the other hooks still run
             log.exception("application_hook_failed", socket_id=socket.socket_id)
             failed.append(hook)

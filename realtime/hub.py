@@ -43,6 +43,28 @@ class Frame:
 
 
 @dataclass(slots=True, eq=False)
+class Place:
+    """A socket's place in the history of a room: `cursor` is the id of the last event that it was sent, if any.
+
+    `since`: the last event before its user entered. `held`: events that wait until what comes before them is read;
+    None while nothing waits. Not `is_entered`: named by the client for a room that the socket is not in (yet).
+    """
+
+    connection: "Connection"
+    room: str
+    cursor: int | None
+    since: int
+    is_entered: bool = False
+    held: list[dict[str, Any]] | None = None
+    # Read during the handshake, to be sent after `ready`; whether something was missed for good.
+    is_prepared: bool = False
+    missed: tuple[dict[str, Any], ...] = ()
+    is_unrecovered: bool = False
+    # The client is to be told that the socket is in the room.
+    is_new: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class Connection(EventQueue):
     """One socket: its principal, its position in the user's log, and its queued events."""
 
@@ -63,6 +85,8 @@ class Connection(EventQueue):
     rooms_by_role: dict[str, str] | None = None
     # Rooms to enter when the handshake is over, and those not to; None for most sockets, to save memory.
     rooms_at_ready: dict[str, bool] | None = None
+    # By room; None for clients that do not keep their places.
+    places: dict[str, Place] | None = None
 
     @property
     def user_id(self) -> str:

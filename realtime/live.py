@@ -81,11 +81,7 @@ class Live:
             cors_allowed_origins=options.gateway.allowed_origins,
         )
         if application is not None:
-            application.start(
-                ApplicationRooms(
-                    self._inbound.connections, self._inbound.emitter, outbound.bus, operations.profile
-                )
-            )
+            application.start(ApplicationRooms(self._inbound, outbound, operations.profile, clock=services.clock))
 
     def attach(self, app: web.Application) -> None:
         """Serve the live socket on `app`."""

@@ -20,12 +20,13 @@ from auth.crypto.passwords import Passwords
 from auth.crypto.root_secret import RootSecret
 from auth.crypto.signing_keys import KeyRing
 from auth.crypto.tokens import LEEWAY
+from auth.crypto.webhook_signatures import WebhookSecret, WebhookSecretWrong
 from auth.http.app import HttpParts, create_app
 from auth.http.pages.jobs_dashboard import JobsDashboard, dashboard_url
 from auth.notifications.job_queue import Jobs
 from auth.notifications.sms_webhook import ChannelSender, make_sms_sender
 from auth.notifications.smtp import make_sender
-from auth.operations import Parts, make_operations, make_services
+from auth.operations import Operations, Parts, make_operations, make_services
 from auth.platform.cached_probe import CachedProbe
 from auth.platform.http_client import HttpClient
 from auth.platform.metrics import Metrics
@@ -38,6 +39,8 @@ from auth.platform.settings.settings import Settings, SettingsError
 from auth.platform.suspension import SuspensionWatch
 from auth.stores.stores import Stores
 from realtime.application import Application
+from realtime.application_url.application import UrlApplication
+from realtime.application_url.posts import Posts
 from realtime.broker.room_log import RoomLogLimits
 from realtime.delivery.outbound import Outbound, OutboundOptions
 from realtime.engine.traffic_budget import TrafficBudget
@@ -86,7 +89,9 @@ class Node:
         self.web = HttpClient()
         self.webhook_web = _webhook_client(settings)
         self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics, self.clock, tracing)
-        self._passwords = Passwords()
+        self._passwords, self._devices = Passwords(), Devices()
+        self._url_application = _url_application(settings, self._devices, self.metrics, self.clock)
+        application = self._url_application or application
         self._locations = _locations(settings)
         self.services = make_services(
             settings,
@@ -99,7 +104,7 @@ class Node:
         )
         options = _outbound_options(settings)
         self.outbound = Outbound(self.link, self.stores, self.services, options, root, application)
-        self.operations = make_operations(self.services, self._operation_parts(root))
+        self.operations = self._make_operations(root)
         self.jobs_dashboard = JobsDashboard(settings.administration, self.services.audit)
         self._roles = PeriodicTask("roles", self.operations.roles.finish_due, every_seconds=2)
         self._endings = PeriodicTask(
@@ -121,8 +126,8 @@ class Node:
         )
         self.live.attach(self.app)
 
-    def _operation_parts(self, root: RootSecret) -> Parts:
-        return Parts(
+    def _make_operations(self, root: RootSecret) -> Operations:
+        parts = Parts(
             settings=self.settings,
             stores=self.stores,
             root=root,
@@ -132,9 +137,13 @@ class Node:
             web=self.web,
             facts=self._fact_parts(root),
             passwords=self._passwords,
-            devices=Devices(),
+            devices=self._devices,
             locations=self._locations,
         )
+        operations = make_operations(self.services, parts)
+        if self._url_application is not None:
+            self._url_application.act_by(operations.backends)
+        return operations
 
     def _fact_parts(self, root: RootSecret) -> FactParts:
         requests = WebhookRequests(
@@ -206,7 +215,10 @@ class Node:
         await self.operations.backends.fact_relay.close()
         await self._endings.close()
         await self._roles.close()
+        await self.operations.backends.revocations.close()
         await self.live.close()
+        if self._url_application is not None:
+            await self._url_application.close()
         self.suspension.close()
         await self.clock.close()
         await self.jobs_dashboard.close()
@@ -305,6 +317,22 @@ def _locations(settings: Settings) -> Locations:
 def _open_connections(settings: Settings, metrics: Metrics) -> OpenConnections:
     server = settings.server
     return OpenConnections(server.connections_per_address, proxies=server.trusted_proxies, metrics=metrics)
+
+
+def _url_application(
+    settings: Settings, devices: Devices, metrics: Metrics, clock: Clock
+) -> UrlApplication | None:
+    """The application behind VIGIL_APPLICATION_URL, if set. Raises `SettingsError` for a wrong secret."""
+    given = settings.application_url
+    if given.application_url is None or given.application_url_secret is None:
+        return None
+    try:
+        held = [WebhookSecret.parse(each) for each in given.secrets]
+    except WebhookSecretWrong as error:
+        raise SettingsError(f"VIGIL_APPLICATION_URL_SECRET is wrong: {error}") from None
+    only_public = not given.application_url_private
+    posts = Posts(given.application_url, held, only_public=only_public, metrics=metrics, clock=clock)
+    return UrlApplication(posts, devices, given)
 
 
 def _outbound_options(settings: Settings) -> OutboundOptions:

@@ -47,7 +47,7 @@ async def serve(settings: Settings, listener: socket.socket) -> int:
     if settings.accounts.dev_outbox and not settings.dev_outbox:
         log.warning("no_dev_outbox", reason="VIGIL_PUBLIC_URL is not on this machine")
     async with services(settings) as (mongo_url, redis_url):
-        application = load_application(settings.server.application, ROOT)
+        application = load_application(settings.application, ROOT)
         node = Node(
             settings,
             mongo_url=mongo_url,
@@ -119,7 +119,7 @@ async def run_jobs(settings: Settings) -> int:
     """Run only the background jobs of a node until SIGINT, SIGTERM or SIGHUP."""
     stop = stop_signal()
     # Jobs can end sessions, which calls the application's hooks.
-    async with command_node(settings, settings.server.application, tracing(os.environ)) as node:
+    async with command_node(settings, settings.application, tracing(os.environ)) as node:
         await node.start_jobs()
         print("working", flush=True)
         await stop.wait()

@@ -62,7 +62,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("auth.operations",),
     ("auth.http",),
     ("realtime.application", "realtime.engine"),
-    ("realtime.protocol", "realtime.event_queue"),
+    ("realtime.protocol", "realtime.event_queue", "realtime.application_url"),
     ("realtime.hub",),
     ("realtime.broker",),
     ("realtime.delivery",),
@@ -273,11 +273,13 @@ def test_http_knows_no_store() -> None:
 
 
 def test_the_live_side_knows_of_http_how_a_request_is_read_and_of_mongodb_its_stores() -> None:
-    """A handshake's caller and cookies are read by HTTP's rules, not by rules of its own."""
+    """A handshake's caller and cookies are read by HTTP's rules, a backend's acts by those of the server API."""
     assert forbidden(of("realtime"), MONGO_DRIVERS) == []
     reading = {
         "realtime.gateway.handshake imports auth.http.context",
         "realtime.gateway.handshake imports auth.http.cookies",
+        "realtime.application_url.answers imports auth.http.schemas.client_events",
+        "realtime.application_url.application imports auth.http.schemas.client_events",
     }
     known = {
         f"{module.name} imports {name}"

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from auth.backends.fact_relay import FactRelay
 from auth.backends.facts import BackendFacts
 from auth.backends.keys import ServerKeys
 from auth.backends.live import LiveControl
 from auth.backends.messages import BackendMessages
+from auth.backends.revocations import RevocationFeed
 from auth.backends.rooms import BackendRooms
 from auth.backends.sessions import BackendSessions
 from auth.backends.targets import Targets
@@ -20,7 +22,20 @@ from auth.platform.http_client import HttpClient
 from auth.platform.settings.facts import FactSettings
 from auth.services import Services
 from auth.sessions.sessions import Sessions
+from auth.sessions.types import RevocationList
 from auth.stores.stores import Stores
+
+
+class LiveParts(Protocol):
+    """What backends need of the live side."""
+
+    @property
+    def control(self) -> LiveControl:
+        """Acts on sockets."""
+
+    @property
+    def revocations(self) -> RevocationList:
+        """Knows how long revocations matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +59,7 @@ class Backends:
     facts: BackendFacts
     webhooks: Webhooks
     fact_relay: FactRelay
+    revocations: RevocationFeed
 
     @classmethod
     def create(
@@ -53,10 +69,11 @@ class Backends:
         *,
         sessions: Sessions,
         step_up: StepUp,
-        live: LiveControl,
+        live: LiveParts,
         facts: FactParts,
     ) -> "Backends":
         """Create them."""
+        control = live.control
         targets = Targets(services, sessions=stores.sessions)
         sender = WebhookSender(
             services,
@@ -69,11 +86,11 @@ class Backends:
         )
         return cls(
             keys=ServerKeys(services, store=stores.server_keys, step_up=step_up),
-            sessions=BackendSessions(services, sessions=sessions, targets=targets, live=live),
+            sessions=BackendSessions(services, sessions=sessions, targets=targets, live=control),
             users=BackendUsers(services),
-            messages=BackendMessages(services, sent=stores.sent_messages, targets=targets, live=live),
+            messages=BackendMessages(services, sent=stores.sent_messages, targets=targets, live=control),
             rooms=BackendRooms(
-                services, members=stores.room_members, sessions=stores.sessions, targets=targets, live=live
+                services, members=stores.room_members, sessions=stores.sessions, targets=targets, live=control
             ),
             facts=BackendFacts(services, facts=stores.facts),
             webhooks=Webhooks(
@@ -92,4 +109,5 @@ class Backends:
                 sessions=stores.session_changes,
                 follow=sender.run,
             ),
+            revocations=RevocationFeed(services, store=stores.session_revocations, life=live.revocations.life),
         )

@@ -105,10 +105,13 @@ class LiveControl(Protocol):
         result has the id of the first, and nobody is notified.
         """
 
-    async def append_to_room(self, room: str, message: Message) -> Sent:
+    async def append_to_room(self, room: str, message: Message, *, once: str | None) -> Sent:
         """Append to the room's log, and send. Nodes send what is appended in its order. Raises `Unavailable`; then
-        it may be in the log all the same.
+        it may be in the log all the same. `once` as for `append`.
         """
+
+    async def last_of_room(self, room: str) -> int:
+        """The id of the last event of a room, also if it is no longer in its log. Raises `Unavailable`."""
 
     async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         """The first `limit` events of a room's log, or of those after the event with the id `after`.

@@ -3,7 +3,7 @@
 A request with an id is served once for its server key: a repeat within 24 hours gets the first answer. The id is
 claimed in MongoDB before anything is sent. A node that dies between sending and recording the answer leaves the
 claim; ten seconds later a repeat sends again, so in this one case an event can arrive twice, never not at all. Of
-durable events for a user the log itself knows the id for ten minutes, so they do not.
+durable events the log itself knows the id for ten minutes, so they do not.
 
 Sending and waiting for the receipts are two steps, so that a batch sends in order and waits once.
 """
@@ -99,7 +99,7 @@ class BackendMessages(Operation):
     async def _send(self, asked: Emit, *, once: str | None) -> Finish:
         target = await self._targets.located(asked.target)
         if asked.durable and target.kind == "room":
-            sent = await self._live.append_to_room(target.name, asked.message)
+            sent = await self._live.append_to_room(target.name, asked.message, once=once)
         elif asked.durable:
             await self._targets.require_user(target.name)
             sent = await self._live.append(target.name, asked.message, once=once)
@@ -149,12 +149,17 @@ def _once(key_id: str, request_id: str, digest: bytes) -> str:
     return hashlib.sha256(b" ".join((key_id.encode(), request_id.encode(), digest))).hexdigest()[:32]
 
 
+def check_durable_data(data: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequest` for more than a durable event may have."""
+    if len(as_json(data).encode()) > MAX_DURABLE_BYTES:
+        raise InvalidRequest(errors=[FieldError("data", "Durable events have at most 16 KiB of JSON.")])
+
+
 def _check_durable(asked: Emit) -> None:
     if asked.target.kind not in {"user", "room"}:
         problem = "Only events for a user or a room can be durable."
         raise InvalidRequest(errors=[FieldError("durable", problem)])
-    if len(as_json(asked.message.data).encode()) > MAX_DURABLE_BYTES:
-        raise InvalidRequest(errors=[FieldError("data", "Durable events have at most 16 KiB of JSON.")])
+    check_durable_data(asked.message.data)
     if asked.target.kind == "user" and asked.message.except_socket_id is not None:
         # A socket's id ends with it: the client would get the event after a reconnect.
         raise InvalidRequest(

@@ -6,6 +6,7 @@ before it reads the memberships, so a concurrent change is either read there or 
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from auth.backends.live import LiveControl, RoomHistory, Target
 from auth.backends.targets import Targets
@@ -51,7 +52,7 @@ class BackendRooms(Operation):
         held = await self._members.of_user(membership.user_id)
         if _is_one_too_many(room, held) and _is_one_too_many(room, await self._without_ended(held)):
             raise Conflict(f"This user is in {MOST_ROOMS} rooms already.")
-        await self._members.add(membership)
+        await self._members.add(replace(membership, since=await self._live.last_of_room(room)))
         await self._live.mark_members(membership.user_id)
         return await self._settle(membership)
 

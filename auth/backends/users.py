@@ -71,6 +71,13 @@ class BackendUsers(Operation):
         """Return the account with this address, if there is one. Raises `InvalidRequest` for no address."""
         return await self._users.by_email(require_email(email).key)
 
+    async def by_id(self, user_id: str) -> User:
+        """Return an account. Raises `NotFound`."""
+        user = await self._users.by_id(user_id)
+        if user is None:
+            raise NotFound("There is no such account.")
+        return user
+
     async def update(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """Change `name`, `username`, `metadata` and `private_metadata`, those that are present; None clears one.
 

@@ -34,6 +34,16 @@ class RevocationReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """The end of a session."""
+
+    session_id: str
+    user_id: str
+    reason: RevocationReason
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """The origin of a request or socket. Everything but `ip` is claimed by the peer.
 

@@ -39,6 +39,7 @@ from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
 from auth.http.routes.server_events import BackendEventRoutes
 from auth.http.routes.server_keys import ServerKeyRoutes
 from auth.http.routes.server_messages import BackendMessageRoutes
+from auth.http.routes.server_revocations import BackendRevocationRoutes
 from auth.http.routes.server_rooms import BackendRoomRoutes
 from auth.http.routes.service import Readiness, ServiceRoutes
 from auth.http.routes.sessions import SessionRoutes
@@ -145,6 +146,7 @@ def _add_api(
         BackendRoomRoutes(operations.backends.rooms),
         BackendEventRoutes(operations.backends.facts, operations.backends.keys, streams),
         WebhookRoutes(operations.backends.webhooks),
+        BackendRevocationRoutes(operations.backends.revocations, operations.backends.keys, streams),
         ConfigRoutes(operations.provider_flows, phone_login=parts.settings.phone_login),
     )
     rows = []

@@ -98,7 +98,9 @@ class HttpClient:
                 return Reply(answer.status, await _body(answer, self._max_bytes))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The error's own text is not logged: it can contain the URL with its query.
-            log.warning("outgoing_request_failed", host=_host(url), error=type(error).__name__)
+            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            shown = cause if isinstance(cause, PrivateAddress) else error
+            log.warning("outgoing_request_failed", host=_host(url), error=type(shown).__name__)
             raise Unavailable from None
 
     def _open_session(self) -> aiohttp.ClientSession:

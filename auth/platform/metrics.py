@@ -59,6 +59,9 @@ class Metrics:
         self.sockets = gauge("vigil_sockets", "Live sockets on this node", multiprocess_mode="livesum")
         self.handshakes = counter("vigil_handshakes", "Socket handshakes by outcome", ["outcome"])
         self.socket_events = counter("vigil_socket_events", "Client events by outcome", ["event", "outcome"])
+        self.application_seconds = histogram(
+            "vigil_application_seconds", "Time to an answer of the application's URL", ["outcome"]
+        )
         self.floods = counter("vigil_socket_floods", "Connections closed for exceeding their traffic allowance")
         self.slow_readers = counter("vigil_slow_readers", "Sockets dropped because they did not read")
         self.revocation_to_close = histogram(

@@ -12,6 +12,9 @@ from auth.sessions.rotation import RotationPolicy, Verdict
 class RevocationList(Protocol):
     """Checks, across all nodes, whether a session was revoked while its tokens may still be valid."""
 
+    # How long access tokens of a revoked session may remain unexpired.
+    life: timedelta
+
     async def is_revoked(self, user_id: str, session_id: str) -> bool:
         """Raise `Unavailable` if the answer is unknown."""
 

@@ -11,12 +11,16 @@ from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A user in a room, or one session of the user, which ends with it at `ends_at` at the latest."""
+    """A user in a room, or one session of the user, which ends with it at `ends_at` at the latest.
+
+    `since`: the last event in the room's history before it was added; 0 if that is not known.
+    """
 
     room: str
     user_id: str
     session_id: str | None = None
     ends_at: datetime | None = None
+    since: int = 0
 
 
 class RoomMembers:
@@ -45,7 +49,8 @@ class RoomMembers:
                     "shard": shard_of(membership.user_id),
                     "sessionId": membership.session_id,
                     "removeAt": membership.ends_at,
-                }
+                },
+                "$setOnInsert": {"since": membership.since},
             },
             upsert=True,
         )
@@ -79,4 +84,10 @@ def _id(membership: Membership) -> str:
 
 
 def _membership(document: Document) -> Membership:
-    return Membership(document["room"], document["userId"], document["sessionId"], document["removeAt"])
+    return Membership(
+        document["room"],
+        document["userId"],
+        document["sessionId"],
+        document["removeAt"],
+        int(document.get("since", 0)),
+    )

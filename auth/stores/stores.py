@@ -31,6 +31,7 @@ from auth.stores.sessions.device_names import SessionDeviceNames
 from auth.stores.sessions.hooks import SessionHookStore
 from auth.stores.sessions.marks import SessionMarks
 from auth.stores.sessions.places import SessionPlaces
+from auth.stores.sessions.revocations import SessionRevocations
 from auth.stores.sessions.roles import SessionRoles
 from auth.stores.sessions.store import SessionStore
 from auth.stores.signing_keys import SigningKeys
@@ -92,6 +93,7 @@ class Collections:
         self.session_device_names = SessionDeviceNames(database)
         self.session_places = SessionPlaces(database)
         self.session_roles = SessionRoles(database)
+        self.session_revocations = SessionRevocations(database)
         self.account_login_methods = AccountLoginMethods(database)
         self.email_changes = EmailChanges(database)
         self.directory = Directory(database)

@@ -6,7 +6,7 @@ import { asVigilError } from "../vigil-errors.js";
 import { retryDelay, sleep } from "../vigil-reconnect.js";
 
 /**
- * @typedef {{messageId: string, userId: string, name: string, text: string, at: string, sequence?: number}} Message
+ * @typedef {{messageId: string, userId: string, name: string, text: string, at: string, historyId?: number}} Message
  * @typedef {{userId: string, name: string}} Member
  *
  * `waiting`: not sent yet. `unsure`: the connection broke before the acknowledgement; the user decides.
@@ -21,7 +21,7 @@ export const EMPTY_CHAT = Object.freeze({ messages: [], members: [], outgoing: [
 const KEPT_MESSAGES = 500;
 
 /**
- * Merges messages by id, ordered by the server's sequence number or else by time.
+ * Merges messages by id, in the order of the room's history or else by time.
  * @param {Message[]} messages
  * @param {Message[]} added
  * @returns {Message[]}
@@ -37,7 +37,7 @@ export function mergeMessages(messages, added) {
  * @param {Message} b
  */
 function byPlace(a, b) {
-  if (a.sequence !== undefined && b.sequence !== undefined) return a.sequence - b.sequence;
+  if (a.historyId !== undefined && b.historyId !== undefined) return a.historyId - b.historyId;
   return Date.parse(a.at) - Date.parse(b.at);
 }
 

@@ -50,6 +50,14 @@ class Keys:
         """Stream: a room's log."""
         return f"{self._shards[shard_of(room)]}room:{room}:log"
 
+    def room_last(self, room: str) -> str:
+        """The id of the last event of a room's log, also after that event has left the log."""
+        return f"{self._shards[shard_of(room)]}room:{room}:last"
+
+    def room_once(self, room: str, name: str) -> str:
+        """The id of the event that was appended to a room's log for a request, for ten minutes."""
+        return f"{self._shards[shard_of(room)]}room:{room}:once:{name}"
+
     def denied(self, shard: int) -> str:
         """Sorted set: the deny-list of a shard, with its mark `whole`."""
         return f"{self._shards[shard]}denied"

@@ -1,4 +1,4 @@
-"""The log of a room in Redis: durable events of backends, bounded by number and age.
+"""The log of a room in Redis: durable events, bounded by number, bytes and age.
 
 Its ids are no event ids of a user's log, whose cursor clients send back: clients get them as `historyId`.
 """
@@ -19,6 +19,7 @@ from realtime.broker.user_log import Published
 
 # A longer page ends before the event that exceeds this, so that reading it does not hold up the node.
 MAX_PAGE_BYTES = 1024 * 1024
+MOST_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,19 @@ class RoomLogLimits:
 
     events: int
     life: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What a socket has missed of a room: its last id, and the frames up to it, oldest first, with their bytes.
+
+    Not `recovered`: they are not known (any more), and there are no frames.
+    """
+
+    last: int
+    recovered: bool
+    frames: tuple[Message, ...] = ()
+    size: int = 0
 
 
 class RoomLog:
@@ -49,14 +63,22 @@ class RoomLog:
         self._node_id = node_id
         self._seal = seal
         self._limits = limits
+        self._life_ms = round(limits.life.total_seconds() * 1000)
         self._clock = clock
         self._append = load(link, "room")
+        self._missed = load(link, "room_missed")
 
-    async def publish(self, room: str, event: str, payload: bytes, *, origin: str) -> Published:
+    async def publish(
+        self, room: str, event: str, payload: bytes, *, origin: str, once: str | None = None
+    ) -> Published:
         """Append an event and publish it to every node, this one included. Raises `Unavailable`.
 
-        The result has the living ones.
+        The result has the living ones. With `once`, a call with the same text within ten minutes has no effect:
+        the result has no node, and the id of the first.
         """
+        keys = [self._keys.room(room), self._keys.room_last(room)]
+        if once is not None:
+            keys.append(self._keys.room_once(room, once))
         alive = {self._node_id, *await self._leases.alive()}
         arguments: list[str | bytes | int] = [
             room,
@@ -65,13 +87,27 @@ class RoomLog:
             # A room is nobody's; no user has an empty id.
             self._seal.mark("", event, room, payload),
             self._limits.events,
-            round(self._limits.life.total_seconds() * 1000),
+            self._life_ms,
+            MOST_BYTES,
             self._keys.channels(shard_of(room)),
             *alive.union(self._leases.alive_lately),
         ]
-        event_id = await self._append(keys=[self._keys.room(room)], args=arguments)
+        event_id, is_new = await self._append(keys=keys, args=arguments)
         # How many sockets of the room they have is not known before they report.
-        return Published(dict.fromkeys(alive, 0), int(event_id))
+        return Published(dict.fromkeys(alive, 0) if is_new else {}, int(event_id))
+
+    async def missed(self, room: str, *, after: int | None, most_bytes: int) -> Missed:
+        """What follows the event `after`; None for a socket without one. More than `most_bytes` are not recovered.
+
+        Raises `Unavailable`.
+        """
+        keys = [self._keys.room(room), self._keys.room_last(room), self._keys.denied(shard_of(room))]
+        arguments = [-1 if after is None else after, self._life_ms, most_bytes]
+        last, recovered, frames = await self._missed(keys=keys, args=arguments)
+        # What is not genuine is not sent.
+        read = (self._seal.read(frame) for frame in frames)
+        genuine = tuple(frame for frame in read if frame is not None)
+        return Missed(int(last), bool(recovered), genuine, sum(map(len, frames)))
 
     async def read(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         """See `LiveControl.history`."""

@@ -66,8 +66,15 @@ class DirectMessages:
 
     async def emit(self, target: Target, message: Message) -> Sent:
         """See `LiveControl.emit`."""
-        what = {"act": "emit", "event": message.event, **_payload(message)}
+        what = {"act": "emit", "event": message.event, **payload_of(message)}
         return await self._send(target, what, settled_by=_settled_by(message))
+
+    async def emit_uncounted(self, target: Target, message: Message) -> None:
+        """Like `emit`, without reports of the nodes."""
+        what = {"act": "emit", "event": message.event, **payload_of(message)}
+        count = Count("")
+        await self._find_nodes(target, count)
+        await self._pass(target, what, count, report_to="")
 
     async def mark_members(self, user_id: str) -> None:
         """See `LiveControl.mark_members`."""
@@ -79,7 +86,7 @@ class DirectMessages:
 
     async def append(self, user_id: str, message: Message, *, once: str | None) -> Sent:
         """See `LiveControl.append`."""
-        event = NewEvent(message.event, "", orjson.dumps(_payload(message)))
+        event = NewEvent(message.event, "", orjson.dumps(payload_of(message)))
 
         def publish(origin: str) -> Awaitable[Published]:
             return self._log.publish(user_id, [event], origin=origin, counted=ALL, once=once)
@@ -87,16 +94,20 @@ class DirectMessages:
         count, event_id = await self._append(message, publish)
         return Sent(lambda: self._delivery(count), event_id)
 
-    async def append_to_room(self, room: str, message: Message) -> Sent:
+    async def append_to_room(self, room: str, message: Message, *, once: str | None) -> Sent:
         """See `LiveControl.append_to_room`."""
-        payload = orjson.dumps(_payload(message))
+        payload = orjson.dumps(payload_of(message))
 
         def publish(origin: str) -> Awaitable[Published]:
-            return self._rooms.publish(room, message.event, payload, origin=origin)
+            return self._rooms.publish(room, message.event, payload, origin=origin, once=once)
 
         count, history_id = await self._append(message, publish)
         count.is_broadcast = True
         return Sent(lambda: self._delivery(count), history_id=history_id)
+
+    async def last_of_room(self, room: str) -> int:
+        """See `LiveControl.last_of_room`."""
+        return (await self._rooms.missed(room, after=None, most_bytes=0)).last
 
     async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
         """See `LiveControl.history`."""
@@ -117,21 +128,25 @@ class DirectMessages:
         count = self._counts.begin(settled_by, is_direct=True)
         try:
             await self._find_nodes(target, count)
-            message: BusMessage = {
-                "t": "direct",
-                "request": count.request,
-                "node": self._node_id,
-                "kind": target.kind,
-                "name": target.name,
-                **what,
-            }
-            await self._to_others(target, message, count)
-            if self._node_id in count.expected and self._take_here is not None:
-                await self._take_here(message)
+            await self._pass(target, what, count, report_to=self._node_id)
         except BaseException:
             self._counts.settle([count])
             raise
         return Sent(lambda: self._delivery(count))
+
+    async def _pass(self, target: Target, what: Mapping[str, Any], count: Count, *, report_to: str) -> None:
+        """Send a message to the nodes; an empty `report_to` asks for no reports."""
+        message: BusMessage = {
+            "t": "direct",
+            "request": count.request,
+            "node": report_to,
+            "kind": target.kind,
+            "name": target.name,
+            **what,
+        }
+        await self._to_others(target, message, count)
+        if self._node_id in count.expected and self._take_here is not None:
+            await self._take_here(message)
 
     async def _delivery(self, count: Count) -> Delivery:
         try:
@@ -163,7 +178,7 @@ class DirectMessages:
         await asyncio.gather(*(self._bus.send(node, user_id, message) for node in others))
 
 
-def _payload(message: Message) -> dict[str, Any]:
+def payload_of(message: Message) -> dict[str, Any]:
     """The payload of an event in a log, or in a message to nodes: what is absent takes no space."""
     payload: dict[str, Any] = {"data": message.data}
     if message.ack:

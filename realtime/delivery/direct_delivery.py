@@ -6,6 +6,8 @@ from typing import Any
 from auth.core.tasks import Background
 from realtime.broker.seal import Message as BusMessage
 from realtime.delivery.revocation_acks import Endings, Receipt
+from realtime.delivery.room_catch_up import data_for_place
+from realtime.delivery.room_places import RoomPlaces
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connection, Connections, SocketState
 from realtime.protocol.messages import EMIT_ACK_SECONDS, Closing
@@ -18,20 +20,30 @@ class DirectDelivery:
     """Takes messages of `DirectMessages` of any node."""
 
     def __init__(
-        self, connections: Connections, emitter: Emitter, endings: Endings, *, node_id: str, report: Report
+        self,
+        connections: Connections,
+        emitter: Emitter,
+        places: RoomPlaces,
+        endings: Endings,
+        *,
+        node_id: str,
+        report: Report,
     ) -> None:
         self._connections = connections
         self._emitter = emitter
+        self._places = places
         self._endings = endings
         self._node_id = node_id
         self._report = report
         self._reporting = Background()
 
     async def take(self, message: BusMessage) -> None:
-        """Serve a message to the sockets it is for, and report to the node that counts."""
+        """Serve a message to the sockets it is for, and report to the node that counts, if any."""
         receipt = Receipt(request=message["request"], node=self._node_id)
 
         async def report() -> None:
+            if not message["node"]:
+                return
             await self._report(message["node"], message["name"], receipt.message())
 
         connections = self._sockets(message)
@@ -49,12 +61,27 @@ class DirectDelivery:
         await report()
 
     async def take_of_room(self, frame: BusMessage) -> None:
-        """Serve an event of a room's log, as `take` does."""
+        """Serve an event of a room's log, and report as `take` does."""
         node, _, request = frame["o"].partition(":")
         payload = frame["d"]
-        message = {"act": "emit", "kind": "room", "name": frame["r"], "event": frame["e"]}
+        receipt = Receipt(request=request, node=self._node_id)
+
+        async def report() -> None:
+            if node:
+                await self._report(node, frame["r"], receipt.message())
+
+        # Taken also for sockets whose handshake is not over.
+        told = self._places.advance(frame)
+        message = {"kind": "room", "name": frame["r"], "event": frame["e"], "ack": payload.get("ack")}
+        sockets = [each.socket_id for each in self._sockets(message) if each.socket_id != payload.get("except")]
+        others = [each for each in sockets if each not in told]
         data = payload["data"] | {"historyId": frame["i"]}
-        await self.take(payload | message | {"data": data, "node": node, "request": request})
+        self._emit(others, message | {"data": data}, receipt, report)
+        placed = [each for each in sockets if told.get(each)]
+        if placed:
+            self._emit(placed, message | {"data": data_for_place(frame)}, receipt, report)
+        receipt.sockets = receipt.notified = len(others) + len(placed)
+        await report()
 
     def _move(self, message: BusMessage) -> int:
         """Let live sockets enter or leave a room; return how many are in it now, or were in it."""
@@ -66,10 +93,10 @@ class DirectDelivery:
                 connection.rooms_at_ready = (connection.rooms_at_ready or {}) | {room: enter}
             elif connection.state is not SocketState.CLOSING:
                 if enter:
-                    self._emitter.enter_here(connection.socket_id, room)
+                    self._places.enter(connection, room, from_now=True)
                     moved += 1
                 else:
-                    moved += self._emitter.leave_here(connection.socket_id, room)
+                    moved += self._places.leave(connection, room)
         return moved
 
     def _emit(

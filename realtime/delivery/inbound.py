@@ -16,6 +16,8 @@ from realtime.delivery.presence_check import PresenceCheck
 from realtime.delivery.push import Push
 from realtime.delivery.resync import ResyncRequests
 from realtime.delivery.revocation_acks import Endings
+from realtime.delivery.room_catch_up import RoomCatchUp
+from realtime.delivery.room_places import RoomPlaces
 from realtime.delivery.socket_hooks import SocketHooks
 from realtime.delivery.watchdog import Watchdog
 from realtime.engine.emitter import Emitter
@@ -35,10 +37,12 @@ class Inbound:
         self._endings = Endings(
             emitter, node_id=outbound.node_id, send=outbound.report, metrics=metrics, clock=clock
         )
+        self._room_catch_up = RoomCatchUp(outbound.room_log, outbound.place_proofs, emitter)
+        self.places = places = RoomPlaces(self._room_catch_up, outbound.place_proofs, emitter)
         self._direct = DirectDelivery(
-            connections, emitter, self._endings, node_id=outbound.node_id, report=outbound.report
+            connections, emitter, places, self._endings, node_id=outbound.node_id, report=outbound.report
         )
-        self.push = Push(emitter, self._endings, hooks, metrics=metrics, clock=clock)
+        self.push = Push(emitter, places, self._endings, hooks, metrics=metrics, clock=clock)
         self._watchdog = Watchdog(
             stores,
             connections,
@@ -75,6 +79,7 @@ class Inbound:
 
     async def close(self) -> None:
         """Stop everything."""
+        await self._room_catch_up.close()
         await self._presence_check.close()
         await self._watchdog.close()
         await self._resync_requests.close()
@@ -92,6 +97,7 @@ class Inbound:
 
     async def _resync(self, shards: Collection[int]) -> None:
         """List every socket of the users of these shards again and let it catch up; then remove stale entries."""
+        self.places.read_again(shards)
         connections = [each for each in self.connections if shard_of(each.user_id) in shards]
         await self.catch_up.every(connections)
         await self._outbound.presence.clear_gone(

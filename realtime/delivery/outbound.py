@@ -17,7 +17,7 @@ from auth.services import Services
 from auth.stores.stores import Stores
 from realtime.application import Application
 from realtime.broker.bus import Bus
-from realtime.broker.dead_node_cleanup import OrphanedSockets
+from realtime.broker.dead_node_cleanup import OrphanedSockets, RunHooks
 from realtime.broker.deny_list import DenyList
 from realtime.broker.leases import NodeLeases
 from realtime.broker.listener import OnMessage, OnSubscribed
@@ -29,6 +29,7 @@ from realtime.broker.seal import Message, MessageSeal
 from realtime.broker.user_log import UserLog
 from realtime.delivery.approvals import LiveApprovals
 from realtime.delivery.direct import DirectMessages
+from realtime.delivery.place_proofs import PlaceProofs
 from realtime.delivery.publisher import LivePublisher
 from realtime.delivery.relay import Relay
 from realtime.delivery.revocation_acks import Counts
@@ -91,11 +92,7 @@ class Outbound:
             orphans,
             node_id=node_id,
             on_peers=self.bus.note_peers,
-            run_hooks=(
-                application.run_disconnect_hooks_for_dead_node
-                if application and application.disconnected_hooks
-                else None
-            ),
+            run_hooks=_hooks_for_dead_nodes(application),
             clock=clock,
         )
         self._hooks = SessionHooks(stores.session_hooks, application, clock=clock)
@@ -104,9 +101,19 @@ class Outbound:
             self.log, stores, self.presence, self._counts, node_id=node_id, hook=self._hooks.run, clock=clock
         )
         self.approvals = LiveApprovals(self.log, self.bus)
-        room_log = RoomLog(link, keys, leases, node_id=node_id, seal=seal, limits=options.room_log, clock=clock)
+        self.room_log = RoomLog(
+            link, keys, leases, node_id=node_id, seal=seal, limits=options.room_log, clock=clock
+        )
+        self.place_proofs = PlaceProofs(root)
         self.direct = DirectMessages(
-            self.log, self.deny_list, room_log, self.presence, leases, self.bus, self._counts, node_id=node_id
+            self.log,
+            self.deny_list,
+            self.room_log,
+            self.presence,
+            leases,
+            self.bus,
+            self._counts,
+            node_id=node_id,
         )
         self._relay = Relay(stores.sessions, stores.room_members, self.publisher, self.deny_list, clock=clock)
 
@@ -178,3 +185,9 @@ class Outbound:
         await self.bus.close()
         await self.presence.close()
         await self._presence_facts.close()
+
+
+def _hooks_for_dead_nodes(application: Application | None) -> RunHooks | None:
+    if application is None or not application.disconnected_hooks:
+        return None
+    return application.run_disconnect_hooks_for_dead_node

@@ -11,6 +11,7 @@ from auth.core.events import EVENT_ID
 from auth.core.models import HeldRoles
 from auth.platform.metrics import Metrics
 from realtime.delivery.revocation_acks import Endings, Receipt, payload_for
+from realtime.delivery.room_places import RoomPlaces
 from realtime.delivery.socket_hooks import SocketHooks
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connection, Frame, SocketState
@@ -26,9 +27,17 @@ class Push:
     """Delivers frames to this node's sockets."""
 
     def __init__(
-        self, emitter: Emitter, endings: Endings, hooks: SocketHooks, *, metrics: Metrics, clock: Clock
+        self,
+        emitter: Emitter,
+        places: RoomPlaces,
+        endings: Endings,
+        hooks: SocketHooks,
+        *,
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self._emitter = emitter
+        self._places = places
         self._endings = endings
         self._hooks = hooks
         self._shown = metrics.approval_pushes.labels("acknowledged")
@@ -104,7 +113,7 @@ class Push:
         if not connection.set_roles(held):
             return
         for room in connection.take_forbidden_rooms():
-            self._emitter.leave_here(connection.socket_id, room)
+            self._places.leave(connection, room)
         changed = RolesChanged(event_id=connection.cursor, roles=held.roles, version=held.version)
         self._emitter.emit_here(connection.socket_id, ServerEvent.ROLES_CHANGED, changed.to_wire())
         if before != held.roles:

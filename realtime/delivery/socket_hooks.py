@@ -48,8 +48,10 @@ class SocketHooks:
         if connection.worker is not None:
             await asyncio.wait({connection.worker})
         if connection.has_run_connect_hooks and self._application is not None:
-            await self._application.run_disconnect_hooks(connection.socket_id, connection.principal)
+            await self._application.run_disconnect_hooks(
+                connection.socket_id, connection.principal, connection.client
+            )
 
     async def _run(self, kind: HookKind, connection: Connection) -> None:
         if self._application is not None:
-            await self._application.run_hooks(kind, connection.socket_id, connection.principal)
+            await self._application.run_hooks(kind, connection.socket_id, connection.principal, connection.client)

@@ -28,6 +28,7 @@ class Activation:
         self._connections = inbound.connections
         self._emitter = inbound.emitter
         self._push = inbound.push
+        self._places = inbound.places
         self._catch_up = inbound.catch_up
         self._expiry = expiry
         self._hooks = hooks
@@ -54,12 +55,16 @@ class Activation:
             )
         for room, enters in (connection.rooms_at_ready or {}).items():
             if enters:
-                self._emitter.enter_here(connection.socket_id, room)
+                # What `prepare` did not register came while the handshake ran.
+                self._places.enter(connection, room, from_now=True)
+            else:
+                self._places.forget(connection, room)
         connection.rooms_at_ready = None
         self._emitter.emit_here(connection.socket_id, ServerEvent.READY, self._ready(connection, joined).to_wire())
         held_back, connection.held_back = connection.held_back, ()
         for frame in (*joined.missed, *held_back):
             self._push.deliver(connection, frame)
+        self._places.begin(connection)
         self._expiry.watch(connection)
         if len(held_back) >= MAX_HELD_BACK:
             # Frames beyond the limit were dropped and are read from the log.
@@ -67,6 +72,7 @@ class Activation:
         self._hooks.connected(connection)
 
     def _ready(self, connection: Connection, joined: JoinResult) -> messages.Ready:
+        joined_rooms, lost_rooms = self._places.opening(connection)
         return messages.Ready(
             protocol=1,
             user_id=connection.user_id,
@@ -76,5 +82,8 @@ class Activation:
             grace_ms=round(self._grace.total_seconds() * 1000),
             server_time=self._clock(),
             last_event_id=joined.last_event_id,
-            recovered=joined.recovered,
+            recovered=joined.recovered and not lost_rooms,
+            joined=joined_rooms if connection.places is not None else None,
+            rooms=lost_rooms or None,
+            events_recovered=joined.recovered if lost_rooms else None,
         )

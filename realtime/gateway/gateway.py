@@ -64,7 +64,7 @@ class Gateway:
     ) -> None:
         self._connections = inbound.connections
         self._presence = outbound.presence
-        self._push, self._emitter = inbound.push, inbound.emitter
+        self._push, self._emitter, self._places = inbound.push, inbound.emitter, inbound.places
         self._limits, self._metrics = services.limits, services.metrics
         self._sessions = operations.sessions
         self._hooks = hooks
@@ -76,7 +76,7 @@ class Gateway:
         expiry = ExpiryWatch(self._emitter, lead=options.lead, grace=options.grace, clock=services.clock)
         self._handshakes = Handshakes(
             outbound,
-            self._connections,
+            inbound,
             services,
             operations,
             open_connections,
@@ -147,9 +147,14 @@ class Gateway:
             verified = await self._handshakes.verify(noted, auth)
             events = self._limits.event_window(now=time.monotonic())
             if verified.principal is None:
-                await self._waiting.admit(socket_id, verified.token, noted.client, events)
+                keeps_places = verified.rooms is not None
+                await self._waiting.admit(
+                    socket_id, verified.token, noted.client, events, keeps_places=keeps_places
+                )
                 return
             connection = Connection(socket_id, verified.principal, noted.client, events)
+            if verified.rooms is not None:
+                self._places.claim(connection, verified.rooms)
             joined = await self._handshakes.join(connection, cursor=verified.cursor)
             self._joined[socket_id] = verified.cursor, joined
 
@@ -193,6 +198,7 @@ class Gateway:
         if connection is None:
             return
         connection.state = SocketState.CLOSING
+        self._places.gone(connection)
         connection.cancel_timer()
         connection.forget_inbox()
         self._metrics.sockets.set(len(self._connections))

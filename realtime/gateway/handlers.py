@@ -74,15 +74,15 @@ class Handlers:
     async def handle(self, connection: Connection, received: Received) -> Counted:
         """Serve an event, send its ack, and return how it was counted. Never raises."""
         try:
-            ack, outcome = await self._serve(connection, received), "ok"
+            ack = await self._serve(connection, received)
+            outcome = "ok" if ack["ok"] else "refused"
         except AuthError as refusal:
             ack, outcome = messages.refused(refusal), refusal.code
         except Exception:  # a bug is reported in the ack; the socket stays open
             log.exception("event_failed", socket_id=connection.socket_id, socket_event=received.event[:64])
             ack, outcome = messages.refused(InternalError()), InternalError.code
         # Names of unknown events are chosen by the client and must not become metric labels.
-        known = received.event in CLIENT_EVENTS or self._registration(received.event) is not None
-        counted = Counted(received.event if known else "unknown", outcome)
+        counted = Counted(self._name_in_metrics(received.event), outcome)
         self._metrics.socket_events.labels(*counted).inc()
         self._answer(connection, received, ack)
         if outcome == "ok" and received.event == ClientEvent.REFRESH:
@@ -115,7 +115,13 @@ class Handlers:
         return await self._serve_application(connection, registration, payload)
 
     def _registration(self, event: str) -> Registration | None:
-        return self._application.handlers.get(event) if self._application else None
+        return self._application.registration(event) if self._application else None
+
+    def _name_in_metrics(self, event: str) -> str:
+        registration = self._registration(event)
+        if event in CLIENT_EVENTS or registration is None:
+            return event if event in CLIENT_EVENTS else "unknown"
+        return registration.counted_as or event
 
     async def _serve_application(
         self, connection: Connection, registration: Registration, payload: dict[str, Any]
@@ -125,7 +131,9 @@ class Handlers:
         if role is not None and not has_role(connection.principal.roles, role):
             log.warning("event_forbidden", user_id=connection.user_id, session_id=connection.session_id, role=role)
             raise Forbidden
-        socket = LiveSocket(self._application, connection.socket_id, connection.principal, role=role)
+        socket = LiveSocket(
+            self._application, connection.socket_id, connection.principal, client=connection.client, role=role
+        )
         with cancellation_as_error():
             return {"ok": True, **(await registration.handler(socket, payload) or {})}
 

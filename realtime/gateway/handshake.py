@@ -6,7 +6,7 @@ allowed `Origin`. Every handshake, accepted or refused, is counted per address i
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -38,10 +38,12 @@ from auth.platform.open_connections import RETRY_SECONDS, OpenConnections
 from auth.platform.rate_limits import LocalWindows
 from auth.services import Services
 from realtime.broker.user_log import JoinResult, device_status
+from realtime.delivery.inbound import Inbound
 from realtime.delivery.outbound import Outbound
 from realtime.engine.sockets import Refused
-from realtime.hub import Connection, Connections
+from realtime.hub import Connection
 from realtime.protocol.messages import ConnectRefusal, Handshake
+from realtime.protocol.room_messages import NamedPlace
 
 # A call of MongoDB takes milliseconds; a handshake does not wait for the end of an outage.
 MONGO_SECONDS = 0.5
@@ -91,6 +93,7 @@ class VerifiedHandshake:
     token: str = field(repr=False)
     principal: Principal | None
     cursor: int | None
+    rooms: Mapping[str, NamedPlace] | None
 
 
 class Handshakes:
@@ -99,7 +102,7 @@ class Handshakes:
     def __init__(
         self,
         outbound: Outbound,
-        connections: Connections,
+        inbound: Inbound,
         services: Services,
         operations: Operations,
         open_connections: OpenConnections,
@@ -107,7 +110,8 @@ class Handshakes:
         trusted_proxies: Sequence[Network],
         allowed_origins: frozenset[str],
     ) -> None:
-        self._connections = connections
+        self._connections = inbound.connections
+        self._places = inbound.places
         self._log = outbound.log
         self._presence = outbound.presence
         self._room_members = outbound.room_members
@@ -168,15 +172,15 @@ class Handshakes:
             raise
         if principal is None:
             await self._limits.hit(LIMIT, arrival.client.ip)
-        return VerifiedHandshake(token, principal, handshake.last_event_id)
+        return VerifiedHandshake(token, principal, handshake.last_event_id, handshake.rooms)
 
     def _token(self, arrival: OpeningRequest, handshake: Handshake) -> str:
         origin = arrival.origin
         if origin is not None and origin.lower() not in self._allowed_origins:
             raise OriginNotAllowed
         if handshake.mfa_token is not None:
-            if handshake.token is not None or handshake.last_event_id is not None:
-                raise InvalidRequest("An mfaToken cannot be combined with token or lastEventId.")
+            if handshake.token is not None or handshake.last_event_id is not None or handshake.rooms:
+                raise InvalidRequest("An mfaToken cannot be combined with token, lastEventId or places in rooms.")
             return handshake.mfa_token
         if handshake.token is not None:
             return handshake.token
@@ -219,6 +223,7 @@ class Handshakes:
                 connection.set_roles((await self._profile.me(principal)).held_roles)
         except BaseException:
             self._connections.remove(connection.socket_id)
+            self._places.gone(connection)
             if joined is None or joined.status == "ok":
                 # Without a reply from Redis the script may still have run.
                 self.undo(connection)
@@ -236,9 +241,13 @@ class Handshakes:
                 memberships = await self._room_members.of_user(connection.user_id)
         except TimeoutError:
             raise Unavailable from None
-        own = [each.room for each in memberships if each.session_id in (None, connection.session_id)]
+        own: dict[str, int] = {}
+        for each in memberships:
+            if each.session_id in (None, connection.session_id):
+                own[each.room] = min(each.since, own.get(each.room, each.since))
         # What was changed while this was being read is newer.
         connection.rooms_at_ready = dict.fromkeys(own, True) | (connection.rooms_at_ready or {})
+        await self._places.prepare(connection, own)
 
     def undo(self, connection: Connection) -> None:
         """Remove a socket that was listed but will not become live."""

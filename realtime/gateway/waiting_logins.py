@@ -49,6 +49,8 @@ class WaitingSocket(EventQueue):
     methods: tuple[str, ...]
     client: Client
     events: EventWindow
+    # As the live socket, the client keeps its places in rooms.
+    keeps_places: bool = False
     timer: Timer | None = None
     # Its deadline passed while a factor was being verified.
     overdue: bool = False
@@ -106,13 +108,15 @@ class WaitingSockets:
         """The socket of that id, while it waits."""
         return self._sockets.get(socket_id)
 
-    async def admit(self, socket_id: str, mfa_token: str, client: Client, events: EventWindow) -> None:
+    async def admit(
+        self, socket_id: str, mfa_token: str, client: Client, events: EventWindow, *, keeps_places: bool
+    ) -> None:
         """Admit a waiting socket. Raises `InvalidToken`, `RateLimited` or `Unavailable`."""
         login = await self._admission.waiting(mfa_token)
         if not login.challenge.tries_left:
             raise InvalidToken
         methods = await self._admission.methods_of(login)
-        waiting = WaitingSocket(socket_id, mfa_token, login, methods, client, events)
+        waiting = WaitingSocket(socket_id, mfa_token, login, methods, client, events, keeps_places)
         others = self._by_login.setdefault(waiting.login_id, set())
         if len(others) >= MAX_SOCKETS_PER_LOGIN:
             raise RateLimited(retry_after_seconds=FULL_RETRY_SECONDS)
@@ -235,6 +239,8 @@ class WaitingSockets:
         Its handshake was counted when it began to wait, and its token pair is confirmed when the ack arrives.
         """
         connection = Connection(waiting.socket_id, principal, waiting.client, waiting.events)
+        if waiting.keeps_places:
+            connection.places = {}
         joined = await self._handshakes.join(connection, cursor=None, has_waited=True)
         if waiting.gone:
             self._handshakes.undo(connection)

@@ -37,6 +37,14 @@ from realtime.protocol.approval_messages import (
     LoginApprovalRequested,
     LoginApprovalResult,
 )
+from realtime.protocol.room_messages import (
+    MOST_PLACES,
+    NamedPlace,
+    RoomHistoryPlace,
+    RoomLeft,
+    RoomPlace,
+    RoomTitle,
+)
 
 # How long a client may take to acknowledge `session-revoked` before it is disconnected anyway.
 REVOCATION_ACK_SECONDS = 1.0
@@ -66,6 +74,8 @@ class ServerEvent(StrEnum):
     LOGIN_APPROVAL_RESULT = "login-approval-result"
     MFA_REQUIRED = "mfa-required"
     MFA_CLOSED = "mfa-closed"
+    ROOM_HISTORY = "room-history"
+    ROOM_LEFT = "room-left"
 
 
 class ClientEvent(StrEnum):
@@ -113,6 +123,11 @@ class Handshake(Input):
     last_event_id: Annotated[Counter | None, BeforeValidator(_cursor)] = Field(
         None, description="The greatest `eventId` received: later events are sent again. May be a string."
     )
+    rooms: dict[RoomTitle, NamedPlace] | None = Field(
+        None,
+        max_length=MOST_PLACES,
+        description="The client keeps its places in the histories of rooms, and these are they; at first `{}`.",
+    )
     mfa_token: Credential | None = Field(
         None, description="The token of a login that waits for its second factor, to be finished on this socket."
     )
@@ -144,6 +159,15 @@ class Ready(View):
         description="The id of this user's newest event; null while the event log cannot be read."
     )
     recovered: bool = Field(description="True: missed events follow in order. False: list the sessions again.")
+    joined: dict[str, RoomPlace] | None = omittable(
+        "The rooms that the socket is in, and its places. With `rooms` in the handshake only."
+    )
+    rooms: tuple[str, ...] | None = omittable(
+        "With `recovered: false`: the rooms to read anew, because their history does not reach back to the client."
+    )
+    events_recovered: bool | None = omittable(
+        "With `rooms`: whether the user's own events were recovered, and follow."
+    )
 
 
 class TokenExpiring(View):
@@ -376,6 +400,8 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.LOGIN_APPROVAL_RESULT: LoginApprovalResult,
     ServerEvent.MFA_REQUIRED: MfaRequired,
     ServerEvent.MFA_CLOSED: MfaClosed,
+    ServerEvent.ROOM_HISTORY: RoomHistoryPlace,
+    ServerEvent.ROOM_LEFT: RoomLeft,
 }
 
 # Payload of the event, data of its ack.

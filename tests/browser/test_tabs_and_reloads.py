@@ -1,5 +1,6 @@
 """Several tabs of one device, reloads and bad networks: what the browser module is for."""
 
+import secrets
 from typing import Any
 
 from playwright.async_api import Request, expect
@@ -27,6 +28,21 @@ async def test_a_reload_keeps_the_login_and_does_not_flicker_on_other_devices(
     await laptop.page.wait_for_timeout(3_000)
     assert await laptop.page.evaluate("window.flickers") == 0
     await expect(laptop.by("device")).to_have_count(2)
+
+
+async def test_what_was_said_is_there_once_and_in_order_after_a_reload(
+    page_node: Any, device: Any, account: Any
+) -> None:
+    one = await device("Laptop")
+    await one.login(page_node, await account(page_node))
+    mark = secrets.token_hex(4)
+    own = one.page.get_by_test_id("chat-text").filter(has_text=mark)
+    for n in range(3):
+        await one.say(f"{mark} {n}")
+        await expect(own).to_have_count(n + 1)
+    await one.page.reload()
+    await one.is_live()
+    await expect(own).to_have_text([f"{mark} {n}" for n in range(3)])
 
 
 async def test_tabs_of_one_device_refresh_once_for_all_and_count_as_one(

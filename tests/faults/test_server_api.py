@@ -7,9 +7,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from support.application_backend import ApplicationBackend, url_settings
 from support.backends import Backend, create_key
 from support.breakable import Stores
 from support.clients import Api, Live
+from support.event_streams import opened
 from support.health import both_ready
 from support.nodes import Installation, Node
 
@@ -65,6 +67,31 @@ async def test_without_redis_a_durable_event_is_refused_and_a_repeat_is_sent_onc
     assert [each["data"]["n"] for each in history["events"]] == [1]
 
 
+async def test_without_redis_client_events_at_a_url_are_served_and_durable_acts_are_acked_as_unavailable(
+    whole: Stores, own_installation: Installation, http: aiohttp.ClientSession, connect: Connect
+) -> None:
+    app = ApplicationBackend()
+    app.start()
+    node = await asyncio.to_thread(lambda: own_installation.start(**url_settings(app.port)))
+    await both_ready(http, node)
+    api = Api(node.url, http)
+    login = await api.login(await api.register())
+    live = await connect(node, login.access_token, also=(EVENT,))
+    mine = {"userId": login.user_id}
+    app.answers["chat:send"] = lambda posted: (200, {"n": 1, "emit": [news(mine, 1, **posted["data"])]})
+    whole.redis.kill()
+    assert await live.ask("chat:send") == {"ok": True, "n": 1}
+    ack = await live.ask("chat:send", {"durable": True})
+    assert (ack["ok"], ack["code"], ack["retryable"]) == (False, "unavailable", True)
+    whole.redis.start()
+    await both_ready(http, node)
+    assert (await live.ask("chat:send", {"durable": True}))["ok"]
+    await live.wait(EVENT, lambda data: "eventId" in data)
+    await live.close()
+    assert await asyncio.to_thread(node.stop) == 0
+    app.close()
+
+
 async def test_what_a_node_did_not_send_before_it_was_killed_is_there_on_the_next_one(
     pair: Pair,
     own_installation: Installation,
@@ -105,3 +132,29 @@ async def test_what_a_node_did_not_send_before_it_was_killed_is_there_on_the_nex
     later = (await backend.call("POST", "/emit", news(room, 3, durable=True))).data
     await back.wait(EVENT, lambda data: data["n"] == 3)
     assert back.all(EVENT)[1:] == [{"n": 3, "historyId": later["historyId"]}]
+
+
+async def test_revocations_are_heard_without_redis_and_a_stream_without_mongodb_does_not_look_alive(
+    whole: Stores, pair: Pair, own_installation: Installation, on: On, http: aiohttp.ClientSession
+) -> None:
+    backend = Backend(pair[0].url, create_key(own_installation, "revocations"), http)
+    login = await on(pair[1]).login(await on(pair[1]).register())
+    async with opened(backend) as stream:
+        await stream.until("caught-up")
+        whole.redis.kill()
+        assert (await login.call("POST", "/logout")).status == 200
+        await stream.until("revoked", sessionId=login.session_id)
+        await stream.until("alive")
+        whole.mongo.freeze()
+        # The node ends it, and does not begin another.
+        rest = []
+        while event := await stream.next():
+            rest.append(event)
+        assert len(rest) <= 2
+        assert (await backend.call("GET", "/revocations", headers={"Accept": "text/event-stream"})).status == 503
+        whole.mongo.thaw()
+    await asyncio.to_thread(whole.redis.start)
+    await both_ready(http, *pair)
+    async with opened(backend, last_id=stream.last_id) as stream:
+        again = await stream.until("caught-up")
+        assert login.session_id in {data.get("sessionId") for _, data in again}

@@ -20,6 +20,7 @@ WRONG = [
     ("VIGIL_HOST", "192.0.2.1", "cannot listen"),
     ("VIGIL_APPLICATION", "nothing.py:chat", ""),
     ("VIGIL_APPLICATION", "chat", ""),
+    ("VIGIL_APPLICATION_URL", "https://app.example.org", "VIGIL_APPLICATION_URL_SECRET is required"),
     ("VIGIL_MONGO_URL", "localhost", ""),
     ("VIGIL_MONGO_URL", "mongodb://127.0.0.1:port/", ""),
     ("VIGIL_MONGO_URL", "mongodb://a:b:c@h/", ""),

@@ -321,3 +321,15 @@ async def answer(body: Any, /, status: int = 200, **headers: Any) -> web.Respons
 
 async def raw(body: bytes, encoding: str) -> web.Response:
     return web.Response(body=body, headers={"Content-Encoding": encoding, "Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f000001", "[::ffff:127.0.0.1]"])
+async def test_a_client_for_public_servers_does_not_connect_to_this_machine(own: OwnProvider, host: str) -> None:
+    """By the address that a name resolves to, not by the name: it may resolve to another one each time."""
+    own.replaced["/a"] = lambda request: answer({})
+    port = own.url.rpartition(":")[2]
+    outgoing = HttpClient(only_public=True)
+    with pytest.raises(Unavailable):
+        await outgoing.get(f"http://{host}:{port}/a", headers={})
+    await outgoing.close()
+    assert own.asked == []

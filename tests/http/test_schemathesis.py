@@ -33,6 +33,7 @@ from auth.http.routes.second_step import SecondFactorRoutes
 from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
 from auth.http.routes.server_keys import ServerKeyRoutes
 from auth.http.routes.server_messages import BackendMessageRoutes
+from auth.http.routes.server_revocations import BackendRevocationRoutes
 from auth.http.routes.server_rooms import BackendRoomRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
@@ -61,6 +62,7 @@ ROUTES = (
     BackendUserRoutes(ABSENT),
     BackendMessageRoutes(ABSENT, ABSENT, ABSENT),
     BackendRoomRoutes(ABSENT),
+    BackendRevocationRoutes(ABSENT, ABSENT, ABSENT),
     ConfigRoutes(ABSENT, phone_login=True),
 )
 DOCUMENT = openapi.build([row for routes in ROUTES for row, _ in endpoints_of(routes)])

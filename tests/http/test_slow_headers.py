@@ -67,10 +67,15 @@ class Dribble(asyncio.Protocol):
         self.closed: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self.answered = b""
         self._head = head
+        self._began = 0.0
         self._transport: Any = None
 
+    async def connect(self, host: str, port: int) -> None:
+        # Before the connection: the server may take it before this process is told that it is open.
+        self._began = time.monotonic()
+        await asyncio.get_running_loop().create_connection(lambda: self, host, port)
+
     def connection_made(self, transport: Any) -> None:
-        self.began = time.monotonic()
         self._transport = transport
         if self._head:
             transport.write(self._head.encode())
@@ -79,7 +84,7 @@ class Dribble(asyncio.Protocol):
         self.answered += data
 
     def connection_lost(self, _: Exception | None) -> None:
-        self.closed.set_result(time.monotonic() - self.began)
+        self.closed.set_result(time.monotonic() - self._began)
 
     def more(self) -> None:
         """The next byte."""
@@ -95,7 +100,6 @@ class Dribble(asyncio.Protocol):
 async def dribbling(node: Node, heads: list[str]) -> AsyncIterator[list[Dribble]]:
     """Connections that send one of `heads` each and then a byte a second."""
     parts = urlsplit(node.url)
-    loop = asyncio.get_running_loop()
     peers = [Dribble(head) for head in heads]
 
     async def drip() -> None:
@@ -108,8 +112,7 @@ async def dribbling(node: Node, heads: list[str]) -> AsyncIterator[list[Dribble]
     assert parts.port is not None
     for start in range(0, len(peers), BATCH):
         batch = peers[start : start + BATCH]
-        opening = [loop.create_connection(lambda peer=peer: peer, parts.hostname, parts.port) for peer in batch]
-        await asyncio.gather(*opening)
+        await asyncio.gather(*(peer.connect(parts.hostname, parts.port) for peer in batch))
     dripping = asyncio.create_task(drip())
     try:
         yield peers

@@ -2,15 +2,13 @@
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
 import pytest
 from support.backends import Backend, create_key
 from support.clients import ORIGIN, PASSWORD, Api, Login, new_login
-from support.nodes import PROBE, Installation, Node, ServiceUrls, drop
+from support.nodes import PROBE, Installation, Node, ServiceUrls, pair_of_nodes
 
 # Token lifetime and grace period of the brief nodes, in seconds.
 BRIEF_LIFE = 4
@@ -18,15 +16,6 @@ BRIEF_GRACE = 2
 
 Pair = tuple[Node, Node]
 LogIn = Callable[..., Awaitable[Login]]
-
-
-@contextmanager
-def _pair(installation: Installation, **settings: str) -> Iterator[Pair]:
-    with ThreadPoolExecutor(2) as starters:
-        first, second = starters.map(lambda _: installation.start(**settings), range(2))
-    yield first, second
-    assert [first.stop(), second.stop()] == [0, 0]
-    drop(installation.services, installation.name)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +27,7 @@ def probe_installation(services: ServiceUrls) -> Installation:
 @pytest.fixture(scope="session")
 def probe_nodes(probe_installation: Installation) -> Iterator[Pair]:
     """Two nodes with the application `apps/probe.py`."""
-    with _pair(probe_installation, VIGIL_APPLICATION=PROBE) as nodes:
+    with pair_of_nodes(probe_installation, VIGIL_APPLICATION=PROBE) as nodes:
         yield nodes
 
 
@@ -49,7 +38,7 @@ def brief_nodes(services: ServiceUrls) -> Iterator[Pair]:
         "VIGIL_ACCESS_TOKEN_SECONDS": str(BRIEF_LIFE),
         "VIGIL_EXPIRY_GRACE_SECONDS": str(BRIEF_GRACE),
     }
-    with _pair(Installation(services), **settings) as nodes:
+    with pair_of_nodes(Installation(services), **settings) as nodes:
         yield nodes
 
 

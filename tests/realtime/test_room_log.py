@@ -18,7 +18,7 @@ from auth.platform.redis.link import RedisLink
 from auth.platform.redis.subscription import subscribe
 from realtime.broker.leases import NodeLeases
 from realtime.broker.redis_keys import SLOT_OF, Keys
-from realtime.broker.room_log import RoomLog, RoomLogLimits
+from realtime.broker.room_log import MOST_BYTES, RoomLog, RoomLogLimits
 
 LIFE = timedelta(hours=1)
 MOST = 4
@@ -63,7 +63,7 @@ async def room(redis_url: str) -> AsyncIterator[Room]:
     client = await client_of(redis_url)
     made = Room(RedisLink(redis_url, prefix=prefix), Keys(prefix), client)
     yield made
-    await client.delete(made.key)
+    await client.delete(made.key, made.keys.room_last(made.name))
     await client.aclose()
     await made.link.close()
 
@@ -115,7 +115,7 @@ async def test_a_page_ends_after_a_megabyte_and_has_at_least_one_event(room: Roo
 
 async def test_a_lost_log_starts_above_what_it_had_and_is_not_recovered(room: Room) -> None:
     before = (await room.say(1, 2))[-1]
-    await room.client.delete(room.key)
+    await room.client.delete(room.key, room.keys.room_last(room.name))
     assert await room.read(after=before) == RoomHistory((), None, False)
     after = (await room.say(3))[0]
     assert after > before
@@ -156,3 +156,41 @@ async def test_nodes_are_told_in_the_same_step_also_one_whose_lease_redis_has_lo
     assert frames[0] == frames[1]
     frame = frames[0] or {}
     assert (frame["r"], frame["i"], frame["o"]) == (room.name, history_id, "one:7")
+
+
+async def test_an_event_of_one_request_is_appended_once(room: Room) -> None:
+    payload = orjson.dumps({"data": {"n": 1}})
+    first = await room.log.publish(room.name, "chat:news", payload, origin="", once="a request")
+    again = await room.log.publish(room.name, "chat:news", payload, origin="", once="a request")
+    assert (again.event_id, again.nodes) == (first.event_id, {})
+    assert numbers_of(await room.read()) == [1]
+    await room.client.delete(room.keys.room_once(room.name, "a request"))
+
+
+async def test_the_log_is_bounded_by_bytes(room: Room) -> None:
+    for n in range(3):
+        payload = orjson.dumps({"data": {"n": n, "text": "x" * (MOST_BYTES // 2 - 1000)}})
+        await room.log.publish(room.name, "chat:news", payload, origin="")
+    assert [each.data["n"] for each in (await room.read()).events] == [1]
+    assert await room.client.xlen(room.key) == 2
+
+
+async def test_what_a_socket_has_missed_follows_its_place_also_if_it_entered_an_empty_room(room: Room) -> None:
+    async def missed(after: int | None, most_bytes: int = 10_000) -> tuple[bool, list[int]]:
+        found = await room.log.missed(room.name, after=after, most_bytes=most_bytes)
+        return found.recovered, [frame["d"]["data"]["n"] for frame in found.frames]
+
+    entered = (await room.log.missed(room.name, after=None, most_bytes=0)).last
+    assert await missed(entered) == (True, [])
+    ids = await room.say(*range(MOST))
+    assert await missed(entered) == (True, [0, 1, 2, 3])
+    assert await missed(ids[1]) == (True, [2, 3])
+    assert await missed(ids[-1]) == (True, [])
+    assert await missed(entered, most_bytes=100) == (False, [])
+    # Without a place, forged, and no longer there.
+    assert await missed(None) == await missed(ids[-1] + 1) == await missed(0) == (False, [])
+    await room.say(MOST)
+    assert await missed(entered) == (False, [])
+    # Redis lost its data.
+    await room.client.delete(room.key, room.keys.room_last(room.name))
+    assert await missed(ids[-1]) == (False, [])

@@ -259,6 +259,8 @@ class TestAccounts:
         assert changed == user | {"metadata": {"a": 2}, "username": user["userId"]}
         changed = (await backend.call("PATCH", path, {"metadata": None, "name": None})).data["user"]
         assert "metadata" not in changed
+        assert (await backend.call("GET", path)).data["user"] == changed
+        assert (await backend.call("GET", "/users/nobody")).code == "not_found"
         assert (changed["name"], changed["privateMetadata"]) == (None, {"c": 3})
         assert (await backend.call("PATCH", "/users/nobody", {"name": "x"})).code == "not_found"
         taken = await backend.call("POST", "/users", {"email": new_email(), "username": user["userId"].upper()})

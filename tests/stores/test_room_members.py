@@ -39,6 +39,9 @@ class Sockets:
     async def mark_members(self, _user_id: str) -> None:
         return None
 
+    async def last_of_room(self, _room: str) -> int:
+        return 7
+
 
 class AnyUser(Targets):
     """Every user is known."""
@@ -71,6 +74,7 @@ async def test_a_message_that_is_late_does_not_outlast_what_is_stored(mongo: Mon
     stored = await members.of_user("ada")
     expected: tuple[list[str], bool] = ([], False) if late == "add" else ([ROOM], True)
     assert ([each.room for each in stored], sockets.are_in) == expected
+    assert all(each.since == 7 for each in stored)
 
 
 async def test_the_shards_of_users_that_are_in_a_room_are_known(mongo: Mongo) -> None:

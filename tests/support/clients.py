@@ -36,6 +36,8 @@ EVENTS = (
     "login-approval-result",
     "mfa-required",
     "mfa-closed",
+    "room-history",
+    "room-left",
 )
 
 
@@ -209,6 +211,7 @@ class Live:
         acknowledge: bool = True,
         also: tuple[str, ...] = (),
         mfa_token: str | None = None,
+        rooms: dict[str, Any] | None = None,
     ) -> Self:
         """Connect and wait for `ready`, or with `mfa_token` for `mfa-required`. Raises `Refused`."""
         client = socketio.AsyncClient(reconnection=False, handle_sigint=False)
@@ -225,6 +228,8 @@ class Live:
             auth["mfaToken"] = mfa_token
         if last_event_id is not None:
             auth["lastEventId"] = last_event_id
+        if rooms is not None:
+            auth["rooms"] = rooms
         try:
             await client.connect(
                 url, auth=auth, headers=headers or {}, transports=list(transports), wait_timeout=WAIT_SECONDS

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,3 +205,13 @@ def probed_node(services: ServiceUrls) -> Iterator[Node]:
     yield node
     assert node.stop() == 0
     drop(services, installation.name)
+
+
+@contextmanager
+def pair_of_nodes(installation: Installation, **settings: str) -> Iterator[tuple[Node, Node]]:
+    """Run two nodes. Afterwards assert that they stop cleanly, and drop their database."""
+    with ThreadPoolExecutor(2) as starters:
+        first, second = starters.map(lambda _: installation.start(**settings), range(2))
+    yield first, second
+    assert [first.stop(), second.stop()] == [0, 0]
+    drop(installation.services, installation.name)

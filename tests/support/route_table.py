@@ -15,6 +15,7 @@ from auth.http.routes.second_step import SecondFactorRoutes
 from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
 from auth.http.routes.server_keys import ServerKeyRoutes
 from auth.http.routes.server_messages import BackendMessageRoutes
+from auth.http.routes.server_revocations import BackendRevocationRoutes
 from auth.http.routes.server_rooms import BackendRoomRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
@@ -39,6 +40,7 @@ ROUTES = (
     BackendUserRoutes(None),  # type: ignore[arg-type]
     BackendMessageRoutes(*[None] * 3),  # type: ignore[arg-type]
     BackendRoomRoutes(None),  # type: ignore[arg-type]
+    BackendRevocationRoutes(None, None, None),  # type: ignore[arg-type]
     ConfigRoutes(None, phone_login=True),  # type: ignore[arg-type]
 )
 ENDPOINTS = [row for routes in ROUTES for row, _ in endpoints_of(routes)]

@@ -94,6 +94,7 @@ class DenyList:
     heard: RecordingPublisher
     answers: bool = True
     asked: int = 0
+    life: timedelta = timedelta(minutes=16)
 
     async def is_revoked(self, user_id: str, session_id: str) -> bool:
         self.asked += 1

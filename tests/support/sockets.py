@@ -16,6 +16,7 @@ from realtime.broker.seal import Message, MessageSeal
 from realtime.delivery.catch_up import CatchUp
 from realtime.delivery.push import Push
 from realtime.delivery.revocation_acks import Endings
+from realtime.delivery.room_places import RoomPlaces
 from realtime.delivery.socket_hooks import SocketHooks
 from realtime.hub import Connection, Connections, SocketState
 
@@ -79,7 +80,8 @@ def delivering(
     """Build the objects that deliver frames to `sockets`; receipts go to `send`."""
     metrics, hooks, unused = Metrics(), SocketHooks(None, Background()), cast("Any", None)
     endings = Endings(sockets, node_id="node", send=send, metrics=metrics, clock=clock)
-    push = Push(sockets, endings, hooks, metrics=metrics, clock=clock)
+    places = RoomPlaces(unused, unused, sockets)
+    push = Push(sockets, places, endings, hooks, metrics=metrics, clock=clock)
     catch_up = CatchUp(connections, user_log, push, endings, unused, hooks, metrics=metrics, clock=clock)
     return catch_up, push, endings
 

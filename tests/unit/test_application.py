@@ -1,10 +1,12 @@
 """An application's names, handlers and hooks, apart from any server."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from auth.backends.live import RoomHistory, UserPresence
 from auth.core.models import Principal, User
 from realtime.application import Application, LiveSocket, Registration
 
@@ -17,6 +19,25 @@ class Rooms:
 
     async def emit_to_room(self, event: str, data: dict[str, Any], room: str) -> None:
         self.asked.append(("emit_to_room", event, data, room))
+
+    async def emit_to_user(self, event: str, data: dict[str, Any], user_id: str) -> None:
+        self.asked.append(("emit_to_user", event, data, user_id))
+
+    async def append_to_room(self, event: str, data: dict[str, Any], room: str) -> int:
+        self.asked.append(("append_to_room", event, data, room))
+        return 1
+
+    async def append_to_user(self, event: str, data: dict[str, Any], user_id: str) -> int:
+        self.asked.append(("append_to_user", event, data, user_id))
+        return 2
+
+    async def history(self, room: str, *, after: int | None, limit: int) -> RoomHistory:
+        self.asked.append(("history", room, after, limit))
+        return RoomHistory((), None, None)
+
+    async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
+        self.asked.append(("presence", user_ids))
+        return {}
 
     async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         self.asked.append(("emit_here", socket_id, event, payload))
@@ -100,7 +121,12 @@ async def test_what_it_emits_and_where_it_enters_bears_its_name(chat: Applicatio
 
 async def test_data_with_the_id_of_an_event_are_refused(chat: Application, rooms: Rooms) -> None:
     socket = LiveSocket(chat, "socket", None)  # type: ignore[arg-type]
-    for emit in (chat.emit("message", {"eventId": 1}, room="lobby"), socket.emit("message", {"eventId": 1})):
+    durable = chat.emit("message", {"eventId": 1}, user="ada", durable=True)
+    for emit in (
+        durable,
+        chat.emit("message", {"eventId": 1}, room="lobby"),
+        socket.emit("message", {"eventId": 1}),
+    ):
         with pytest.raises(ValueError, match="eventId"):
             await emit
     assert rooms.asked == []
@@ -141,3 +167,28 @@ async def test_a_hook_that_waited_for_what_was_cancelled_has_failed_and_the_othe
 
     assert await chat.run_disconnect_hooks_for_dead_node("user", "session", "socket") is False
     assert told == ["waits", "is told"]
+
+
+async def test_durable_events_and_those_for_a_user_have_their_own_ways(chat: Application, rooms: Rooms) -> None:
+    assert await chat.emit("message", {}, user="ada") is None
+    assert await chat.emit("message", {}, room="lobby", durable=True) == 1
+    assert await chat.emit("message", {}, user="ada", durable=True) == 2
+    await chat.history("lobby", after=7)
+    assert rooms.asked == [
+        ("emit_to_user", "chat:message", {}, "ada"),
+        ("append_to_room", "chat:message", {}, "chat:lobby"),
+        ("append_to_user", "chat:message", {}, "ada"),
+        ("history", "chat:lobby", 7, 50),
+    ]
+
+
+async def test_an_event_has_one_target_and_a_page_its_bounds(chat: Application, rooms: Rooms) -> None:
+    for emit in (chat.emit("message", {}), chat.emit("message", {}, room="lobby", user="ada")):
+        with pytest.raises(ValueError, match="either"):
+            await emit
+    for limit in (0, 201):
+        with pytest.raises(ValueError, match="limit"):
+            await chat.history("lobby", limit=limit)
+    with pytest.raises(ValueError, match="500"):
+        await chat.presence(["ada"] * 501)
+    assert rooms.asked == []

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 from support.nodes import ROOT
 
+from auth.platform.settings.application_url import ApplicationUrlSettings
 from auth.platform.settings.facts import FactSettings
 from auth.platform.settings.providers import ProviderSettings
 from auth.platform.settings.section import Section
@@ -32,7 +33,7 @@ GIVEN = {"VIGIL_MONGO_URL": "mongodb://db", "VIGIL_REDIS_URL": "redis://cache", 
 WEBHOOK = {"VIGIL_SMS_WEBHOOK_URL": "https://sms.example.org/send", "VIGIL_SMS_WEBHOOK_SECRET": SECRET}
 SECTIONS = (
     ServerSettings, StoreSettings, TokenSettings, LiveSettings, FactSettings, AccountSettings, ProviderSettings,
-    AdministrationSettings, PhoneSettings, LimitSettings, LogSettings,
+    AdministrationSettings, PhoneSettings, LimitSettings, LogSettings, ApplicationUrlSettings,
 )  # fmt: skip
 FIELDS = {f"VIGIL_{name.upper()}": field for section in SECTIONS for name, field in section.model_fields.items()}
 
@@ -191,6 +192,43 @@ def test_an_empty_variable_is_not_set_but_for_the_application() -> None:
     assert settings == load(APPLICATION="")
     assert settings.server.application is None
     assert load().server.application == "client-demo/chat.py:chat"
+
+
+APPLICATION_URL = {
+    "VIGIL_APPLICATION_URL": "https://app.example.org/vigil",
+    "VIGIL_APPLICATION_URL_SECRET": "whsec_" + "c2VjcmV0cyBvZiB0aGUgdGVzdHMtb25seSE=",
+}
+
+
+def test_client_events_go_to_a_url_or_to_a_python_application_and_not_to_both() -> None:
+    assert load().application == "client-demo/chat.py:chat"
+    assert load(APPLICATION_URL).application is None
+    assert load(APPLICATION_URL, APPLICATION="").application is None
+    line = wrong(APPLICATION_URL, APPLICATION="my_chat.py:chat")
+    assert line == "VIGIL_APPLICATION_URL and VIGIL_APPLICATION are both set: client events go to one of them"
+
+
+def test_an_applications_url_needs_a_secret_and_can_have_two() -> None:
+    assert wrong(APPLICATION_URL="https://app.example.org").startswith("VIGIL_APPLICATION_URL_SECRET is required")
+    assert load(APPLICATION_URL, APPLICATION_URL_SECRET="one, two").application_url.secrets == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://app.example.org", "https://localhost:3000", "https://127.0.0.1", "https://[::1]/vigil",
+        "https://10.1.2.3", "https://169.254.169.254", "https://[::ffff:10.0.0.1]", "https://a.localhost",
+        "https://user@app.example.org", "https://app.example.org/?to=x", "ftp://app.example.org",
+    ],
+)  # fmt: skip
+def test_an_applications_url_is_https_and_public(url: str) -> None:
+    assert wrong(APPLICATION_URL, APPLICATION_URL=url).startswith("VIGIL_APPLICATION_URL is wrong: ")
+
+
+@pytest.mark.parametrize("url", ["http://app:3000/vigil", "http://127.0.0.1:3000", "https://10.1.2.3"])
+def test_an_applications_url_can_be_private_if_that_is_allowed(url: str) -> None:
+    settings = load(APPLICATION_URL, APPLICATION_URL=url, APPLICATION_URL_PRIVATE="on")
+    assert settings.application_url.application_url == url
 
 
 @pytest.mark.parametrize(("written", "on"), [("on", True), ("ON", True), ("off", False), ("Off", False)])
@@ -482,6 +520,8 @@ def test_the_example_is_one_that_works(name: str) -> None:
         beside = {f"{name.partition('_CLIENT')[0]}_CLIENT_{half}": "other-half" for half in ("ID", "SECRET")}
     if name.startswith("VIGIL_SMS_WEBHOOK"):
         beside = WEBHOOK
+    if name.startswith("VIGIL_APPLICATION_URL"):
+        beside = APPLICATION_URL
     if name in {"VIGIL_APP_URL", "VIGIL_ALLOWED_ORIGINS", "VIGIL_WEBAUTHN_RP_ID"}:
         beside = {"VIGIL_PUBLIC_URL": "https://id.example.org", "VIGIL_WEBAUTHN_RP_ID": "example.org"}
     load({**beside, name: value}, SECRET_KEY=SECRET)

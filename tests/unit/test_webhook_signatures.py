@@ -1,4 +1,4 @@
-"""Requests that Vigil signs are accepted by the official Standard Webhooks library, and changed ones are not."""
+"""The official library of Standard Webhooks accepts requests that Vigil signs, and refuses changed ones."""
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError

@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One event. `data` is JSON without line breaks. With `event_id`, a client that comes back continues after it."""
+    """One event. `data` is JSON without line breaks. Clients that come back continue after the last `event_id`."""
 
     event: str
     data: bytes
@@ -85,10 +85,10 @@ class EventStreams:
     async def serve(
         self, request: web.Request, source: EventSource, *, caller: str, check: Callable[[], Awaitable[object]]
     ) -> web.StreamResponse:
-        """Send the events of `source` until the client leaves, is too slow, may not read any more, or the node drains.
+        """Send the events of `source` until the client leaves, reads nothing, may not read, or the node drains.
 
-        `check` raises an `AuthError` other than `Unavailable` once `caller` may not read any more; it is asked twice
-        a second. Raises what `source` raises before its first part, `RateLimited` or `Unavailable`.
+        `check` raises an `AuthError` other than `Unavailable` once `caller` may not read any more; it is asked
+        twice a second. Raises what `source` raises before its first part, `RateLimited` or `Unavailable`.
         """
         if self._is_closed:
             raise Unavailable

@@ -40,6 +40,7 @@ from auth.http.cookies import ACCESS_COOKIE, REFRESH_COOKIE, REFRESH_ONLY_COOKIE
 from auth.http.origin_check import CSRF_HEADER
 from auth.http.pages.openapi_mailed_links import link_pages
 from auth.http.routing import API, Endpoint
+from auth.http.schemas.client_events import ClientEventAnswer, ClientEventRefused, PostedEvent
 from auth.http.schemas.common import Nothing, Problem
 
 EXAMPLE_REQUEST_ID = "5f2c8c1b7c8e4d0a9b3e6f11"
@@ -90,7 +91,12 @@ live socket is described by the AsyncAPI document at `/asyncapi.json`."""
 
 def build(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Build the document."""
-    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization")]
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (Problem, "serialization"),
+        (PostedEvent, "serialization"),
+        (ClientEventAnswer, "validation"),
+        (ClientEventRefused, "validation"),
+    ]
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for row in endpoints:
         models += [(answer, "serialization") for answer in row.answers]
@@ -111,12 +117,39 @@ def build(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in TAGS],
         "paths": dict(paths),
+        "webhooks": {"clientEvent": {"post": CLIENT_EVENT}},
         "components": {
             "schemas": component_schemas(models),
             "headers": HEADERS,
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
+
+
+def _json_of(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema_reference(model)}}
+
+
+# What Vigil posts to VIGIL_APPLICATION_URL.
+CLIENT_EVENT: dict[str, Any] = {
+    "operationId": "clientEvent",
+    "summary": "An event of a client, posted to the application's URL",
+    "tags": ["Server API"],
+    "security": [],
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "description": words, "schema": {"type": "string"}}
+        for name, words in {
+            "webhook-id": "The event's id.",
+            "webhook-timestamp": "When it was posted, in seconds since 1970.",
+            "webhook-signature": "`v1,…`, one for each secret (Standard Webhooks).",
+        }.items()
+    ],
+    "requestBody": {"required": True, "content": _json_of(PostedEvent)},
+    "responses": {
+        "2XX": {"description": "The event is served.", "content": _json_of(ClientEventAnswer)},
+        "4XX": {"description": "The event is refused.", "content": _json_of(ClientEventRefused)},
+    },
+}
 
 
 def _operation(row: Endpoint, *, alias: bool) -> dict[str, Any]:

@@ -126,6 +126,11 @@ class BackendUserRoutes:
         call.about["userId"] = user.user_id
         return ServerUsersAnswer(users=(ServerUserView.seen(user),))
 
+    @endpoint("GET", "/users/{userId}", summary="Look up an account", scopes=(Scope.USERS,), errors=(NotFound,))
+    async def user_by_id(self, call: Call, _: Nothing) -> ServerUserAnswer:
+        user = await self._users.by_id(call.request.match_info["userId"])
+        return ServerUserAnswer(user=ServerUserView.seen(user))
+
     @endpoint(
         "PATCH",
         "/users/{userId}",

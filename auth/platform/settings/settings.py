@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from auth.core.models import ADMIN, USER
 from auth.core.page_links import PageLinks
 from auth.platform.redis.address import read_address
+from auth.platform.settings.application_url import ApplicationUrlSettings
 from auth.platform.settings.facts import FactSettings
 from auth.platform.settings.mongo_url import check_promises
 from auth.platform.settings.origins import is_web, origin_of, passkey_origins, read_origin, read_passkey_origin
@@ -374,6 +375,7 @@ class Settings:
     limits: LimitSettings
     log: LogSettings
     facts: FactSettings
+    application_url: ApplicationUrlSettings
 
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> Self:
@@ -393,10 +395,16 @@ class Settings:
             "log": read_section(LogSettings, environ),
             "administration": read_section(AdministrationSettings, environ),
             "facts": read_section(FactSettings, environ),
+            "application_url": read_section(ApplicationUrlSettings, environ),
         }
         settings = cls(**sections)  # type: ignore[arg-type] # one reader makes them all
         settings._check()
         return settings
+
+    @property
+    def application(self) -> str | None:
+        """The Python application; None if client events go to a URL."""
+        return None if self.application_url.application_url else self.server.application
 
     @property
     def embedded(self) -> bool:
@@ -513,6 +521,8 @@ class Settings:
             raise SettingsError("VIGIL_APP_URL is wrong: it must begin with https://")
         self._check_rp_id()
         self.phone.check(outbox=self.dev_outbox)
+        given = self.server.application if "application" in self.server.model_fields_set else None
+        self.application_url.check(application=given)
         for provider in self.providers:
             provider.check_transport(public_url=self.public_url)
 

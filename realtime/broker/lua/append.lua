@@ -24,6 +24,11 @@ local MOST_BYTES = 512 * 1024
 -- Sessions whose last `device-status` is kept.
 local MOST_STATES = 32
 
+-- How long a repeat of a durable event is recognised.
+local ONCE_MS = 600000
+-- How long the last id of a room is known after its last event, or a socket that entered.
+local ROOM_LAST_MS = 30 * 86400000
+
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
@@ -144,6 +149,20 @@ local function missed(keys, user, cursor)
   local frames = {}
   for index, each in ipairs(found) do frames[index] = each[2] end
   return frames, is_all
+end
+
+-- The id of the last event of a room, also one that has left the log. A lost log continues above all ids that it had.
+-- keys: the log, and the room's last id.
+local function last_of_room(log, last)
+  local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  local listed = newest and tonumber(string.match(newest[1], '^%d+'))
+  local known = tonumber(redis.call('GET', last) or nil)
+  if listed or known then return math.max(listed or 0, known or 0) end
+  return now_us() + AHEAD_US
+end
+
+local function set_last_of_room(last, id)
+  redis.call('SET', last, as_integer(id), 'PX', ROOM_LAST_MS)
 end
 
 -- The number of sockets of `session` on all nodes, live or not; a value is `node|session`.

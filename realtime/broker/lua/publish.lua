@@ -10,9 +10,6 @@
 --      then for each event: name, session, 1 if it increments the version, else 0, payload
 -- Returns {id of the last event; then pairs of node id and number of listed sockets that count}.
 
--- How long a repeat is recognised.
-local ONCE_MS = 600000
-
 if KEYS[5] then
   local earlier = redis.call('GET', KEYS[5])
   if earlier then return {earlier} end

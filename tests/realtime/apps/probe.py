@@ -127,6 +127,26 @@ async def say(socket: LiveSocket, data: dict[str, Any]) -> None:
     await probe.emit("said", {"n": data.get("n"), "padding": "x" * size}, room=_room(socket, data))
 
 
+@probe.on("say-durably")
+async def say_durably(socket: LiveSocket, data: dict[str, Any]) -> dict[str, Any]:
+    """To the room, or to `userId`."""
+    to: dict[str, Any] = {"user": data["userId"]} if "userId" in data else {"room": _room(socket, data)}
+    said = {"n": data.get("n"), "padding": "x" * data.get("size", 0)}
+    return {"id": await probe.emit("said", said, durable=True, **to)}
+
+
+@probe.on("say-to-user")
+async def say_to_user(_socket: LiveSocket, data: dict[str, Any]) -> None:
+    await probe.emit("said", {"n": data.get("n")}, user=data["userId"])
+
+
+@probe.on("history")
+async def history(socket: LiveSocket, data: dict[str, Any]) -> dict[str, Any]:
+    read = await probe.history(_room(socket, data), after=data.get("after"), limit=data.get("limit", 50))
+    events = [[each.history_id, each.event, each.data["n"]] for each in read.events]
+    return {"events": events, "next": read.next, "recovered": read.recovered}
+
+
 @probe.on("whisper")
 async def whisper(socket: LiveSocket, data: dict[str, Any]) -> None:
     await socket.emit("whispered", {"n": data.get("n")})

@@ -1,0 +1,13 @@
+import type { Claims, Verifier } from "./index.js";
+
+/**
+ * Next.js: resolves to the response of a refusal, or to null for a valid token. For middleware with the Node.js
+ * runtime, and for route handlers.
+ */
+export function refusal(verifier: Verifier, request: Request): Promise<Response | null>;
+
+/** Next.js: a route handler that is called with a valid token only, and gets its claims as `context.claims`. */
+export function protect<Context extends object>(
+  verifier: Verifier,
+  handler: (request: Request, context: Context & { claims: Claims }) => Response | Promise<Response>,
+): (request: Request, context: Context) => Promise<Response>;
