@@ -106,14 +106,7 @@ class Outbound:
         )
         self.place_proofs = PlaceProofs(root)
         self.direct = DirectMessages(
-            self.log,
-            self.deny_list,
-            self.room_log,
-            self.presence,
-            leases,
-            self.bus,
-            self._counts,
-            node_id=node_id,
+            self.log, self.deny_list, self.room_log, self.presence, leases, self.bus, self._counts, node_id=node_id
         )
         self._relay = Relay(stores.sessions, stores.room_members, self.publisher, self.deny_list, clock=clock)
 
