@@ -20,7 +20,7 @@ from auth.alerts.alerts import Alerts, Dismissals, NotMe
 from auth.alerts.approvals import ApprovalFactor, ApprovalLine, Approvals
 from auth.alerts.factor_removal import FactorRemoval
 from auth.audit import AuditLog
-from auth.backends.backends import Backends
+from auth.backends.backends import Backends, FactParts
 from auth.backends.live import LiveControl
 from auth.clients.devices import Devices
 from auth.clients.known_devices import KnownDevices
@@ -94,6 +94,7 @@ class Parts:
     jobs: Jobs
     live: LiveSide
     web: HttpClient
+    facts: FactParts
     passwords: Passwords
     devices: Devices
     locations: Locations
@@ -355,7 +356,9 @@ def make_operations(services: Services, parts: Parts) -> Operations:
             step_up=step_up,
         ),
         account_locks=AccountLocks(services, directory=stores.directory, endings=endings, step_up=step_up),
-        backends=Backends.create(services, stores, sessions=sessions, step_up=step_up, live=live),
+        backends=Backends.create(
+            services, stores, sessions=sessions, step_up=step_up, live=live, facts=parts.facts
+        ),
     )
 
 

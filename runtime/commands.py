@@ -55,6 +55,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     keys.add_parser("reseal", help="seal anew under VIGIL_SECRET_KEY what VIGIL_SECOND_SECRET_KEY has sealed")
     keys.add_parser("reset", help="end all sessions and generate new keys, after a change of VIGIL_SECRET_KEY")
     _add_server_keys(commands)
+    _add_webhooks(commands)
     return parser.parse_args(arguments)
 
 
@@ -74,6 +75,32 @@ def _add_server_keys(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     creating.add_argument("--expires-days", type=int, metavar="N", help="valid for N days; by default without end")
     actions.add_parser("list", help="list all keys, never their secrets")
     actions.add_parser("revoke", help="refuse a key from now on, on every node").add_argument("id", metavar="ID")
+
+
+def _add_webhooks(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    actions = commands.add_parser("webhooks", help="where facts are sent").add_subparsers(
+        dest="action", required=True
+    )
+    creating = actions.add_parser("create", help="create an endpoint and print its secret, this once")
+    creating.add_argument("url", metavar="URL")
+    creating.add_argument(
+        "--events",
+        default=[],
+        type=lambda text: text.split(","),
+        metavar="TYPE,…",
+        help="facts to send, such as session.ended or user.*; by default all",
+    )
+    creating.add_argument("--format", default="json", metavar="FORMAT", help="json, or set: Security Event Tokens")
+    actions.add_parser("list", help="list all endpoints, never their secrets")
+    for name, what in (
+        ("remove", "remove an endpoint and what waits for it"),
+        ("add-secret", "print a new secret, which signs beside the one before"),
+        ("deliveries", "list what an endpoint has not accepted"),
+    ):
+        actions.add_parser(name, help=what).add_argument("id", metavar="ID")
+    again = actions.add_parser("send-again", help="send now what an endpoint has not accepted")
+    again.add_argument("id", metavar="ID")
+    again.add_argument("--fact", type=int, metavar="N", help="only this fact")
 
 
 def past_time(text: str) -> datetime:
@@ -103,7 +130,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             from runtime.serving import run_jobs
 
             return _run(run_jobs(settings))
-        case "grant" | "factors" | "revoke" | "migrate" | "keys" | "server-keys":
+        case "grant" | "factors" | "revoke" | "migrate" | "keys" | "server-keys" | "webhooks":
             return _run(_operation(arguments, settings))
         case _:
             from runtime.serving import run_server
@@ -125,6 +152,8 @@ def _operation(arguments: argparse.Namespace, settings: Settings) -> Coroutine[A
             return operator_commands.revoke_all(settings, begun_by=arguments.before)
         case "server-keys":
             return _server_keys(arguments, settings)
+        case "webhooks":
+            return _webhooks(arguments, settings)
         case "migrate":
             return operator_commands.migrate(settings, dry_run=arguments.dry_run)
         case _ if arguments.action == "reseal":
@@ -147,6 +176,24 @@ def _server_keys(arguments: argparse.Namespace, settings: Settings) -> Coroutine
             return server_key_commands.revoke(settings, arguments.id)
         case _:
             return server_key_commands.show(settings)
+
+
+def _webhooks(arguments: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:
+    from runtime import webhook_commands
+
+    match arguments.action:
+        case "create":
+            return webhook_commands.create(settings, arguments.url, arguments.events, arguments.format)
+        case "remove":
+            return webhook_commands.remove(settings, arguments.id)
+        case "add-secret":
+            return webhook_commands.add_secret(settings, arguments.id)
+        case "deliveries":
+            return webhook_commands.show_deliveries(settings, arguments.id)
+        case "send-again":
+            return webhook_commands.send_again(settings, arguments.id, arguments.fact)
+        case _:
+            return webhook_commands.show(settings)
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:

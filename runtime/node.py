@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auth.backends.backends import FactParts
+from auth.backends.webhook_requests import WebhookRequests, webhook_seal
 from auth.clients.devices import Devices
 from auth.clients.locations import Locations
 from auth.core.clock import Clock
@@ -55,6 +57,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Readiness pings the stores; the result is shared for this long.
 READINESS_LIFE_SECONDS = 1.0
+# Of a receiver's answer only the status counts; a longer one is a failure.
+WEBHOOK_REPLY_BYTES = 64 * 1024
 
 
 class Node:
@@ -82,7 +86,7 @@ class Node:
         self.open_connections = _open_connections(settings, self.metrics)
         self.limits = _rate_limits(settings, redis_url, self.metrics, make_link)
         self.suspension = SuspensionWatch()
-        self.web = HttpClient()
+        self.web, self.webhook_web = HttpClient(), _webhook_client(settings)
         self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics, self.clock, tracing)
         self._passwords, self._devices = Passwords(), Devices()
         self._url_application = _url_application(settings, self._devices, self.metrics, self.clock)
@@ -130,6 +134,7 @@ class Node:
             jobs=self.jobs,
             live=self.outbound.live_side,
             web=self.web,
+            facts=self._fact_parts(root),
             passwords=self._passwords,
             devices=self._devices,
             locations=self._locations,
@@ -138,6 +143,12 @@ class Node:
         if self._url_application is not None:
             self._url_application.act_by(operations.backends)
         return operations
+
+    def _fact_parts(self, root: RootSecret) -> FactParts:
+        requests = WebhookRequests(
+            webhook_seal(root), self.keys, issuer=self.settings.issuer, clock=self.services.clock
+        )
+        return FactParts(settings=self.settings.facts, requests=requests, web=self.webhook_web)
 
     def _http_parts(self, root: RootSecret, application: Application | None) -> HttpParts:
         return HttpParts(
@@ -185,6 +196,8 @@ class Node:
         """Run only the background jobs, without sockets. Raises as `start`."""
         await self.stores.prepare()
         await self.clock.start()
+        # Security Event Tokens are signed here.
+        await self.keys.start()
         self.outbound.start_publishing()
         await self._begin_jobs(work=True)
 
@@ -193,10 +206,12 @@ class Node:
         await self.jobs.start(work=work)
         if work:
             self._erasures.start()
+            self.operations.backends.fact_relay.start()
 
     async def close(self) -> None:
         """Stop the background work and close every connection."""
         await self._erasures.close()
+        await self.operations.backends.fact_relay.close()
         await self._endings.close()
         await self._roles.close()
         await self.operations.backends.revocations.close()
@@ -209,6 +224,7 @@ class Node:
         await self.jobs.stop()
         await self.keys.close()
         await self.web.close()
+        await self.webhook_web.close()
         await self.limits.close()
         await self.link.close()
         await self.stores.mongo.close()
@@ -237,6 +253,11 @@ async def _answers(ping: Callable[[], Awaitable[None]]) -> bool:
     except Unavailable:
         return False
     return True
+
+
+def _webhook_client(settings: Settings) -> HttpClient:
+    """A client for URLs that administrators choose."""
+    return HttpClient(only_public=not settings.facts.webhooks_private, max_bytes=WEBHOOK_REPLY_BYTES)
 
 
 def make_jobs(

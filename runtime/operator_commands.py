@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from auth.core.clock import utc_now
 from auth.core.text import email_key
+from auth.crypto.root_secret import RootSecret
 from auth.crypto.sealing import SealBroken
 from auth.crypto.signing_keys import KeyRing
 from auth.crypto.tokens import LEEWAY
@@ -161,8 +162,28 @@ async def reseal(settings: Settings) -> int:
                 if renewed is not None:
                     factors += await stores.factor_secrets.replace_seal(user_id, sealed=sealed, renewed=renewed)
             last = page[-1][0]
+        hooks, lost = await _reseal_webhooks(stores, secrets)
         await stores.mongo.close()
-    print(f"sealed anew: {keys} signing keys, {factors} authenticator apps")
+    print(f"sealed anew: {keys} signing keys, {factors} authenticator apps, {hooks} webhooks")
     if broken:
         print(f"sealed under neither secret: {broken} authenticator apps, which no longer work", file=sys.stderr)
-    return int(broken > 0)
+    if lost:
+        print(f"sealed under neither secret: {lost} webhooks, which no longer work", file=sys.stderr)
+    return int(broken + lost > 0)
+
+
+async def _reseal_webhooks(stores: Stores, secrets: RootSecret) -> tuple[int, int]:
+    """Seal the secrets of webhooks anew; how many webhooks were, and how many could not be opened."""
+    from auth.backends.webhook_requests import seal_context, webhook_seal
+
+    seal, renewed, broken = webhook_seal(secrets), 0, 0
+    for webhook in await stores.webhooks.all():
+        context, sealed = seal_context(webhook.webhook_id), webhook.sealed_secrets
+        try:
+            anew = [seal.renew(each, context=context) or each for each in sealed]
+        except SealBroken:
+            broken += 1
+            continue
+        if tuple(anew) != sealed:
+            renewed += await stores.webhooks.replace_secrets(webhook.webhook_id, sealed, anew)
+    return renewed, broken

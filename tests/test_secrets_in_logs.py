@@ -16,6 +16,7 @@ import redis.asyncio
 from pymongo import MongoClient
 from support.authenticator import Authenticator
 from support.clients import ORIGIN, PASSWORD, Api, Live, Login, Refused
+from support.commands import run_command
 from support.nodes import SECRET, Installation, Node
 from support.providers import OpenIdServer, openid_server, path_of, query_of, with_query
 from support.raw_socket import RawSocket
@@ -322,7 +323,12 @@ async def test_asvs_16_2_5_no_secret_is_written_down(
     await body_delivery(api, email, secrets_of)
     await cookie_deliveries(api, email, secrets_of)
     await live(node, api, email, secrets_of, connect)
+    webhook = await asyncio.to_thread(
+        run_command, "webhooks", "create", "http://127.0.0.1:9/", environ=installation.environ()
+    )
+    secrets_of.add("webhook secret", webhook.out.strip())
     await second_factor(node, api, secrets_of, connect)
+    await node.logged("webhook_not_accepted", timeout=60)
     await by_provider(node, http, provider, secrets_of)
     await not_http(node, secrets_of)
     in_redis = await redis_text(installation)

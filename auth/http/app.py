@@ -36,6 +36,7 @@ from auth.http.routes.phones import PhoneRoutes
 from auth.http.routes.providers import ProviderRoutes
 from auth.http.routes.second_step import SecondFactorRoutes
 from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
+from auth.http.routes.server_events import BackendEventRoutes
 from auth.http.routes.server_keys import ServerKeyRoutes
 from auth.http.routes.server_messages import BackendMessageRoutes
 from auth.http.routes.server_revocations import BackendRevocationRoutes
@@ -43,6 +44,7 @@ from auth.http.routes.server_rooms import BackendRoomRoutes
 from auth.http.routes.service import Readiness, ServiceRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
+from auth.http.routes.webhooks import WebhookRoutes
 from auth.http.routing import API, Endpoint, Routes, endpoints_of, handler_of, server_handler_of
 from auth.http.second_origin import SecondOrigin
 from auth.operations import Operations
@@ -142,6 +144,8 @@ def _add_api(
         BackendUserRoutes(operations.backends.users),
         BackendMessageRoutes(operations.backends.messages, operations.backends.sessions, operations.backends.keys),
         BackendRoomRoutes(operations.backends.rooms),
+        BackendEventRoutes(operations.backends.facts, operations.backends.keys, streams),
+        WebhookRoutes(operations.backends.webhooks),
         BackendRevocationRoutes(operations.backends.revocations, operations.backends.keys, streams),
         ConfigRoutes(operations.provider_flows, phone_login=parts.settings.phone_login),
     )

@@ -75,6 +75,10 @@ class HttpClient:
         """POST JSON, unmodified. Raises `Unavailable` if there is no response or it is too long."""
         return await self._request("POST", url, body=body, headers={**headers, "Content-Type": "application/json"})
 
+    async def post_bytes(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """POST a body of the type in `headers`. Raises `Unavailable` if there is no response or it is too long."""
+        return await self._request("POST", url, body=body, headers=headers)
+
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:

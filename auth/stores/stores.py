@@ -12,8 +12,11 @@ from auth.platform.settings.settings import Settings
 from auth.stores.approvals import ApprovalStore
 from auth.stores.audit_events import AuditEvents
 from auth.stores.challenges import Challenges
+from auth.stores.change_feed import ChangeFeed, SessionsOfChanges
+from auth.stores.device_presence import DevicePresence
 from auth.stores.diagnosis import DeclaredIndexes, Diagnosis
 from auth.stores.factor_secrets import FactorSecrets
+from auth.stores.facts import FactStore
 from auth.stores.identities import Identities
 from auth.stores.mongo import Database, Mongo, refusal_as_settings_error
 from auth.stores.one_time_tokens import OneTimeTokens
@@ -38,6 +41,8 @@ from auth.stores.users.email_changes import EmailChanges
 from auth.stores.users.login_methods import AccountLoginMethods
 from auth.stores.users.pending_revocations import PendingRevocationStore
 from auth.stores.users.store import Users
+from auth.stores.webhook_deliveries import WebhookDeliveries
+from auth.stores.webhooks import WebhookStore
 
 if TYPE_CHECKING:
     from pymongo.monitoring import CommandListener
@@ -96,6 +101,10 @@ class Collections:
         self.server_keys = ServerKeyStore(database)
         self.sent_messages = SentMessages(database)
         self.room_members = RoomMembers(database)
+        self.facts = FactStore(database, kept=timedelta(days=settings.facts.events_days))
+        self.device_presence = DevicePresence(database)
+        self.webhooks = WebhookStore(database)
+        self.webhook_deliveries = WebhookDeliveries(database)
 
     @property
     def indexed(self) -> Sequence[Indexed]:
@@ -118,6 +127,9 @@ class Collections:
             self.signing_keys,
             self.sent_messages,
             self.room_members,
+            self.facts,
+            self.device_presence,
+            self.webhook_deliveries,
         )
 
 
@@ -129,6 +141,11 @@ class Stores(Collections):
         stores = settings.stores
         self.mongo = Mongo(url, stores.mongo_database, stores.mongo_driver, listeners=listeners)
         super().__init__(settings, self.mongo.database)
+        self.session_changes = SessionsOfChanges(self.mongo.database)
+
+    def change_feed(self) -> ChangeFeed:
+        """A new feed of changes, to be opened."""
+        return ChangeFeed(self.mongo.database)
 
     async def prepare(self) -> None:
         """Check the version of the database, and create missing indexes.
@@ -141,6 +158,7 @@ class Stores(Collections):
                 version = await self.schema.check()
                 if version < VERSION:
                     log.warning("schema_is_older", version=version, current=VERSION, command="server.py migrate")
+                await self.facts.begin()
                 await asyncio.gather(*(collection.ensure_indexes() for collection in self.indexed))
 
 

@@ -3,6 +3,7 @@ import { asVigilError } from "../vigil-errors.js";
 import { AdminAuditLog } from "./admin-audit-log.js";
 import { fullName, shortName } from "./admin-questions.js";
 import { AdminUser } from "./admin-user.js";
+import { AdminWebhooks } from "./admin-webhooks.js";
 import { errorSentence } from "./error-messages.js";
 import { plural } from "./format.js";
 import { Component, createRef, html } from "./html.js";
@@ -15,8 +16,9 @@ const isAdmin = (user) => user.roles.includes("admin");
 const TYPING_MS = 250;
 const PAGE = 20;
 
-/** The part of the audit log; any other part is the id of a user, and none the list of people. */
+/** The parts of the audit log and of webhooks; any other part is the id of a user, and none the list of people. */
 const AUDIT = "audit";
+const WEBHOOKS = "webhooks";
 
 /** Properties: `client`, `user` (oneself), `part` of the route, `onPart(part)`, `onTitle()`, `onClose()`. */
 export class AdminView extends Component {
@@ -53,7 +55,7 @@ export class AdminView extends Component {
   };
 
   render({ client, user, part, onPart, onTitle, onClose }, { overview }) {
-    const isAudit = part === AUDIT && isAdmin(user);
+    const view = isAdmin(user) && (part === AUDIT || part === WEBHOOKS) ? part : "";
     const roles = overview?.roles ?? [];
     return html`
       <section class="card admin-view" aria-labelledby="admin-title" data-testid="admin-view">
@@ -64,12 +66,13 @@ export class AdminView extends Component {
         ${overview && html`<${Overview} ...${overview} />`}
         ${isAdmin(user) && html`
           <div class="switch" role="group" aria-label="View">
-            ${[["people", "People", ""], ["audit", "Audit log", AUDIT]].map(([id, label, to]) => html`
+            ${[["people", "People", ""], ["audit", "Audit log", AUDIT], ["webhooks", "Webhooks", WEBHOOKS]].map(([id, label, to]) => html`
               <button key=${id} class="button small" type="button" data-testid=${`admin-${id}`}
-                      aria-pressed=${isAudit === (to === AUDIT)} onClick=${() => onPart(to)}>${label}</button>`)}
+                      aria-pressed=${view === to} onClick=${() => onPart(to)}>${label}</button>`)}
           </div>`}
-        ${isAudit ? html`<${AdminAuditLog} key=${AUDIT} client=${client} known=${this.#known} onPick=${this.pick} />`
-          : part && part !== AUDIT ? html`
+        ${view === WEBHOOKS ? html`<${AdminWebhooks} client=${client} onTitle=${onTitle} />`
+          : view === AUDIT ? html`<${AdminAuditLog} key=${AUDIT} client=${client} known=${this.#known} onPick=${this.pick} />`
+          : part && part !== AUDIT && part !== WEBHOOKS ? html`
             <${AdminUser} key=${part} client=${client} userId=${part} ownUserId=${user.userId} known=${this.#known}
                           isAdmin=${isAdmin(user)} roles=${roles} onTitle=${onTitle} onBack=${() => onPart("")} />`
           : html`

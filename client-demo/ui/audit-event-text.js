@@ -20,6 +20,12 @@ const NAMES = {
   admin_sessions_ended: "All sessions of an account were ended by this administrator",
   admin_user_seen: "An account was viewed by this administrator",
   admin_users_searched: "Accounts were searched by this administrator",
+  admin_webhook_created: "A webhook was created by this administrator",
+  admin_webhook_deliveries_listed: "What a webhook did not accept was listed by this administrator",
+  admin_webhook_removed: "A webhook was removed by this administrator",
+  admin_webhook_secret_added: "A secret was added to a webhook by this administrator",
+  admin_webhook_sent_again: "Facts were sent again to a webhook by this administrator",
+  admin_webhooks_listed: "The webhooks were listed by this administrator",
   alert_dismissed: "An alert was answered with “It was me”",
   approval_allowed: "Login approval was turned on",
   approval_approved: "A login was approved on another device",
@@ -88,6 +94,10 @@ const NAMES = {
   totp_disabled: "The authenticator app was turned off",
   totp_enabled: "The authenticator app was turned on",
   user_provisioned: "The account was created by the backend of an application",
+  webhook_created: "A webhook was created by the operator of the server",
+  webhook_removed: "A webhook was removed by the operator of the server",
+  webhook_secret_added: "A secret was added to a webhook by the operator of the server",
+  webhook_sent_again: "Facts were sent again to a webhook by the operator of the server",
 };
 
 /** @param {string} kind of an audit event */

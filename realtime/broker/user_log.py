@@ -70,7 +70,8 @@ class UserLog:
     """Scripts on a user's log and sockets and on the deny-list; each call is one atomic step and one round trip.
 
     `log_life`: how long a user's log is kept after its last event. `most_sockets`: limit per user, over all nodes.
-    `check_soon` is called with the user id if sockets are listed of a node that may have no lease.
+    `check_soon` is called with the user id if sockets are listed of a node that may have no lease. `note_device`
+    is called with user, session and whether the device is online, whenever that may have changed.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class UserLog:
         log_life: timedelta,
         most_sockets: int,
         check_soon: Callable[[str], None],
+        note_device: Callable[[str, str, bool], None] = lambda *_: None,
     ) -> None:
         self._link = link
         self._keys = keys
@@ -99,6 +101,7 @@ class UserLog:
         self._leave = load(link, "leave")
         self._listed = load(link, "listed")
         self._check_soon = check_soon
+        self._note_device = note_device
         # The shards in which this node has listed a socket.
         self.used_shards: set[int] = set()
 
@@ -123,6 +126,8 @@ class UserLog:
         if joined.status == "unknown":
             self._deny_list.note_missing(user_id)
             raise Unavailable(retry_after_seconds=DOUBT_SECONDS)
+        if joined.status == "ok":
+            self._note_device(user_id, connection.session_id, True)
         return joined
 
     async def rejoin(self, connection: Connection, *, cursor: int, online: DeviceStatus) -> JoinResult:
@@ -132,6 +137,8 @@ class UserLog:
         Not `recovered`: more events were missed than those returned.
         """
         joined, _ = await self._join(connection, cursor, online, (), admits=False)
+        if joined.was_missing:
+            self._note_device(connection.user_id, connection.session_id, True)
         return joined
 
     async def _join(
@@ -265,7 +272,8 @@ class UserLog:
             self._device_status(user_id, offline),
             int(forget),
         ]
-        await self._leave(keys=keys, args=arguments)
+        if await self._leave(keys=keys, args=arguments):
+            self._note_device(user_id, session_id, False)
 
     def _device_status(self, user_id: str, status: DeviceStatus) -> bytes:
         payload = status.__pydantic_serializer__.to_json(status, by_alias=True, exclude=WITHOUT_ID)

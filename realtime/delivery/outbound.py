@@ -22,6 +22,7 @@ from realtime.broker.deny_list import DenyList
 from realtime.broker.leases import NodeLeases
 from realtime.broker.listener import OnMessage, OnSubscribed
 from realtime.broker.presence import Presence
+from realtime.broker.presence_facts import PresenceFacts
 from realtime.broker.redis_keys import ALL_SHARDS, Keys
 from realtime.broker.room_log import RoomLog, RoomLogLimits
 from realtime.broker.seal import Message, MessageSeal
@@ -69,6 +70,7 @@ class Outbound:
         self.deny_list = DenyList(link, keys, life=options.deny_life)
         leases = NodeLeases(link, keys, node_id=node_id)
         orphans = OrphanedSockets(link, keys, leases, clock=clock)
+        self._presence_facts = PresenceFacts(stores.device_presence, leases, node_id=node_id, clock=clock)
         self.log = UserLog(
             link,
             keys,
@@ -79,6 +81,7 @@ class Outbound:
             log_life=options.log_life,
             most_sockets=options.sockets_per_user,
             check_soon=orphans.check_soon,
+            note_device=self._presence_facts.note,
         )
         self.bus = Bus(link, keys, node_id=node_id, metrics=services.metrics, seal=seal)
         self.presence = Presence(
@@ -103,14 +106,7 @@ class Outbound:
         )
         self.place_proofs = PlaceProofs(root)
         self.direct = DirectMessages(
-            self.log,
-            self.deny_list,
-            self.room_log,
-            self.presence,
-            leases,
-            self.bus,
-            self._counts,
-            node_id=node_id,
+            self.log, self.deny_list, self.room_log, self.presence, leases, self.bus, self._counts, node_id=node_id
         )
         self._relay = Relay(stores.sessions, stores.room_members, self.publisher, self.deny_list, clock=clock)
 
@@ -152,7 +148,11 @@ class Outbound:
             # Entries of the time without a subscription may be missing.
             self.deny_list.mark_in_doubt(shards)
 
+        async def nodes_of(user_id: str, session_id: str) -> list[str]:
+            return list(await self.presence.nodes_of(user_id, session_id=session_id))
+
         self.direct.start(on_message)
+        self._presence_facts.start(nodes_of)
         await self.presence.start(lambda: resync(ALL_SHARDS), count_sockets)
         await self.bus.start(take, catch_up)
         # Subscribing puts the deny-list in doubt, and the relay restores it. In the other order the first
@@ -177,6 +177,7 @@ class Outbound:
         await self.publisher.close()
         await self.bus.close()
         await self.presence.close()
+        await self._presence_facts.close()
 
 
 def _hooks_for_dead_nodes(application: Application | None) -> RunHooks | None:

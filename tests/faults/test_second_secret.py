@@ -80,9 +80,9 @@ async def test_from_step_to_step_every_login_cookie_and_factor_goes_on(installed
 
     environ = installed.environ(**SIGNS_WITH_NEW)
     done = await asyncio.to_thread(run_command, "keys", "reseal", environ=environ)
-    assert (done.status, done.out) == (0, "sealed anew: 2 signing keys, 1 authenticator apps\n"), done
+    assert (done.status, done.out) == (0, "sealed anew: 2 signing keys, 1 authenticator apps, 0 webhooks\n"), done
     again = await asyncio.to_thread(run_command, "keys", "reseal", environ=environ)
-    assert again.out == "sealed anew: 0 signing keys, 0 authenticator apps\n"
+    assert again.out == "sealed anew: 0 signing keys, 0 authenticator apps, 0 webhooks\n"
 
     last = await start(installed, ONLY_NEW)
     assert (await at(on(last), phone).call("GET", "/me")).status == 200
@@ -108,5 +108,5 @@ async def test_an_app_sealed_under_neither_secret_is_named_and_the_rest_is_seale
     assert "VIGIL_SECRET_KEY is not the secret" in refused.err
     assert (await asyncio.to_thread(run_command, "keys", "reset", environ=installed.environ(**other))).status == 0
     done = await asyncio.to_thread(run_command, "keys", "reseal", environ=installed.environ(**other))
-    assert (done.status, done.out) == (1, "sealed anew: 0 signing keys, 0 authenticator apps\n"), done
+    assert (done.status, done.out) == (1, "sealed anew: 0 signing keys, 0 authenticator apps, 0 webhooks\n"), done
     assert done.err == "sealed under neither secret: 1 authenticator apps, which no longer work\n"

@@ -16,8 +16,8 @@ from auth.stores.users.account_data import ACCOUNT_COLLECTIONS, AccountData
 NOW = utc_now()
 HOUR = timedelta(hours=1)
 STORES = Path(__file__).parents[2] / "auth/stores"
-# `users` is erased last and separately; `audit_events` has its own retention.
-ELSEWHERE = {"users", "audit_events"}
+# `users` is erased last and separately; the others have their own retention, and tell that the account was erased.
+ELSEWHERE = {"users", "audit_events", "facts", "webhook_deliveries"}
 
 
 def test_every_collection_with_user_data_is_in_the_table() -> None:

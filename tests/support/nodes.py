@@ -117,6 +117,8 @@ class Installation:
             "VIGIL_PUBLIC_URL": "http://127.0.0.1:8000",
             "VIGIL_DEV_OUTBOX": "on",
             "VIGIL_RATE_LIMITS": "off",
+            # Receivers of webhooks are processes on this machine.
+            "VIGIL_WEBHOOKS_PRIVATE": "on",
             **settings,
         }
 

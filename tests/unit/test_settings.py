@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from support.nodes import ROOT
 
 from auth.platform.settings.application_url import ApplicationUrlSettings
+from auth.platform.settings.facts import FactSettings
 from auth.platform.settings.providers import ProviderSettings
 from auth.platform.settings.section import Section
 from auth.platform.settings.settings import (
@@ -31,7 +32,7 @@ SECRET = "0123456789abcdef" * 2
 GIVEN = {"VIGIL_MONGO_URL": "mongodb://db", "VIGIL_REDIS_URL": "redis://cache", "VIGIL_SECRET_KEY": SECRET}
 WEBHOOK = {"VIGIL_SMS_WEBHOOK_URL": "https://sms.example.org/send", "VIGIL_SMS_WEBHOOK_SECRET": SECRET}
 SECTIONS = (
-    ServerSettings, StoreSettings, TokenSettings, LiveSettings, AccountSettings, ProviderSettings,
+    ServerSettings, StoreSettings, TokenSettings, LiveSettings, FactSettings, AccountSettings, ProviderSettings,
     AdministrationSettings, PhoneSettings, LimitSettings, LogSettings, ApplicationUrlSettings,
 )  # fmt: skip
 FIELDS = {f"VIGIL_{name.upper()}": field for section in SECTIONS for name, field in section.model_fields.items()}

@@ -21,6 +21,7 @@ from auth.core.models import ADMIN, USER
 from auth.core.page_links import PageLinks
 from auth.platform.redis.address import read_address
 from auth.platform.settings.application_url import ApplicationUrlSettings
+from auth.platform.settings.facts import FactSettings
 from auth.platform.settings.mongo_url import check_promises
 from auth.platform.settings.origins import is_web, origin_of, passkey_origins, read_origin, read_passkey_origin
 from auth.platform.settings.passkey_domain import is_address, rp_id_problem
@@ -373,6 +374,7 @@ class Settings:
     administration: AdministrationSettings
     limits: LimitSettings
     log: LogSettings
+    facts: FactSettings
     application_url: ApplicationUrlSettings
 
     @classmethod
@@ -392,6 +394,7 @@ class Settings:
             "limits": read_section(LimitSettings, environ),
             "log": read_section(LogSettings, environ),
             "administration": read_section(AdministrationSettings, environ),
+            "facts": read_section(FactSettings, environ),
             "application_url": read_section(ApplicationUrlSettings, environ),
         }
         settings = cls(**sections)  # type: ignore[arg-type] # one reader makes them all

@@ -307,7 +307,7 @@ class SessionStore:
         document = await self._sessions.find_one_and_update(
             {"_id": session_id, "userId": user_id, **live_at(now)},
             {
-                "$set": self._revocation(reason, by, ip, now),
+                "$set": self._revocation(user_id, reason, by, ip, now),
                 "$addToSet": {"unpublished": "ended"},
                 "$unset": FREE_PLACE,
             },
@@ -340,7 +340,7 @@ class SessionStore:
         await self._sessions.update_many(
             which | {"expiresAt": {"$gt": now}},
             {
-                "$set": self._revocation(reason, by, ip, now) | {"revocationId": revocation_id},
+                "$set": self._revocation(user_id, reason, by, ip, now) | {"revocationId": revocation_id},
                 "$addToSet": {"unpublished": "ended"},
                 "$unset": FREE_PLACE,
             },
@@ -422,8 +422,12 @@ class SessionStore:
         )
         return session_of(document) if document else None
 
-    def _revocation(self, reason: RevocationReason, by: Actor, ip: str | None, now: datetime) -> dict[str, Any]:
+    def _revocation(
+        self, user_id: str, reason: RevocationReason, by: Actor, ip: str | None, now: datetime
+    ) -> dict[str, Any]:
         return {
+            # For the fact of the end (auth/stores/change_feed.py).
+            "endedOf": user_id,
             "revokedAt": now,
             "revokedReason": reason.value,
             "revokedBy": actor_document(by),

@@ -39,6 +39,7 @@ ACCOUNT_COLLECTIONS = (
     AccountCollection("mails", name="messages", shown=("kind", "channel", "to", "subject", "createdAt", "sentAt")),
     AccountCollection("login_approvals"),
     AccountCollection("room_members"),
+    AccountCollection("device_presence"),
     AccountCollection("one_time_tokens"),
     AccountCollection("challenges"),
 )  # fmt: skip

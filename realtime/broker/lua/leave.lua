@@ -6,11 +6,13 @@
 -- ARGV 1 socket id   2 session id   3 user id   4 member of the node's set   5 life of a log in ms
 --      6 prefix of the nodes' channels   7 payload of device-status going offline
 --      8 1 if cleanup of the socket is complete; 0 keeps it in the node's set
--- Returns 1 if the device went offline, else 0.
+-- Returns 1 if the device went offline; 2 if it has no socket, but this one was not listed: another caller may have
+-- unlisted it, or Redis may have lost it; else 0.
 
 if ARGV[8] == '1' then redis.call('SREM', KEYS[4], ARGV[4]) end
-if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+local was_listed = redis.call('HDEL', KEYS[1], ARGV[1]) == 1
 if sockets_of(KEYS[1], ARGV[2]) > 0 then return 0 end
+if not was_listed then return 2 end
 announce({log = KEYS[2], meta = KEYS[3], sockets = KEYS[1], states = KEYS[5]}, {life = ARGV[5]}, ARGV[6], ARGV[3],
   ARGV[2], ARGV[7])
 return 1

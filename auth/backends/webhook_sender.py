@@ -1,0 +1,256 @@
+"""Sends facts to webhook endpoints: at least once, in order for each user.
+
+Each endpoint has a task of its own, which sends to few users at a time: a slow or dead receiver delays nobody
+else. What is not accepted is stored (auth/stores/webhook_deliveries.py) and repeated with growing pauses for three
+days. After some failures in a row an endpoint counts as dead: then one request is sent per pause, as a test.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from auth.backends.webhook_requests import WebhookRequests, wants
+from auth.core.errors import Unavailable
+from auth.core.facts import StoredFact
+from auth.core.tasks import end
+from auth.core.webhooks import DeliveryState, Webhook, WebhookDelivery
+from auth.crypto.sealing import SealBroken
+from auth.platform.http_client import HttpClient
+from auth.services import Operation, Services
+from auth.stores.facts import FactStore
+from auth.stores.webhook_deliveries import WebhookDeliveries
+from auth.stores.webhooks import WebhookStore
+
+ROUND_SECONDS = 1.0
+PAGE = 100
+# Requests to one endpoint at a time.
+AT_ONCE = 8
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
+GIVE_UP = timedelta(days=3)
+# Failures in a row after which an endpoint counts as dead, and the longest pause between two tests of it.
+DEAD_AFTER = 5
+LONGEST_TEST_PAUSE = timedelta(minutes=5)
+SWEEP_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+def pause_after(attempts: int, *, longest: timedelta = LONGEST_PAUSE) -> timedelta:
+    """The pause after the failure number `attempts`, from 1 on."""
+    return min(FIRST_PAUSE * (1 << min(max(attempts, 1) - 1, 16)), longest)
+
+
+@dataclass(slots=True)
+class _Health:
+    """How an endpoint does."""
+
+    failures: int
+    paused_until: datetime | None
+
+    def is_dead(self) -> bool:
+        return self.failures >= DEAD_AFTER
+
+    def is_paused(self, now: datetime) -> bool:
+        return self.paused_until is not None and self.paused_until > now
+
+
+class WebhookSender(Operation):
+    """Sends to every endpoint, while this node has the lease (fact_relay.py)."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        webhooks: WebhookStore,
+        deliveries: WebhookDeliveries,
+        facts: FactStore,
+        requests: WebhookRequests,
+        web: HttpClient,
+        facts_kept: timedelta,
+    ) -> None:
+        super().__init__(services)
+        self._webhooks = webhooks
+        self._deliveries = deliveries
+        self._facts = facts
+        self._requests = requests
+        self._web = web
+        self._facts_kept = facts_kept
+
+    async def run(self, appended: asyncio.Event) -> None:
+        """Send until cancelled. `appended` is set when there are new facts."""
+        news = asyncio.Condition()
+        tasks: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                with contextlib.suppress(Unavailable):
+                    wanted = {each.webhook_id for each in await self._webhooks.all()}
+                    for webhook_id in wanted - tasks.keys():
+                        tasks[webhook_id] = asyncio.create_task(self._serve(webhook_id, news))
+                    for webhook_id in tasks.keys() - wanted:
+                        await end(tasks.pop(webhook_id))
+                appended.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ROUND_SECONDS):
+                        await appended.wait()
+                async with news:
+                    news.notify_all()
+        finally:
+            await end(*tasks.values())
+
+    async def _serve(self, webhook_id: str, news: asyncio.Condition) -> None:
+        swept_at = float("-inf")
+        while True:
+            is_busy = False
+            try:
+                now = asyncio.get_running_loop().time()
+                if now - swept_at > SWEEP_SECONDS:
+                    swept_at = now
+                    await self._sweep(webhook_id)
+                is_busy = await self._round(webhook_id)
+            except Unavailable:
+                log.warning("webhook_delayed", webhook=webhook_id)
+            except Exception:  # a defect must not end it
+                log.exception("webhook_failed", webhook=webhook_id)
+            if not is_busy:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ROUND_SECONDS), news:
+                        await news.wait()
+
+    async def _sweep(self, webhook_id: str) -> None:
+        now = self._clock()
+        if given_up := await self._deliveries.give_up(webhook_id, stored_by=now - GIVE_UP):
+            log.error("webhook_given_up", webhook=webhook_id, facts=given_up)
+        await self._deliveries.promote_orphans(webhook_id, now=now)
+
+    async def _round(self, webhook_id: str) -> bool:
+        """Send what is due, then new facts; whether there may be more now."""
+        webhook = await self._webhooks.get(webhook_id)
+        if webhook is None:
+            return False
+        now = self._clock()
+        health = _Health(webhook.failures, webhook.paused_until)
+        busy = False
+        if not health.is_paused(now):
+            due = await self._deliveries.due(webhook_id, now=now, limit=1 if health.is_dead() else PAGE)
+            await self._repeat(webhook, due, health)
+            busy = bool(due)
+        page = await self._facts.after(webhook.number, limit=PAGE)
+        if page.last > webhook.number:
+            await self._send_new(webhook, [each for each in page.facts if wants(webhook, each.fact.type)], health)
+            await self._webhooks.advance(webhook_id, page.last)
+            busy = busy or len(page.facts) == PAGE
+        return busy
+
+    async def _repeat(self, webhook: Webhook, due: Sequence[WebhookDelivery], health: _Health) -> None:
+        facts = await self._facts.get([each.number for each in due]) if due else {}
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def one(each: WebhookDelivery) -> None:
+            async with turns:
+                stored = facts.get(each.number)
+                error = await self._post(webhook, stored, health) if stored else None
+                now = self._clock()
+                give_up = error is not None and now - each.stored_at >= GIVE_UP
+                if error is None or give_up:
+                    # Before it is removed, so that a node that dies in between leaves nobody behind nobody.
+                    await self._deliveries.promote(webhook.webhook_id, each.user_id, now=now)
+                if error is None:
+                    await self._deliveries.done(webhook.webhook_id, each.number)
+                else:
+                    due_at = now + pause_after(each.attempts + 1)
+                    await self._deliveries.failed(
+                        webhook.webhook_id, each.number, error=error, due_at=due_at, give_up=give_up
+                    )
+
+        await _all(one(each) for each in due)
+
+    async def _send_new(self, webhook: Webhook, facts: Sequence[StoredFact], health: _Health) -> None:
+        """Send new facts, those of a user one after another; store those that are not accepted."""
+        by_user = {
+            user_id: list(each)
+            for user_id, each in itertools.groupby(
+                sorted(facts, key=_user_key), key=lambda each: each.fact.user_id
+            )
+        }
+        behind = await self._deliveries.users_waiting(webhook.webhook_id, list(by_user)) if by_user else set()
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def of_user(user_id: str | None, theirs: list[StoredFact]) -> None:
+            async with turns:
+                error, attempts = None, 0
+                if user_id not in behind and not health.is_dead():
+                    while theirs:
+                        error = await self._post(webhook, theirs[0], health)
+                        if error is not None:
+                            attempts = 1
+                            break
+                        theirs.pop(0)
+                await self._store(webhook, theirs, attempts, error, is_behind=user_id in behind)
+
+        await _all(of_user(user_id, theirs) for user_id, theirs in by_user.items())
+
+    async def _store(
+        self, webhook: Webhook, facts: Sequence[StoredFact], attempts: int, error: str | None, *, is_behind: bool
+    ) -> None:
+        now = self._clock()
+
+        def delivery(place: int, stored: StoredFact) -> WebhookDelivery:
+            is_first = place == 0 and not is_behind
+            state: DeliveryState = "waiting" if is_first else "behind"
+            return WebhookDelivery(
+                webhook_id=webhook.webhook_id,
+                number=stored.number,
+                type=stored.fact.type.value,
+                user_id=stored.fact.user_id,
+                state=state,
+                attempts=attempts if is_first else 0,
+                stored_at=now,
+                due_at=now + pause_after(attempts) if is_first and attempts else now,
+                last_error=error if is_first else None,
+            )
+
+        stored = [delivery(place, each) for place, each in enumerate(facts)]
+        await self._deliveries.store(stored, remove_at=now + self._facts_kept)
+
+    async def _post(self, webhook: Webhook, stored: StoredFact, health: _Health) -> str | None:
+        """Send one request; return what went wrong, or None if it was accepted."""
+        try:
+            request = self._requests.make(webhook, stored)
+            reply = await self._web.post_bytes(webhook.url, body=request.body, headers=request.headers)
+            error = None if 200 <= reply.status < 300 else f"answered {reply.status}"
+        except Unavailable:
+            error = "no answer in time, or its address is not allowed"
+        except SealBroken:
+            error = "its secret was sealed under another root secret"
+        now = self._clock()
+        if error is None:
+            if health.failures or webhook.last_success_at is None:
+                await self._webhooks.note(
+                    webhook.webhook_id, {"failures": 0, "pausedUntil": None, "lastSuccessAt": now}
+                )
+            health.failures, health.paused_until = 0, None
+            return None
+        health.failures += 1
+        if health.is_dead():
+            pause = pause_after(health.failures - DEAD_AFTER + 1, longest=LONGEST_TEST_PAUSE)
+            health.paused_until = now + pause
+        changes = {"failures": health.failures, "pausedUntil": health.paused_until, "lastError": error}
+        await self._webhooks.note(webhook.webhook_id, changes)
+        log.warning("webhook_not_accepted", webhook=webhook.webhook_id, fact=stored.number, error=error)
+        return error
+
+
+def _user_key(stored: StoredFact) -> tuple[str, int]:
+    return stored.fact.user_id or "", stored.number
+
+
+async def _all(works: Iterable[Awaitable[None]]) -> None:
+    """Wait for all of them, then raise the first exception."""
+    for done in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(done, BaseException):
+            raise done
