@@ -24,7 +24,9 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUser:
-    """An account to create. `password_hash`: see auth/crypto/password_hashes.py; without it the user sets a password by mail."""
+    """An account to create. `password_hash`: as auth/crypto/password_hashes.py accepts it; without it the user sets
+    a password by mail.
+    """
 
     email: str
     email_verified: bool

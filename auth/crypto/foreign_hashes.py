@@ -53,7 +53,7 @@ _PBKDF2_DJANGO = re.compile(rf"pbkdf2_(sha1|sha256)\$({_NUMBER})\$([^$]+)\$([^$]
 
 
 class UnusableHash(ValueError):
-    """The hash has a known form, and is damaged or costs too much; the message says which and has nothing of it."""
+    """The hash has a known form, and is damaged or costs too much; the message says which and quotes nothing."""
 
 
 class ForeignHash(ABC):

@@ -227,7 +227,7 @@ class Passwords:
         return Verification(True, self._hasher.check_needs_rehash(password_hash))
 
     def _verify_foreign(self, foreign: ForeignHash, password: str, encoded: bytes) -> Verification:
-        """Verify a hash of another system, and do the work by which it is cheaper than ours, by the thread's CPU."""
+        """Verify a hash of another system, and do the work by which it is cheaper than ours, by CPU time."""
         ours = self._own_seconds
         began = time.thread_time()
         matches = foreign.matches(password)

@@ -16,6 +16,12 @@ FIREBASE = (
     "sk=jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==$"
     "42xEC+ixf3L2lw==$lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ=="
 )
+SUPABASE = (
+    "$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,"
+    "sk=ou9tdYTGyYm8kuR6Dt0Bp0kDuAYoXrK16mbZO4yGwAn3oLspjnN0/c41v8xZnO1n14J3MjKj1b2g6AUCAlFwMw==$"
+    "C0sHCg9ek77hsg==$"
+    "zKVTMvnWVw5BBOZNUdnsalx4c4c7y/w7IS5p6Ut2+CfEFFlz37J9huyQfov4iizN8dbjvEJlM5tQaJP84+hfTw=="
+)
 # RFC 7914, section 12, in PHC form.
 RFC_7914_SALT = base64.b64encode(b"SodiumChloride").decode().rstrip("=")
 RFC_7914_KEY = base64.b64encode(
@@ -62,9 +68,7 @@ VECTORS = {
     # Supabase Auth, internal/crypto/password_test.go: the same form.
     "scrypt, Firebase in Supabase": (
         "mytestpassword",
-        "$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,"
-        "sk=ou9tdYTGyYm8kuR6Dt0Bp0kDuAYoXrK16mbZO4yGwAn3oLspjnN0/c41v8xZnO1n14J3MjKj1b2g6AUCAlFwMw==$C0sHCg9ek77hsg==$"
-        "zKVTMvnWVw5BBOZNUdnsalx4c4c7y/w7IS5p6Ut2+CfEFFlz37J9huyQfov4iizN8dbjvEJlM5tQaJP84+hfTw==",
+        SUPABASE,
     ),
     # Passlib's documentation, passlib.hash.pbkdf2_sha256.
     "PBKDF2, Passlib": (
