@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import structlog
+from limits import parse as parse_rate
 
 from auth.backends.live import RoomHistory, UserPresence
 from auth.core.clock import utc_now
@@ -135,11 +136,14 @@ SessionHook = Callable[[Session], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A handler and the role it requires, if any. `counted_as`: its name in metrics, if not the event's."""
+    """A handler, and the role it requires, if any. `counted_as`: its name in metrics, if not the event's. `limit`: of
+    its events per socket, if it has its own.
+    """
 
     handler: Handler
     role: str | None
     counted_as: str | None = None
+    limit: str | None = None
 
 
 @dataclass(slots=True)
@@ -164,11 +168,17 @@ class Application:
         """The handler of a client event; None if the event is unknown."""
         return self.handlers.get(event)
 
-    def on(self, event: str, *, role: str | None = None) -> Callable[[Handler], Handler]:
-        """Register a handler of `<name>:<event>`. With `role`, principals without it get `forbidden`."""
+    def on(self, event: str, *, role: str | None = None, limit: str | None = None) -> Callable[[Handler], Handler]:
+        """Register a handler of `<name>:<event>`. With `role`, principals without it get `forbidden`.
+
+        `limit`: how many of these events a socket may send, such as `10/second`. They then do not count against
+        VIGIL_LIMIT_SOCKET_EVENTS. Raises `ValueError` for what is no rate.
+        """
+        if limit is not None:
+            parse_rate(limit)
 
         def register(handler: Handler) -> Handler:
-            self.handlers[self.qualified(event)] = Registration(handler, role)
+            self.handlers[self.qualified(event)] = Registration(handler, role, limit=limit)
             return handler
 
         return register

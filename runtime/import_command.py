@@ -6,6 +6,7 @@ there is not created again. The report of refused lines has their numbers and th
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -16,12 +17,13 @@ from typing import BinaryIO
 
 import orjson
 
-from auth.backends.user_import import ImportedBatch, Line, RefusedLine, UserImport
+from auth.backends.user_import import KEY_PURPOSE, ImportedBatch, Line, RefusedLine, UserImport
 from auth.core.errors import FieldError, InvalidRequest, Unavailable
 from auth.core.views import parse
 from auth.http.schemas.user_import import ImportLine
 from auth.platform.settings.settings import Settings
 from runtime.private_files import open_private
+from runtime.provision import root
 
 MAX_LINE_BYTES = 256 * 1024
 BATCH = 500
@@ -91,8 +93,15 @@ async def import_users(settings: Settings, file: Path, *, dry_run: bool) -> int:
                 if not dry_run:
                     # Without the unique indexes there would be doubles.
                     await node.stores.prepare()
-                run = ImportRun(node.operations.user_import, dry_run=dry_run, refusals=refusals)
-                totals = await run.all(lines, ProgressBar(file.stat().st_size))
+                users = UserImport(
+                    node.services,
+                    store=node.stores.user_imports,
+                    key=root(settings).derive(KEY_PURPOSE),
+                    roles=settings.administration.roles,
+                    issuers={each.provider_id: each.issuer for each in settings.providers},
+                )
+                run = ImportRun(users, dry_run=dry_run, refusals=refusals)
+                totals = await run.all(lines, ProgressBar(os.fstat(lines.fileno()).st_size))
     except OSError as error:
         print(f"cannot use {error.filename}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
         return 1

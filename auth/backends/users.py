@@ -24,8 +24,8 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUser:
-    """An account to create. `password_hash`: as auth/crypto/password_hashes.py accepts it; without it the user sets
-    a password by mail.
+    """An account to create. `password_hash`: in a form of auth/crypto/password_hashes.py; without it the user
+    sets a password by mail.
     """
 
     email: str

@@ -48,8 +48,8 @@ def write(file: Path, *lines: Mapping[str, Any] | bytes) -> Path:
     return file
 
 
-def line(name: str, **more: Any) -> dict[str, Any]:
-    return {"email": f"{name}@example.org", "emailVerified": True, **more}
+def line(local_part: str, **more: Any) -> dict[str, Any]:
+    return {"email": f"{local_part}@example.org", "emailVerified": True, **more}
 
 
 async def test_imported_users_log_in_with_their_password_and_have_what_the_line_says(
@@ -57,7 +57,8 @@ async def test_imported_users_log_in_with_their_password_and_have_what_the_line_
 ) -> None:
     ada = line(
         "ada", name="Ada", username="ada", passwordHash=HASH, roles=["moderator"], metadata={"plan": "pro"},
-        privateMetadata={"id": 7}, createdAt="2020-01-02T03:04:05Z", identities=[{"provider": "acme", "subject": "1"}],
+        privateMetadata={"id": 7}, createdAt="2020-01-02T03:04:05Z",
+        identities=[{"provider": "acme", "subject": "1"}],
     )  # fmt: skip
     file = write(tmp_path / "users.jsonl", ada, line("mallory", passwordHash=HASH, locked=True))
     dry = await import_file(installed, file, "--dry-run")
@@ -127,9 +128,8 @@ async def test_refused_lines_are_reported_by_number_and_reason_and_the_others_ar
     assert done.status == 1, done
     report = tmp_path / "users.jsonl.refused"
     assert report.stat().st_mode & 0o077 == 0
-    refused = {
-        each["line"]: each["errors"][0]["field"] for each in map(json.loads, report.read_text().splitlines())
-    }
+    reported = [json.loads(each) for each in report.read_text().splitlines()]
+    refused = {each["line"]: each["errors"][0]["field"] for each in reported}
     assert refused == {
         3: "", 4: "", 5: "", 6: "", 7: "passwordHash", 8: "roles", 9: "identities", 10: "email", 11: "username",
         12: "createdAt", 13: "surprise", 14: "email", 15: "metadata", 16: "", 20: "identities",

@@ -39,7 +39,10 @@ RFC_7914_PBKDF2_KEY = base64.b64encode(
 ).decode()
 PHP = "$2y$12$4Umg0rCJwMswRw/l.SwHvuQV01coP0eWmGzd61QH2RvAOMANUBGC."
 ASPNET_DEFAULT = "AQAAAAEAACcQAAAAEAABAgMEBQYHCAkKCwwNDg+yWU7rLgUwPZb1Itsmra7cbxw2EFpwpVFIEtP+JIuUEw=="
-DJANGO_SCRYPT = "scrypt$16384$seasalt$8$1$Qj3+9PPyRjSJIebHnG81TMjsqtaIGxNQG/aEB/NYafTJ7tibgfYz71m0ldQESkXFRkdVCBhhY8mx7rQwite/Pw=="
+DJANGO_SCRYPT = (
+    "scrypt$16384$seasalt$8$1$"
+    "Qj3+9PPyRjSJIebHnG81TMjsqtaIGxNQG/aEB/NYafTJ7tibgfYz71m0ldQESkXFRkdVCBhhY8mx7rQwite/Pw=="
+)
 
 VECTORS = {
     # Openwall's crypt_blowfish 1.3, wrapper.c.

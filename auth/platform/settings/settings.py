@@ -40,6 +40,9 @@ MIN_SECRET_BYTES = 32
 ROLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 # Limited because every access token carries its user's roles.
 MOST_ROLES = 32
+# `<application>:<name>`.
+EVENT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}:[A-Za-z0-9_.:@-]{1,96}", re.ASCII)
+MAX_EVENT_RATES = 64
 
 
 def _comma_list(value: object) -> object:
@@ -52,6 +55,19 @@ def _rate(value: str) -> str:
     except ValueError:
         raise ValueError(f"{value!r} is not a rate such as 5/5 minutes") from None
     return value
+
+
+def _event_rates(value: object) -> object:
+    """`chat:typing=10/second,chat:move=300/minute`, in pairs."""
+    if not isinstance(value, str):
+        return value
+    pairs = [each.strip().rpartition("=") for each in value.split(",") if each.strip()]
+    names = [name.strip() for name, _, _ in pairs]
+    if not all(EVENT_NAME.fullmatch(name) for name in names):
+        raise ValueError("must be events and rates such as chat:typing=10/second")
+    if len(set(names)) != len(names) or len(names) > MAX_EVENT_RATES:
+        raise ValueError(f"must name up to {MAX_EVENT_RATES} events, each once")
+    return tuple((name, _rate(rate.strip())) for name, (_, _, rate) in zip(names, pairs, strict=True))
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
@@ -93,6 +109,7 @@ Countries = Annotated[tuple[Annotated[str, AfterValidator(_country)], ...], Befo
 MongoUrl = Annotated[SecretStr, service_url("mongodb", "mongodb+srv"), AfterValidator(check_promises)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Rate = Annotated[str, AfterValidator(_rate)]
+EventRates = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_event_rates)]
 RoleNames = Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_role_names)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
 
@@ -348,6 +365,7 @@ class LimitSettings(Section):
     limit_admin: Rate = Field("120/minute", description="Requests of one administrator or moderator.")
     limit_server: Rate = Field("60000/minute", description="Requests of one server key.")
     limit_socket_events: Rate = Field("100/minute", description="Events per socket.")
+    event_limits: EventRates = Field((), description="Application events with a limit of their own per socket.")
 
 
 class LogSettings(Section):
