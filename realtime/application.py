@@ -297,6 +297,11 @@ class Application:
         """Connect the application to the live server, which calls this."""
         self._server = server
 
+    @property
+    def limits(self) -> Mapping[str, str]:
+        """The limits of events that have their own, by the name that clients send."""
+        return {event: each.limit for event, each in self.handlers.items() if each.limit is not None}
+
     def qualified(self, name: str) -> str:
         """`name` prefixed with the application's name."""
         return f"{self.name}:{name}"

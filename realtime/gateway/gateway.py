@@ -66,10 +66,7 @@ class Gateway:
         self._presence = outbound.presence
         self._push, self._emitter, self._places = inbound.push, inbound.emitter, inbound.places
         self._limits, self._metrics = services.limits, services.metrics
-        handlers = application.handlers if application is not None else {}
-        self._event_budgets = self._limits.event_budgets(
-            {event: each.limit for event, each in handlers.items() if each.limit is not None}
-        )
+        self._event_budgets = self._limits.event_budgets(application.limits if application is not None else {})
         self._sessions = operations.sessions
         self._hooks = hooks
         self._background = background

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-import limits
 import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -25,6 +24,7 @@ from auth.platform.settings.mongo_url import check_promises
 from auth.platform.settings.origins import is_web, origin_of, passkey_origins, read_origin, read_passkey_origin
 from auth.platform.settings.passkey_domain import is_address, rp_id_problem
 from auth.platform.settings.providers import ProviderConfig, read_providers
+from auth.platform.settings.rates import check_rate, read_event_rates
 from auth.platform.settings.section import (
     Section,
     Switch,
@@ -40,34 +40,10 @@ MIN_SECRET_BYTES = 32
 ROLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 # Limited because every access token carries its user's roles.
 MOST_ROLES = 32
-# `<application>:<name>`.
-EVENT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}:[A-Za-z0-9_.:@-]{1,96}", re.ASCII)
-MAX_EVENT_RATES = 64
 
 
 def _comma_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _rate(value: str) -> str:
-    try:
-        (_,) = limits.parse_many(value)
-    except ValueError:
-        raise ValueError(f"{value!r} is not a rate such as 5/5 minutes") from None
-    return value
-
-
-def _event_rates(value: object) -> object:
-    """`chat:typing=10/second,chat:move=300/minute`, in pairs."""
-    if not isinstance(value, str):
-        return value
-    pairs = [each.strip().rpartition("=") for each in value.split(",") if each.strip()]
-    names = [name.strip() for name, _, _ in pairs]
-    if not all(EVENT_NAME.fullmatch(name) for name in names):
-        raise ValueError("must be events and rates such as chat:typing=10/second")
-    if len(set(names)) != len(names) or len(names) > MAX_EVENT_RATES:
-        raise ValueError(f"must name up to {MAX_EVENT_RATES} events, each once")
-    return tuple((name, _rate(rate.strip())) for name, (_, _, rate) in zip(names, pairs, strict=True))
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
@@ -108,8 +84,8 @@ Networks = Annotated[tuple[Network, ...], BeforeValidator(_comma_list)]
 Countries = Annotated[tuple[Annotated[str, AfterValidator(_country)], ...], BeforeValidator(_comma_list)]
 MongoUrl = Annotated[SecretStr, service_url("mongodb", "mongodb+srv"), AfterValidator(check_promises)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
-Rate = Annotated[str, AfterValidator(_rate)]
-EventRates = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_event_rates)]
+Rate = Annotated[str, AfterValidator(check_rate)]
+EventRates = Annotated[tuple[tuple[str, str], ...], BeforeValidator(read_event_rates)]
 RoleNames = Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_role_names)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
 
