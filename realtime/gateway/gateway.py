@@ -68,8 +68,7 @@ class Gateway:
         self._limits, self._metrics = services.limits, services.metrics
         self._event_budgets = self._limits.event_budgets(application.limits if application is not None else {})
         self._sessions = operations.sessions
-        self._hooks = hooks
-        self._background = background
+        self._hooks, self._background = hooks, background
         self._suspension = suspension
         # Results of `admit`, kept until `admitted`.
         self._joined: dict[str, tuple[int | None, JoinResult]] = {}
