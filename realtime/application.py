@@ -66,6 +66,9 @@ class Rooms(Protocol):
     async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
         """See `Application.presence`."""
 
+    async def emit_to_others(self, socket_id: str, event: str, data: Data, room: str) -> None:
+        """Send an event to a room on every node, except to this socket of this node."""
+
     async def emit_here(self, socket_id: str, event: str, payload: Data) -> None:
         """Send an event to one socket of this node."""
 
@@ -126,6 +129,18 @@ class LiveSocket:
         """Send one of the application's events to this socket. Raises `ValueError` for `data` with `eventId`."""
         require_no_event_id(data)
         await self._application.server.emit_here(self.socket_id, self._application.qualified(event), data)
+
+    async def broadcast(self, event: str, data: Data, *, room: str) -> None:
+        """Send one of the application's events to one of its rooms, on every node, except to this socket.
+
+        Best effort across nodes. Raises `ValueError` for `data` with `eventId`, or if
+        the socket is not of this node.
+        """
+        require_no_event_id(data)
+        if not self.is_here:
+            raise ValueError("only the node of a socket can leave it out")
+        name = self._application.qualified
+        await self._application.server.emit_to_others(self.socket_id, name(event), data, name(room))
 
 
 HookKind = Literal["connected", "roles"]
