@@ -151,8 +151,9 @@ SessionHook = Callable[[Session], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A handler, and the role it requires, if any. `counted_as`: its name in metrics, if not the event's. `limit`: of
-    its events per socket, if it has its own.
+    """A handler, and the role it requires, if any.
+
+    `counted_as`: its name in metrics, if not the event's. `limit`: of its events per socket, if not the common one.
     """
 
     handler: Handler
