@@ -153,7 +153,7 @@ SessionHook = Callable[[Session], Awaitable[None]]
 class Registration:
     """A handler, and the role it requires, if any.
 
-    `counted_as`: its name in metrics, if not the event's. `limit`: of its events per socket, if not the common one.
+    `counted_as`: its name in metrics, if not the event's. `limit`: of its events per socket, if it has one.
     """
 
     handler: Handler
