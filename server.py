@@ -9,6 +9,7 @@ python server.py grant EMAIL ROLE    give an account a role, for example to crea
 python server.py factors remove EMAIL    remove the second factors of an account
 python server.py revoke --all        end sessions: of all accounts, of one (--user), or by their age (--before)
 python server.py migrate             bring the database to this version (--dry-run), after the last node is updated
+python server.py import FILE.jsonl    import accounts of another system (--dry-run)
 python server.py server-keys create NAME --scopes SCOPE,…    create a key for a backend (also: list, revoke ID)
 python server.py webhooks create URL --events TYPE,…    send facts to a URL (also: list, remove ID, …)
 python server.py keys rotate         sign with the next key from now on

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import structlog
+from limits import parse as parse_rate
 
 from auth.backends.live import RoomHistory, UserPresence
 from auth.core.clock import utc_now
@@ -64,6 +65,9 @@ class Rooms(Protocol):
 
     async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
         """See `Application.presence`."""
+
+    async def emit_to_others(self, socket_id: str, event: str, data: Data, room: str) -> None:
+        """Send an event to a room on every node, except to this socket of this node."""
 
     async def emit_here(self, socket_id: str, event: str, payload: Data) -> None:
         """Send an event to one socket of this node."""
@@ -126,6 +130,18 @@ class LiveSocket:
         require_no_event_id(data)
         await self._application.server.emit_here(self.socket_id, self._application.qualified(event), data)
 
+    async def broadcast(self, event: str, data: Data, *, room: str) -> None:
+        """Send one of the application's events to one of its rooms, on every node, except to this socket.
+
+        Best effort across nodes. Raises `ValueError` for `data` with `eventId`, or if
+        the socket is not of this node.
+        """
+        require_no_event_id(data)
+        if not self.is_here:
+            raise ValueError("only the node of a socket can leave it out")
+        name = self._application.qualified
+        await self._application.server.emit_to_others(self.socket_id, name(event), data, name(room))
+
 
 HookKind = Literal["connected", "roles"]
 Handler = Callable[[LiveSocket, Data], Awaitable[Mapping[str, Any] | None]]
@@ -135,11 +151,15 @@ SessionHook = Callable[[Session], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A handler and the role it requires, if any. `counted_as`: its name in metrics, if not the event's."""
+    """A handler, and the role it requires, if any.
+
+    `counted_as`: its name in metrics, if not the event's. `limit`: of its events per socket, if it has one.
+    """
 
     handler: Handler
     role: str | None
     counted_as: str | None = None
+    limit: str | None = None
 
 
 @dataclass(slots=True)
@@ -164,11 +184,17 @@ class Application:
         """The handler of a client event; None if the event is unknown."""
         return self.handlers.get(event)
 
-    def on(self, event: str, *, role: str | None = None) -> Callable[[Handler], Handler]:
-        """Register a handler of `<name>:<event>`. With `role`, principals without it get `forbidden`."""
+    def on(self, event: str, *, role: str | None = None, limit: str | None = None) -> Callable[[Handler], Handler]:
+        """Register a handler of `<name>:<event>`. With `role`, principals without it get `forbidden`.
+
+        `limit`: how many of these events a socket may send, such as `10/second`. They then do not count against
+        VIGIL_LIMIT_SOCKET_EVENTS. Raises `ValueError` for what is no rate.
+        """
+        if limit is not None:
+            parse_rate(limit)
 
         def register(handler: Handler) -> Handler:
-            self.handlers[self.qualified(event)] = Registration(handler, role)
+            self.handlers[self.qualified(event)] = Registration(handler, role, limit=limit)
             return handler
 
         return register
@@ -286,6 +312,11 @@ class Application:
     def start(self, server: Rooms) -> None:
         """Connect the application to the live server, which calls this."""
         self._server = server
+
+    @property
+    def limits(self) -> Mapping[str, str]:
+        """The limits of events that have their own, by the name that clients send."""
+        return {event: each.limit for event, each in self.handlers.items() if each.limit is not None}
 
     def qualified(self, name: str) -> str:
         """`name` prefixed with the application's name."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from auth.core.models import Client, HeldRoles, Principal, has_role
-from auth.platform.rate_limits import EventWindow
+from auth.platform.event_limits import EventBudget
 from realtime.engine.timers import Timer
 from realtime.event_queue import EventQueue
 
@@ -70,7 +70,7 @@ class Connection(EventQueue):
 
     principal: Principal
     client: Client
-    events: EventWindow
+    events: EventBudget
     cursor: int = 0
     state: SocketState = SocketState.CONNECTING
     # Whether the application's `connected` hooks were started for it.

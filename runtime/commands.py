@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from auth.core.clock import utc_now
@@ -50,6 +51,9 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "migrate", help="bring the database to this version, after the last node's update"
     )
     migrating.add_argument("--dry-run", action="store_true", help="only say what would be changed")
+    importing = commands.add_parser("import", help="import accounts of another system (docs/moving-in.md)")
+    importing.add_argument("file", metavar="FILE.jsonl", type=Path, help="one account a line")
+    importing.add_argument("--dry-run", action="store_true", help="only say what would be refused")
     keys = commands.add_parser("keys", help="signing keys").add_subparsers(dest="action", required=True)
     keys.add_parser("rotate", help="sign with the next key from now on")
     keys.add_parser("reseal", help="seal anew under VIGIL_SECRET_KEY what VIGIL_SECOND_SECRET_KEY has sealed")
@@ -130,6 +134,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             from runtime.serving import run_jobs
 
             return _run(run_jobs(settings))
+        case "import":
+            from runtime.import_command import import_users
+
+            return _run(import_users(settings, arguments.file, dry_run=arguments.dry_run))
         case "grant" | "factors" | "revoke" | "migrate" | "keys" | "server-keys" | "webhooks":
             return _run(_operation(arguments, settings))
         case _:

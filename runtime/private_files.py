@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 
 def create_private(path: Path, text: str) -> None:
@@ -16,3 +17,9 @@ def write_private(path: Path, text: str) -> None:
     draft.unlink(missing_ok=True)
     create_private(draft, text)
     draft.replace(path)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a new file for writing, in place of an existing one."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")

@@ -6,13 +6,14 @@ A backend gives no roles: a key that may write accounts must not be able to make
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from auth.core.errors import Conflict, FieldError, InvalidRequest, NotFound
 from auth.core.json_values import as_json
 from auth.core.models import User
 from auth.core.text import clean_name, clean_username, require_email, username_taken
-from auth.crypto.password_hashes import check_password_hash
+from auth.crypto.password_hashes import usable_password_hash
 from auth.services import Operation
 from auth.stores.users.store import EmailTaken, UsernameTaken
 
@@ -23,7 +24,9 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUser:
-    """An account to create. `password_hash`: in PHC form; without it the user sets a password by mail."""
+    """An account to create. `password_hash`: in a form of auth/crypto/password_hashes.py; without it the user
+    sets a password by mail.
+    """
 
     email: str
     email_verified: bool
@@ -42,22 +45,8 @@ class BackendUsers(Operation):
 
     async def create(self, new: NewUser) -> User:
         """Create an account. Sends no mail. Raises `InvalidRequest`, or `Conflict` if the address is taken."""
-        address = require_email(new.email)
-        if new.password_hash is not None:
-            check_password_hash(new.password_hash)
         now = self._clock()
-        user = User(
-            user_id=secrets.token_hex(16),
-            email=address.address,
-            name=clean_name(new.name),
-            username=clean_username(new.username),
-            roles=(),
-            created_at=now,
-            email_verified_at=now if new.email_verified else None,
-            password_hash=new.password_hash,
-            metadata=_stored("metadata", new.metadata),
-            private_metadata=_stored("privateMetadata", new.private_metadata),
-        )
+        user = new_user(new, user_id=secrets.token_hex(16), now=now)
         try:
             await self._users.create(user)
         except EmailTaken:
@@ -99,6 +88,23 @@ class BackendUsers(Operation):
         if user is None:
             raise NotFound("There is no such account.")
         return user
+
+
+def new_user(new: NewUser, *, user_id: str, now: datetime) -> User:
+    """The account to store, without roles. Raises `InvalidRequest`."""
+    address = require_email(new.email)
+    return User(
+        user_id=user_id,
+        email=address.address,
+        name=clean_name(new.name),
+        username=clean_username(new.username),
+        roles=(),
+        created_at=now,
+        email_verified_at=now if new.email_verified else None,
+        password_hash=None if new.password_hash is None else usable_password_hash(new.password_hash),
+        metadata=_stored("metadata", new.metadata),
+        private_metadata=_stored("privateMetadata", new.private_metadata),
+    )
 
 
 def _stored(field: str, value: Json | None) -> str | None:

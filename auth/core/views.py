@@ -160,7 +160,7 @@ def _true_or_false(value: object) -> object:
     return value == "true"
 
 
-def _moment(value: object) -> object:
+def as_moment(value: object) -> object:
     """Parse an RFC 3339 date and time. Dates without a time and numbers are rejected as ambiguous."""
     if not isinstance(value, str) or RFC_3339.fullmatch(value) is None:
         raise ValueError("must be a time such as 2026-11-21T09:30:00Z")
@@ -172,7 +172,7 @@ def _moment(value: object) -> object:
 
 QueryInt = Annotated[int, BeforeValidator(_digits)]
 QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]
-QueryMoment = Annotated[datetime, BeforeValidator(_moment)]
+QueryMoment = Annotated[datetime, BeforeValidator(as_moment)]
 
 
 def _storable(value: object) -> object:

@@ -1,4 +1,4 @@
-"""Password hashes made elsewhere: which ones are accepted. Argon2 in PHC form, within bounds of its cost.
+"""Password hashes made elsewhere: which ones are accepted. Argon2 in PHC form, and those of foreign_hashes.py.
 
 The upper bounds keep a hash from costing a login more memory or time than the thread pool is made for
 (passwords.py). The lower ones keep out hashes that are quickly guessed if the database is stolen: until its first
@@ -11,6 +11,7 @@ from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError
 
 from auth.core.errors import FieldError, InvalidRequest
+from auth.crypto.foreign_hashes import UnusableHash, read_foreign_hash
 
 _B64 = "[A-Za-z0-9+/]"
 # Salt of 8 to 48 bytes, hash of 16 to 64.
@@ -27,12 +28,34 @@ MAX_WORK = 4 * 64 * 1024 * 3
 OWASP_LEAST_MEMORY_KIB, OWASP_LEAST_WORK = 7 * 1024, 5 * 7 * 1024
 
 
-def check_password_hash(text: str) -> None:
-    """Raise `InvalidRequest`, which says what is accepted, unless `text` is a hash that a login can verify."""
+FORMS = "Argon2, bcrypt, scrypt and PBKDF2 in the forms of docs/moving-in.md"
+DJANGO_ARGON2 = "argon2$"
+
+
+def usable_password_hash(text: str) -> str:
+    """The hash in the form in which it is stored.
+
+    Raises `InvalidRequest`, which says what is accepted, unless a login can verify it.
+    """
+    if text.startswith(f"{DJANGO_ARGON2}argon2"):
+        text = text.removeprefix(DJANGO_ARGON2.rstrip("$"))
+    if text.startswith("$argon2"):
+        _check_argon2(text)
+        return text
+    try:
+        found = read_foreign_hash(text)
+    except UnusableHash as why:
+        raise _refused(str(why)) from None
+    if found is None:
+        raise _refused(f"This form of hash is not known. Accepted are {FORMS}.")
+    if found.weakness is not None:
+        raise _too_weak(found.weakness)
+    return text
+
+
+def _check_argon2(text: str) -> None:
     if _PHC.fullmatch(text) is None:
-        raise _refused(
-            "Only Argon2 hashes in PHC form, version 19, are accepted: $argon2id$v=19$m=…,t=…,p=…$salt$hash."
-        )
+        raise _refused("Argon2 hashes must be in PHC form, version 19: $argon2id$v=19$m=…,t=…,p=…$salt$hash.")
     try:
         found = extract_parameters(text)
     except (InvalidHashError, ValueError):
@@ -47,12 +70,16 @@ def check_password_hash(text: str) -> None:
             f"and m times t at most {MAX_WORK}."
         )
     if found.memory_cost < OWASP_LEAST_MEMORY_KIB or work < OWASP_LEAST_WORK:
-        raise _refused(
-            f"This hash is too easy to guess: at least m={OWASP_LEAST_MEMORY_KIB}, and m times t at least "
-            f"{OWASP_LEAST_WORK}. Create the account without it; its user then sets a password by mail."
-        )
+        raise _too_weak(f"at least m={OWASP_LEAST_MEMORY_KIB}, and m times t of at least {OWASP_LEAST_WORK}")
     if found.memory_cost < 8 * found.parallelism or not found.time_cost or not found.parallelism:
         raise _refused("This is not a valid Argon2 hash.")  # RFC 9106, section 3.1
+
+
+def _too_weak(needed: str) -> InvalidRequest:
+    return _refused(
+        f"This hash is too easy to guess: it needs {needed}. Create the account without it; its user then sets a "
+        "password by mail."
+    )
 
 
 def _refused(why: str) -> InvalidRequest:

@@ -17,7 +17,7 @@ import hashlib
 import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,6 +26,7 @@ import limits
 import structlog
 
 from auth.core.errors import RateLimited, Unavailable
+from auth.platform.event_limits import EventBudgets, EventRate
 from auth.platform.metrics import Metrics
 from auth.platform.redis.link import RedisLink
 from auth.platform.redis.pipe import Script
@@ -120,6 +121,7 @@ class RateLimits:
     ) -> None:
         self._enabled = settings.rate_limits
         self._items = {name: limits.parse(getattr(settings, f"limit_{name}")) for name in get_args(LimitName)}
+        self._event_limits = settings.event_limits
         self._prefix = f"{namespace}:limits"
         self._link = make_link(
             redis_url,
@@ -237,10 +239,14 @@ class RateLimits:
         """Whether rate limits are enabled."""
         return self._enabled
 
-    def event_window(self, *, now: float) -> "EventWindow":
-        """A counter for one socket's events, starting at `now`, by `VIGIL_LIMIT_SOCKET_EVENTS`."""
-        item = self._items["socket_events"]
-        return EventWindow(item.amount if self._enabled else None, item.get_expiry(), now=now)
+    def event_budgets(self, declared: Mapping[str, str]) -> EventBudgets:
+        """The limits of sockets' events: `VIGIL_LIMIT_SOCKET_EVENTS`, and by event those `declared` by the
+        application and those of `VIGIL_EVENT_LIMITS`, which win.
+        """
+        rates = {**declared, **dict(self._event_limits)} if self._enabled else {}
+        own = {event: EventRate.of(limits.parse(rate)) for event, rate in rates.items()}
+        rest = EventRate.of(self._items["socket_events"])
+        return EventBudgets(rest if self._enabled else EventRate(None, rest.seconds), own)
 
     async def close(self) -> None:
         """Close the connection to Redis."""
@@ -359,27 +365,6 @@ class LocalWindows:
             del self._windows[key]
         while len(self._windows) >= self._size:
             self._windows.popitem(last=False)
-
-
-class EventWindow:
-    """A local fixed-window limit on one socket's events. Takes `now`."""
-
-    __slots__ = ("_amount", "_count", "_ends_at", "_seconds")
-
-    def __init__(self, amount: int | None, seconds: float, *, now: float) -> None:
-        self._amount = amount
-        self._seconds = seconds
-        self._ends_at = now + seconds
-        self._count = 0
-
-    def take(self, *, now: float) -> float | None:
-        """Count one event. Return None if it is allowed, else the seconds until the window ends."""
-        if self._amount is None:
-            return None
-        if now >= self._ends_at:
-            self._ends_at, self._count = now + self._seconds, 0
-        self._count += 1
-        return None if self._count <= self._amount else self._ends_at - now
 
 
 # Cached: an IPv6 address costs 22 µs a call, and a handshake makes four calls.

@@ -72,7 +72,7 @@ class Identities:
         `ProviderTaken`.
         """
         try:
-            await self._identities.insert_one(_document(identity))
+            await self._identities.insert_one(identity_document(identity))
         except DuplicateKeyError:
             existing = await self.find(identity.issuer, identity.subject)
             if existing is None:
@@ -106,7 +106,7 @@ class Identities:
 
         Of concurrent callers for one identity, one moves it. Raises `ProviderTaken`.
         """
-        moved = {name: value for name, value in _document(to).items() if name != "_id"}
+        moved = {name: value for name, value in identity_document(to).items() if name != "_id"}
         try:
             done = await self._identities.update_one(
                 {"_id": identity.identity_id, "userId": identity.user_id}, {"$set": moved}
@@ -129,7 +129,7 @@ class Identities:
 
         False if its issuer and subject, or its user and issuer, belong to another identity by now.
         """
-        established = _document(identity) | {"registrationId": None}
+        established = identity_document(identity) | {"registrationId": None}
         try:
             await self._identities.update_one({"_id": identity.identity_id}, {"$set": established}, upsert=True)
         except DuplicateKeyError:
@@ -144,7 +144,8 @@ class Identities:
         return _identity(await self._identities.find_one_and_delete({"_id": identity_id, "userId": user_id}))
 
 
-def _document(identity: Identity) -> Document:
+def identity_document(identity: Identity) -> Document:
+    """The document of an identity."""
     return {
         "_id": identity.identity_id,
         "issuer": identity.issuer,

@@ -38,6 +38,7 @@ from auth.stores.signing_keys import SigningKeys
 from auth.stores.users.account_data import AccountData
 from auth.stores.users.directory import Directory
 from auth.stores.users.email_changes import EmailChanges
+from auth.stores.users.imports import UserImports
 from auth.stores.users.login_methods import AccountLoginMethods
 from auth.stores.users.pending_revocations import PendingRevocationStore
 from auth.stores.users.store import Users
@@ -76,6 +77,7 @@ class Collections:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.schema = Schema(database)
         self.users = Users(database)
+        self.user_imports = UserImports(database)
         self.one_time_tokens = OneTimeTokens(database)
         self.challenges = Challenges(database)
         self.factor_secrets = FactorSecrets(database)

@@ -93,6 +93,7 @@ const NAMES = {
   step_up_failed: "Identity was not confirmed for a sensitive change",
   totp_disabled: "The authenticator app was turned off",
   totp_enabled: "The authenticator app was turned on",
+  users_imported: "Accounts were imported by the operator of the server",
   user_provisioned: "The account was created by the backend of an application",
   webhook_created: "A webhook was created by the operator of the server",
   webhook_removed: "A webhook was removed by the operator of the server",

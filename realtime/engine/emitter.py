@@ -73,10 +73,10 @@ class Emitter:
         members = [member for each in socket_ids if (member := self.rooms.get(each)) is not None]
         send_to_all(encode(EVENT, NAMESPACE, None, [event, data]), members)
 
-    def emit_to_room(self, event: str, data: Any, room: str) -> list[str]:
-        """Send an event to a room of this node; returns it encoded for `room_event` on other nodes."""
+    def emit_to_room(self, event: str, data: Any, room: str, *, except_socket_id: str | None = None) -> list[str]:
+        """Send to a room of this node, except one socket; returns the event encoded for `room_event` elsewhere."""
         encoded = encode(EVENT, NAMESPACE, None, [event, data])
-        self.rooms.send_to_room(encoded, NAMESPACE, room)
+        self.rooms.send_to_room(encoded, NAMESPACE, room, except_socket_id=except_socket_id)
         return for_bus(encoded)
 
     def room_event(self, texts: Sequence[str], room: str) -> None:

@@ -116,9 +116,13 @@ class Rooms(RoomsFrame):
         if not others:
             del self._rooms[key]
 
-    def send_to_room(self, packets: Packets, namespace: str, room: str) -> None:
-        """Send encoded packets to all members of a room on this node, framed once."""
-        members = self._rooms.get((namespace, room))
+    def send_to_room(
+        self, packets: Packets, namespace: str, room: str, *, except_socket_id: str | None = None
+    ) -> None:
+        """Send encoded packets to all members of a room on this node, but one, framed once."""
+        members: Iterable[Member] = self._rooms.get((namespace, room), ())
+        if except_socket_id is not None:
+            members = [member for member in members if member.socket_id != except_socket_id]
         if members:
             send_to_all(packets, members)
 

@@ -61,6 +61,11 @@ class ApplicationRooms:
         """See `application.Rooms`."""
         return await self._direct.presence(user_ids, now=self._clock())
 
+    async def emit_to_others(self, socket_id: str, event: str, data: dict[str, Any], room: str) -> None:
+        """See `application.Rooms`."""
+        packets = self._emitter.emit_to_room(event, data, room, except_socket_id=socket_id)
+        await self._bus.send_to_others({"t": "room", "room": room, "packets": packets})
+
     async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         """See `application.Rooms`."""
         self._emitter.emit_here(socket_id, event, payload)

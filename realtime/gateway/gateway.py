@@ -12,8 +12,8 @@ from auth.clients.address import Network
 from auth.core.errors import RateLimited
 from auth.core.tasks import Background
 from auth.operations import Operations
+from auth.platform.event_limits import EventBudget
 from auth.platform.open_connections import OpenConnections
-from auth.platform.rate_limits import EventWindow
 from auth.platform.suspension import SuspensionWatch
 from auth.services import Services
 from realtime.application import Application
@@ -66,9 +66,9 @@ class Gateway:
         self._presence = outbound.presence
         self._push, self._emitter, self._places = inbound.push, inbound.emitter, inbound.places
         self._limits, self._metrics = services.limits, services.metrics
+        self._event_budgets = self._limits.event_budgets(application.limits if application is not None else {})
         self._sessions = operations.sessions
-        self._hooks = hooks
-        self._background = background
+        self._hooks, self._background = hooks, background
         self._suspension = suspension
         # Results of `admit`, kept until `admitted`.
         self._joined: dict[str, tuple[int | None, JoinResult]] = {}
@@ -145,7 +145,7 @@ class Gateway:
             raise NodeDraining
         with self._handshakes.errors_as_refusals(socket_id, noted):
             verified = await self._handshakes.verify(noted, auth)
-            events = self._limits.event_window(now=time.monotonic())
+            events = self._event_budgets.begin(now=time.monotonic())
             if verified.principal is None:
                 keeps_places = verified.rooms is not None
                 await self._waiting.admit(
@@ -179,12 +179,12 @@ class Gateway:
             self._queue(live, live.events, received, lambda: self._handlers.handle(live, received))
 
     def _queue(
-        self, inbox: EventQueue, events: EventWindow, received: Received, job: Callable[[], Awaitable[Counted]]
+        self, inbox: EventQueue, events: EventBudget, received: Received, job: Callable[[], Awaitable[Counted]]
     ) -> None:
         if received.size > MAX_PAYLOAD_BYTES:
             # The handler refuses it in turn; the oversized payload must not stay in memory until then.
             received.arguments = []
-        wait = events.take(now=time.monotonic())
+        wait = events.take(received.event, now=time.monotonic())
         if wait is None and inbox.enqueue(job, size=min(received.size, MAX_PAYLOAD_BYTES)):
             return
         self._limits.refused("socket_events")

@@ -8,8 +8,8 @@ from aiohttp import web
 from opentelemetry.context import Context
 
 from auth.core.errors import InternalError, Unavailable
+from auth.platform.event_limits import EventBudget
 from auth.platform.logs import log_context
-from auth.platform.rate_limits import EventWindow
 from auth.platform.tracing import Tracing, fail
 from realtime.engine.sockets import Received, Refused
 from realtime.event_queue import EventQueue
@@ -65,7 +65,7 @@ class TracedGateway(Gateway):
         super().left(socket_id)
 
     def _queue(
-        self, inbox: EventQueue, events: EventWindow, received: Received, job: Callable[[], Awaitable[Counted]]
+        self, inbox: EventQueue, events: EventBudget, received: Received, job: Callable[[], Awaitable[Counted]]
     ) -> None:
         async def traced() -> Counted:
             parent = self._parents.get(inbox.socket_id, Context())

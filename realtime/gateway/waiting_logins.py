@@ -17,8 +17,8 @@ from auth.core.errors import AuthError, Forbidden, InternalError, InvalidToken, 
 from auth.core.models import Client, Principal, TokenDelivery
 from auth.core.views import SessionView, UserView, View, parse
 from auth.login.admission import Admission, LoggedIn, WaitingLogin
+from auth.platform.event_limits import EventBudget
 from auth.platform.metrics import Metrics
-from auth.platform.rate_limits import EventWindow
 from auth.sessions.sessions import Sessions
 from realtime.engine.emitter import Emitter
 from realtime.engine.server import SHUTTING_DOWN
@@ -48,7 +48,7 @@ class WaitingSocket(EventQueue):
     login: WaitingLogin
     methods: tuple[str, ...]
     client: Client
-    events: EventWindow
+    events: EventBudget
     # As the live socket, the client keeps its places in rooms.
     keeps_places: bool = False
     timer: Timer | None = None
@@ -109,7 +109,7 @@ class WaitingSockets:
         return self._sockets.get(socket_id)
 
     async def admit(
-        self, socket_id: str, mfa_token: str, client: Client, events: EventWindow, *, keeps_places: bool
+        self, socket_id: str, mfa_token: str, client: Client, events: EventBudget, *, keeps_places: bool
     ) -> None:
         """Admit a waiting socket. Raises `InvalidToken`, `RateLimited` or `Unavailable`."""
         login = await self._admission.waiting(mfa_token)

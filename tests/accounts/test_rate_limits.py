@@ -173,15 +173,24 @@ async def test_mails_are_counted_by_purpose_and_those_not_sent_take_nothing_from
 
 
 async def test_a_sockets_events_are_limited_by_the_setting(make: Any) -> None:
-    window = make(limit_socket_events="2/minute").event_window(now=0)
-    assert [window.take(now=second) for second in (0, 1, 2)] == [None, None, 58]
+    budget = make(limit_socket_events="2/minute").event_budgets({}).begin(now=0)
+    assert [budget.take("chat:send", now=second) for second in (0, 1, 2)] == [None, None, 58]
+
+
+async def test_an_event_with_a_limit_of_its_own_takes_nothing_from_the_others(make: Any) -> None:
+    limits = make(limit_socket_events="1/minute", event_limits=(("chat:move", "2/second"),))
+    budget = limits.event_budgets({"chat:typing": "3/minute", "chat:move": "9/hour"}).begin(now=0)
+    assert [budget.take("chat:typing", now=0) for _ in range(4)] == [None, None, None, 60]
+    assert [budget.take("chat:move", now=1) for _ in range(3)] == [None, None, 1]
+    assert budget.take("chat:move", now=2) is None
+    assert [budget.take(event, now=3) for event in ("chat:send", "refresh")] == [None, 57]
 
 
 async def test_switched_off_nothing_is_limited(make: Any) -> None:
     limits = make(rate_limits=False)
     assert await allowed(limits, "ada", of=50) == 50
     await limits.check("login", "ada")
-    assert limits.event_window(now=0).take(now=0) is None
+    assert limits.event_budgets({"a:b": "1/day"}).begin(now=0).take("a:b", now=0) is None
     assert not limits.enabled
 
 

@@ -113,6 +113,26 @@ class TestEvents:
         assert (await here.ask("probe:me"))["userId"] == me["userId"]
 
 
+class TestOthers:
+    """What Socket.IO calls a broadcast from a socket."""
+
+    async def test_a_broadcast_reaches_the_others_of_a_room_on_every_node_and_not_its_sender(
+        self, probe_nodes: Any, connect: Any, log_in: Any
+    ) -> None:
+        token = (await log_in(probe_nodes[0])).access_token
+        sender, beside, there = [
+            await connect(node, token, also=PROBE_EVENTS) for node in (probe_nodes[0], *probe_nodes[:2])
+        ]
+        for live in (sender, beside, there):
+            await live.ask("probe:enter")
+        assert await sender.ask("probe:typing", {"n": 1}) == {"ok": True}
+        for live in (beside, there):
+            assert (await live.wait("probe:said"))["n"] == 1
+        await there.ask("probe:say", {"n": 2})
+        await sender.wait("probe:said", lambda said: said["n"] == 2)
+        assert [said["n"] for said in sender.all("probe:said")] == [2]
+
+
 class TestRooms:
     """Rooms are the application's own and span the nodes."""
 

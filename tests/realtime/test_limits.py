@@ -5,6 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 from support.clients import Refused
+from support.nodes import PROBE
 from support.raw_socket import RawSocket
 
 PROBE_EVENTS = ("probe:said",)
@@ -53,6 +54,23 @@ class TestRates:
             refused = await self.refusal(connect, limited, token)
             assert (refused["code"], refused["retryable"]) == ("rate_limited", True)
             assert 0 < refused["retryAfterMs"] <= 60_000
+
+    async def test_an_event_with_a_limit_of_its_own_takes_nothing_from_the_others(
+        self, start_node: Any, log_in: Any
+    ) -> None:
+        node = start_node(
+            VIGIL_RATE_LIMITS="on",
+            VIGIL_APPLICATION=PROBE,
+            VIGIL_LIMIT_SOCKET_EVENTS="4/hour",
+            VIGIL_EVENT_LIMITS="probe:silent=5/hour",
+        )
+        login = await log_in(node)
+        async with RawSocket.open(node.url) as raw:
+            await raw.connect({"token": login.access_token})
+            for event, allowed in (("probe:silent", 5), ("probe:typing", 3), ("probe:echo", 4)):
+                acks = [await raw.ask(event, {"n": 1}) for _ in range(allowed + 1)]
+                assert [ack["ok"] for ack in acks] == [True] * allowed + [False], event
+                assert acks[-1]["code"] == "rate_limited"
 
     @staticmethod
     async def refusal(connect: Any, *where: Any) -> Any:

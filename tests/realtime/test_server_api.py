@@ -277,7 +277,7 @@ class TestAccounts:
             {"email": "x"}, {"email": None}, {"roles": ["admin"]}, {"emailVerified": "yes"},
             {"metadata": []}, {"metadata": "x"}, {"metadata": {"a": "x" * 8200}},
             {"privateMetadata": {"a": "é" * 4100}},
-            {"passwordHash": PASSWORD}, {"passwordHash": "$2b$12$" + "a" * 53},
+            {"passwordHash": PASSWORD}, {"passwordHash": "$2b$14$" + "a" * 53},
             {"passwordHash": "$argon2id$v=19$m=9999999,t=3,p=1$c29tZXNhbHRzb21l$" + "a" * 43},
             {"passwordHash": "$argon2id$v=19$m=65536,t=999,p=1$c29tZXNhbHRzb21l$" + "a" * 43},
             {"passwordHash": "$argon2id$v=19$m=65536,t=0,p=1$c29tZXNhbHRzb21l$" + "a" * 43},

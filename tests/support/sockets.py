@@ -10,8 +10,8 @@ from auth.core.clock import Clock, utc_now
 from auth.core.models import Client, Principal
 from auth.core.tasks import Background
 from auth.crypto.root_secret import RootSecret
+from auth.platform.event_limits import EventBudget, EventWindow
 from auth.platform.metrics import Metrics
-from auth.platform.rate_limits import EventWindow
 from realtime.broker.seal import Message, MessageSeal
 from realtime.delivery.catch_up import CatchUp
 from realtime.delivery.push import Push
@@ -90,5 +90,5 @@ def connection(socket_id: str) -> Connection:
     """Build a live socket of session `session`, user `user`."""
     now = utc_now()
     principal = Principal("user", "session", 0, (), (), now, now, now + timedelta(minutes=5))
-    events = EventWindow(None, 60, now=time.monotonic())
+    events = EventBudget(EventWindow(None, 60, now=time.monotonic()), {})
     return Connection(socket_id, principal, Client("127.0.0.1"), events, state=SocketState.LIVE)

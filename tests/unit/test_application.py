@@ -39,6 +39,9 @@ class Rooms:
         self.asked.append(("presence", user_ids))
         return {}
 
+    async def emit_to_others(self, socket_id: str, event: str, data: dict[str, Any], room: str) -> None:
+        self.asked.append(("emit_to_others", socket_id, event, data, room))
+
     async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         self.asked.append(("emit_here", socket_id, event, payload))
 

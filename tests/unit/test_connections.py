@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from auth.core.models import Client, Principal
-from auth.platform.rate_limits import EventWindow
+from auth.platform.event_limits import EventBudget, EventWindow
 from realtime.engine.timers import Timers
 from realtime.event_queue import MAX_INBOX
 from realtime.hub import Connection, Connections, SocketState
@@ -28,7 +28,7 @@ def connection(socket_id: str = "socket", user_id: str = "user", session_id: str
         issued_at=NOW,
         expires_at=NOW + timedelta(minutes=15),
     )
-    return Connection(socket_id, principal, Client("192.0.2.1"), EventWindow(None, 60, now=0))
+    return Connection(socket_id, principal, Client("192.0.2.1"), EventBudget(EventWindow(None, 60, now=0), {}))
 
 
 class TestRegistry:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.platform.rate_limits import EventWindow, LocalWindows, Window, network_of, networks_of
+from auth.platform.event_limits import EventWindow
+from auth.platform.rate_limits import LocalWindows, Window, network_of, networks_of
 
 MOMENTS = st.lists(st.floats(0, 1000, allow_nan=False), max_size=200).map(sorted)
 

@@ -13,8 +13,8 @@ from auth.core.errors import AuthError, InvalidCode, InvalidToken, Unavailable
 from auth.core.models import Client, Device, FactorAnswer, IssuedTokens, Principal, Session, TokenDelivery, User
 from auth.core.views import Input, View
 from auth.login.admission import LoggedIn, WaitingLogin
+from auth.platform.event_limits import EventBudget, EventWindow
 from auth.platform.metrics import Metrics
-from auth.platform.rate_limits import EventWindow
 from auth.stores.challenges import Challenge, ChallengePurpose
 from realtime.broker.user_log import JoinResult
 from realtime.engine.timers import Timers
@@ -136,7 +136,11 @@ class Room:
 
     async def wait(self, socket_id: str = "x") -> WaitingSocket:
         await self.room.admit(
-            socket_id, "token", Client("192.0.2.1"), EventWindow(None, 60, now=0), keeps_places=False
+            socket_id,
+            "token",
+            Client("192.0.2.1"),
+            EventBudget(EventWindow(None, 60, now=0), {}),
+            keeps_places=False,
         )
         self.room.admitted(socket_id)
         waiting = self.room.get(socket_id)

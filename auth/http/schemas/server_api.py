@@ -197,7 +197,9 @@ class CreateUserRequest(Input):
     name: Name | None = None
     username: Name | None = None
     password_hash: Annotated[Text, StringConstraints(max_length=512)] | None = Field(
-        None, description="Argon2 in PHC form; without it the user sets a password by mail."
+        None,
+        description="Argon2, bcrypt, scrypt or PBKDF2, as docs/moving-in.md lists them; without it the user sets "
+        "a password by mail.",
     )
     metadata: JsonObject | None = Field(None, description="Shown to the user; at most 8 KiB of JSON.")
     private_metadata: JsonObject | None = Field(None, description="Not shown to the user; at most 8 KiB of JSON.")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-import limits
 import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -26,6 +25,7 @@ from auth.platform.settings.mongo_url import check_promises
 from auth.platform.settings.origins import is_web, origin_of, passkey_origins, read_origin, read_passkey_origin
 from auth.platform.settings.passkey_domain import is_address, rp_id_problem
 from auth.platform.settings.providers import ProviderConfig, read_providers
+from auth.platform.settings.rates import check_rate, read_event_rates
 from auth.platform.settings.section import (
     Section,
     Switch,
@@ -45,14 +45,6 @@ MOST_ROLES = 32
 
 def _comma_list(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _rate(value: str) -> str:
-    try:
-        (_,) = limits.parse_many(value)
-    except ValueError:
-        raise ValueError(f"{value!r} is not a rate such as 5/5 minutes") from None
-    return value
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
@@ -93,7 +85,8 @@ Networks = Annotated[tuple[Network, ...], BeforeValidator(_comma_list)]
 Countries = Annotated[tuple[Annotated[str, AfterValidator(_country)], ...], BeforeValidator(_comma_list)]
 MongoUrl = Annotated[SecretStr, service_url("mongodb", "mongodb+srv"), AfterValidator(check_promises)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
-Rate = Annotated[str, AfterValidator(_rate)]
+Rate = Annotated[str, AfterValidator(check_rate)]
+EventRates = Annotated[tuple[tuple[str, str], ...], BeforeValidator(read_event_rates)]
 RoleNames = Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_role_names)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
 
@@ -349,6 +342,7 @@ class LimitSettings(Section):
     limit_admin: Rate = Field("120/minute", description="Requests of one administrator or moderator.")
     limit_server: Rate = Field("60000/minute", description="Requests of one server key.")
     limit_socket_events: Rate = Field("100/minute", description="Events per socket.")
+    event_limits: EventRates = Field((), description="Application events with a limit of their own per socket.")
 
 
 class LogSettings(Section):

@@ -71,22 +71,8 @@ class Users:
 
         Raises `EmailTaken` or `UsernameTaken`.
         """
-        document: Document = {
-            "_id": user.user_id,
-            "email": user.email,
-            "emailKey": user.email.casefold(),
-            "emailVerifiedAt": user.email_verified_at,
-            **_name_fields(user.name),
-            **_username_fields(user.username),
-            "roles": list(user.roles),
-            "rolesVersion": user.roles_version,
-            "passwordHash": user.password_hash,
-            "createdAt": user.created_at,
-            "metadata": user.metadata,
-            "privateMetadata": user.private_metadata,
-        }
         try:
-            await self._users.insert_one(document)
+            await self._users.insert_one(user_document(user))
         except DuplicateKeyError as error:
             raise _duplicate_error(error) from None
 
@@ -313,6 +299,25 @@ class Users:
         except DuplicateKeyError:
             raise UsernameTaken from None
         return _user(after)
+
+
+def user_document(user: User) -> Document:
+    """The document of a new account."""
+    document: Document = {
+        "_id": user.user_id,
+        "email": user.email,
+        "emailKey": user.email.casefold(),
+        "emailVerifiedAt": user.email_verified_at,
+        **_name_fields(user.name),
+        **_username_fields(user.username),
+        "roles": list(user.roles),
+        "rolesVersion": user.roles_version,
+        "passwordHash": user.password_hash,
+        "createdAt": user.created_at,
+        "metadata": user.metadata,
+        "privateMetadata": user.private_metadata,
+    }
+    return document if user.locked_at is None else document | {"lockedAt": user.locked_at}
 
 
 def name_words(name: str) -> list[str]:

@@ -147,6 +147,11 @@ async def history(socket: LiveSocket, data: dict[str, Any]) -> dict[str, Any]:
     return {"events": events, "next": read.next, "recovered": read.recovered}
 
 
+@probe.on("typing", limit="3/hour")
+async def typing(socket: LiveSocket, data: dict[str, Any]) -> None:
+    await socket.broadcast("said", {"n": data["n"]}, room=_room(socket, data))
+
+
 @probe.on("whisper")
 async def whisper(socket: LiveSocket, data: dict[str, Any]) -> None:
     await socket.emit("whispered", {"n": data.get("n")})
