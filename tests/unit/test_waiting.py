@@ -136,7 +136,11 @@ class Room:
 
     async def wait(self, socket_id: str = "x") -> WaitingSocket:
         await self.room.admit(
-            socket_id, "token", Client("192.0.2.1"), EventBudget(EventWindow(None, 60, now=0), {})
+            socket_id,
+            "token",
+            Client("192.0.2.1"),
+            EventBudget(EventWindow(None, 60, now=0), {}),
+            keeps_places=False,
         )
         self.room.admitted(socket_id)
         waiting = self.room.get(socket_id)
