@@ -24,6 +24,8 @@ LOST_CODES = frozenset({280, 286})
 # How long one question waits for the next change. Below the time limit of an operation (auth/stores/mongo.py).
 AWAIT_MS = 1000
 BATCH = 500
+# Of the reads of sessions, in MongoDB's log of slow operations and its profiler.
+COMMENT = "facts"
 SESSION_FIELDS = ("revokedAt", "expiredAt", "ip", "location", "device", "alerts")
 USER_FIELDS = {
     "email": "email",
@@ -185,12 +187,14 @@ class SessionsOfChanges:
     @outage_is_unavailable
     async def of(self, changes: Iterable[Change]) -> dict[str, Document]:
         """The documents, by id, of sessions that were updated; those erased meanwhile are missing."""
-        ids = {each.key for each in changes if each.collection == "sessions" and each.kind == "update"}
-        if not ids:
+        # By the whole key: if the collection is sharded, MongoDB adds the shard key, the user.
+        updates = (each for each in changes if each.collection == "sessions" and each.kind == "update")
+        keys = {each.key: each.document["documentKey"] for each in updates}
+        if not keys:
             return {}
         shown = dict.fromkeys(("userId", "device", "ip", "location"), 1)
-        found = self._sessions.find({"_id": {"$in": list(ids)}}, shown)
-        return {document["_id"]: document for document in await found.to_list(len(ids))}
+        found = self._sessions.find({"$or": list(keys.values())}, shown, comment=COMMENT)
+        return {document["_id"]: document for document in await found.to_list(len(keys))}
 
 
 def fact_of(change: Change, sessions: Mapping[str, Document]) -> NewFact | None:

@@ -49,7 +49,9 @@ class PresenceFacts:
         self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._compare())]
 
     async def close(self) -> None:
-        """Stop, and write what is left."""
+        """Stop, and write what is left. A no-op if never started."""
+        if not self._tasks:
+            return
         await end(*self._tasks)
         try:
             while self._seen:

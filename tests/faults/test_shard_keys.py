@@ -14,6 +14,8 @@ from support.mailbox import mailed
 from support.nodes import Installation, Node, ServiceUrls, drop
 from support.waiting import eventually
 
+from auth.stores.change_feed import COMMENT
+
 Connect = Callable[..., Awaitable[Live]]
 
 
@@ -40,15 +42,16 @@ def node(installed: Installation, database: Any) -> Iterator[Node]:
 
 
 def filters(database: Any) -> list[dict[str, Any]]:
-    """The filters of all commands on `sessions`, without the searches of background work for what is due."""
+    """The filters of all commands on `sessions`, without the searches of background work for what is due, and
+    the reads of changed sessions, which name users on a sharded collection only (auth/stores/change_feed.py).
+    """
     found = []
     for entry in database["system.profile"].find({"ns": f"{database.name}.sessions", "op": {"$ne": "insert"}}):
         command = entry["command"]
         asked = command.get("filter") or command.get("query") or command.get("q")
-        if asked is not None and not {"unpublishedSince", "expiresAt", "hooksDueAt"} >= asked.keys() - {
-            "revokedAt",
-            "expiredAt",
-        }:
+        if asked is None or command.get("comment") == COMMENT:
+            continue
+        if not {"unpublishedSince", "expiresAt", "hooksDueAt"} >= asked.keys() - {"revokedAt", "expiredAt"}:
             found.append(asked)
     return found
 

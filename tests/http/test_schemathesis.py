@@ -31,12 +31,14 @@ from auth.http.routes.phones import PhoneRoutes
 from auth.http.routes.providers import ProviderRoutes
 from auth.http.routes.second_step import SecondFactorRoutes
 from auth.http.routes.server_api import BackendSessionRoutes, BackendUserRoutes
+from auth.http.routes.server_events import BackendEventRoutes
 from auth.http.routes.server_keys import ServerKeyRoutes
 from auth.http.routes.server_messages import BackendMessageRoutes
 from auth.http.routes.server_revocations import BackendRevocationRoutes
 from auth.http.routes.server_rooms import BackendRoomRoutes
 from auth.http.routes.sessions import SessionRoutes
 from auth.http.routes.tokens import TokenRoutes
+from auth.http.routes.webhooks import WebhookRoutes
 from auth.http.routing import SERVER_API, endpoints_of
 
 load_all_checks()
@@ -62,6 +64,8 @@ ROUTES = (
     BackendUserRoutes(ABSENT),
     BackendMessageRoutes(ABSENT, ABSENT, ABSENT),
     BackendRoomRoutes(ABSENT),
+    BackendEventRoutes(ABSENT, ABSENT, ABSENT),
+    WebhookRoutes(ABSENT),
     BackendRevocationRoutes(ABSENT, ABSENT, ABSENT),
     ConfigRoutes(ABSENT, phone_login=True),
 )
@@ -106,6 +110,8 @@ RULES_BEYOND_THE_SCHEMA = {
     # Which form the code of a method has.
     "/api/auth/2fa/verify",
     "/api/auth/step-up",
+    # Which addresses can be posted to.
+    "/api/auth/admin/webhooks",
     # Which links were mailed.
     "/api/auth/factors/undo",
     "/api/auth/factors/undo/form",

@@ -14,7 +14,7 @@ from auth.core.webhooks import Webhook, WebhookDelivery
 class EventsQuery(Query):
     """Which facts."""
 
-    after: Annotated[Text, Field(max_length=32)] | None = Field(
+    after: Annotated[str, Field(json_schema_extra={"pattern": "^(now|[0-9]{1,16})$"})] | None = Field(
         None,
         description="The `id` of the last fact that was read, or `now`. Without it: from the oldest kept one.",
     )
@@ -150,7 +150,7 @@ class WebhookDeliveriesAnswer(View):
 class SendAgainRequest(Input):
     """What to send again."""
 
-    fact_id: Annotated[Text, Field(pattern=r"^[0-9]{1,16}$")] | None = Field(
+    fact_id: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = Field(
         None, description="Only this fact; by default everything that waits or was given up."
     )
 
