@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from support.redis_forms import ANSWER_SECONDS
 from support.valkeys import ThreeMasters
 
 from auth.core.clock import utc_now
@@ -58,7 +59,7 @@ def keys() -> Keys:
 
 @pytest.fixture
 async def denied(services: Any, keys: Keys, redis_client: Any) -> AsyncIterator[DenyList]:
-    link = RedisLink(services.redis, prefix="t")
+    link = RedisLink(services.redis, prefix="t", answer_seconds=ANSWER_SECONDS)
     yield DenyList(link, keys, life=LIFE)
     await link.close()
     await redis_client.delete(*(keys.denied(each) for each in range(SHARDS)))
@@ -147,7 +148,7 @@ async def test_a_list_in_doubt_is_restored_by_the_task_that_waits_for_it(denied:
 async def test_in_a_cluster_a_lost_list_puts_those_of_its_master_in_doubt_and_no_others(
     three_masters: ThreeMasters, keys: Keys
 ) -> None:
-    link = RedisLink(three_masters.url, prefix="t")
+    link = RedisLink(three_masters.url, prefix="t", answer_seconds=ANSWER_SECONDS)
     denied, lost = DenyList(link, keys, life=LIFE), shard_of("user")
     await link.look_up_masters()
     await denied.restore(Told("ended"), Members(), now=utc_now())

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from support.redis_forms import client_of
+from support.redis_forms import ANSWER_SECONDS, client_of
 from support.sockets import SEAL
 
 from auth.backends.live import RoomHistory
@@ -61,7 +61,7 @@ class Room:
 async def room(redis_url: str) -> AsyncIterator[Room]:
     prefix = f"test-{secrets.token_hex(6)}"
     client = await client_of(redis_url)
-    made = Room(RedisLink(redis_url, prefix=prefix), Keys(prefix), client)
+    made = Room(RedisLink(redis_url, prefix=prefix, answer_seconds=ANSWER_SECONDS), Keys(prefix), client)
     yield made
     await client.delete(made.key, made.keys.room_last(made.name))
     await client.aclose()

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from support.redis_forms import client_of
+from support.redis_forms import ANSWER_SECONDS, client_of
 from support.sockets import SEAL, connection
 from support.waiting import eventually
 
@@ -137,7 +137,7 @@ async def world(redis_url: str) -> AsyncIterator[World]:
     places: list[Place] = []
 
     def make(node_id: str, run_hooks: RunHooks | None = None) -> Place:
-        link = RedisLink(redis_url, prefix=prefix)
+        link = RedisLink(redis_url, prefix=prefix, answer_seconds=ANSWER_SECONDS)
         keys = Keys(prefix)
         deny_list = DenyList(link, keys, life=LIFE)
         deny_list._is_doubtful = lambda shard: False  # type: ignore[method-assign] # nobody has restored it
