@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from pymongo import MongoClient
 from support.breakable import Stores
 from support.clients import Api
 from support.health import both_ready
-from support.nodes import Installation, Node
+from support.nodes import Installation, Node, ServiceUrls, drop
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +50,18 @@ async def whole(stores: Stores, pair: tuple[Node, Node], http: aiohttp.ClientSes
 def on(http: aiohttp.ClientSession) -> Callable[[Node], Api]:
     """Returns the HTTP API of a node."""
     return lambda node: Api(node.url, http)
+
+
+@pytest.fixture
+def installed(services: ServiceUrls) -> Iterator[Installation]:
+    """An installation of one test on the shared services."""
+    installation = Installation(services)
+    yield installation
+    drop(services, installation.name)
+
+
+@pytest.fixture
+def database(installed: Installation) -> Iterator[Any]:
+    """The database of `installed`."""
+    with MongoClient[Any](installed.services.mongo, tz_aware=True) as client:
+        yield client[installed.name]

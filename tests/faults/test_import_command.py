@@ -2,33 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import bcrypt
-import pytest
-from pymongo import MongoClient
 from support.clients import PASSWORD, Api
 from support.commands import Ended, Running, run_command
-from support.nodes import Installation, Node, ServiceUrls, drop
+from support.nodes import Installation, Node
 from support.waiting import eventually
 
 On = Callable[[Node], Api]
 HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()
-
-
-@pytest.fixture
-def installed(services: ServiceUrls) -> Iterator[Installation]:
-    installation = Installation(services)
-    yield installation
-    drop(services, installation.name)
-
-
-@pytest.fixture
-def database(installed: Installation) -> Iterator[Any]:
-    with MongoClient[Any](installed.services.mongo) as client:
-        yield client[installed.name]
 
 
 def environ(installed: Installation) -> dict[str, str]:

@@ -1,31 +1,16 @@
 """`server.py migrate`, and nodes on a database of another version."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-from pymongo import MongoClient
 from support.clients import Api
 from support.commands import Ended, run_command
-from support.nodes import Installation, Node, ServiceUrls, drop
+from support.nodes import Installation, Node
 
 from auth.stores.schema import VERSION
 
 On = Callable[[Node], Api]
-
-
-@pytest.fixture
-def installed(services: ServiceUrls) -> Iterator[Installation]:
-    installation = Installation(services)
-    yield installation
-    drop(services, installation.name)
-
-
-@pytest.fixture
-def database(installed: Installation) -> Iterator[Any]:
-    with MongoClient[Any](installed.services.mongo) as client:
-        yield client[installed.name]
 
 
 async def migrate(installed: Installation, *arguments: str) -> Ended:

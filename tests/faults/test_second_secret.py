@@ -1,13 +1,12 @@
 """The root secret is replaced node by node, and nobody is logged out (docs/operations.md)."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 from support.authenticator import Authenticator
 from support.clients import ORIGIN, PASSWORD, Answer, Api, Login
 from support.commands import run_command
-from support.nodes import SECRET, Installation, Node, ServiceUrls, drop
+from support.nodes import SECRET, Installation, Node
 from support.secured import Secured, secure
 
 from auth.http.cookies import DEVICE_COOKIE
@@ -18,13 +17,6 @@ NEW = "another-" + "fedcba9876543210" * 2
 KNOWS_NEW = {"VIGIL_SECRET_KEY": SECRET, "VIGIL_SECOND_SECRET_KEY": NEW}
 SIGNS_WITH_NEW = {"VIGIL_SECRET_KEY": NEW, "VIGIL_SECOND_SECRET_KEY": SECRET}
 ONLY_NEW = {"VIGIL_SECRET_KEY": NEW}
-
-
-@pytest.fixture
-def installed(services: ServiceUrls) -> Iterator[Installation]:
-    installation = Installation(services)
-    yield installation
-    drop(services, installation.name)
 
 
 async def start(installation: Installation, settings: dict[str, str]) -> Node:

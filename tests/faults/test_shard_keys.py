@@ -7,29 +7,15 @@ from typing import Any
 
 import aiohttp
 import pytest
-from pymongo import MongoClient
 from support.authenticator import Authenticator
 from support.clients import PASSWORD, Api, Live
 from support.mailbox import mailed
-from support.nodes import Installation, Node, ServiceUrls, drop
+from support.nodes import Installation, Node
 from support.waiting import eventually
 
 from auth.stores.change_feed import COMMENT
 
 Connect = Callable[..., Awaitable[Live]]
-
-
-@pytest.fixture
-def installed(services: ServiceUrls) -> Iterator[Installation]:
-    installation = Installation(services)
-    yield installation
-    drop(services, installation.name)
-
-
-@pytest.fixture
-def database(installed: Installation) -> Iterator[Any]:
-    with MongoClient[Any](installed.services.mongo, tz_aware=True) as client:
-        yield client[installed.name]
 
 
 @pytest.fixture
