@@ -94,6 +94,8 @@ class WebhookSender(Operation):
         self._requests = requests
         self._web = web
         self._facts_kept = facts_kept
+        # The number of the last fact, asked for once for all endpoints.
+        self._newest = 0
 
     async def run(self, appended: asyncio.Event) -> None:
         """Send until cancelled. `appended` is set when there are new facts."""
@@ -101,18 +103,19 @@ class WebhookSender(Operation):
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
+                appended.clear()
                 with contextlib.suppress(Unavailable):
+                    self._newest = await self._facts.last()
                     wanted = set(await self._webhooks.ids())
                     for webhook_id in wanted - tasks.keys():
                         tasks[webhook_id] = asyncio.create_task(self._serve(webhook_id, news))
                     for webhook_id in tasks.keys() - wanted:
                         await end(tasks.pop(webhook_id))
-                appended.clear()
+                async with news:
+                    news.notify_all()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(ROUND_SECONDS):
                         await appended.wait()
-                async with news:
-                    news.notify_all()
         finally:
             await end(*tasks.values())
 
@@ -153,8 +156,8 @@ class WebhookSender(Operation):
             due = await self._deliveries.due(webhook_id, now=now, limit=1 if health.is_dead() else PAGE)
             await self._repeat(webhook, due, health)
             busy = bool(due)
-        page = await self._facts.after(webhook.number, limit=PAGE)
-        if page.last > webhook.number:
+        if self._newest > webhook.number:
+            page = await self._facts.after(webhook.number, limit=PAGE)
             await self._send_new(webhook, [each for each in page.facts if wants(webhook, each.fact.type)], health)
             await self._webhooks.advance(webhook_id, page.last)
             busy = busy or len(page.facts) == PAGE

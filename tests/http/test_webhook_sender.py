@@ -9,14 +9,21 @@ from datetime import timedelta
 
 import pytest
 from aiohttp import web
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
 from support.keys import ROOT_SECRET, held_ring
+from support.nodes import ServiceUrls
 from support.session_world import Time, stand_in_services
 from support.waiting import eventually
 
 from auth.backends.webhook_requests import WebhookRequests, seal_context, webhook_seal
 from auth.backends.webhook_sender import AT_ONCE, WebhookSender, webhook_client
 from auth.core.facts import FactType, NewFact
-from auth.core.webhooks import Webhook
+from auth.core.webhooks import Webhook, WebhookDelivery
 from auth.crypto.root_secret import RootSecret
 from auth.crypto.webhook_signatures import WebhookSecret
 from auth.stores.facts import FactStore
@@ -45,6 +52,22 @@ class Receivers:
         return web.Response()
 
 
+class Commands(CommandListener):
+    """Lists what is sent to MongoDB."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.sent.append(event.command_name)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+
 @dataclass
 class World:
     """A sender, its stores, and the server of its receivers."""
@@ -63,6 +86,28 @@ class World:
         made = Webhook(webhook_id, self.receivers.url + path, (), "json", (sealed,), self.time.now, 0)
         await self.webhooks.add(made)
         return webhook_id
+
+    async def give_up(self, webhook_id: str, count: int, user_ids: Sequence[str]) -> None:
+        """Store facts that were given up, `count` for each user."""
+        each = len(user_ids)
+        await self.deliveries.store(
+            [
+                WebhookDelivery(
+                    webhook_id,
+                    number,
+                    "user.verified",
+                    user_ids[number % each],
+                    "failed",
+                    9,
+                    now,
+                    now,
+                    "answered 500",
+                )
+                for number in range(1, count * each + 1)
+                for now in [self.time.now]
+            ],
+            remove_at=self.time.now + WEEK,
+        )
 
     async def append(self, user_ids: Sequence[str], after: int = 0) -> int:
         facts = [(NewFact(FactType.USER_VERIFIED, self.time.now, each), "position") for each in user_ids]
@@ -149,3 +194,20 @@ async def test_the_last_success_is_shown_to_the_minute(world: World) -> None:
             return stored is not None and stored.last_success_at == world.time.now
 
         await eventually(shown, "the time of the last success", timeout=60)
+
+
+async def test_what_was_given_up_for_many_users_is_sent_again_by_few_commands(
+    services: ServiceUrls, world: World
+) -> None:
+    webhook_id = await world.endpoint("/ready")
+    users = [f"user-{number}" for number in range(600)]
+    await world.give_up(webhook_id, 2, users)
+    commands = Commands()
+    mongo = Mongo(services.patient_mongo, world.mongo.database.name, "pymongo", listeners=[commands])
+    assert await WebhookDeliveries(mongo.database).send_again(webhook_id, None, now=world.time.now) == 1200
+    await mongo.close()
+    assert len(commands.sent) < 20
+    due = await world.deliveries.due(webhook_id, now=world.time.now, limit=2000)
+    assert {each.user_id for each in due} == set(users)
+    # The first one of each.
+    assert sorted(each.number for each in due) == list(range(1, 601))
