@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from auth.backends.backends import FactParts
 from auth.backends.webhook_requests import WebhookRequests, webhook_seal
+from auth.backends.webhook_sender import webhook_client
 from auth.clients.devices import Devices
 from auth.clients.locations import Locations
 from auth.core.clock import Clock
@@ -57,8 +58,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Readiness pings the stores; the result is shared for this long.
 READINESS_LIFE_SECONDS = 1.0
-# Of a receiver's answer only the status counts; a longer one is a failure.
-WEBHOOK_REPLY_BYTES = 64 * 1024
 
 
 class Node:
@@ -86,7 +85,7 @@ class Node:
         self.open_connections = _open_connections(settings, self.metrics)
         self.limits = _rate_limits(settings, redis_url, self.metrics, make_link)
         self.suspension = SuspensionWatch()
-        self.web, self.webhook_web = HttpClient(), _webhook_client(settings)
+        self.web, self.webhook_web = HttpClient(), webhook_client(allow_private=settings.facts.webhooks_private)
         self.jobs = make_jobs(settings, self.stores, redis_url, self.web, self.metrics, self.clock, tracing)
         self._passwords, self._devices = Passwords(), Devices()
         self._url_application = _url_application(settings, self._devices, self.metrics, self.clock)
@@ -253,11 +252,6 @@ async def _answers(ping: Callable[[], Awaitable[None]]) -> bool:
     except Unavailable:
         return False
     return True
-
-
-def _webhook_client(settings: Settings) -> HttpClient:
-    """A client for URLs that administrators choose."""
-    return HttpClient(only_public=not settings.facts.webhooks_private, max_bytes=WEBHOOK_REPLY_BYTES)
 
 
 def make_jobs(

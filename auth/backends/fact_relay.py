@@ -100,7 +100,12 @@ class FactRelay(Operation):
             await end(*work)
 
     async def _run_follower(self) -> None:
-        await self._follow(self._appended)
+        while True:
+            try:
+                await self._follow(self._appended)
+            except Exception:  # a defect must not end it
+                log.exception("facts_failed")
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _relay(self) -> None:
         while True:

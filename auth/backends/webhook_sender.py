@@ -24,7 +24,7 @@ from auth.platform.http_client import HttpClient
 from auth.services import Operation, Services
 from auth.stores.facts import FactStore
 from auth.stores.webhook_deliveries import WebhookDeliveries
-from auth.stores.webhooks import WebhookStore
+from auth.stores.webhooks import MAX_WEBHOOKS, WebhookStore
 
 ROUND_SECONDS = 1.0
 PAGE = 100
@@ -36,8 +36,21 @@ GIVE_UP = timedelta(days=3)
 DEAD_AFTER = 5
 LONGEST_TEST_PAUSE = timedelta(minutes=5)
 SWEEP_SECONDS = 60.0
+# Of an endpoint that accepts, how old the shown time of the last success may be.
+NOTED_EVERY = timedelta(minutes=1)
+# Of a receiver's answer only the status counts; a longer one is a failure.
+MAX_REPLY_BYTES = 64 * 1024
 
 log = structlog.get_logger()
+
+
+def webhook_client(*, allow_private: bool) -> HttpClient:
+    """A client for URLs that administrators choose.
+
+    It has as many connections as all endpoints together use, also if they are on one host: an endpoint that waited
+    for a connection would be taken for one that does not answer.
+    """
+    return HttpClient(only_public=not allow_private, per_host=MAX_WEBHOOKS * AT_ONCE, max_bytes=MAX_REPLY_BYTES)
 
 
 def pause_after(attempts: int, *, longest: timedelta = LONGEST_PAUSE) -> timedelta:
@@ -51,6 +64,7 @@ class _Health:
 
     failures: int
     paused_until: datetime | None
+    last_success_at: datetime | None
 
     def is_dead(self) -> bool:
         return self.failures >= DEAD_AFTER
@@ -80,6 +94,8 @@ class WebhookSender(Operation):
         self._requests = requests
         self._web = web
         self._facts_kept = facts_kept
+        # The number of the last fact, asked for once for all endpoints.
+        self._newest = 0
 
     async def run(self, appended: asyncio.Event) -> None:
         """Send until cancelled. `appended` is set when there are new facts."""
@@ -87,18 +103,19 @@ class WebhookSender(Operation):
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
+                appended.clear()
                 with contextlib.suppress(Unavailable):
-                    wanted = {each.webhook_id for each in await self._webhooks.all()}
+                    self._newest = await self._facts.last()
+                    wanted = set(await self._webhooks.ids())
                     for webhook_id in wanted - tasks.keys():
                         tasks[webhook_id] = asyncio.create_task(self._serve(webhook_id, news))
                     for webhook_id in tasks.keys() - wanted:
                         await end(tasks.pop(webhook_id))
-                appended.clear()
+                async with news:
+                    news.notify_all()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(ROUND_SECONDS):
                         await appended.wait()
-                async with news:
-                    news.notify_all()
         finally:
             await end(*tasks.values())
 
@@ -133,14 +150,14 @@ class WebhookSender(Operation):
         if webhook is None:
             return False
         now = self._clock()
-        health = _Health(webhook.failures, webhook.paused_until)
+        health = _Health(webhook.failures, webhook.paused_until, webhook.last_success_at)
         busy = False
         if not health.is_paused(now):
             due = await self._deliveries.due(webhook_id, now=now, limit=1 if health.is_dead() else PAGE)
             await self._repeat(webhook, due, health)
             busy = bool(due)
-        page = await self._facts.after(webhook.number, limit=PAGE)
-        if page.last > webhook.number:
+        if self._newest > webhook.number:
+            page = await self._facts.after(webhook.number, limit=PAGE)
             await self._send_new(webhook, [each for each in page.facts if wants(webhook, each.fact.type)], health)
             await self._webhooks.advance(webhook_id, page.last)
             busy = busy or len(page.facts) == PAGE
@@ -229,7 +246,9 @@ class WebhookSender(Operation):
             error = "its secret was sealed under another root secret"
         now = self._clock()
         if error is None:
-            if health.failures or webhook.last_success_at is None:
+            last = health.last_success_at
+            if health.failures or last is None or now - last >= NOTED_EVERY:
+                health.last_success_at = now
                 await self._webhooks.note(
                     webhook.webhook_id, {"failures": 0, "pausedUntil": None, "lastSuccessAt": now}
                 )

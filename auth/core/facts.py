@@ -1,6 +1,7 @@
 """Facts: what happened to sessions, devices and accounts, as backends read it (protocol.md, section 8).
 
-A fact names people and sessions by their ids; it contains no address, name, token or hash.
+A fact names people and sessions by their ids. It contains no mail address, name of a person, token or hash. Facts
+about sessions contain the device's name, IP address and place.
 """
 
 from collections.abc import Mapping

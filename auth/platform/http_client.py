@@ -9,11 +9,11 @@ the next time (DNS rebinding) gains nothing.
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from auth.core.errors import Unavailable
 from auth.platform.public_addresses import is_address, is_public
@@ -153,7 +153,8 @@ class ResponseTooLong(ValueError):
 
 def _require_public(url: str) -> None:
     """Raise `PrivateAddress` for an address in the URL itself, which is not resolved."""
-    host = urlsplit(url).hostname or ""
+    # As aiohttp reads it: IDNA turns other digits (fullwidth, circled) and full stops into those of an address.
+    host = URL(url).raw_host or ""
     if is_address(host) and not is_public(host):
         raise PrivateAddress
 
@@ -168,4 +169,8 @@ async def _body(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 
 
 def _host(url: str) -> str:
-    return url.partition("://")[2].partition("/")[0]
+    """Host and port, without user, password and query."""
+    try:
+        return URL(url).host_port_subcomponent or ""
+    except ValueError:
+        return ""

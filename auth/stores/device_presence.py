@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
+from auth.core.errors import Unavailable
 from auth.stores.mongo import Database, outage_is_unavailable
 
 # How long a device that is offline is remembered.
@@ -47,8 +48,10 @@ class DevicePresence:
             await self._devices.bulk_write([_update(each, node_id) for each in seen], ordered=False)
         except BulkWriteError as error:
             # A device that is recorded as online at this node: the conditional update found nothing to change.
-            failed = (error.details or {}).get("writeErrors", ())
-            if any(each["code"] != DUPLICATE_KEY for each in failed):
+            details = error.details or {}
+            if details.get("writeConcernErrors"):
+                raise Unavailable from error  # no majority has the writes: they may be taken back
+            if any(each["code"] != DUPLICATE_KEY for each in details.get("writeErrors", ())):
                 raise
 
     @outage_is_unavailable

@@ -13,6 +13,8 @@ from auth.core.webhooks import WebhookDelivery
 from auth.stores.mongo import Database, Document, outage_is_unavailable
 
 MAX_LISTED = 200
+# Users. After an outage of a receiver there are thousands.
+PROMOTED_AT_ONCE = 200
 
 OPEN: Document = {"$in": ["waiting", "behind"]}
 
@@ -85,9 +87,19 @@ class WebhookDeliveries:
         """Promote what is behind a fact that is not there any more, because its process died in between."""
         first = set(await self._deliveries.distinct("userId", {"webhookId": webhook_id, "state": "waiting"}))
         behind = await self._deliveries.distinct("userId", {"webhookId": webhook_id, "state": "behind"})
-        for user_id in behind:
-            if user_id not in first:
-                await self.promote(webhook_id, user_id, now=now)
+        orphans = [user_id for user_id in behind if user_id not in first]
+        for begin in range(0, len(orphans), PROMOTED_AT_ONCE):
+            users = orphans[begin : begin + PROMOTED_AT_ONCE]
+            await self._promote_first_of(webhook_id, users, now=now)
+
+    async def _promote_first_of(self, webhook_id: str, user_ids: Sequence[str | None], *, now: datetime) -> None:
+        which = {"webhookId": webhook_id, "userId": {"$in": list(user_ids)}, "state": "behind"}
+        found = self._deliveries.find(which, {"userId": 1}, sort=[("number", DESCENDING)])
+        firsts = {document["userId"]: document["_id"] for document in await found.to_list(None)}
+        await self._deliveries.update_many(
+            {"_id": {"$in": list(firsts.values())}, "state": "behind"},
+            {"$set": {"state": "waiting", "dueAt": now}},
+        )
 
     @outage_is_unavailable
     async def give_up(self, webhook_id: str, *, stored_by: datetime) -> int:

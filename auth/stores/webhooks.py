@@ -41,6 +41,12 @@ class WebhookStore:
         return [_webhook(document) for document in await found.to_list(MAX_WEBHOOKS)]
 
     @outage_is_unavailable
+    async def ids(self) -> Sequence[str]:
+        """The id of every endpoint."""
+        found = self._webhooks.find({}, {"_id": 1}, limit=MAX_WEBHOOKS)
+        return [document["_id"] for document in await found.to_list(MAX_WEBHOOKS)]
+
+    @outage_is_unavailable
     async def get(self, webhook_id: str) -> Webhook | None:
         """The endpoint of this id."""
         document = await self._webhooks.find_one({"_id": webhook_id})

@@ -97,7 +97,7 @@ export class AdminWebhooks extends Component {
 function Webhook({ webhook, waiting, now, onSendAgain, onAddSecret, onRemove }) {
   const { url, events, format, failures, lastError, lastSuccessAt } = webhook;
   const state = failures ? `${plural(failures, "failure")} in a row: ${lastError}`
-    : lastSuccessAt ? `first accepted ${relativeTime(lastSuccessAt, now)}` : "nothing sent yet";
+    : lastSuccessAt ? `last accepted ${relativeTime(lastSuccessAt, now)}` : "nothing sent yet";
   const given = waiting.filter((each) => each.state === "failed").length;
   return html`
     <li class="row" data-testid="webhook">

@@ -5,7 +5,7 @@ is found by comparing: a device that is recorded at a node without a lease is lo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from itertools import islice
 
 import structlog
@@ -72,11 +72,13 @@ class PresenceFacts:
             try:
                 while self._seen:
                     await self._write_some()
+                continue
             except Unavailable:
-                self._has_news.set()
-                await asyncio.sleep(RETRY_SECONDS)
+                pass
             except Exception:  # a defect must not end it
                 log.exception("presence_facts_failed")
+            self._has_news.set()
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _write_some(self) -> None:
         written = dict(islice(self._seen.items(), BATCH))
@@ -109,17 +111,27 @@ class PresenceFacts:
                 log.exception("presence_facts_failed")
 
     async def _compare_once(self) -> None:
-        assert self._nodes_of is not None
         alive = await self._leases.alive()
-        missing = set()
-        for user_id, session_id, node_id in await self._store.online_elsewhere(alive, limit=MOST_COMPARED):
+        missing: set[str] = set()
+        while await self._compare_some(alive, missing):
+            pass
+        self._missing = missing
+
+    async def _compare_some(self, alive: Collection[str], missing: set[str]) -> bool:
+        """Correct some devices, and add their nodes to `missing`; whether there may be more to correct."""
+        assert self._nodes_of is not None
+        gone, moved = [], 0
+        found = await self._store.online_elsewhere(alive, limit=MOST_COMPARED)
+        for user_id, session_id, node_id in found:
             missing.add(node_id)
             if node_id not in self._missing:
                 continue
             nodes = await self._nodes_of(user_id, session_id)
-            if nodes:
-                await self._store.move(user_id, session_id, node_id=nodes[0])
-            else:
-                gone = DeviceSeen(user_id, session_id, online=False, at=self._clock())
-                await self._store.note([gone], node_id=self._node_id)
-        self._missing = missing
+            if not nodes:
+                gone.append(DeviceSeen(user_id, session_id, online=False, at=self._clock()))
+                continue
+            await self._store.move(user_id, session_id, node_id=nodes[0])
+            moved += nodes[0] in alive
+        if gone:
+            await self._store.note(gone, node_id=self._node_id)
+        return len(gone) + moved == MOST_COMPARED

@@ -301,7 +301,13 @@ async def test_a_code_that_is_over_is_no_fault_of_the_provider(own: OwnProvider,
 async def test_without_a_server_there_is_an_outage_and_no_secret_in_the_log(
     client: HttpClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for url in ("http://127.0.0.1:9/?code=sesame", "http://no-such-host.invalid/sesame", "http://[::1", "x"):
+    for url in (
+        "http://127.0.0.1:9/?code=sesame",
+        "http://sesame:sesame@127.0.0.1:9?code=sesame",
+        "http://no-such-host.invalid/sesame",
+        "http://[::1",
+        "x",
+    ):
         with pytest.raises(Unavailable):
             await client.post(url, form={"client_secret": "sesame"}, headers={"Authorization": "sesame"})
     said = capfd.readouterr()
@@ -323,7 +329,17 @@ async def raw(body: bytes, encoding: str) -> web.Response:
     return web.Response(body=body, headers={"Content-Encoding": encoding, "Content-Type": "application/json"})
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f000001", "[::ffff:127.0.0.1]"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "0x7f000001",
+        "[::ffff:127.0.0.1]",
+        "\uff11\uff12\uff17.0.0.1",
+        "127\u30020\u30020\u30021",
+    ],
+)
 async def test_a_client_for_public_servers_does_not_connect_to_this_machine(own: OwnProvider, host: str) -> None:
     """By the address that a name resolves to, not by the name: it may resolve to another one each time."""
     own.replaced["/a"] = lambda request: answer({})

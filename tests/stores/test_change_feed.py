@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from pymongo import WriteConcern
 from support.session_world import Time, make_session
 
+from auth.core.errors import Unavailable
 from auth.core.facts import FactType, NewFact
 from auth.core.models import Actor, Client, RevocationReason, Session, User
 from auth.stores.change_feed import Change, ChangeFeed, FeedStart, PositionLost, SessionsOfChanges, fact_of
@@ -152,6 +154,13 @@ async def test_what_happens_to_an_account_is_told_without_its_values(
         {"version": 1},
     ]
     assert {fact.user_id for _, fact in found} == {"ada"}
+
+
+async def test_a_device_is_not_taken_as_recorded_without_a_majority(mongo: Mongo, time: Time) -> None:
+    # More members than there are: the write is made, and could be taken back.
+    presence = DevicePresence(mongo.database.with_options(write_concern=WriteConcern(2, wtimeout=100)))
+    with pytest.raises(Unavailable):
+        await presence.note([DeviceSeen("ada", "phone", online=True, at=time.now)], node_id="one")
 
 
 async def test_a_device_that_goes_on_being_online_is_one_fact_whichever_nodes_report_it(
