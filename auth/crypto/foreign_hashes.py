@@ -22,7 +22,7 @@ MAX_ITERATIONS = 2_000_000
 MAX_SCRYPT_BYTES = 256 * 1024 * 1024
 # N times r times p: that of 256 MiB in one lane.
 MAX_SCRYPT_WORK = MAX_SCRYPT_BYTES // 128
-# r times p: scrypt begins and ends with PBKDF2 over 128 bytes for each of these, which takes minutes for a million.
+# r times p: scrypt begins and ends with PBKDF2 over 128 bytes for each; for a million it takes minutes.
 MAX_SCRYPT_BLOCKS = 1024
 # OWASP's Password Storage Cheat Sheet: the least cost of bcrypt.
 OWASP_LEAST_BCRYPT_COST = 10
