@@ -121,7 +121,10 @@ class ImportRun:
     async def all(self, file: BinaryIO, progress: ProgressBar) -> Totals:
         """Import every line. Raises `Unavailable` if MongoDB does not come back; a repeated run continues."""
         batch: list[Line] = []
+        # Counted, because a pipe has no position.
+        read = 0
         for number, raw in numbered_lines(file):
+            read += len(raw or b"")
             self._totals.lines += 1
             line = self._read(number, raw)
             if line is None:
@@ -130,9 +133,9 @@ class ImportRun:
             if len(batch) == BATCH:
                 await self._add(batch)
                 batch = []
-                progress.show(file.tell(), self._totals.lines)
+                progress.show(read, self._totals.lines)
         await self._add(batch)
-        progress.show(file.tell(), self._totals.lines)
+        progress.show(read, self._totals.lines)
         progress.end()
         if not self._dry_run:
             totals = self._totals

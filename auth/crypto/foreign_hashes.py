@@ -22,6 +22,8 @@ MAX_ITERATIONS = 2_000_000
 MAX_SCRYPT_BYTES = 256 * 1024 * 1024
 # N times r times p: that of 256 MiB in one lane.
 MAX_SCRYPT_WORK = MAX_SCRYPT_BYTES // 128
+# r times p: scrypt begins and ends with PBKDF2 over 128 bytes for each; for a million it takes minutes.
+MAX_SCRYPT_BLOCKS = 1024
 # OWASP's Password Storage Cheat Sheet: the least cost of bcrypt.
 OWASP_LEAST_BCRYPT_COST = 10
 # NIST SP 800-63B (2017), 5.1.1.2: "typically at least 10,000 iterations"; also the default of ASP.NET Identity 3.
@@ -112,11 +114,16 @@ class ScryptHash(ForeignHash):
 
     def __post_init__(self) -> None:
         _check_sizes(self.salt, self.key)
-        if self.n < 2 or self.n & (self.n - 1):
+        # RFC 7914, section 2: N is a power of two, and less than 2 to the power of 16 times r.
+        if self.n < 2 or self.n & (self.n - 1) or self.n.bit_length() > 16 * self.r:
             raise UnusableHash("This is not a valid scrypt hash.")
         if 128 * self.n * self.r > MAX_SCRYPT_BYTES or self.n * self.r * self.p > MAX_SCRYPT_WORK:
             raise UnusableHash(
                 f"This scrypt hash costs too much to verify: N times r times p must be at most {MAX_SCRYPT_WORK}."
+            )
+        if self.r * self.p > MAX_SCRYPT_BLOCKS:
+            raise UnusableHash(
+                f"This scrypt hash costs too much to verify: r times p must be at most {MAX_SCRYPT_BLOCKS}."
             )
         if self.signer_key is not None and len(self.key) != len(self.signer_key):
             raise UnusableHash("This is not a valid hash of Firebase: hash and signer key differ in length.")

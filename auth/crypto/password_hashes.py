@@ -5,6 +5,7 @@ The upper bounds keep a hash from costing a login more memory or time than the t
 login an account keeps the hash that was imported.
 """
 
+import base64
 import re
 
 from argon2 import extract_parameters
@@ -13,10 +14,12 @@ from argon2.exceptions import InvalidHashError
 from auth.core.errors import FieldError, InvalidRequest
 from auth.crypto.foreign_hashes import UnusableHash, read_foreign_hash
 
-_B64 = "[A-Za-z0-9+/]"
-# Salt of 8 to 48 bytes, hash of 16 to 64.
+_B64 = "([A-Za-z0-9+/]"
+# Salt of 8 to 48 bytes, hash of 16 to 64. Numbers without zeros before them: the library verifies no others.
 _PHC = re.compile(
-    rf"\$argon2(?:id|i|d)\$v=19\$m=\d{{1,7}},t=\d{{1,3}},p=\d{{1,2}}\${_B64}{{11,64}}\${_B64}{{22,86}}", re.ASCII
+    rf"\$argon2(?:id|i|d)\$v=19\$m=[1-9]\d{{0,6}},t=[1-9]\d{{0,2}},p=[1-9]\d?"
+    rf"\${_B64}{{11,64}})\${_B64}{{22,86}})",
+    re.ASCII,
 )
 MAX_MEMORY_KIB = 256 * 1024
 MAX_TIME_COST = 16
@@ -54,10 +57,12 @@ def usable_password_hash(text: str) -> str:
 
 
 def _check_argon2(text: str) -> None:
-    if _PHC.fullmatch(text) is None:
+    phc = _PHC.fullmatch(text)
+    if phc is None:
         raise _refused("Argon2 hashes must be in PHC form, version 19: $argon2id$v=19$m=…,t=…,p=…$salt$hash.")
     try:
         found = extract_parameters(text)
+        are_whole = all(_is_canonical(part) for part in phc.groups())
     except (InvalidHashError, ValueError):
         raise _refused("This is not a valid Argon2 hash.") from None
     work = found.memory_cost * found.time_cost
@@ -71,8 +76,13 @@ def _check_argon2(text: str) -> None:
         )
     if found.memory_cost < OWASP_LEAST_MEMORY_KIB or work < OWASP_LEAST_WORK:
         raise _too_weak(f"at least m={OWASP_LEAST_MEMORY_KIB}, and m times t of at least {OWASP_LEAST_WORK}")
-    if found.memory_cost < 8 * found.parallelism or not found.time_cost or not found.parallelism:
+    if not are_whole or found.memory_cost < 8 * found.parallelism:
         raise _refused("This is not a valid Argon2 hash.")  # RFC 9106, section 3.1
+
+
+def _is_canonical(text: str) -> bool:
+    """Whether this is base64 without padding and stray bits. Raises `ValueError`."""
+    return base64.b64encode(base64.b64decode(text + "=" * (-len(text) % 4))).decode().rstrip("=") == text
 
 
 def _too_weak(needed: str) -> InvalidRequest:

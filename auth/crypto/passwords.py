@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from argon2 import PasswordHasher, extract_parameters
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.low_level import ARGON2_VERSION
 
 from auth.core.errors import FieldError, InvalidRequest, RateLimited, Unavailable
@@ -244,9 +244,14 @@ class Passwords:
         return max(time.thread_time() - began, 1e-6)
 
     def _matches(self, password_hash: str, encoded: bytes) -> bool:
+        """Whether the hash matches. A damaged one, which is refused at once, costs as much as no account."""
         try:
             return self._hasher.verify(password_hash, encoded)
+        except VerifyMismatchError:
+            return False
         except (VerificationError, InvalidHashError):
+            if password_hash != self._decoy_hash:
+                self._matches(self._decoy_hash, encoded)
             return False
 
     def _make_up_for(self, password_hash: str, encoded: bytes) -> None:

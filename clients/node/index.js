@@ -148,7 +148,12 @@ export class Verifier {
       const then = this.#refuses ? "Tokens are refused." : "Sessions that were revoked since are ACCEPTED.";
       logger.error(`vigil-verify is not current: ${health.lastError ?? "no sign of life"}. ${then}`);
     }
-    onHealth?.(health);
+    try {
+      onHealth?.(health);
+    } catch (error) {
+      // The service's own code must not end what follows Vigil, nor the process.
+      logger.error(`vigil-verify: onHealth failed: ${error?.stack ?? error}`);
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 const SILENT_MS = 6000;
 const RETRY_MS = [100, 5000];
 const MAX_EVENT = 64 * 1024;
+const EVENTS = ["revoked", "caught-up", "alive"];
 const PRUNE_EVERY = 10_000;
 // Tokens are accepted for some seconds after their end (leeway).
 const KEPT_MS = 60_000;
@@ -85,11 +86,11 @@ export class Revocations {
       const decoder = new TextDecoder();
       let rest = "";
       for await (const chunk of response.body) {
-        timer.refresh();
         const events = (rest + decoder.decode(chunk, { stream: true })).split("\n\n");
         rest = events.pop();
         if (rest.length > MAX_EVENT) throw new Error("an event of the stream is too long");
-        for (const event of events) this.#take(event);
+        // A proxy can keep a stream open whose node has gone: only Vigil's events are signs of life.
+        for (const event of events) if (this.#take(event)) timer.refresh();
       }
     } finally {
       clearTimeout(timer);
@@ -98,12 +99,14 @@ export class Revocations {
     }
   }
 
+  /** Whether it is an event of Vigil. Throws for one that cannot be read. */
   #take(text) {
     const fields = {};
     for (const line of text.split("\n")) {
       const colon = line.indexOf(":");
       if (colon > 0) fields[line.slice(0, colon)] = line.slice(colon + 1).replace(/^ /, "");
     }
+    if (!EVENTS.includes(fields.event)) return false;
     if (fields.event === "revoked") {
       const { sessionId, until } = JSON.parse(fields.data);
       const end = Date.parse(until);
@@ -122,6 +125,7 @@ export class Revocations {
       this.markCaughtUp();
       this.#changed();
     }
+    return true;
   }
 
   #prune() {

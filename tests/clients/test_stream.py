@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import aiohttp
@@ -113,6 +113,8 @@ async def test_a_key_without_the_scope_never_counts_as_current(
         b"event: caught-up\ndata: " + b"x" * 200_000,
         b"event: caught-up",
         b"\xff\xfe\n\n",
+        b"".join(b"a%d: x\n" % number for number in range(10_000)),
+        b"event: news\ndata: {}\n\n",
         b"",
     ],
 )
@@ -134,3 +136,90 @@ async def test_nonsense_instead_of_a_stream_is_no_proof(said: bytes) -> None:
                 asked.clear()
             assert not made.health.is_current
             assert len(made._revocations or ()) == 0
+
+
+async def test_a_stream_that_a_proxy_keeps_open_without_a_node_is_left_for_another_node(
+    shared_nodes: tuple[Node, Node],
+    shared_installation: Installation,
+    start_service: Any,
+    http: aiohttp.ClientSession,
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            if b"revocations" in await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+                while True:
+                    writer.write(b": still here\n\nevent: news\ndata: {}\n\n")
+                    await writer.drain()
+                    await asyncio.sleep(0.5)
+        writer.close()
+
+    key = create_key(shared_installation, "revocations")
+    api = Api(shared_nodes[0].url, http)
+    login = await api.login(await api.register())
+    server: Any = await asyncio.start_server(answer, "127.0.0.1", 0)
+    # Two of them first: each library begins with another of its URLs.
+    urls = [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"] * 2 + [shared_nodes[0].url]
+    settings = {"ISSUER": ISSUER, "SERVER_KEY": key, "URLS": ",".join(urls), "STALE_AFTER": str(STALE_AFTER)}
+    in_node = (await start_service("express_app.mjs", **settings)).url
+
+    async def node_accepts() -> bool:
+        headers = {"Authorization": f"Bearer {login.access_token}"}
+        async with http.get(f"{in_node}/me", headers=headers) as answer:
+            return answer.status == 200
+
+    with Verifier(ISSUER, server_key=key, urls=urls, stale_after=STALE_AFTER) as made:
+        await becomes(made, current=True)
+        await eventually(node_accepts, "Node.js has found the node", timeout=45)
+    server.close()
+
+
+async def test_a_hook_of_the_service_that_fails_ends_nothing(
+    shared_nodes: tuple[Node, Node], shared_installation: Installation, http: aiohttp.ClientSession
+) -> None:
+    key = create_key(shared_installation, "revocations")
+    api = Api(shared_nodes[0].url, http)
+    login = await api.login(await api.register())
+
+    def fail(_: Health) -> None:
+        raise RuntimeError("of the service")
+
+    with Verifier(ISSUER, server_key=key, urls=[shared_nodes[0].url], on_health=fail) as made:
+        await becomes(made, current=True)
+        assert made.verify(login.access_token).user_id == login.user_id
+        assert (await login.call("POST", "/logout")).status == 200
+
+        async def is_refused() -> bool:
+            try:
+                made.verify(login.access_token)
+            except SessionRevoked:
+                return True
+            return False
+
+        await eventually(is_refused, "the stream goes on", timeout=30)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000,
+    ],
+)
+async def test_an_answer_that_holds_no_keys_is_no_error_of_the_service(
+    shared_nodes: tuple[Node, Node], http: aiohttp.ClientSession, said: bytes
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    server: Any = await asyncio.start_server(answer, "127.0.0.1", 0)
+    wrong = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    login = await Api(shared_nodes[0].url, http).login(await Api(shared_nodes[0].url, http).register())
+    async with server:
+        with Verifier(ISSUER, urls=[wrong]) as made, pytest.raises(Unavailable):
+            await made.verify_async(login.access_token)
+        with Verifier(ISSUER, urls=[wrong, shared_nodes[0].url]) as made:
+            assert (await made.verify_async(login.access_token)).user_id == login.user_id

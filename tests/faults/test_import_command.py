@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,36 @@ async def test_refused_lines_are_reported_by_number_and_reason_and_the_others_ar
     }  # fmt: skip
     missing = await import_file(installed, tmp_path / "nothing.jsonl")
     assert (missing.status, "cannot use" in missing.err) == (1, True)
+
+
+async def test_a_dry_run_finds_doubles_however_far_apart_they_are(installed: Installation, tmp_path: Path) -> None:
+    first = line("ada", username="ada", identities=[{"provider": "acme", "subject": "1"}])
+    others = (line(f"u{n}") for n in range(600))
+    doubles = line("ADA"), line("b", username="Ada"), line("c", identities=first["identities"]), first
+    file = write(tmp_path / "users.jsonl", first, *others, *doubles)
+    dry = await import_file(installed, file, "--dry-run")
+    real = await import_file(installed, file)
+    for run in (dry, real):
+        assert run.status == 1, run
+        assert " 601 accounts" in run.out, run
+        assert "refused lines: 3" in run.out, run
+        assert "already imported: 1" in run.out, run
+
+
+async def test_a_pipe_is_imported_like_a_file(installed: Installation, database: Any, tmp_path: Path) -> None:
+    pipe = tmp_path / "users"
+    os.mkfifo(pipe)
+    content = b"\n".join(json.dumps(line(f"u{n}")).encode() for n in range(1200))
+    done, _ = await asyncio.gather(import_file(installed, pipe), asyncio.to_thread(pipe.write_bytes, content))
+    assert (done.status, database["users"].count_documents({})) == (0, 1200), done
+
+
+async def test_two_runs_at_once_import_every_line_once_and_refuse_none(
+    installed: Installation, database: Any, tmp_path: Path
+) -> None:
+    people = 3000
+    content = [line(f"u{n}", identities=[{"provider": "acme", "subject": str(n)}]) for n in range(people)]
+    files = write(tmp_path / "a.jsonl", *content), write(tmp_path / "b.jsonl", *content)
+    done = await asyncio.gather(*(import_file(installed, file) for file in files))
+    assert [run.status for run in done] == [0, 0], done
+    assert database["users"].count_documents({}) == database["identities"].count_documents({}) == people

@@ -8,6 +8,10 @@ export const verifier = new Verifier({
   serverKey: SERVER_KEY,
   urls: URLS.split(","),
   staleAfterSeconds: Number(STALE_AFTER),
+  // Code of the service: what it throws must end neither the process nor the stream.
+  onHealth() {
+    throw new Error("of the service");
+  },
   logger: { warn() {}, error: (text) => console.error(text) },
 });
 

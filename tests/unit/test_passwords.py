@@ -98,8 +98,12 @@ async def test_a_hash_of_other_parameters_asks_for_a_new_one(passwords: Password
 
 
 @pytest.mark.parametrize("damaged", ["", "x", "$argon2id$", "$2b$12$abc", "$argon2id$v=19$m=1,t=1,p=1$YQ$YQ"])
-async def test_a_damaged_hash_matches_nothing(passwords: Passwords, damaged: str) -> None:
+async def test_a_damaged_hash_matches_nothing_and_costs_as_much_as_no_account(damaged: str) -> None:
+    hasher = SlowHasher()
+    passwords = Passwords(workers=1, hasher=hasher)
     assert not (await passwords.verify(password=GOOD, password_hash=damaged)).matches
+    assert extract_parameters(hasher.verified[-1]) == extract_parameters(await passwords.hash(GOOD))
+    passwords.close()
 
 
 async def test_asvs_6_3_8_without_an_account_one_decoy_of_the_same_cost_is_verified() -> None:

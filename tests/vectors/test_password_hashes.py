@@ -114,7 +114,7 @@ def test_werkzeugs_own_hashes_match(method: str) -> None:
 
 def test_djangos_names_of_the_algorithm_before_a_hash_are_known() -> None:
     assert read_foreign_hash("bcrypt$" + PHP) is not None
-    argon2 = "$argon2id$v=19$m=102400,t=2,p=8$c29tZXNhbHRzb21l$" + "a" * 43
+    argon2 = "$argon2id$v=19$m=102400,t=2,p=8$c29tZXNhbHRzb21l$" + "A" * 43
     assert usable_password_hash("argon2" + argon2) == argon2
     # SHA-256 in hexadecimal, then bcrypt (django.contrib.auth.hashers.BCryptSHA256PasswordHasher).
     import bcrypt
@@ -132,6 +132,9 @@ def test_djangos_names_of_the_algorithm_before_a_hash_are_known() -> None:
         "$scrypt$ln=63,r=8,p=1$c2FsdHNhbHQ$" + "a" * 43, "$scrypt$ln=20,r=8,p=1$c2FsdHNhbHQ$" + "a" * 43,
         "$scrypt$ln=14,r=999999999,p=1$c2FsdHNhbHQ$" + "a" * 43, "$scrypt$ln=14,r=8,p=999$c2FsdHNhbHQ$" + "a" * 43,
         "$scrypt$ln=14,r=8,p=1$!$" + "a" * 43, "$scrypt$ln=14,r=8,p=1$c2FsdA$YQ",
+        # Minutes of PBKDF2; an N that scrypt does not have for this r.
+        "$scrypt$ln=1,r=1048576,p=1$c2FsdHNhbHQ$" + "a" * 43, "$scrypt$ln=1,r=1,p=1048576$c2FsdHNhbHQ$" + "a" * 43,
+        "$scrypt$ln=10,r=8,p=129$c2FsdHNhbHQ$" + "a" * 43, "$scrypt$ln=16,r=1,p=2$c2FsdHNhbHQ$" + "a" * 43,
         "scrypt:16383:8:1$salt$" + "a" * 64, "scrypt:999999999:8:1$salt$" + "a" * 64, "scrypt:16384:8:1$salt$abc",
         "pbkdf2_sha256$999999999$salt$" + "a" * 43 + "=", "pbkdf2:sha256:2000001$salt$" + "a" * 64,
         "$pbkdf2-sha1$1999999$c2FsdHNhbHQ$" + "a" * 86,  # several blocks
@@ -150,6 +153,20 @@ async def test_a_hash_that_is_damaged_or_costs_too_much_is_refused_unread_and_ma
     passwords = Passwords(workers=1)
     assert not (await passwords.verify(password="password", password_hash=text)).matches
     passwords.close()
+
+
+ARGON2 = "$argon2id$v=19$m=65536,t=3,p=1$c2FsdHNhbHQ$" + "A" * 43
+
+
+@pytest.mark.parametrize(
+    "text",
+    [ARGON2.replace("m=", "m=0"), ARGON2.replace("t=3", "t=03"), ARGON2.replace("p=1", "p=01"), ARGON2[:-2],
+     ARGON2[:-1] + "B", ARGON2.replace("c2FsdHNhbHQ", "c2FsdHNhbHR"), ARGON2.replace("c2FsdHNhbHQ", "A" * 13)],
+)  # fmt: skip
+def test_a_hash_of_argon2_that_no_login_could_verify_is_refused(text: str) -> None:
+    assert usable_password_hash(ARGON2) == ARGON2
+    with pytest.raises(InvalidRequest):
+        usable_password_hash(text)
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,12 @@ class UserImports:
     def __init__(self, database: Database) -> None:
         self._users = database["users"]
         self._identities = database["identities"]
+        # Of the accounts that `check` has seen.
+        self._checked: set[int] = set()
 
     async def check(self, accounts: Mapping[int, ImportedUser]) -> ImportFindings:
-        """What `add` would find. Changes nothing."""
-        known, taken = await self._find(accounts)
+        """What `add` would find, had it stored the accounts of the earlier calls. Changes nothing."""
+        known, taken = await self._find(accounts, self._checked)
         return ImportFindings(len(known), taken)
 
     async def add(self, accounts: Mapping[int, ImportedUser]) -> ImportFindings:
@@ -53,7 +55,7 @@ class UserImports:
         Idempotent. Guarantee: an account that exists has its identities. Of accounts with one address, username
         or identity, also of concurrent callers, one is stored.
         """
-        known, taken = await self._find(accounts)
+        known, taken = await self._find(accounts, set())
         new = {key: each for key, each in accounts.items() if key not in taken and key not in known}
         await self._add_identities(new, taken)
         new = {key: each for key, each in new.items() if key not in taken}
@@ -97,37 +99,38 @@ class UserImports:
         return []
 
     @outage_is_unavailable
-    async def _find(self, accounts: Mapping[int, ImportedUser]) -> tuple[set[int], dict[int, str]]:
+    async def _find(self, accounts: Mapping[int, ImportedUser], seen: set[int]) -> tuple[set[int], dict[int, str]]:
+        """Who is known or taken. `seen`: what accounts that would be stored have taken; grows."""
         users = {key: each.user for key, each in accounts.items()}
         with pymongo.timeout(BATCH_SECONDS):
-            ids = await self._present(self._users, "_id", [user.user_id for user in users.values()])
             emails = await self._present(self._users, "emailKey", [_email_key(user) for user in users.values()])
             names = await self._present(
                 self._users, "usernameKey", [user.username.casefold() for user in users.values() if user.username]
             )
             linked = await self._linked([each for one in accounts.values() for each in one.identities])
+            # Last: what another run has stored meanwhile is known, rather than taken by somebody else.
+            ids = await self._present(self._users, "_id", [user.user_id for user in users.values()])
         known = {key for key, user in users.items() if user.user_id in ids}
         taken: dict[int, str] = {}
-        seen_ids: set[str] = set()
-        for key, user in users.items():
-            if key in known:
+        for key, each in accounts.items():
+            line, unique = hash(("account", each.user.user_id)), _unique(each)
+            if key in known or line in seen:
+                known.add(key)
                 continue
-            if user.user_id in seen_ids:
-                known.add(key)  # the same line again
-                continue
-            seen_ids.add(user.user_id)
-            identities = {(each.issuer, each.subject) for each in accounts[key].identities}
-            username = user.username.casefold() if user.username else None
-            if _email_key(user) in emails:
-                taken[key] = "email"
-            elif username is not None and username in names:
-                taken[key] = "username"
-            elif any(linked.get(each, user.user_id) != user.user_id for each in identities):
-                taken[key] = "identities"
+            username, identities = each.user.username, each.identities
+            is_taken = {
+                "email": _email_key(each.user) in emails,
+                "username": username is not None and username.casefold() in names,
+                "identities": any(
+                    linked.get((one.issuer, one.subject), each.user.user_id) != each.user.user_id
+                    for one in identities
+                ),
+            }
+            field = next((name for name in is_taken if is_taken[name] or unique[name] & seen), None)
+            if field is not None:
+                taken[key] = field
             else:
-                emails.add(_email_key(user))
-                names |= {username} if username is not None else set()
-                linked |= dict.fromkeys(identities, user.user_id)
+                seen |= {line}.union(*unique.values())
         return known, taken
 
     async def _present(self, collection: Any, field: str, values: Sequence[str]) -> set[str]:
@@ -148,3 +151,13 @@ class UserImports:
 
 def _email_key(user: User) -> str:
     return user.email.casefold()
+
+
+def _unique(account: ImportedUser) -> Mapping[str, set[int]]:
+    """What no two accounts may have, by field; as hashes, because a dry run keeps those of a whole file."""
+    username = account.user.username
+    return {
+        "email": {hash(("email", _email_key(account.user)))},
+        "username": {hash(("username", username.casefold()))} if username else set(),
+        "identities": {hash(("identity", each.issuer, each.subject)) for each in account.identities},
+    }

@@ -17,6 +17,7 @@ from vigil_verify.tokens import header_of
 FRESH_SECONDS = 300.0
 # Tokens with invented key ids must not make the service ask Vigil for each of them.
 UNKNOWN_INTERVAL_SECONDS, EMPTY_INTERVAL_SECONDS = 5.0, 1.0
+WAIT_SECONDS = 5.0
 MAX_KEYS = 64
 KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 HEADER = re.compile(rb'\{"alg":"EdDSA","kid":"[A-Za-z0-9_-]{1,64}","typ":"at\+jwt"\}')
@@ -55,8 +56,13 @@ class KeySet:
         return not self.by_header and time.monotonic() - self._tried_at > EMPTY_INTERVAL_SECONDS
 
     def read(self, *, asked_at: float) -> None:
-        """Read them again, unless that ended since `asked_at`. On a failure the old ones stay; never raises."""
-        with self._lock:
+        """Read them again, unless that ended since `asked_at`. On a failure the old ones stay; never raises.
+
+        Waits for another thread that reads them, up to `WAIT_SECONDS`.
+        """
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            return
+        try:
             if self._tried_at >= asked_at:
                 return
             begun = time.monotonic()
@@ -67,6 +73,8 @@ class KeySet:
                 log.warning("Vigil's public keys could not be read: %s", error)
             finally:
                 self._tried_at = time.monotonic()
+        finally:
+            self._lock.release()
 
 
 def _keys_in(document: Any) -> dict[str, Ed25519PublicKey]:

@@ -14,7 +14,8 @@ from vigil_verify.http import Http
 # Vigil sends something every 2 s.
 SILENT_SECONDS = 6.0
 RETRY_SECONDS = (0.1, 5.0)
-MAX_LINE = 64 * 1024
+MAX_LINE, MAX_FIELDS = 64 * 1024, 16
+EVENTS = frozenset({"revoked", "caught-up", "alive"})
 PRUNE_EVERY = 10_000
 # Tokens are accepted for some seconds after their end (leeway).
 KEPT_SECONDS = 60.0
@@ -81,10 +82,16 @@ class Revocations:
             headers["Last-Event-ID"] = self._cursor
         self._has_caught_up = False
         with self._http.open(f"{url}/api/server/revocations", headers, timeout=SILENT_SECONDS) as response:
-            for event_id, event, data in _events(response):
+            heard_at = time.monotonic()
+            for found in _events(response):
                 if self._closing.is_set():
                     return
-                self._take(event_id, event, data)
+                if found is not None and found[1] in EVENTS:
+                    self._take(*found)
+                    heard_at = time.monotonic()
+                elif time.monotonic() - heard_at > SILENT_SECONDS:
+                    # A proxy can keep a stream open whose node has gone.
+                    raise TimeoutError("the stream has no events of Vigil")
 
     def _take(self, event_id: str, event: str, data: str) -> None:
         if event == "revoked":
@@ -110,8 +117,8 @@ class Revocations:
         self._next_prune = 2 * len(self._until) + PRUNE_EVERY
 
 
-def _events(response: Any) -> Iterator[tuple[str, str, str]]:
-    """Id, name and data of each event. Raises `OSError` or `ValueError`."""
+def _events(response: Any) -> Iterator[tuple[str, str, str] | None]:
+    """Id, name and data of each event, and None after every other line. Raises `OSError` or `ValueError`."""
     fields: dict[str, str] = {}
     while line := response.readline(MAX_LINE + 1):
         if not line.endswith(b"\n"):
@@ -119,7 +126,10 @@ def _events(response: Any) -> Iterator[tuple[str, str, str]]:
         name, _, value = line.decode().rstrip("\r\n").partition(":")
         if name or value:
             fields[name] = value.removeprefix(" ")
+            if len(fields) > MAX_FIELDS:
+                raise ValueError("an event of the stream has too many fields")
         else:
             if "data" in fields:
                 yield fields.get("id", ""), fields.get("event", ""), fields["data"]
             fields = {}
+        yield None

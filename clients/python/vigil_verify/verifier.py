@@ -223,7 +223,10 @@ class Verifier:
                 "Tokens are refused." if self._refuses else "Sessions that were revoked since are ACCEPTED.",
             )
         if self._on_health is not None:
-            self._on_health(health)
+            try:
+                self._on_health(health)
+            except Exception:  # the service's own code must not end the threads that follow Vigil
+                log.exception("on_health failed")
 
 
 def bearer_token(authorization: str | None) -> str:
