@@ -30,6 +30,8 @@ from realtime.gateway.expiry import ExpiryWatch
 from realtime.gateway.factor_handlers import FactorHandlers
 from realtime.gateway.handlers import MAX_PAYLOAD_BYTES, Counted, Handlers
 from realtime.gateway.handshake import Handshakes, OpeningRequest
+from realtime.gateway.people_handlers import LIMITS as PEOPLE_LIMITS
+from realtime.gateway.people_handlers import PeopleHandlers
 from realtime.gateway.waiting_logins import WaitingSockets
 from realtime.hub import Connection, SocketState
 from realtime.protocol import messages
@@ -64,9 +66,12 @@ class Gateway:
     ) -> None:
         self._connections = inbound.connections
         self._presence = outbound.presence
-        self._push, self._emitter, self._places = inbound.push, inbound.emitter, inbound.places
+        self._push, self._emitter = inbound.push, inbound.emitter
+        self._places, self._watches = inbound.places, inbound.watches
         self._limits, self._metrics = services.limits, services.metrics
-        self._event_budgets = self._limits.event_budgets(application.limits if application is not None else {})
+        self._event_budgets = self._limits.event_budgets(
+            {**PEOPLE_LIMITS, **(application.limits if application is not None else {})}
+        )
         self._sessions = operations.sessions
         self._hooks, self._background = hooks, background
         self._suspension = suspension
@@ -86,6 +91,7 @@ class Gateway:
         self._activation = Activation(inbound, services, expiry, hooks, grace=options.grace)
         alerts = AlertHandlers(operations.approvals, operations.not_me)
         factors = FactorHandlers(operations.step_up, operations.passkey_login)
+        people = PeopleHandlers(outbound, inbound)
         self._handlers = Handlers(
             operations,
             application,
@@ -93,7 +99,7 @@ class Gateway:
             expiry,
             outbound.bus,
             suspension,
-            more={**alerts.served, **factors.served},
+            more={**alerts.served, **factors.served, **people.served},
             metrics=self._metrics,
         )
         self._waiting = WaitingSockets(
@@ -199,6 +205,7 @@ class Gateway:
             return
         connection.state = SocketState.CLOSING
         self._places.gone(connection)
+        self._watches.gone(connection)
         connection.cancel_timer()
         connection.forget_inbox()
         self._metrics.sockets.set(len(self._connections))
