@@ -30,8 +30,7 @@ from realtime.gateway.expiry import ExpiryWatch
 from realtime.gateway.factor_handlers import FactorHandlers
 from realtime.gateway.handlers import MAX_PAYLOAD_BYTES, Counted, Handlers
 from realtime.gateway.handshake import Handshakes, OpeningRequest
-from realtime.gateway.people_handlers import LIMITS as PEOPLE_LIMITS
-from realtime.gateway.people_handlers import PeopleHandlers
+from realtime.gateway.people_handlers import PeopleHandlers, own_limits
 from realtime.gateway.waiting_logins import WaitingSockets
 from realtime.hub import Connection, SocketState
 from realtime.protocol import messages
@@ -69,12 +68,9 @@ class Gateway:
         self._push, self._emitter = inbound.push, inbound.emitter
         self._places, self._watches = inbound.places, inbound.watches
         self._limits, self._metrics = services.limits, services.metrics
-        self._event_budgets = self._limits.event_budgets(
-            {**PEOPLE_LIMITS, **(application.limits if application is not None else {})}
-        )
+        self._event_budgets = self._limits.event_budgets(own_limits(application))
         self._sessions = operations.sessions
-        self._hooks, self._background = hooks, background
-        self._suspension = suspension
+        self._hooks, self._background, self._suspension = hooks, background, suspension
         # Results of `admit`, kept until `admitted`.
         self._joined: dict[str, tuple[int | None, JoinResult]] = {}
         self._is_draining = False
@@ -91,7 +87,6 @@ class Gateway:
         self._activation = Activation(inbound, services, expiry, hooks, grace=options.grace)
         alerts = AlertHandlers(operations.approvals, operations.not_me)
         factors = FactorHandlers(operations.step_up, operations.passkey_login)
-        people = PeopleHandlers(outbound, inbound)
         self._handlers = Handlers(
             operations,
             application,
@@ -99,7 +94,7 @@ class Gateway:
             expiry,
             outbound.bus,
             suspension,
-            more={**alerts.served, **factors.served, **people.served},
+            more={**alerts.served, **factors.served, **PeopleHandlers(outbound, inbound).served},
             metrics=self._metrics,
         )
         self._waiting = WaitingSockets(

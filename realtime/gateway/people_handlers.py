@@ -5,6 +5,7 @@ from typing import Any
 
 from auth.core.errors import Forbidden
 from auth.core.views import View
+from realtime.application import Application
 from realtime.delivery.inbound import Inbound
 from realtime.delivery.outbound import Outbound
 from realtime.hub import Connection
@@ -58,3 +59,8 @@ class PeopleHandlers:
             )
             await self._bus.send_to_others({"t": "room", "room": room, "packets": packets})
         return TypingSetDone()
+
+
+def own_limits(application: Application | None) -> Mapping[str, str]:
+    """The events that have a limit of their own, with it."""
+    return {**LIMITS, **(application.limits if application is not None else {})}
