@@ -29,6 +29,8 @@ MOST_WATCHED = 500
 # Users that are noted in Redis or read at a time.
 BATCH = 500
 RETRY_SECONDS = 1.0
+# By then nodes have listed their sockets again, if Redis has lost them: until then users would look offline.
+RELIST_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -112,10 +114,11 @@ class Watches:
             self._read_soon((user_id,))
 
     def read_again(self, shards: Collection[int]) -> None:
-        """Tell what may not have reached this node about users of these shards."""
+        """Tell what may not have reached this node about users of these shards, in `RELIST_SECONDS`."""
         users = [user_id for user_id in self._sockets if shard_of(user_id) in shards]
         self._unsettled.update(users)
-        self._read_soon(users)
+        self._has_work.set()
+        asyncio.get_running_loop().call_later(RELIST_SECONDS, self._read_soon, users)
 
     def take_typing(self, message: Message) -> None:
         """Tell those sockets of a user that watch the one who types."""

@@ -1,4 +1,4 @@
-"""Users who are watched disappear with their node, and while Redis is down nothing wrong is told."""
+"""Users who are watched go offline with their node, and what was asked while Redis was down is told afterwards."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -37,10 +37,20 @@ async def test_a_watched_user_goes_offline_once_after_the_node_was_killed_and_co
     await live.wait("presence", lambda e: not e["online"])
     assert watch.seconds < ANNOUNCED_SECONDS
     whole.redis.kill()
+    assert (await live.ask("presence-set", {"state": "away"}))["code"] == "unavailable"
+    # What cannot be read yet is told when Redis is back.
+    body = {"socketId": live.ready["socketId"], "userIds": [watcher.user_id]}
+    delivery = (await backend.at(pair[0].url).call("POST", "/watches", body)).data["delivery"]
+    assert (delivery["notified"], delivery["incomplete"]) == (1, True)
     whole.redis.start()
     await both_ready(http, *pair)
     back = await connect(pair[1], lost.access_token)
-    await live.wait("presence", lambda _: len(live.all("presence")) == 3)
-    assert [event["online"] for event in live.all("presence")] == [True, False, True]
+
+    def of_lost() -> list[bool]:
+        return [event["online"] for event in live.all("presence") if event["userId"] == lost.user_id]
+
+    await live.wait("presence", lambda e: e["userId"] == watcher.user_id and e["online"])
+    await live.wait("presence", lambda _: len(of_lost()) == 3)
+    assert of_lost() == [True, False, True]
     assert (await back.ask("presence-set", {"state": "busy"}))["ok"]
     await live.wait("presence", lambda e: e.get("state") == "busy")
