@@ -78,6 +78,12 @@ class Rooms(Protocol):
     async def leave(self, socket_id: str, room: str) -> None:
         """Remove a socket of this node from a room."""
 
+    async def watch(self, socket_id: str, user_ids: Sequence[str]) -> None:
+        """See `LiveSocket.watch`; the socket is of this node."""
+
+    async def unwatch(self, socket_id: str, user_ids: Sequence[str]) -> None:
+        """See `LiveSocket.unwatch`; the socket is of this node."""
+
     async def user(self, principal: Principal) -> User:
         """The principal's account."""
 
@@ -124,6 +130,18 @@ class LiveSocket:
     async def leave(self, room: str) -> None:
         """Leave one of the application's rooms."""
         await self._application.server.leave(self.socket_id, self._application.qualified(room))
+
+    async def watch(self, user_ids: Sequence[str]) -> None:
+        """Let this socket see the presence of users until it disconnects: `presence` events tell it their presence
+        soon, and then each change, on whichever node they are.
+
+        Raises `InvalidRequest` if it would watch more than 500 users; then it watches none of these.
+        """
+        await self._application.server.watch(self.socket_id, user_ids)
+
+    async def unwatch(self, user_ids: Sequence[str]) -> None:
+        """Let this socket no longer see the presence of users."""
+        await self._application.server.unwatch(self.socket_id, user_ids)
 
     async def emit(self, event: str, data: Data) -> None:
         """Send one of the application's events to this socket. Raises `ValueError` for `data` with `eventId`."""

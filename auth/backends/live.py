@@ -25,10 +25,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class UserPresence:
-    """How many devices of a user are online; when one was last, None if that is not known (any more)."""
+    """How many devices of a user are online; when one was last, None if that is not known (any more).
+
+    `state` is `online`, `away` or `busy`, and `text` what the user says about it; None while no device is online.
+    An invisible user is like one who went offline when the state was chosen.
+    """
 
     devices: int
     last_seen_at: datetime | None
+    state: str | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,12 @@ class LiveControl(Protocol):
         """Let the sockets of a user or a session enter or leave a room, also those whose handshake is not over.
 
         Never raises; `incomplete` without Redis.
+        """
+
+    async def watch(self, target: Target, user_ids: Sequence[str], *, begin: bool) -> Sent:
+        """Let live sockets watch users, or no longer; those that would watch too many watch none of these.
+
+        Never raises; `incomplete` without Redis. Counted as notified: sockets that do it.
         """
 
     async def append(self, user_id: str, message: Message, *, once: str | None) -> Sent:

@@ -53,6 +53,12 @@ class BackendSessions(Operation):
         """
         return await self._live.presence(list(dict.fromkeys(user_ids)), now=self._clock())
 
+    async def watch(self, target: Target, user_ids: Sequence[str], *, begin: bool) -> Delivery:
+        """Let live sockets watch users, or no longer. Raises `NotFound` for a session that is not live."""
+        return await (
+            await self._live.watch(await self._targets.located(target), user_ids, begin=begin)
+        ).delivery()
+
     async def of_user(self, user_id: str) -> SessionList:
         """Return a user's live sessions, most recently seen first. Raises `NotFound`."""
         await self._targets.require_user(user_id)

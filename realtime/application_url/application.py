@@ -115,6 +115,8 @@ class UrlApplication(Application):
             await self._try("leave", partial(self._move, leave, socket, enter=False))
         for join in acts.join:
             await self._try("join", partial(self._move, join, socket, enter=True))
+        await self._try("unwatch", partial(socket.unwatch, acts.unwatch))
+        await self._try("watch", partial(socket.watch, acts.watch))
         for emit in acts.emit:
             finish = await self._try("emit", partial(self._operations.messages.begin, KEY, emit.asked))
             if finish is not None:

@@ -19,6 +19,7 @@ from auth.core.errors import Unavailable
 from auth.core.shards import shard_of
 from auth.core.tasks import end
 from auth.platform.redis.link import RedisLink, as_text
+from realtime.broker.chosen_states import ChosenStates, UserState
 from realtime.broker.dead_node_cleanup import (
     TOLD,
     DeadNodeCleanup,
@@ -58,6 +59,7 @@ class Presence:
         user_log: UserLog,
         leases: NodeLeases,
         orphans: OrphanedSockets,
+        chosen: ChosenStates,
         *,
         node_id: str,
         on_peers: Callable[[bool], None],
@@ -70,6 +72,7 @@ class Presence:
         self._user_log = user_log
         self._leases = leases
         self._orphans = orphans
+        self._chosen = chosen
         self._on_peers = on_peers
         self._clock = clock
         self.cleanup = DeadNodeCleanup(link, keys, user_log, leases, run_hooks=run_hooks, clock=clock)
@@ -130,15 +133,18 @@ class Presence:
     async def of_users(self, user_ids: Sequence[str], *, now: datetime) -> dict[str, UserPresence]:
         """The presence of many users, by one write to each master. Raises `Unavailable`."""
         asked = [key for user_id in user_ids for key in (self._keys.sockets(user_id), self._keys.states(user_id))]
-        answers = await asyncio.gather(*(self._link.execute("HVALS", key) for key in asked))
+        *answers, chosen = await asyncio.gather(
+            *(self._link.execute("HVALS", key) for key in asked),
+            asyncio.gather(*map(self._chosen.read, user_ids)),
+        )
         listed = [[as_text(value).partition("|")[::2] for value in values] for values in answers[::2]]
         alive = await self._leases.judge({node_id for values in listed for node_id, _ in values})
         found = {}
-        for user_id, values, states in zip(user_ids, listed, answers[1::2], strict=True):
+        for user_id, values, states, state in zip(user_ids, listed, answers[1::2], chosen, strict=True):
             if any(alive[node_id] is None for node_id, _ in values):
                 self._orphans.check_soon(user_id)
             sessions = {session_id for node_id, session_id in values if alive[node_id]}
-            found[user_id] = UserPresence(len(sessions), now if sessions else _last_seen(states))
+            found[user_id] = _seen_by_others(len(sessions), now if sessions else _last_seen(states), state)
         return found
 
     async def nodes_of(self, user_id: str, *, session_id: str | None) -> dict[str, int]:
@@ -234,6 +240,15 @@ class Presence:
             log.exception("presence_failed")
         else:
             self._listed_in = term
+
+
+def _seen_by_others(devices: int, last_seen_at: datetime | None, chosen: UserState) -> UserPresence:
+    if chosen.is_invisible:
+        # A later time would tell that the user was there.
+        return UserPresence(0, chosen.since)
+    if not devices:
+        return UserPresence(0, last_seen_at)
+    return UserPresence(devices, last_seen_at, chosen.state, chosen.text)
 
 
 def _last_seen(states: Sequence[bytes]) -> datetime | None:

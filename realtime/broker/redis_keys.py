@@ -32,6 +32,14 @@ class Keys:
         """Hash of the last `device-status` of a user's sessions: session id to `event id|payload`."""
         return f"{self._shards[shard_of(user_id)]}user:{user_id}:states"
 
+    def watchers(self, user_id: str) -> str:
+        """Sorted set of the nodes with sockets that watch a user, by until when."""
+        return f"{self._shards[shard_of(user_id)]}user:{user_id}:watchers"
+
+    def chosen_state(self, user_id: str) -> str:
+        """The state that a user has chosen, sealed."""
+        return f"{self._shards[shard_of(user_id)]}user:{user_id}:chosen"
+
     def log(self, user_id: str) -> str:
         """List: a user's log, oldest event first."""
         return f"{self._shards[shard_of(user_id)]}user:{user_id}:log"

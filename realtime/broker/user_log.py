@@ -162,6 +162,7 @@ class UserLog:
             self._keys.meta(user_id),
             self._keys.node_sockets(self._node_id, shard),
             self._keys.states(user_id),
+            self._keys.watchers(user_id),
             *(window.key for window in limits),
         ]
         arguments: list[str | bytes | int] = [
@@ -261,6 +262,7 @@ class UserLog:
             self._keys.meta(user_id),
             self._keys.node_sockets(node_id, shard),
             self._keys.states(user_id),
+            self._keys.watchers(user_id),
         ]
         arguments: list[str | bytes | int] = [
             socket_id,

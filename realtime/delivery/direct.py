@@ -84,6 +84,11 @@ class DirectMessages:
         """See `LiveControl.move`."""
         return await self._send(target, {"act": "move", "room": room, "enter": enter}, settled_by="notified")
 
+    async def watch(self, target: Target, user_ids: Sequence[str], *, begin: bool) -> Sent:
+        """See `LiveControl.watch`."""
+        what = {"act": "watch", "users": list(user_ids), "begin": begin}
+        return await self._send(target, what, settled_by="notified")
+
     async def append(self, user_id: str, message: Message, *, once: str | None) -> Sent:
         """See `LiveControl.append`."""
         event = NewEvent(message.event, "", orjson.dumps(payload_of(message)))

@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+from auth.core.errors import InvalidRequest
 from auth.core.tasks import Background
 from realtime.broker.seal import Message as BusMessage
 from realtime.delivery.revocation_acks import Endings, Receipt
 from realtime.delivery.room_catch_up import data_for_place
 from realtime.delivery.room_places import RoomPlaces
+from realtime.delivery.watches import Watches
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connection, Connections, SocketState
 from realtime.protocol.messages import EMIT_ACK_SECONDS, Closing
@@ -24,6 +26,7 @@ class DirectDelivery:
         connections: Connections,
         emitter: Emitter,
         places: RoomPlaces,
+        watches: Watches,
         endings: Endings,
         *,
         node_id: str,
@@ -32,6 +35,7 @@ class DirectDelivery:
         self._connections = connections
         self._emitter = emitter
         self._places = places
+        self._watches = watches
         self._endings = endings
         self._node_id = node_id
         self._report = report
@@ -49,6 +53,9 @@ class DirectDelivery:
         connections = self._sockets(message)
         if message["act"] == "move":
             receipt.sockets = receipt.notified = self._move(message)
+        elif message["act"] == "watch":
+            receipt.sockets = len(connections)
+            receipt.notified = sum(self._watch(each, message) for each in connections)
         elif message["act"] == "disconnect":
             closing = Closing(reason=message["reason"], retryable=message["retryable"])
             for connection in connections:
@@ -98,6 +105,14 @@ class DirectDelivery:
                 else:
                     moved += self._places.leave(connection, room)
         return moved
+
+    def _watch(self, connection: Connection, message: BusMessage) -> bool:
+        """Let a socket watch users, or no longer; False if they are too many."""
+        try:
+            (self._watches.watch if message["begin"] else self._watches.unwatch)(connection, message["users"])
+        except InvalidRequest:
+            return False
+        return True
 
     def _emit(
         self,

@@ -20,8 +20,10 @@ from realtime.delivery.room_catch_up import RoomCatchUp
 from realtime.delivery.room_places import RoomPlaces
 from realtime.delivery.socket_hooks import SocketHooks
 from realtime.delivery.watchdog import Watchdog
+from realtime.delivery.watches import Watches
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connections
+from realtime.protocol.messages import ServerEvent
 
 log = structlog.get_logger()
 
@@ -39,8 +41,15 @@ class Inbound:
         )
         self._room_catch_up = RoomCatchUp(outbound.room_log, outbound.place_proofs, emitter)
         self.places = places = RoomPlaces(self._room_catch_up, outbound.place_proofs, emitter)
+        self.watches = Watches(connections, emitter, outbound.presence, outbound.watchers, clock=clock)
         self._direct = DirectDelivery(
-            connections, emitter, places, self._endings, node_id=outbound.node_id, report=outbound.report
+            connections,
+            emitter,
+            places,
+            self.watches,
+            self._endings,
+            node_id=outbound.node_id,
+            report=outbound.report,
         )
         self.push = Push(emitter, places, self._endings, hooks, metrics=metrics, clock=clock)
         self._watchdog = Watchdog(
@@ -72,6 +81,7 @@ class Inbound:
         await self._outbound.start(self._take, self._resync, count_sockets=lambda: len(self.connections))
         await self._watchdog.start()
         await self._presence_check.start()
+        self.watches.start()
 
     async def finish_endings(self) -> None:
         """Wait until all sockets that are being ended are closed."""
@@ -79,6 +89,7 @@ class Inbound:
 
     async def close(self) -> None:
         """Stop everything."""
+        await self.watches.close()
         await self._room_catch_up.close()
         await self._presence_check.close()
         await self._watchdog.close()
@@ -90,14 +101,22 @@ class Inbound:
             self.emitter.room_event(message["packets"], message["room"])
         elif message.get("t") == "direct":
             await self._direct.take(message)
+        elif message.get("t") == "presence":
+            self.watches.changed(message["user"])
+        elif message.get("t") == "typing":
+            self.watches.take_typing(message)
         elif "r" in message:
             await self._direct.take_of_room(message)
-        else:
-            await self.catch_up.take(read_frame_value(message))
+        elif "t" not in message:
+            frame = read_frame_value(message)
+            await self.catch_up.take(frame)
+            if frame.event == ServerEvent.DEVICE_STATUS:
+                self.watches.changed(frame.user_id)
 
     async def _resync(self, shards: Collection[int]) -> None:
         """List every socket of the users of these shards again and let it catch up; then remove stale entries."""
         self.places.read_again(shards)
+        self.watches.read_again(shards)
         connections = [each for each in self.connections if shard_of(each.user_id) in shards]
         await self.catch_up.every(connections)
         await self._outbound.presence.clear_gone(

@@ -17,6 +17,7 @@ from auth.services import Services
 from auth.stores.stores import Stores
 from realtime.application import Application
 from realtime.broker.bus import Bus
+from realtime.broker.chosen_states import ChosenStates
 from realtime.broker.dead_node_cleanup import OrphanedSockets, RunHooks
 from realtime.broker.deny_list import DenyList
 from realtime.broker.leases import NodeLeases
@@ -27,6 +28,7 @@ from realtime.broker.redis_keys import ALL_SHARDS, Keys
 from realtime.broker.room_log import RoomLog, RoomLogLimits
 from realtime.broker.seal import Message, MessageSeal
 from realtime.broker.user_log import UserLog
+from realtime.broker.watchers import Watchers
 from realtime.delivery.approvals import LiveApprovals
 from realtime.delivery.direct import DirectMessages
 from realtime.delivery.place_proofs import PlaceProofs
@@ -84,12 +86,15 @@ class Outbound:
             note_device=self._presence_facts.note,
         )
         self.bus = Bus(link, keys, node_id=node_id, metrics=services.metrics, seal=seal)
+        self.watchers = Watchers(link, keys, self.bus, node_id=node_id)
+        self.chosen = ChosenStates(link, keys, seal, clock=clock)
         self.presence = Presence(
             link,
             keys,
             self.log,
             leases,
             orphans,
+            self.chosen,
             node_id=node_id,
             on_peers=self.bus.note_peers,
             run_hooks=_hooks_for_dead_nodes(application),

@@ -97,6 +97,11 @@ class Emitter:
         self.rooms.leave(member, room)
         return True
 
+    def is_in(self, socket_id: str, room: str) -> bool:
+        """Whether a socket of this node is in a room."""
+        member = self.rooms.get(socket_id)
+        return member is not None and room in member.rooms
+
     def leave_rooms(self, socket_id: str) -> None:
         """Remove a socket from all its rooms."""
         member = self.rooms.get(socket_id)

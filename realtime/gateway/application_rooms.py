@@ -24,7 +24,7 @@ class ApplicationRooms:
     def __init__(self, inbound: Inbound, outbound: Outbound, profile: Profile, *, clock: Clock) -> None:
         self._connections = inbound.connections
         self._emitter = inbound.emitter
-        self._places = inbound.places
+        self._places, self._watches = inbound.places, inbound.watches
         self._bus = outbound.bus
         self._direct = outbound.direct
         self._log = outbound.log
@@ -87,6 +87,18 @@ class ApplicationRooms:
         if connection is not None:
             connection.set_room_role(room, None)
             self._places.leave(connection, room)
+
+    async def watch(self, socket_id: str, user_ids: Sequence[str]) -> None:
+        """See `application.Rooms`. Does nothing for a socket that was ended meanwhile."""
+        connection = self._open(socket_id)
+        if connection is not None:
+            self._watches.watch(connection, user_ids)
+
+    async def unwatch(self, socket_id: str, user_ids: Sequence[str]) -> None:
+        """See `application.Rooms`."""
+        connection = self._open(socket_id)
+        if connection is not None:
+            self._watches.unwatch(connection, user_ids)
 
     async def user(self, principal: Principal) -> User:
         """See `application.Rooms`."""

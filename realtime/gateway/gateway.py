@@ -30,6 +30,7 @@ from realtime.gateway.expiry import ExpiryWatch
 from realtime.gateway.factor_handlers import FactorHandlers
 from realtime.gateway.handlers import MAX_PAYLOAD_BYTES, Counted, Handlers
 from realtime.gateway.handshake import Handshakes, OpeningRequest
+from realtime.gateway.people_handlers import PeopleHandlers, own_limits
 from realtime.gateway.waiting_logins import WaitingSockets
 from realtime.hub import Connection, SocketState
 from realtime.protocol import messages
@@ -64,12 +65,12 @@ class Gateway:
     ) -> None:
         self._connections = inbound.connections
         self._presence = outbound.presence
-        self._push, self._emitter, self._places = inbound.push, inbound.emitter, inbound.places
+        self._push, self._emitter = inbound.push, inbound.emitter
+        self._places, self._watches = inbound.places, inbound.watches
         self._limits, self._metrics = services.limits, services.metrics
-        self._event_budgets = self._limits.event_budgets(application.limits if application is not None else {})
+        self._event_budgets = self._limits.event_budgets(own_limits(application))
         self._sessions = operations.sessions
-        self._hooks, self._background = hooks, background
-        self._suspension = suspension
+        self._hooks, self._background, self._suspension = hooks, background, suspension
         # Results of `admit`, kept until `admitted`.
         self._joined: dict[str, tuple[int | None, JoinResult]] = {}
         self._is_draining = False
@@ -93,7 +94,7 @@ class Gateway:
             expiry,
             outbound.bus,
             suspension,
-            more={**alerts.served, **factors.served},
+            more={**alerts.served, **factors.served, **PeopleHandlers(outbound, inbound).served},
             metrics=self._metrics,
         )
         self._waiting = WaitingSockets(
@@ -199,6 +200,7 @@ class Gateway:
             return
         connection.state = SocketState.CLOSING
         self._places.gone(connection)
+        self._watches.gone(connection)
         connection.cancel_timer()
         connection.forget_inbox()
         self._metrics.sockets.set(len(self._connections))

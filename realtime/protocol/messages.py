@@ -37,6 +37,14 @@ from realtime.protocol.approval_messages import (
     LoginApprovalRequested,
     LoginApprovalResult,
 )
+from realtime.protocol.people_messages import (
+    PresenceChanged,
+    PresenceSet,
+    PresenceSetDone,
+    TypingSet,
+    TypingSetDone,
+    UserTyping,
+)
 from realtime.protocol.room_messages import (
     MOST_PLACES,
     NamedPlace,
@@ -76,6 +84,8 @@ class ServerEvent(StrEnum):
     MFA_CLOSED = "mfa-closed"
     ROOM_HISTORY = "room-history"
     ROOM_LEFT = "room-left"
+    PRESENCE = "presence"
+    TYPING = "typing"
 
 
 class ClientEvent(StrEnum):
@@ -93,6 +103,8 @@ class ClientEvent(StrEnum):
     STEP_UP_PASSKEY_OPTIONS = "step-up-passkey-options"
     MFA_PASSKEY_OPTIONS = "mfa-passkey-options"
     MFA_VERIFY = "mfa-verify"
+    PRESENCE_SET = "presence-set"
+    TYPING_SET = "typing-set"
 
 
 # Reason for closing a socket that waited for a second factor.
@@ -402,6 +414,8 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.MFA_CLOSED: MfaClosed,
     ServerEvent.ROOM_HISTORY: RoomHistoryPlace,
     ServerEvent.ROOM_LEFT: RoomLeft,
+    ServerEvent.PRESENCE: PresenceChanged,
+    ServerEvent.TYPING: UserTyping,
 }
 
 # Payload of the event, data of its ack.
@@ -418,6 +432,8 @@ CLIENT_EVENTS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     ClientEvent.STEP_UP_PASSKEY_OPTIONS: (PasskeyOptions, PasskeyOptionsDone),
     ClientEvent.MFA_PASSKEY_OPTIONS: (PasskeyOptions, PasskeyOptionsDone),
     ClientEvent.MFA_VERIFY: (MfaVerify, MfaVerified),
+    ClientEvent.PRESENCE_SET: (PresenceSet, PresenceSetDone),
+    ClientEvent.TYPING_SET: (TypingSet, TypingSetDone),
 }
 
 

@@ -131,6 +131,7 @@ RULES_BEYOND_THE_SCHEMA = {
     "/api/server/rooms/{room}/members",
     "/api/server/users",
     "/api/server/users/{userId}",
+    "/api/server/watches",
 }
 
 ADMIN = "/api/auth/admin/"

@@ -151,6 +151,19 @@ async def test_an_answer_can_make_a_user_a_member_and_emit_durable_events_as_the
     assert len(later.all("chat:note")) == len(live.all("chat:note")) == 1
 
 
+async def test_an_answer_says_whom_the_socket_sees(
+    app: ApplicationBackend, url_nodes: Any, connect: Any, log_in: Any
+) -> None:
+    (live, _), (_, seen) = [await opened(connect, log_in, node) for node in url_nodes]
+    app.answers["chat:see"] = lambda _: (200, {"watch": [seen.user_id], "n": 1})
+    assert await live.ask("chat:see") == {"ok": True, "n": 1}
+    await live.wait("presence", lambda e: (e["userId"], e["online"]) == (seen.user_id, True))
+    # It is told anew after it was not to see the user.
+    app.answers["chat:see"] = lambda _: (200, {"unwatch": [seen.user_id], "watch": [seen.user_id]})
+    assert await live.ask("chat:see") == {"ok": True}
+    await live.wait("presence", lambda _: len(live.all("presence")) == 2)
+
+
 async def test_a_refusal_of_the_backend_is_the_ack(
     app: ApplicationBackend, url_nodes: Any, connect: Any, log_in: Any
 ) -> None:

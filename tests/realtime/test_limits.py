@@ -67,8 +67,10 @@ class TestRates:
         login = await log_in(node)
         async with RawSocket.open(node.url) as raw:
             await raw.connect({"token": login.access_token})
-            for event, allowed in (("probe:silent", 5), ("probe:typing", 3), ("probe:echo", 4)):
-                acks = [await raw.ask(event, {"n": 1}) for _ in range(allowed + 1)]
+            limits = (("probe:silent", 5), ("probe:typing", 3), ("presence-set", 10), ("probe:echo", 4))
+            for event, allowed in limits:
+                payload = {} if event == "presence-set" else {"n": 1}
+                acks = [await raw.ask(event, payload) for _ in range(allowed + 1)]
                 assert [ack["ok"] for ack in acks] == [True] * allowed + [False], event
                 assert acks[-1]["code"] == "rate_limited"
 

@@ -17,6 +17,7 @@ from auth.core.clock import utc_now
 from auth.core.shards import shard_of
 from auth.platform.redis.link import RedisLink
 from auth.platform.redis.subscription import Subscription, subscribe
+from realtime.broker.chosen_states import ChosenStates
 from realtime.broker.dead_node_cleanup import OrphanedSockets, RunHooks
 from realtime.broker.deny_list import WHOLE, DenyList
 from realtime.broker.leases import NodeLeases
@@ -160,6 +161,7 @@ async def world(redis_url: str) -> AsyncIterator[World]:
             log,
             leases,
             orphans,
+            ChosenStates(link, keys, SEAL, clock=utc_now),
             node_id=node_id,
             on_peers=lambda _: None,
             run_hooks=run_hooks,

@@ -38,6 +38,8 @@ EVENTS = (
     "mfa-closed",
     "room-history",
     "room-left",
+    "presence",
+    "typing",
 )
 
 

@@ -51,6 +51,12 @@ class Rooms:
     async def leave(self, socket_id: str, room: str) -> None:
         self.asked.append(("leave", socket_id, room))
 
+    async def watch(self, socket_id: str, user_ids: Sequence[str]) -> None:
+        self.asked.append(("watch", socket_id, user_ids))
+
+    async def unwatch(self, socket_id: str, user_ids: Sequence[str]) -> None:
+        self.asked.append(("unwatch", socket_id, user_ids))
+
     async def user(self, principal: Principal) -> User:
         raise NotImplementedError
 

@@ -21,6 +21,7 @@ from auth.http.schemas.server_api import (
     ServerUserView,
     UpdateUserRequest,
     UserSessionsAnswer,
+    WatchRequest,
 )
 
 
@@ -40,6 +41,28 @@ class BackendSessionRoutes:
     @endpoint("GET", "/presence", summary="See who is online", scopes=(Scope.PRESENCE,))
     async def presence(self, _: Call, query: PresenceQuery) -> PresenceAnswer:
         return PresenceAnswer.of(await self._sessions.presence(query.ids))
+
+    @endpoint(
+        "POST", "/watches", summary="Let sockets see who is online", scopes=(Scope.PRESENCE,), errors=(NotFound,)
+    )
+    async def watch(self, call: Call, body: WatchRequest) -> DeliveryAnswer:
+        """Lasts until the socket disconnects. `notified` counts the sockets that watch all of these users now."""
+        return await self._watch(call, body, begin=True)
+
+    @endpoint(
+        "DELETE",
+        "/watches",
+        summary="Let sockets no longer see users",
+        scopes=(Scope.PRESENCE,),
+        errors=(NotFound,),
+    )
+    async def unwatch(self, call: Call, body: WatchRequest) -> DeliveryAnswer:
+        return await self._watch(call, body, begin=False)
+
+    async def _watch(self, call: Call, body: WatchRequest, *, begin: bool) -> DeliveryAnswer:
+        call.about["to"] = str(body.target)
+        delivery = await self._sessions.watch(body.target, body.user_ids, begin=begin)
+        return DeliveryAnswer(delivery=DeliveryView.of(delivery))
 
     @endpoint(
         "GET",

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from auth.backends.live import Target
 from auth.core.views import DeviceView, Input, Text, View
-from auth.http.schemas.server_api import Id, exactly_one_of
+from auth.http.schemas.server_api import MAX_PRESENCE, Id, exactly_one_of
 from auth.http.schemas.server_messages import MAX_COMMANDS, EmitRequest, Qualified
 
 MAX_ROOMS = 100
@@ -53,6 +53,10 @@ class RoomMember(Input):
 RoomChanges = Annotated[tuple[Qualified | RoomMember, ...], Field(max_length=MAX_ROOMS, strict=False)]
 
 
+# Whom the socket that sent the event is to see, or no longer.
+Watched = Annotated[tuple[Id, ...], Field(max_length=MAX_PRESENCE, strict=False)]
+
+
 class ClientEventAnswer(Input):
     """The ack, and acts that take effect before it, in the order of these fields. Other fields are the ack's."""
 
@@ -60,6 +64,8 @@ class ClientEventAnswer(Input):
 
     leave: RoomChanges = ()
     join: RoomChanges = ()
+    unwatch: Watched = ()
+    watch: Watched = ()
     emit: Annotated[tuple[EmitRequest, ...], Field(max_length=MAX_COMMANDS, strict=False)] = ()
 
 

@@ -102,6 +102,8 @@ class PresenceView(View):
     last_seen_at: Moment | None = Field(
         description="Now, if the user is online; null if not online for as long as a session may be idle."
     )
+    state: str | None = omittable("While online: `online`, `away` or `busy`, as chosen by the user.")
+    text: str | None = omittable("While online: what the user says about it.")
 
 
 class PresenceAnswer(View):
@@ -114,7 +116,11 @@ class PresenceAnswer(View):
         return cls(
             users={
                 user_id: PresenceView(
-                    online=presence.devices > 0, devices=presence.devices, last_seen_at=presence.last_seen_at
+                    online=presence.devices > 0,
+                    devices=presence.devices,
+                    last_seen_at=presence.last_seen_at,
+                    state=presence.state,
+                    text=presence.text,
                 )
                 for user_id, presence in found.items()
             }
@@ -167,6 +173,19 @@ KINDS: Mapping[str, TargetKind] = {
 def _given(those: Input) -> dict[TargetKind, str]:
     values = {kind: getattr(those, field, None) for field, kind in KINDS.items()}
     return {kind: value for kind, value in values.items() if value is not None}
+
+
+class WatchRequest(SocketsOf):
+    """The live sockets that watch, and the users whom they watch."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": exactly_one_of("userId", "sessionId", "socketId"),
+            "examples": [{"socketId": "kq3Bv", "userIds": ["5f2c8c1b"]}],
+        }
+    )
+
+    user_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_PRESENCE)]
 
 
 class DisconnectRequest(SocketsOf):

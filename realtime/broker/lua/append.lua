@@ -63,7 +63,7 @@ local function frame_of(user, id, previous, event, session, version, origin, pay
     .. '}'
 end
 
--- Publishes a frame to every node that holds a socket of the user.
+-- Publishes a frame to every node that holds a socket of the user, or, with `keys.watchers`, one that watches the user.
 -- channels: prefix of the nodes' channels in the user's shard.
 local function tell(keys, channels, frame)
   local told = {}
@@ -73,6 +73,9 @@ local function tell(keys, channels, frame)
       told[node] = true
       redis.call('SPUBLISH', channels .. node, frame)
     end
+  end
+  for _, node in ipairs(keys.watchers and redis.call('ZRANGE', keys.watchers, 0, -1) or {}) do
+    if not told[node] then redis.call('SPUBLISH', channels .. node, frame) end
   end
 end
 

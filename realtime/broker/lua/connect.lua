@@ -9,7 +9,8 @@
 --      3 the user's log   4 its meta (hash)
 --      5 the node's sockets in the user's shard (set of user|session|socket)
 --      6 the last device-status of the user's sessions (hash: session -> id|payload)
---      7… counters of connects, if they are limited and may be used by the same script
+--      7 the nodes that watch the user (sorted set)
+--      8… counters of connects, if they are limited and may be used by the same script
 -- ARGV 1 socket id   2 node id   3 session id   4 user id   5 cursor, or -1 for none
 --      6 length of a log   7 life of a log in ms   8 prefix of the nodes' channels
 --      9 payload of device-status for this session coming online
@@ -22,8 +23,8 @@
 -- milliseconds to wait.
 
 local is_new = ARGV[11] == '1'
-for index = 7, #KEYS do
-  local limit, seconds = ARGV[2 * index], ARGV[2 * index + 1]
+for index = 8, #KEYS do
+  local limit, seconds = ARGV[2 * index - 2], ARGV[2 * index - 1]
   local count = redis.call('INCR', KEYS[index])
   if count == 1 then redis.call('EXPIRE', KEYS[index], seconds) end
   if count > tonumber(limit) then return {'limited', redis.call('PTTL', KEYS[index]), 0, {}, 0, {}, 0} end
@@ -46,7 +47,7 @@ for _, value in ipairs(redis.call('HVALS', KEYS[2])) do
 end
 if is_new and held >= tonumber(ARGV[12]) then return {'full', 0, 0, {}, 0, others, 0} end
 
-local keys = {log = KEYS[3], meta = KEYS[4], sockets = KEYS[2], states = KEYS[6]}
+local keys = {log = KEYS[3], meta = KEYS[4], sockets = KEYS[2], states = KEYS[6], watchers = KEYS[7]}
 local limits = {length = ARGV[6], life = ARGV[7]}
 local cursor = tonumber(ARGV[5])
 local known = tonumber(redis.call('HGET', KEYS[4], 'last'))

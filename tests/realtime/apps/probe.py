@@ -152,6 +152,16 @@ async def typing(socket: LiveSocket, data: dict[str, Any]) -> None:
     await socket.broadcast("said", {"n": data["n"]}, room=_room(socket, data))
 
 
+@probe.on("watch")
+async def watch(socket: LiveSocket, data: dict[str, Any]) -> None:
+    await socket.watch(data["userIds"])
+
+
+@probe.on("unwatch")
+async def unwatch(socket: LiveSocket, data: dict[str, Any]) -> None:
+    await socket.unwatch(data["userIds"])
+
+
 @probe.on("whisper")
 async def whisper(socket: LiveSocket, data: dict[str, Any]) -> None:
     await socket.emit("whispered", {"n": data.get("n")})
