@@ -299,6 +299,7 @@ def make_operations(services: Services, parts: Parts) -> Operations:
             endings=endings,
             administrators=stores.directory,
             step_up=step_up,
+            presence=parts.live.presence,
         ),
         known_devices=known_devices,
         admission=admission,

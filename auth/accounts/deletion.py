@@ -10,6 +10,7 @@ trail is kept for its own retention period, under the bare user id.
 from datetime import datetime, timedelta
 
 from auth.core.errors import Conflict, SessionRevoked
+from auth.core.events import PresenceReader
 from auth.core.models import ADMIN, NOWHERE, SYSTEM, Actor, Client, Principal, RevocationReason, User
 from auth.factors.step_up import StepUp
 from auth.notifications.mail_contents import DeletionAsked, DeletionTakenBack
@@ -37,9 +38,11 @@ class AccountDeletion(Operation):
         endings: SessionEndings,
         administrators: Directory,
         step_up: StepUp,
+        presence: PresenceReader,
     ) -> None:
         super().__init__(services)
         self._parts = parts
+        self._presence = presence
         self._sessions = sessions
         self._endings = endings
         self._administrators = administrators
@@ -99,5 +102,6 @@ class AccountDeletion(Operation):
     async def _erase(self, user_id: str) -> None:
         await self._sessions.end_all(user_id, reason=RevocationReason.ACCOUNT_DELETED, by=SYSTEM, client=NOWHERE)
         await self._parts.erase(user_id)
+        await self._presence.forget(user_id)
         await self._users.erase(user_id)
         await self._audit.record("account_erased", user_id=user_id)

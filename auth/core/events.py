@@ -84,7 +84,7 @@ class Publisher(Protocol):
 
 
 class PresenceReader(Protocol):
-    """Reports which sessions have a live socket."""
+    """Reports which sessions have a live socket, and removes what it keeps of erased users."""
 
     async def online(self, user_id: str) -> tuple[frozenset[str], int]:
         """The ids of `user_id`'s online sessions, and the version of the session list.
@@ -92,3 +92,6 @@ class PresenceReader(Protocol):
         While the bus is down: an empty set and version 0. Any pushed version is then a gap, which makes clients
         reload the list.
         """
+
+    async def forget(self, user_id: str) -> None:
+        """Remove the state that an erased user had chosen for others to see. Raises `Unavailable`."""

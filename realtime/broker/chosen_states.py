@@ -45,6 +45,10 @@ class ChosenStates:
             return UserState()
         return UserState(content["state"], content["text"], datetime.fromisoformat(content["since"]))
 
+    async def forget(self, user_id: str) -> None:
+        """Remove the state of a user. Raises `Unavailable`."""
+        await self._link.execute("DEL", self._keys.chosen_state(user_id))
+
     async def set(self, user_id: str, state: str, text: str | None) -> None:
         """Set the state of a user. Raises `Unavailable`."""
         before, since = await self.read(user_id), self._clock()

@@ -147,6 +147,10 @@ class Presence:
             found[user_id] = _seen_by_others(len(sessions), now if sessions else _last_seen(states), state)
         return found
 
+    async def forget(self, user_id: str) -> None:
+        """Part of `PresenceReader`."""
+        await self._chosen.forget(user_id)
+
     async def nodes_of(self, user_id: str, *, session_id: str | None) -> dict[str, int]:
         """The number of a user's sockets on each living node, or of those of one session. Raises `Unavailable`."""
         counts: Counter[str] = Counter()

@@ -10,12 +10,13 @@ import pytest
 from pymongo import MongoClient
 from support.administration import grant
 from support.authenticator import Authenticator
-from support.clients import ORIGIN, PASSWORD, Api, Login
+from support.clients import ORIGIN, PASSWORD, Api, Live, Login
 from support.mailbox import mailed
 from support.passkeys import SoftPasskey
 from support.waiting import eventually
 
 from auth.accounts.deletion import GRACE
+from realtime.broker.redis_keys import Keys
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ async def test_the_last_administrator_stays(installation: Any, start_node: Any, 
 
 
 async def test_after_its_time_nothing_is_left_but_the_audit_trail(
-    installation: Any, start_node: Any, http: Any
+    installation: Any, start_node: Any, http: Any, redis_client: Any
 ) -> None:
     api = Api(start_node().url, http)
     email = await api.register_by_mail()
@@ -177,7 +178,12 @@ async def test_after_its_time_nothing_is_left_but_the_audit_trail(
     user_id = login.data["user"]["userId"]
     app = Authenticator((await login.call("POST", "/2fa/setup", {})).data["secret"])
     await login.call("POST", "/2fa/enable", {"code": await app.code()})
+    live = await Live.connect(api.url, login.access_token)
+    assert (await live.ask("presence-set", {"state": "away", "text": "on holiday"}))["ok"]
+    chosen = Keys(installation.name).chosen_state(user_id)
+    assert await redis_client.exists(chosen) == 1
     await login.call("DELETE", "/me")
+    await live.until_gone()
     with MongoClient[Any](installation.services.mongo, tz_aware=True) as client:
         database = client[installation.name]
         assert database["mails"].count_documents({"to": email}) >= 3
@@ -195,6 +201,7 @@ async def test_after_its_time_nothing_is_left_but_the_audit_trail(
             if name not in {"audit_events", "facts"}:
                 assert database[name].count_documents({"$or": [{"userId": user_id}, {"_id": user_id}]}) == 0, name
         assert database["mails"].count_documents({"to": email}) == 0
+        assert await redis_client.exists(chosen) == 0
         kinds = {event["kind"] for event in database["audit_events"].find({"userId": user_id})}
         assert {"deletion_asked", "account_erased"} <= kinds
     answer = await api.call("POST", "/login", {"email": email, "password": PASSWORD})

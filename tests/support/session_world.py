@@ -109,9 +109,13 @@ class FakePresence:
 
     sessions: frozenset[str] = frozenset()
     version: int = 0
+    forgotten: list[str] = field(default_factory=list)
 
     async def online(self, user_id: str) -> tuple[frozenset[str], int]:
         return self.sessions, self.version
+
+    async def forget(self, user_id: str) -> None:
+        self.forgotten.append(user_id)
 
 
 @dataclass
