@@ -74,23 +74,27 @@ class RoomCatchUp:
 
     async def _run(self) -> None:
         while self._due:
+            # Places that become due from now on are grouped in the next round: each round groups each place once.
+            due, self._due = self._due, {}
             groups: dict[tuple[str, int | None], list[Place]] = {}
-            for place in self._due:
+            for place in due:
                 groups.setdefault((place.room, place.cursor), []).append(place)
-            batch = list(islice(groups.items(), BATCH))
-            for _, places in batch:
-                for place in places:
-                    self._due.pop(place, None)
-            found = await asyncio.gather(*(self._read(*group) for group, _ in batch))
-            for (_, places), missed in zip(batch, found, strict=True):
-                # Without some that were unregistered meanwhile.
-                waiting = [place for place in places if place.is_entered]
-                if missed is None:
-                    self._due |= dict.fromkeys(waiting)
-                else:
-                    self._catch_up(waiting, missed)
-            if None in found:
-                await asyncio.sleep(RETRY_SECONDS)
+            # Not for sockets that leave meanwhile.
+            rest = (group for group in groups.items() if any(place.is_entered for place in group[1]))
+            while batch := list(islice(rest, BATCH)):
+                await self._read_batch(batch)
+
+    async def _read_batch(self, batch: Sequence[tuple[tuple[str, int | None], list[Place]]]) -> None:
+        found = await asyncio.gather(*(self._read(*group) for group, _ in batch))
+        for (_, places), missed in zip(batch, found, strict=True):
+            # Without some that were unregistered meanwhile.
+            waiting = [place for place in places if place.is_entered]
+            if missed is None:
+                self._due |= dict.fromkeys(waiting)
+            else:
+                self._catch_up(waiting, missed)
+        if None in found:
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self, room: str, cursor: int | None) -> Missed | None:
         try:
