@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Literal, cast
 
 import aiohttp
 import pytest
@@ -18,6 +18,8 @@ from vigil_verify import Health, SessionRevoked, Unavailable, Verifier
 ISSUER = "http://127.0.0.1:8000"
 STALE_AFTER = 3.0
 
+Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+
 
 @contextmanager
 def verifier(
@@ -27,6 +29,29 @@ def verifier(
         ISSUER, server_key=key, urls=[url], stale_after=STALE_AFTER, when_stale=when_stale, on_health=told.append
     ) as made:
         yield made
+
+
+@asynccontextmanager
+async def answering(answer: Answer) -> AsyncIterator[str]:
+    """The URL of a server whose connections are served by `answer`, and closed at the end."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(cast("asyncio.Task[None]", asyncio.current_task()))
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await answer(await reader.readuntil(b"\r\n\r\n"), writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def becomes(made: Verifier, *, current: bool) -> None:
@@ -121,15 +146,12 @@ async def test_a_key_without_the_scope_never_counts_as_current(
 async def test_nonsense_instead_of_a_stream_is_no_proof(said: bytes) -> None:
     asked = threading.Event()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if b"revocations" in await reader.readuntil(b"\r\n\r\n"):
+    async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if b"revocations" in request:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + said)
             asked.set()
-        writer.close()
 
-    server: Any = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with answering(answer) as url:
         with verifier(url, "vsk_x", "refuse", []) as made:
             for _ in range(2):
                 assert await asyncio.to_thread(asked.wait, 30)
@@ -144,34 +166,31 @@ async def test_a_stream_that_a_proxy_keeps_open_without_a_node_is_left_for_anoth
     start_service: Any,
     http: aiohttp.ClientSession,
 ) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            if b"revocations" in await reader.readuntil(b"\r\n\r\n"):
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
-                while True:
-                    writer.write(b": still here\n\nevent: news\ndata: {}\n\n")
-                    await writer.drain()
-                    await asyncio.sleep(0.5)
-        writer.close()
+    async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if b"revocations" in request:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+            while True:
+                writer.write(b": still here\n\nevent: news\ndata: {}\n\n")
+                await writer.drain()
+                await asyncio.sleep(0.5)
 
     key = create_key(shared_installation, "revocations")
     api = Api(shared_nodes[0].url, http)
     login = await api.login(await api.register())
-    server: Any = await asyncio.start_server(answer, "127.0.0.1", 0)
-    # Two of them first: each library begins with another of its URLs.
-    urls = [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"] * 2 + [shared_nodes[0].url]
-    settings = {"ISSUER": ISSUER, "SERVER_KEY": key, "URLS": ",".join(urls), "STALE_AFTER": str(STALE_AFTER)}
-    in_node = (await start_service("express_app.mjs", **settings)).url
 
     async def node_accepts() -> bool:
         headers = {"Authorization": f"Bearer {login.access_token}"}
-        async with http.get(f"{in_node}/me", headers=headers) as answer:
-            return answer.status == 200
+        async with http.get(f"{in_node}/me", headers=headers) as reply:
+            return reply.status == 200
 
-    with Verifier(ISSUER, server_key=key, urls=urls, stale_after=STALE_AFTER) as made:
-        await becomes(made, current=True)
-        await eventually(node_accepts, "Node.js has found the node", timeout=45)
-    server.close()
+    async with answering(answer) as proxy:
+        # Two of them first: each library begins with another of its URLs.
+        urls = [proxy, proxy, shared_nodes[0].url]
+        settings = {"ISSUER": ISSUER, "SERVER_KEY": key, "URLS": ",".join(urls), "STALE_AFTER": str(STALE_AFTER)}
+        in_node = (await start_service("express_app.mjs", **settings)).url
+        with Verifier(ISSUER, server_key=key, urls=urls, stale_after=STALE_AFTER) as made:
+            await becomes(made, current=True)
+            await eventually(node_accepts, "Node.js has found the node", timeout=45)
 
 
 async def test_a_hook_of_the_service_that_fails_ends_nothing(
@@ -210,15 +229,11 @@ async def test_a_hook_of_the_service_that_fails_ends_nothing(
 async def test_an_answer_that_holds_no_keys_is_no_error_of_the_service(
     shared_nodes: tuple[Node, Node], http: aiohttp.ClientSession, said: bytes
 ) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
-        writer.close()
 
-    server: Any = await asyncio.start_server(answer, "127.0.0.1", 0)
-    wrong = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     login = await Api(shared_nodes[0].url, http).login(await Api(shared_nodes[0].url, http).register())
-    async with server:
+    async with answering(answer) as wrong:
         with Verifier(ISSUER, urls=[wrong]) as made, pytest.raises(Unavailable):
             await made.verify_async(login.access_token)
         with Verifier(ISSUER, urls=[wrong, shared_nodes[0].url]) as made:
