@@ -24,6 +24,7 @@ RENEW_SECONDS = 3.0
 # For a failed renewal. Less than the lease, so that this node stops before another begins.
 STOP_AFTER_SECONDS = 8.0
 RETRY_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
 BATCH = 500
 MAX_QUEUED = 2 * BATCH
 # The position is noted this often while there are no facts, so that MongoDB's log always reaches back to it.
@@ -64,8 +65,10 @@ class FactRelay(Operation):
         """Stop, and return the lease. A no-op if never started."""
         if self._task is not None:
             await end(self._task)
-            with contextlib.suppress(Unavailable):  # it runs out by itself
-                await self._facts.release(self._owner)
+            # It runs out by itself: a MongoDB that does not answer must not delay the stop of the node.
+            with contextlib.suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._facts.release(self._owner)
 
     async def _run(self) -> None:
         while True:
