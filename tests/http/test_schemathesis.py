@@ -186,6 +186,8 @@ def test_the_server_keeps_to_its_document(
     )
     @hypothesis.given(operation.as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
+        # A parameter of no values is not written in the URL, so that what is sent would be right.
+        hypothesis.assume([] not in (case.query or {}).values())
         headers = {"Authorization": f"Bearer {token}"} if operation.definition.raw["security"] else None
         response = case.call(headers=headers, timeout=30)
         unfit = list(excluded)
