@@ -25,6 +25,7 @@ export class Verifier {
   #wasCurrent = null;
   #keysTriedAt = -Infinity;
   #startedAt = 0;
+  #hasWarned = false;
 
   constructor(options) {
     const { issuer, whenStale = "refuse" } = options;
@@ -74,9 +75,7 @@ export class Verifier {
       if (left > 0) await Promise.race([revocations.caughtUp, pause(left)]);
     }
     if (this.#keys.byHeader.size === 0) throw new VerificationError("unavailable");
-    const { issuer, audience, leewaySeconds } = this.#options;
-    const now = Date.now() / 1000;
-    const claims = verifyToken(token, this.#keys.byHeader, { issuer, audience, now, leeway: leewaySeconds });
+    const claims = this.#claimsOf(token);
     if (this.#revocations?.has(claims.sessionId)) throw new VerificationError("session_revoked");
     const { isCurrent } = this.health;
     if (isCurrent !== this.#wasCurrent) this.#report();
@@ -104,6 +103,18 @@ export class Verifier {
       keys: this.#keys.byHeader.size,
       lastError: this.#revocations?.lastError ?? null,
     };
+  }
+
+  #claimsOf(token) {
+    const { issuer, audience, leewaySeconds: leeway, logger } = this.#options;
+    try {
+      return verifyToken(token, this.#keys.byHeader, { issuer, audience, now: Date.now() / 1000, leeway });
+    } catch (error) {
+      // Probably the settings of this verifier: it then refuses every token, and responses do not say why.
+      if (error.cause && !this.#hasWarned) logger.warn(`vigil-verify: ${error.cause}`);
+      this.#hasWarned ||= Boolean(error.cause);
+      throw error;
+    }
   }
 
   get #refuses() {

@@ -46,7 +46,10 @@ export function verifyToken(token, keys, { issuer, audience, now, leeway }) {
   }
   // Numbers that JavaScript cannot tell from integers, and repeated names, are not written by Vigil.
   if (!isObject(claims) || JSON.stringify(claims) !== text) throw invalid();
-  if (claims.iss !== issuer || claims.aud !== audience) throw invalid();
+  if (claims.iss !== issuer || claims.aud !== audience) {
+    const [found, expected] = [[claims.iss, claims.aud], [issuer, audience]].map((each) => JSON.stringify(each));
+    throw Object.assign(invalid(), { cause: `issuer and audience of a genuine token are ${found}, expected ${expected}` });
+  }
   const found = claimsOf(claims);
   if (found.issuedAt > now + leeway) throw invalid();
   if (now >= found.expiresAt + leeway) throw new VerificationError("token_expired");

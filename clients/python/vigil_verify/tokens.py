@@ -62,8 +62,13 @@ def verify(
         claims = json.loads(_canonical(signed[len(header) + 1 :]), parse_constant=_refuse)
     except (ValueError, InvalidSignature, RecursionError):
         raise InvalidToken from None
-    if not isinstance(claims, dict) or claims.get("iss") != issuer or claims.get("aud") != audience:
+    if not isinstance(claims, dict):
         raise InvalidToken
+    found_for, expected = (claims.get("iss"), claims.get("aud")), (issuer, audience)
+    if found_for != expected:
+        raise InvalidToken from ValueError(
+            f"issuer and audience of a genuine token are {found_for}, expected {expected}"
+        )
     found = _claims(claims)
     if found.issued_at > now + leeway:
         raise InvalidToken

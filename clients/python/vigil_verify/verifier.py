@@ -79,6 +79,7 @@ class Verifier:
         self._refuses = when_stale == "refuse"
         self._on_health = on_health
         self._http = Http(ssl_context)
+        self._has_warned = False
         self._lock = threading.Lock()
         self._process: int | None = None
 
@@ -174,9 +175,16 @@ class Verifier:
         keys = self._keys.by_header
         if not keys:
             raise Unavailable
-        claims = tokens.verify(
-            token, keys, issuer=self._issuer, audience=self._audience, now=time.time(), leeway=self._leeway
-        )
+        try:
+            claims = tokens.verify(
+                token, keys, issuer=self._issuer, audience=self._audience, now=time.time(), leeway=self._leeway
+            )
+        except InvalidToken as error:
+            # Probably the settings of this verifier: it then refuses every token, and responses do not say why.
+            if isinstance(error.__cause__, ValueError) and not self._has_warned:
+                self._has_warned = True
+                log.warning("%s", error.__cause__)
+            raise
         if self._revocations is not None and claims.session_id in self._revocations:
             raise SessionRevoked
         is_current = self.health.is_current
