@@ -48,8 +48,10 @@ Data = dict[str, Any]
 class Rooms(Protocol):
     """What the application needs from the live server; passed to `Application.start`."""
 
-    async def emit_to_room(self, event: str, data: Data, room: str) -> None:
-        """Send an event to a room on every node."""
+    async def emit_to_room(
+        self, event: str, data: Data, room: str, *, except_socket_id: str | None = None
+    ) -> None:
+        """Send an event to a room on every node, except to a socket of this node."""
 
     async def emit_to_user(self, event: str, data: Data, user_id: str) -> None:
         """Send an event to the live sockets of a user on every node."""
@@ -65,9 +67,6 @@ class Rooms(Protocol):
 
     async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
         """See `Application.presence`."""
-
-    async def emit_to_others(self, socket_id: str, event: str, data: Data, room: str) -> None:
-        """Send an event to a room on every node, except to this socket of this node."""
 
     async def emit_here(self, socket_id: str, event: str, payload: Data) -> None:
         """Send an event to one socket of this node."""
@@ -158,7 +157,7 @@ class LiveSocket:
         if not self.is_here:
             raise ValueError("only the node of a socket can leave it out")
         name = self._application.qualified
-        await self._application.server.emit_to_others(self.socket_id, name(event), data, name(room))
+        await self._application.server.emit_to_room(name(event), data, name(room), except_socket_id=self.socket_id)
 
 
 HookKind = Literal["connected", "roles"]

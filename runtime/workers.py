@@ -40,7 +40,8 @@ def reserve_port(host: str, port: int, *, shared: bool) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise SettingsError(f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}") from None
+        reason = (error.strerror or str(error)).lower()
+        raise SettingsError(f"cannot listen on {host}:{port} (VIGIL_HOST, VIGIL_PORT): {reason}") from None
     return listener
 
 

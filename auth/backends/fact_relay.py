@@ -7,8 +7,9 @@ on, whichever node wrote, and whatever happened to that node or to Redis.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -17,13 +18,14 @@ from auth.core.facts import FactType, NewFact
 from auth.core.tasks import end
 from auth.services import Operation, Services
 from auth.stores.change_feed import Change, ChangeFeed, FeedStart, PositionLost, SessionsOfChanges, fact_of
-from auth.stores.facts import FactStore, NumberTaken
+from auth.stores.facts import FactStore, NumberTaken, RelayState
 
 LEASE = timedelta(seconds=10)
 RENEW_SECONDS = 3.0
 # For a failed renewal. Less than the lease, so that this node stops before another begins.
 STOP_AFTER_SECONDS = 8.0
 RETRY_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
 BATCH = 500
 MAX_QUEUED = 2 * BATCH
 # The position is noted this often while there are no facts, so that MongoDB's log always reaches back to it.
@@ -32,7 +34,7 @@ NOTE_SECONDS = 10.0
 log = structlog.get_logger()
 
 # Runs until it is cancelled, given an event that is set when there are new facts.
-Follower = Callable[[asyncio.Event], Awaitable[None]]
+Follower = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 class FactRelay(Operation):
@@ -64,8 +66,10 @@ class FactRelay(Operation):
         """Stop, and return the lease. A no-op if never started."""
         if self._task is not None:
             await end(self._task)
-            with contextlib.suppress(Unavailable):  # it runs out by itself
-                await self._facts.release(self._owner)
+            # It runs out by itself: a MongoDB that does not answer must not delay the stop of the node.
+            with contextlib.suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._facts.release(self._owner)
 
     async def _run(self) -> None:
         while True:
@@ -87,7 +91,7 @@ class FactRelay(Operation):
         log.info("facts_relay_began")
         loop = asyncio.get_running_loop()
         renewed_at = loop.time()
-        work = [asyncio.create_task(self._relay()), asyncio.create_task(self._run_follower())]
+        work = [asyncio.create_task(self._relay()), asyncio.create_task(self._follow(self._appended))]
         try:
             while loop.time() - renewed_at < STOP_AFTER_SECONDS:
                 await asyncio.sleep(RENEW_SECONDS)
@@ -99,19 +103,11 @@ class FactRelay(Operation):
         finally:
             await end(*work)
 
-    async def _run_follower(self) -> None:
-        while True:
-            try:
-                await self._follow(self._appended)
-            except Exception:  # a defect must not end it
-                log.exception("facts_failed")
-            await asyncio.sleep(RETRY_SECONDS)
-
     async def _relay(self) -> None:
         while True:
             feed = self._make_feed()
             try:
-                await self._relay_from(feed, (await self._facts.state()).start)
+                await self._relay_from(feed, await self._facts.state())
             except PositionLost:
                 await self._skip()
             except NumberTaken:
@@ -124,9 +120,9 @@ class FactRelay(Operation):
                 await feed.close()
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _relay_from(self, feed: ChangeFeed, start: FeedStart) -> None:
-        number = (await self._facts.state()).number
-        await feed.open(start)
+    async def _relay_from(self, feed: ChangeFeed, state: RelayState) -> None:
+        number = state.number
+        await feed.open(state.start)
         noted_at = asyncio.get_running_loop().time()
         async with _batches(feed) as batches:
             async for changes, position in batches:

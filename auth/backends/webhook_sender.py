@@ -27,6 +27,8 @@ from auth.stores.webhook_deliveries import WebhookDeliveries
 from auth.stores.webhooks import MAX_WEBHOOKS, WebhookStore
 
 ROUND_SECONDS = 1.0
+# How often the list of endpoints is read.
+LIST_SECONDS = 2.0
 PAGE = 100
 # Requests to one endpoint at a time.
 AT_ONCE = 8
@@ -101,23 +103,37 @@ class WebhookSender(Operation):
         """Send until cancelled. `appended` is set when there are new facts."""
         news = asyncio.Condition()
         tasks: dict[str, asyncio.Task[None]] = {}
+        appended.set()  # facts of other nodes, before this one had the lease
         try:
             while True:
-                appended.clear()
-                with contextlib.suppress(Unavailable):
-                    self._newest = await self._facts.last()
-                    wanted = set(await self._webhooks.ids())
-                    for webhook_id in wanted - tasks.keys():
-                        tasks[webhook_id] = asyncio.create_task(self._serve(webhook_id, news))
-                    for webhook_id in tasks.keys() - wanted:
-                        await end(tasks.pop(webhook_id))
+                try:
+                    await self._look(appended, tasks, news)
+                except Exception as error:  # a defect must not end it
+                    if not isinstance(error, Unavailable):
+                        log.exception("webhooks_failed")
+                    appended.set()
+                    await asyncio.sleep(ROUND_SECONDS)
+                    continue
                 async with news:
                     news.notify_all()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(ROUND_SECONDS):
+                    async with asyncio.timeout(LIST_SECONDS):
                         await appended.wait()
         finally:
             await end(*tasks.values())
+
+    async def _look(
+        self, appended: asyncio.Event, tasks: dict[str, asyncio.Task[None]], news: asyncio.Condition
+    ) -> None:
+        """Read the number of the last fact, if there are new ones, and serve the endpoints that there are."""
+        if appended.is_set():
+            appended.clear()
+            self._newest = await self._facts.last()
+        wanted = set(await self._webhooks.ids())
+        for webhook_id in wanted - tasks.keys():
+            tasks[webhook_id] = asyncio.create_task(self._serve(webhook_id, news))
+        for webhook_id in tasks.keys() - wanted:
+            await end(tasks.pop(webhook_id))
 
     async def _serve(self, webhook_id: str, news: asyncio.Condition) -> None:
         swept_at = float("-inf")

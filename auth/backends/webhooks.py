@@ -202,7 +202,7 @@ class Webhooks(Operation):
         if parts.username is not None or parts.password is not None or parts.fragment:
             return "Use a URL without user, password and fragment."
         if parts.scheme != "https" and not (self._allow_private and parts.scheme == "http"):
-            return "The URL must begin with https://."
+            return "The URL must begin with https://; VIGIL_WEBHOOKS_PRIVATE=on allows http://."
         is_private = host == "localhost" or (is_address(host) and not is_public(host))
         if is_private and not self._allow_private:
             return "This is a private address; VIGIL_WEBHOOKS_PRIVATE=on allows them."

@@ -24,6 +24,10 @@ MAX_NAME = 100
 # Stored characters of a User-Agent header.
 MAX_USER_AGENT = 512
 
+# Of an application's event or room: `<application>:<name>`. Names of events stand unescaped in the frames of a
+# user's log, so quotes must not be in them.
+QUALIFIED_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}:[A-Za-z0-9_.:@-]{1,96}", re.ASCII)
+
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 # The start of an encoded word (RFC 2047, section 2) is rejected: RFC 5322 allows it in an atom, but mail software,
 # including our composer, decodes it, which could change the recipient or inject a line break.

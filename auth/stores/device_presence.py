@@ -11,11 +11,10 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from auth.core.errors import Unavailable
-from auth.stores.mongo import Database, outage_is_unavailable
+from auth.stores.mongo import DUPLICATE_KEY, Database, outage_is_unavailable, write_errors
 
 # How long a device that is offline is remembered.
 KEPT = timedelta(days=1)
-DUPLICATE_KEY = 11000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +47,9 @@ class DevicePresence:
             await self._devices.bulk_write([_update(each, node_id) for each in seen], ordered=False)
         except BulkWriteError as error:
             # A device that is recorded as online at this node: the conditional update found nothing to change.
-            details = error.details or {}
-            if details.get("writeConcernErrors"):
+            if (error.details or {}).get("writeConcernErrors"):
                 raise Unavailable from error  # no majority has the writes: they may be taken back
-            if any(each["code"] != DUPLICATE_KEY for each in details.get("writeErrors", ())):
+            if any(each["code"] != DUPLICATE_KEY for each in write_errors(error)):
                 raise
 
     @outage_is_unavailable

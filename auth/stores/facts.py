@@ -17,10 +17,9 @@ from pymongo.read_concern import ReadConcern
 
 from auth.core.facts import FactPage, FactType, NewFact, StoredFact
 from auth.stores.change_feed import FeedStart
-from auth.stores.mongo import Database, Document, outage_is_unavailable
+from auth.stores.mongo import DUPLICATE_KEY, Database, Document, outage_is_unavailable, write_errors
 
 RELAY = "relay"
-DUPLICATE_KEY = 11000
 
 
 class NumberTaken(Exception):
@@ -117,7 +116,7 @@ class FactStore:
         try:
             await self._facts.insert_many(documents, ordered=True)
         except BulkWriteError as error:
-            if any(each["code"] == DUPLICATE_KEY for each in (error.details or {}).get("writeErrors", ())):
+            if any(each["code"] == DUPLICATE_KEY for each in write_errors(error)):
                 raise NumberTaken from None
             raise
         return after + len(documents)

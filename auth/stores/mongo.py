@@ -31,12 +31,15 @@ Document = dict[str, Any]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+DUPLICATE_KEY = 11000
 # Codes that mean the statement is wrong and retrying is useless: a server defect (mongo/base/error_codes.yml:
 # BadValue, FailedToParse, TypeMismatch, ConflictingUpdateOperators, DollarPrefixedFieldName, NotSingleValueField,
 # EmptyFieldName, DottedFieldName, ImmutableField, CannotCreateIndex, InvalidOptions, InvalidNamespace,
 # IndexOptionsConflict, IndexKeySpecsConflict, DocumentValidationFailure, InvalidIndexSpecificationOption,
 # BSONObjectTooLarge, DuplicateKey).
-STATEMENT_ERRORS = frozenset({2, 9, 14, 40, 52, 54, 56, 57, 66, 67, 72, 73, 85, 86, 121, 197, 10334, 11000})
+STATEMENT_ERRORS = frozenset(
+    {2, 9, 14, 40, 52, 54, 56, 57, 66, 67, 72, 73, 85, 86, 121, 197, 10334, DUPLICATE_KEY}
+)
 
 
 # Unauthorized, AuthenticationFailed, and AtlasError, which MongoDB Atlas uses for the latter.
@@ -146,9 +149,14 @@ def is_outage(error: PyMongoError) -> bool:
     if isinstance(error, DuplicateKeyError):
         return False
     if isinstance(error, BulkWriteError):
-        failed = (error.details or {}).get("writeErrors", ())
-        return STATEMENT_ERRORS.isdisjoint(each["code"] for each in failed)
+        return STATEMENT_ERRORS.isdisjoint(each["code"] for each in write_errors(error))
     return not isinstance(error, OperationFailure) or error.code not in STATEMENT_ERRORS
+
+
+def write_errors(error: BulkWriteError) -> Sequence[Document]:
+    """The writes that failed, as MongoDB reports them: `code`, `op`, and `keyPattern` of a duplicate."""
+    failed: Sequence[Document] = (error.details or {}).get("writeErrors", ())
+    return failed
 
 
 @outage_is_unavailable

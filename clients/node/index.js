@@ -110,7 +110,7 @@ export class Verifier {
     try {
       return verifyToken(token, this.#keys.byHeader, { issuer, audience, now: Date.now() / 1000, leeway });
     } catch (error) {
-      // Most likely the settings are wrong: then every token is refused, and no response says why.
+      // Probably the settings of this verifier: it then refuses every token, and responses do not say why.
       if (error.cause && !this.#hasWarned) logger.warn(`vigil-verify: ${error.cause}`);
       this.#hasWarned ||= Boolean(error.cause);
       throw error;

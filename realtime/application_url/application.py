@@ -1,6 +1,5 @@
 """The application behind a URL: every client event `<application>:<name>` is posted there, and the hooks."""
 
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from auth.core.errors import AuthError, Unavailable
 from auth.core.models import NOWHERE
 from auth.core.server_keys import Scope, ServerKey
 from auth.core.tasks import Background
+from auth.core.text import QUALIFIED_NAME
 from auth.core.views import DeviceView
 from auth.http.schemas.client_events import ClientEventAnswer, PostedEvent, RoomMember
 from auth.platform.settings.application_url import ApplicationUrlSettings
@@ -24,8 +24,6 @@ from realtime.application import Application, Data, LiveSocket, Registration
 from realtime.application_url.answers import AnswerWrong, read_answer
 from realtime.application_url.posts import Posts
 
-# As in the server API (`Qualified`).
-CLIENT_EVENT = re.compile(r"[A-Za-z0-9_.-]{1,32}:[A-Za-z0-9_.:@-]{1,96}", re.ASCII)
 # One name in the metrics: clients choose the events' names.
 COUNTED_AS = "application"
 FINISH_SECONDS = 2.0
@@ -66,7 +64,7 @@ class UrlApplication(Application):
 
     def registration(self, event: str) -> Registration | None:
         """See `Application.registration`: any event with the name of an application."""
-        if CLIENT_EVENT.fullmatch(event) is None:
+        if QUALIFIED_NAME.fullmatch(event) is None:
             return None
         return Registration(partial(self._serve, event), None, counted_as=COUNTED_AS)
 

@@ -18,6 +18,8 @@ from realtime.broker.leases import NodeLeases
 
 COLLECT_SECONDS = 0.1
 RETRY_SECONDS = 1.0
+# For the last write of a node that stops, also while MongoDB does not answer.
+CLOSE_SECONDS = 1.0
 BATCH = 500
 # A node without a lease in two rounds, one after another, is dead: after an outage of Redis nodes take new leases.
 ROUND_SECONDS = 10.0
@@ -54,9 +56,10 @@ class PresenceFacts:
             return
         await end(*self._tasks)
         try:
-            while self._seen:
-                await self._write_some()
-        except Unavailable:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while self._seen:
+                    await self._write_some()
+        except (Unavailable, TimeoutError):
             log.warning("presence_facts_not_written", count=len(self._seen))  # found by comparing
 
     def note(self, user_id: str, session_id: str, online: bool) -> None:

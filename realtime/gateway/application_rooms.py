@@ -32,9 +32,11 @@ class ApplicationRooms:
         self._profile = profile
         self._clock = clock
 
-    async def emit_to_room(self, event: str, data: dict[str, Any], room: str) -> None:
+    async def emit_to_room(
+        self, event: str, data: dict[str, Any], room: str, *, except_socket_id: str | None = None
+    ) -> None:
         """See `application.Rooms`."""
-        packets = self._emitter.emit_to_room(event, data, room)
+        packets = self._emitter.emit_to_room(event, data, room, except_socket_id=except_socket_id)
         await self._bus.send_to_others({"t": "room", "room": room, "packets": packets})
 
     async def emit_to_user(self, event: str, data: dict[str, Any], user_id: str) -> None:
@@ -60,11 +62,6 @@ class ApplicationRooms:
     async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
         """See `application.Rooms`."""
         return await self._direct.presence(user_ids, now=self._clock())
-
-    async def emit_to_others(self, socket_id: str, event: str, data: dict[str, Any], room: str) -> None:
-        """See `application.Rooms`."""
-        packets = self._emitter.emit_to_room(event, data, room, except_socket_id=socket_id)
-        await self._bus.send_to_others({"t": "room", "room": room, "packets": packets})
 
     async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         """See `application.Rooms`."""

@@ -152,7 +152,7 @@ async def test_with_both_gone_a_node_still_stops_in_time(
     try:
         stores.redis.freeze()
         stores.mongo.freeze()
-        statuses: list[Any] = await asyncio.gather(*(asyncio.to_thread(node.stop, 10) for node in nodes))
+        statuses: list[Any] = await asyncio.gather(*(asyncio.to_thread(node.stop, 20) for node in nodes))
     finally:
         stores.mend()
     assert statuses == [0, 0]

@@ -17,7 +17,9 @@ class Rooms:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    async def emit_to_room(self, event: str, data: dict[str, Any], room: str) -> None:
+    async def emit_to_room(
+        self, event: str, data: dict[str, Any], room: str, *, except_socket_id: str | None = None
+    ) -> None:
         self.asked.append(("emit_to_room", event, data, room))
 
     async def emit_to_user(self, event: str, data: dict[str, Any], user_id: str) -> None:
@@ -38,9 +40,6 @@ class Rooms:
     async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
         self.asked.append(("presence", user_ids))
         return {}
-
-    async def emit_to_others(self, socket_id: str, event: str, data: dict[str, Any], room: str) -> None:
-        self.asked.append(("emit_to_others", socket_id, event, data, room))
 
     async def emit_here(self, socket_id: str, event: str, payload: dict[str, Any]) -> None:
         self.asked.append(("emit_here", socket_id, event, payload))

@@ -69,6 +69,13 @@ def wants_stream(request: web.Request) -> bool:
     return any(kind.partition(";")[0].strip().lower() == EVENT_STREAM_TYPE for kind in kinds)
 
 
+def resumed_after(request: web.Request, after: str | None) -> str | None:
+    """The cursor after which a stream begins. A client that comes back repeats the address of its first request,
+    with `after`, so the cursor in its header counts.
+    """
+    return request.headers.get(LAST_EVENT_ID) or after
+
+
 class EventStreams:
     """The open streams of a node, at most `MAX_STREAMS`, and `MAX_STREAMS_PER_CALLER` of each caller."""
 

@@ -12,7 +12,7 @@ from auth.backends.keys import ServerKeys
 from auth.backends.webhook_requests import json_body
 from auth.core.errors import Unavailable
 from auth.core.server_keys import Scope
-from auth.http.edge.event_stream import BEHIND_SECONDS, LAST_EVENT_ID, EventStreams, StreamEvent, wants_stream
+from auth.http.edge.event_stream import BEHIND_SECONDS, EventStreams, StreamEvent, resumed_after, wants_stream
 from auth.http.routing import Call, endpoint
 from auth.http.schemas.server_events import EventsAnswer, EventsQuery
 
@@ -33,8 +33,7 @@ class BackendEventRoutes:
     async def events(self, call: Call, query: EventsQuery) -> EventsAnswer | web.StreamResponse:
         """With `Accept: text/event-stream`: all after the cursor, then new ones. Ids have no gaps."""
         is_stream = wants_stream(call.request)
-        # A client that comes back repeats the address of its first request.
-        cursor = (call.request.headers.get(LAST_EVENT_ID) if is_stream else None) or query.after
+        cursor = resumed_after(call.request, query.after) if is_stream else query.after
         number = await self._facts.start(cursor)
         if not is_stream:
             return EventsAnswer.of(await self._facts.after(number, limit=query.limit))

@@ -8,7 +8,7 @@ from aiohttp import web
 from auth.backends.keys import ServerKeys
 from auth.backends.revocations import RevocationCursor, RevocationFeed
 from auth.core.server_keys import Scope
-from auth.http.edge.event_stream import LAST_EVENT_ID, EventStreams, StreamEvent, wants_stream
+from auth.http.edge.event_stream import EventStreams, StreamEvent, resumed_after, wants_stream
 from auth.http.routing import Call, endpoint
 from auth.http.schemas.server_revocations import RevocationsAnswer, RevocationsQuery, RevocationView
 
@@ -27,8 +27,7 @@ class BackendRevocationRoutes:
     async def revocations(self, call: Call, query: RevocationsQuery) -> RevocationsAnswer | web.StreamResponse:
         """With `Accept: text/event-stream`: all that are in force, then `caught-up`, then new ones."""
         is_stream = wants_stream(call.request)
-        # A client that comes back repeats the address of its first request.
-        text = (call.request.headers.get(LAST_EVENT_ID) if is_stream else None) or query.after
+        text = resumed_after(call.request, query.after) if is_stream else query.after
         after = None if text is None else RevocationCursor.parse(text)
         if not is_stream:
             page = await self._revocations.page(after, limit=query.limit)

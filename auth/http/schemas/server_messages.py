@@ -8,16 +8,14 @@ from auth.backends.live import Message
 from auth.backends.messages import Emit, Emitted
 from auth.core.errors import AuthError, InvalidRequest
 from auth.core.events import require_no_event_id
+from auth.core.text import QUALIFIED_NAME
 from auth.core.views import Counter, DeliveryView, Input, Text, View, omittable
 from auth.http.schemas.common import ProblemField
 from auth.http.schemas.server_api import Id, JsonObject, SocketsOf, exactly_one_of
 
 MAX_COMMANDS = 100
 
-# `<application>:<name>`. Event names stand unescaped in the frames of a user's log, so quotes must not be in them.
-Qualified = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,32}:[A-Za-z0-9_.:@-]{1,96}$", max_length=129)
-]
+Qualified = Annotated[str, StringConstraints(pattern=f"^{QUALIFIED_NAME.pattern}$", max_length=129)]
 
 
 def _without_event_id(data: dict[str, Any]) -> dict[str, Any]:

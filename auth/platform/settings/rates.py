@@ -1,11 +1,9 @@
 """Rates in settings: of one limit, and of several events by their names."""
 
-import re
-
 import limits
 
-# `<application>:<name>`.
-EVENT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}:[A-Za-z0-9_.:@-]{1,96}", re.ASCII)
+from auth.core.text import QUALIFIED_NAME
+
 MAX_EVENT_RATES = 64
 
 
@@ -24,7 +22,7 @@ def read_event_rates(value: object) -> object:
         return value
     pairs = [each.strip().rpartition("=") for each in value.split(",") if each.strip()]
     names = [name.strip() for name, _, _ in pairs]
-    if not all(EVENT_NAME.fullmatch(name) for name in names):
+    if not all(QUALIFIED_NAME.fullmatch(name) for name in names):
         raise ValueError("must be events and rates such as chat:typing=10/second")
     if len(set(names)) != len(names) or len(names) > MAX_EVENT_RATES:
         raise ValueError(f"must name up to {MAX_EVENT_RATES} events, each once")

@@ -9,12 +9,11 @@ from pymongo.errors import BulkWriteError
 
 from auth.core.models import User
 from auth.stores.identities import Identity, identity_document
-from auth.stores.mongo import Database, Document, outage_is_unavailable
+from auth.stores.mongo import DUPLICATE_KEY, Database, Document, outage_is_unavailable, write_errors
 from auth.stores.users.store import user_document
 
 # For one batch: it is larger than any other operation.
 BATCH_SECONDS = 30
-DUPLICATE_KEY = 11000
 # The unique keys of an account, and the names of their fields in a line.
 UNIQUE = {"emailKey": "email", "usernameKey": "username"}
 
@@ -92,7 +91,7 @@ class UserImports:
             with pymongo.timeout(BATCH_SECONDS):
                 await collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            failed = (error.details or {}).get("writeErrors", [])
+            failed = write_errors(error)
             if not failed or any(each["code"] != DUPLICATE_KEY for each in failed):
                 raise
             return [(each["op"], each.get("keyPattern", {})) for each in failed]

@@ -180,7 +180,7 @@ class Verifier:
                 token, keys, issuer=self._issuer, audience=self._audience, now=time.time(), leeway=self._leeway
             )
         except InvalidToken as error:
-            # Most likely the settings are wrong: then every token is refused, and no response says why.
+            # Probably the settings of this verifier: it then refuses every token, and responses do not say why.
             if isinstance(error.__cause__, ValueError) and not self._has_warned:
                 self._has_warned = True
                 log.warning("%s", error.__cause__)
