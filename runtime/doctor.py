@@ -18,6 +18,7 @@ from auth.platform.redis.link import RedisLink, as_text
 from auth.platform.redis.master import Master, read_info
 from auth.platform.settings.section import is_loopback
 from auth.platform.settings.settings import Settings
+from auth.stores.change_feed import FeedStart
 from auth.stores.diagnosis import Diagnosis, MongoFacts
 from auth.stores.schema import VERSION
 from auth.stores.stores import Stores, missing_indexes
@@ -134,6 +135,7 @@ async def _mongo(settings: Settings, url: str) -> list[Finding]:
             await _schema(stores),
             await _indexes(settings, stores),
             await _keys(settings, stores),
+            await _change_streams(stores),
         ]
     except Unavailable as down:
         why = type(down.__cause__).__name__
@@ -188,6 +190,21 @@ async def _keys(settings: Settings, stores: Stores) -> Finding:
     if age > KEY_AGE:
         return Finding("signing keys", "warn", f"{age.days} days old", "server.py keys rotate")
     return Finding("signing keys", "ok", f"{age.days} days old")
+
+
+async def _change_streams(stores: Stores) -> Finding:
+    name, feed = "facts", stores.change_feed()
+    try:
+        await feed.open(FeedStart(None))
+        await feed.next()
+    except Unavailable as down:
+        why = type(down.__cause__).__name__
+        return Finding(
+            name, "fail", f"no changes can be read ({why})", "give its user the role readWrite on the database"
+        )
+    finally:
+        await feed.close()
+    return Finding(name, "ok", "changes can be read")
 
 
 # Redis

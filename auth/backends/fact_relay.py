@@ -77,10 +77,14 @@ class FactRelay(Operation):
                 if await self._claim():
                     await self._lead()
             except Unavailable as down:
-                log.warning("facts_delayed", cause=repr(down.__cause__))
+                self._note_delay(down)
             except Exception:  # a defect must not end it
                 log.exception("facts_failed")
             await asyncio.sleep(RETRY_SECONDS)
+
+    def _note_delay(self, down: Unavailable) -> None:
+        self._metrics.facts_delayed.inc()
+        log.warning("facts_delayed", cause=repr(down.__cause__))
 
     async def _claim(self) -> bool:
         now = self._clock()
@@ -113,7 +117,7 @@ class FactRelay(Operation):
             except NumberTaken:
                 log.info("facts_taken_over")
             except Unavailable as down:
-                log.warning("facts_delayed", cause=repr(down.__cause__))
+                self._note_delay(down)
             except Exception:  # a defect must not end it
                 log.exception("facts_failed")
             finally:
@@ -137,6 +141,7 @@ class FactRelay(Operation):
         facts = [(fact, change.position) for change in changes if (fact := fact_of(change, sessions)) is not None]
         if facts:
             number = await self._facts.append(facts, after=number, now=self._clock())
+            self._metrics.facts.inc(len(facts))
             self._appended.set()
         return number
 

@@ -98,6 +98,7 @@ class WebhookSender(Operation):
         self._facts_kept = facts_kept
         # The number of the last fact, asked for once for all endpoints.
         self._newest = 0
+        self._metrics.begin(self._metrics.webhook_requests, "accepted", "failed")
 
     async def run(self, appended: asyncio.Event) -> None:
         """Send until cancelled. `appended` is set when there are new facts."""
@@ -260,6 +261,7 @@ class WebhookSender(Operation):
             error = "no answer in time, or its address is not allowed"
         except SealBroken:
             error = "its secret was sealed under another root secret"
+        self._metrics.webhook_requests.labels("accepted" if error is None else "failed").inc()
         now = self._clock()
         if error is None:
             last = health.last_success_at

@@ -56,6 +56,13 @@ class Metrics:
             "vigil_jobs_queued", "Background jobs waiting", multiprocess_mode="livemostrecent"
         )
         self.jobs = counter("vigil_jobs", "Background jobs by outcome", ["job", "outcome"])
+        self.facts = counter("vigil_facts", "Facts numbered by this node")
+        self.facts_delayed = counter(
+            "vigil_facts_delayed", "Failures to follow MongoDB's log, tried again each second"
+        )
+        self.webhook_requests = counter(
+            "vigil_webhook_requests", "Requests to webhook endpoints by outcome", ["outcome"]
+        )
         self.sockets = gauge("vigil_sockets", "Live sockets on this node", multiprocess_mode="livesum")
         self.handshakes = counter("vigil_handshakes", "Socket handshakes by outcome", ["outcome"])
         self.socket_events = counter("vigil_socket_events", "Client events by outcome", ["event", "outcome"])

@@ -16,7 +16,7 @@ from auth.core.shards import shard_of
 from auth.core.tasks import end
 from auth.platform.periodic_tasks import one_item
 from auth.platform.redis.link import RedisLink, as_text
-from realtime.broker.leases import NODE_LEASE, NodeLeases
+from realtime.broker.leases import NODE_LEASE, RENEW_SECONDS, NodeLeases
 from realtime.broker.redis_keys import ALL_SHARDS, Keys
 from realtime.broker.user_log import UserLog, device_status
 
@@ -76,6 +76,18 @@ class OrphanedSockets(_OngoingWork):
         lease; the sockets of a dead one are cleaned up when the lease runs out.
         """
         self.begin(f"sockets of {user_id}", lambda: self._adopt(user_id))
+
+    def check_later(self, user_ids: Callable[[], Iterable[str]]) -> None:
+        """Adopt such sockets of many users, when each living node has renewed a lease that Redis has lost.
+
+        A node that is killed before it does so leaves sockets behind that no later handshake may come across.
+        """
+        self.begin("sockets of many users", lambda: self._adopt_later(user_ids))
+
+    async def _adopt_later(self, user_ids: Callable[[], Iterable[str]]) -> None:
+        await asyncio.sleep(2 * RENEW_SECONDS)
+        for batch in _batches(list(set(user_ids()))):
+            await asyncio.gather(*map(self._adopt, batch))
 
     async def _adopt(self, user_id: str) -> None:
         listed = await self._link.execute("HGETALL", self._keys.sockets(user_id))

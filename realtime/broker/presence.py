@@ -8,7 +8,7 @@ page reload does not show up.
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -158,6 +158,8 @@ class Presence:
             node_id, _, session = as_text(value).partition("|")
             counts[node_id] += session_id in (None, session)
         alive = await self._leases.judge(counts)
+        if None in alive.values():
+            self._orphans.check_soon(user_id)
         return {node_id: count for node_id, count in counts.items() if alive[node_id] and count}
 
     async def count_live(self) -> tuple[int, int]:
@@ -185,6 +187,10 @@ class Presence:
         # Checked after reading: a socket is registered here before it is listed.
         gone = [entry for entry in entries if entry not in self._leaving and not is_here(entry.split("|")[2])]
         await self.cleanup.discard(self._node_id, gone, is_dead=False, is_last_try=True)
+
+    def check_later(self, user_ids: Callable[[], Iterable[str]]) -> None:
+        """See `OrphanedSockets.check_later`."""
+        self._orphans.check_later(user_ids)
 
     async def _leave_later(self, entry: str, hooks_task: HooksTask) -> None:
         await asyncio.sleep(RECONNECT_SECONDS)

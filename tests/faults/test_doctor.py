@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from support.nodes import Installation, ServiceUrls, drop
 from auth.core.clock import utc_now
 from auth.stores.schema import VERSION
 from runtime.doctor import KEY_AGE
+from runtime.embedded.services import EmbeddedServices
 
 SOUND = {
     "VIGIL_PUBLIC_URL": "https://auth.example.org",
@@ -23,8 +25,8 @@ SOUND = {
 }
 CHECKS = [
     "settings", "public url", "origins", "proxies", "mail", "file handles", "mongodb version",
-    "mongodb replica set", "mongodb clock", "schema", "indexes", "signing keys", "redis version", "redis clock",
-    "redis persistence", "redis eviction",
+    "mongodb replica set", "mongodb clock", "schema", "indexes", "signing keys", "facts", "redis version",
+    "redis clock", "redis persistence", "redis eviction",
 ]  # fmt: skip
 
 
@@ -132,3 +134,20 @@ async def test_a_redis_that_may_evict_and_keeps_nothing_on_disk_is_found(
     assert status == 1
     assert (found["redis eviction"]["state"], found["redis eviction"]["found"]) == ("fail", "allkeys-lru")
     assert found["redis persistence"]["state"] == "warn"
+
+
+async def test_a_user_of_mongodb_who_may_not_follow_changes_is_found(tmp_path: Path) -> None:
+    actions = ["find", "insert", "update", "remove", "createIndex", "listCollections", "listIndexes"]
+    privileges = [{"resource": {"db": "vigil", "collection": ""}, "actions": actions}]
+    async with EmbeddedServices(tmp_path) as urls:
+        with MongoClient[Any](urls.mongo_url) as client:
+            client["vigil"].command("createRole", "few", privileges=privileges, roles=[])
+            client["vigil"].command("createUser", "ada", pwd="sesame", roles=["few"])
+        address = urls.mongo_url.partition("@")[2].partition("/")[0]
+        installation = Installation(
+            ServiceUrls(f"mongodb://ada:sesame@{address}/?authSource=vigil&directConnection=true", urls.redis_url)
+        )
+        status, found = await findings(installation, VIGIL_MONGO_DATABASE="vigil")
+    assert status == 1
+    assert [name for name, each in found.items() if each["state"] == "fail"] == ["facts"]
+    assert found["facts"]["advice"] == "give its user the role readWrite on the database"

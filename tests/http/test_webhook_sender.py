@@ -26,6 +26,7 @@ from auth.core.facts import FactType, NewFact
 from auth.core.webhooks import Webhook, WebhookDelivery
 from auth.crypto.root_secret import RootSecret
 from auth.crypto.webhook_signatures import WebhookSecret
+from auth.platform.metrics import Metrics
 from auth.stores.facts import FactStore
 from auth.stores.mongo import Mongo
 from auth.stores.webhook_deliveries import WebhookDeliveries
@@ -79,6 +80,8 @@ class World:
     facts: FactStore
     requests: WebhookRequests
     receivers: Receivers
+    appended: asyncio.Event = field(default_factory=asyncio.Event)
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def endpoint(self, path: str) -> str:
         webhook_id = secrets.token_hex(8)
@@ -111,14 +114,16 @@ class World:
 
     async def append(self, user_ids: Sequence[str], after: int = 0) -> int:
         facts = [(NewFact(FactType.USER_VERIFIED, self.time.now, each), "position") for each in user_ids]
-        return await self.facts.append(facts, after=after, now=self.time.now)
+        last = await self.facts.append(facts, after=after, now=self.time.now)
+        self.appended.set()
+        return last
 
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
         """Run the sender."""
         client = webhook_client(allow_private=True)
         sender = WebhookSender(
-            stand_in_services(clock=self.time),
+            stand_in_services(clock=self.time, metrics=self.metrics),
             webhooks=self.webhooks,
             deliveries=self.deliveries,
             facts=self.facts,
@@ -126,7 +131,7 @@ class World:
             web=client,
             facts_kept=WEEK,
         )
-        running = asyncio.create_task(sender.run(asyncio.Event()))
+        running = asyncio.create_task(sender.run(self.appended))
         try:
             yield
             assert not running.done()
@@ -194,6 +199,8 @@ async def test_the_last_success_is_shown_to_the_minute(world: World) -> None:
             return stored is not None and stored.last_success_at == world.time.now
 
         await eventually(shown, "the time of the last success", timeout=60)
+    accepted = b'vigil_webhook_requests_total{outcome="accepted"} 2.0'
+    assert accepted in world.metrics.render()
 
 
 async def test_what_was_given_up_for_many_users_is_sent_again_by_few_commands(

@@ -489,7 +489,9 @@ class TestLeases:
         assert told == ["two"]
         assert await here.listed() == set()
 
-    @pytest.mark.parametrize("found_by", ["a handshake", "a list"])
+    @pytest.mark.parametrize(
+        "found_by", ["a handshake", "a list", "a message to the user", "the check after a loss"]
+    )
     async def test_an_entry_whose_node_holds_no_lease_is_cleared_up(
         self, world: World, here: Place, found_by: str
     ) -> None:
@@ -499,6 +501,10 @@ class TestLeases:
         await world.client.delete(here.keys.node_sockets("ghost", shard_of("user")))
         if found_by == "a handshake":
             await here.join(socket_of("session"))
+        elif found_by == "a message to the user":
+            assert await here.presence.nodes_of("user", session_id=None) == {}
+        elif found_by == "the check after a loss":
+            here.presence.check_later(lambda: ["user"])
         else:
             assert (await here.presence.online("user"))[0] == set()
         await eventually(lambda: world.lease_of("ghost"), "it gets a lease to run out", timeout=30)

@@ -66,6 +66,7 @@ async def erase_accounts(all_of: Dealings) -> None:
         _users=a_part(claim_deletion=all_of.claim, erase=all_of.nothing),
         _sessions=a_part(end_all=all_of.nothing),
         _parts=a_part(erase=all_of.deal),
+        _presence=a_part(forget=all_of.nothing),
         _audit=a_part(record=all_of.nothing),
     )
     assert await deletion.erase_due() == 2
