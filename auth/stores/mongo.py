@@ -4,13 +4,16 @@ Stores use only calls that Motor and PyMongo's asynchronous client share (`find(
 `aggregate`), so they work with either.
 """
 
+import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+import pymongo.lock
 from pymongo import AsyncMongoClient
 from pymongo.errors import (
     BulkWriteError,
@@ -41,6 +44,18 @@ STATEMENT_ERRORS = frozenset(
     {2, 9, 14, 40, 52, 54, 56, 57, 66, 67, 72, 73, 85, 86, 121, 197, 10334, DUPLICATE_KEY}
 )
 
+
+async def _wait_for(work: Awaitable[R], timeout: float | None) -> R:
+    """`asyncio.wait_for` of Python 3.12, which runs `work` in the caller's task."""
+    async with asyncio.timeout(timeout):
+        return await work
+
+
+if sys.version_info < (3, 12):
+    # PyMongo waits by it for a Condition, whose lock the caller holds again afterwards. That of 3.11 waits in a
+    # task of its own: if the caller is cancelled just as the time is over, the task takes the lock and nobody
+    # releases it. Each later operation of the process would wait for ever (python/cpython#86766).
+    pymongo.lock.wait_for = _wait_for  # type: ignore[attr-defined,assignment]
 
 # Unauthorized, AuthenticationFailed, and AtlasError, which MongoDB Atlas uses for the latter.
 REFUSAL_CODES = frozenset({13, 18, 8000})

@@ -1,7 +1,7 @@
 """Services per module that tests may break, with two nodes; repaired after each test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ import aiohttp
 import pytest
 from pymongo import MongoClient
 from support.breakable import Stores
-from support.clients import Api
+from support.clients import Api, Live, Refused
 from support.health import both_ready
 from support.nodes import Installation, Node, ServiceUrls, drop
+from support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,24 @@ async def whole(stores: Stores, pair: tuple[Node, Node], http: aiohttp.ClientSes
     await both_ready(http, *pair)
     yield stores
     await asyncio.to_thread(stores.mend)
+
+
+@pytest.fixture
+def connect(connect: Callable[..., Awaitable[Live]]) -> Callable[..., Awaitable[Live]]:
+    """Opens live sockets, as clients do: again while a node says that it is to be tried again."""
+
+    async def open_one(where: Node | str, token: str | None, **options: Any) -> Live:
+        async def attempt() -> Live | None:
+            try:
+                return await connect(where, token, **options)
+            except Refused as refusal:
+                if refusal.data["code"] != "unavailable":
+                    raise
+                return None
+
+        return await eventually(attempt, "a handshake is let in", timeout=30, every=0.02)
+
+    return open_one
 
 
 @pytest.fixture

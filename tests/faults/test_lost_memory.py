@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from support.breakable import Stores
-from support.clients import Api, Live, Login, Refused
+from support.clients import Api, Live, Login
 from support.nodes import PROBE, Node
 from support.waiting import eventually
 
@@ -44,20 +44,6 @@ async def go_away(pair: Pair, on: On, connect: Connect, others: str, event: str)
     return Away(login, cursor, version, event)
 
 
-async def let_in(connect: Connect, node: Node, login: Login, **options: Any) -> Live:
-    """Connect as soon as the deny-list is whole again."""
-
-    async def attempt() -> Live | None:
-        try:
-            return await connect(node, login.access_token, **options)
-        except Refused as refusal:
-            if refusal.data["code"] != "unavailable":
-                raise
-            return None
-
-    return await eventually(attempt, "a handshake is let in", timeout=30, every=0.02)
-
-
 async def test_who_was_away_when_redis_lost_its_data_is_never_told_that_all_is_recovered(
     whole: Stores, pair: Pair, on: On, connect: Connect
 ) -> None:
@@ -73,7 +59,7 @@ async def test_who_was_away_when_redis_lost_its_data_is_never_told_that_all_is_r
 
     async def returns(each: Away) -> list[Live]:
         """At once, and again with what it knew then when the nodes have put their sockets back."""
-        at_once = await let_in(connect, pair[1], each.login, last_event_id=each.cursor)
+        at_once = await connect(pair[1], each.login.access_token, last_event_id=each.cursor)
         await asyncio.sleep(4)  # longer than from one renewal of a lease to the next
         late = await connect(pair[0], each.login.access_token, last_event_id=each.cursor)
         again = await connect(pair[1], each.login.access_token, last_event_id=late.ready["lastEventId"])
@@ -101,7 +87,7 @@ async def test_a_node_killed_after_redis_lost_its_data_leaves_no_device_online_a
         with whole.redis_client() as client:
             client.flushall()
 
-        last = await let_in(connect, doomed, after)
+        last = await connect(doomed, after.access_token)
         doomed.kill()
 
         # Of the one from before nothing is known any more: who shows it is to list again.
