@@ -1,6 +1,7 @@
 // Verifies Vigil's access tokens in a service, and refuses revoked sessions within a second.
 
 import { VerificationError } from "./errors.js";
+import { textOf } from "./http.js";
 import { KeySet } from "./keys.js";
 import { Revocations } from "./revocations.js";
 import { headerIn, verifyToken } from "./tokens.js";
@@ -14,7 +15,6 @@ const START_MS = 5000;
 const REQUEST_MS = 5000;
 const WATCH_MS = 1000;
 const KEYS_RETRY_MS = 5000;
-const MAX_BODY = 256 * 1024;
 
 /** Verifies access tokens without a call for each. See index.d.ts. */
 export class Verifier {
@@ -128,7 +128,7 @@ export class Verifier {
         const signal = AbortSignal.timeout(REQUEST_MS);
         const response = await fetch(`${url}/.well-known/jwks.json`, { redirect: "error", signal });
         if (response.status !== 200) throw new Error(`Vigil answered ${response.status}`);
-        return JSON.parse(await bounded(response));
+        return JSON.parse(await textOf(response, signal));
       } catch (error) {
         failure = error;
       }
@@ -166,16 +166,6 @@ export class Verifier {
       logger.error(`vigil-verify: onHealth failed: ${error?.stack ?? error}`);
     }
   }
-}
-
-async function bounded(response) {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of response.body) {
-    text += decoder.decode(chunk, { stream: true });
-    if (text.length > MAX_BODY) throw new Error("the response is too large");
-  }
-  return text;
 }
 
 function pause(ms) {

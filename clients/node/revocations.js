@@ -1,5 +1,7 @@
 // The revoked sessions, followed on a stream: first all whose tokens may be valid, then new ones as they come.
 
+import { chunksOf } from "./http.js";
+
 // Vigil sends something every 2 s.
 const SILENT_MS = 6000;
 const RETRY_MS = [100, 5000];
@@ -85,7 +87,7 @@ export class Revocations {
       if (response.status !== 200) throw new Error(`Vigil answered ${response.status}`);
       const decoder = new TextDecoder();
       let rest = "";
-      for await (const chunk of response.body) {
+      for await (const chunk of chunksOf(response, silent.signal)) {
         const events = (rest + decoder.decode(chunk, { stream: true })).split("\n\n");
         rest = events.pop();
         if (rest.length > MAX_EVENT) throw new Error("an event of the stream is too long");

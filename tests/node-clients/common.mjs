@@ -1,7 +1,14 @@
 // The verifier of the services under test, from the environment.
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Verifier } from "vigil-verify";
 
-const { ISSUER, SERVER_KEY, URLS, STALE_AFTER } = process.env;
+const { ISSUER, SERVER_KEY, URLS, STALE_AFTER, COLLECT_GARBAGE } = process.env;
+
+if (COLLECT_GARBAGE) {
+  setFlagsFromString("--expose-gc");
+  setInterval(runInNewContext("gc"), 50).unref();
+}
 
 export const verifier = new Verifier({
   issuer: ISSUER,
