@@ -14,7 +14,8 @@ import pytest
 from support.certificates import certificate
 from support.clients import PASSWORD, Api, Live
 from support.nodes import ROOT, Installation, Node, ServiceUrls, drop
-from support.processes import free_ports, program
+from support.ports import free_ports
+from support.processes import program
 from support.waiting import eventually
 from yarl import URL
 

@@ -8,12 +8,7 @@ import aiohttp
 from support.administration import first_administrator
 from support.clients import Api
 from support.nodes import Installation, Node
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from support.ports import free_port
 
 
 async def test_it_shows_the_queue_to_this_machine_and_to_nobody_elses_pages(

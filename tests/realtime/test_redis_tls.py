@@ -12,7 +12,8 @@ import redis.asyncio
 from support.certificates import certificate
 from support.clients import Api, Live
 from support.nodes import Installation, ServiceUrls, drop, tracebacks
-from support.processes import free_ports, program
+from support.ports import free_ports
+from support.processes import program
 from support.redis_forms import problem_of
 from support.waiting import eventually
 

@@ -14,7 +14,7 @@ import dns.resolver
 import dns.rrset
 import pytest
 from support.certificates import certificate
-from support.processes import free_ports
+from support.ports import free_ports
 from support.waiting import eventually
 
 from auth.core.errors import Unavailable

@@ -1,8 +1,7 @@
-"""Resource use of a node's process; programs and ports for others."""
+"""Resource use of a node's process, and programs for others."""
 
 import os
 import shutil
-import socket
 
 import pytest
 
@@ -21,17 +20,6 @@ def resident_kib(node: Node) -> int:
 def open_files(node: Node) -> int:
     """Return the number of open files and sockets."""
     return len(os.listdir(f"/proc/{node.process.pid}/fd"))
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody uses now."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def program(name: str) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import aiohttp
 
 from support.commands import node_packages
+from support.ports import free_port
 
 START_SECONDS = 40
 NPM_FOLDER = Path(__file__).resolve().parents[1] / "oidc-provider"
@@ -91,12 +92,6 @@ def path_of(url: str) -> str:
     parts = urlsplit(url)
     assert parts.path.startswith("/api/auth/"), url
     return f"{parts.path.removeprefix('/api/auth')}?{parts.query}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.ports import free_port
 from support.waiting import eventually
 
 # Writes each request as a line, then answers with the status in the file beside it.
@@ -111,10 +112,7 @@ class Receiver:
 @contextmanager
 def receiver(folder: Path) -> Iterator[Receiver]:
     """Run a receiver."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = Receiver(folder, port)
+    started = Receiver(folder, free_port())
     started.start()
     yield started
     started.kill()

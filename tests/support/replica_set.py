@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from runtime.embedded.services import _MONGOD, _find, _mongod_options
-from support.processes import free_ports
+from support.ports import free_ports
 from support.waiting import eventually
 
 KEY = "testsonly" + "0123456789abcdef" * 2  # base64, as a key file has to be

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from redis.retry import Retry
 
 from runtime.embedded.child import _EXEC_AS_DEPENDANT
 from runtime.embedded.services import _VALKEY, _find
+from support.ports import free_port
 
 HOST = "127.0.0.1"
 PASSWORD = "of-tests"  # of servers that only this machine reaches
@@ -100,7 +100,7 @@ class Servers:
     every: list[Valkey] = field(default_factory=list)
 
     def add(self, **options: str) -> Valkey:
-        port = _free_port()
+        port = free_port()
         named = {name.replace("_", "-"): value for name, value in options.items()}
         made = Valkey(self.folder / str(port), port, named)
         self.every.append(made)
@@ -126,7 +126,7 @@ class WatchedMaster(Servers):
         watching = f"monitor {SERVICE} {HOST} {self.master.port} 2"
         self.sentinels = []
         for _ in range(3):
-            sentinel = Valkey(self.folder / f"s{len(self.every)}", _free_port(), {}, is_sentinel=True)
+            sentinel = Valkey(self.folder / f"s{len(self.every)}", free_port(), {}, is_sentinel=True)
             sentinel.folder.mkdir()
             (sentinel.folder / "valkey.conf").write_text(
                 f"port {sentinel.port}\nbind {HOST}\ndir {sentinel.folder}\nsentinel {watching}\n"
@@ -169,7 +169,7 @@ class ThreeMasters(Servers):
             "cluster_require_full_coverage": "no",
             "cluster_replica_validity_factor": "0",
         }
-        self.masters = [self.add(cluster_port=str(_free_port()), **options) for _ in range(3)]
+        self.masters = [self.add(cluster_port=str(free_port()), **options) for _ in range(3)]
         for each in self.masters:
             until(lambda one=each: one.ask("PING"), "it answers")
         for number, each in enumerate(self.masters):
@@ -177,7 +177,7 @@ class ThreeMasters(Servers):
             each.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
             # Otherwise two of them may vote in the same epoch for themselves.
             each.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        self.replicas = [self.add(cluster_port=str(_free_port()), **options) for _ in range(3 * replicas)]
+        self.replicas = [self.add(cluster_port=str(free_port()), **options) for _ in range(3 * replicas)]
         for each in self.every[1:]:
             until(lambda one=each: one.ask("PING"), "it answers")
             self.masters[0].ask("CLUSTER", "MEET", HOST, each.port, each.options["cluster-port"])
@@ -237,14 +237,3 @@ def _data_options() -> dict[str, str]:
         "repl_diskless_sync_delay": "0",
         "repl_backlog_size": "1mb",
     }
-
-
-def _free_port() -> int:
-    """A free port below those that the kernel gives to outgoing connections."""
-    import random
-
-    for port in random.sample(range(20_000, 32_000), 200):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
-            return port
-    raise AssertionError("no free port")
