@@ -1,7 +1,7 @@
 """The demo's chat room: an example of an application on Vigil.
 
-It serves `chat:join` and `chat:send`, and sends `chat:message` and `chat:members`. It runs on every node, and its
-room spans all of them. Messages are durable: the room's history has the latest, and clients that were away get
+It serves `chat:join`, `chat:watch` and `chat:send`, and sends `chat:message` and `chat:members`. It runs on every
+node, and its room spans all of them. Messages are durable: the room's history has the latest, and clients that were away get
 what they missed. Who has joined is noted in the history of a second room, so that every node knows the names;
 which of them are here is asked of presence, so that nobody stays a member by a node that was killed.
 """
@@ -32,8 +32,9 @@ chat = Application(
     },
 )
 
-# The sockets of this node that have joined.
+# The sockets of this node that have joined, and whom they watch.
 _joined: dict[str, dict[str, str]] = {}
+_watched: dict[str, set[str]] = {}
 
 
 class Roster:
@@ -116,7 +117,20 @@ async def join(socket: LiveSocket, _data: dict[str, Any]) -> dict[str, Any]:
     _joined[socket.socket_id] = {"userId": user.user_id, "name": name}
     await socket.enter(ROOM)
     members = await _send_members()
-    return {"members": members, "recent": await _latest(), "maxTextLength": MAX_TEXT}
+    return {"room": f"chat:{ROOM}", "members": members, "recent": await _latest(), "maxTextLength": MAX_TEXT}
+
+
+@chat.on("watch")
+async def watch(socket: LiveSocket, _data: dict[str, Any]) -> dict[str, Any]:
+    """Let the socket see the presence of the members, as they are now."""
+    if socket.socket_id not in _joined:
+        raise InvalidRequest("Join the room first.")
+    members = {each["userId"] for each in await _roster.present()}
+    watched = _watched.get(socket.socket_id, set())
+    await socket.unwatch(list(watched - members))
+    await socket.watch(list(members - watched))
+    _watched[socket.socket_id] = members
+    return {}
 
 
 @chat.on("send")
@@ -141,6 +155,7 @@ async def send(socket: LiveSocket, data: dict[str, Any]) -> dict[str, Any]:
 @chat.on_socket_disconnected
 async def leave(socket: LiveSocket) -> None:
     """Send the remaining members after a socket disconnected, here or with a dead node."""
+    _watched.pop(socket.socket_id, None)
     if _joined.pop(socket.socket_id, None) is not None or not socket.is_here:
         _news.send_soon()
 

@@ -2,6 +2,7 @@
 import { clockTime } from "./format.js";
 import { Component, createRef, html } from "./html.js";
 import { ChatIcon, SendIcon } from "./icons.js";
+import { RoomPeopleList, TypingLine } from "./room-people-list.js";
 
 /** New messages scroll into view while the list is within this distance of its end. */
 const FOLLOW_DISTANCE_PX = 80;
@@ -9,7 +10,7 @@ const FOLLOW_DISTANCE_PX = 80;
 /** Messages of one user within this time are grouped under one name. */
 const GROUP_MS = 5 * 60_000;
 
-/** Properties: `chat`, `userId`, `isLive`, `onSend(text)`, `onSendAgain(key)`. */
+/** Properties: `chat`, `userId`, `isLive`, `people` (a `RoomPeople`), `onSend(text)`, `onSendAgain(key)`. */
 export class ChatCard extends Component {
   #scroller = createRef();
   #isFollowing = true;
@@ -27,13 +28,14 @@ export class ChatCard extends Component {
     this.props.onSend(text);
   };
 
-  render({ chat, userId, isLive, onSendAgain }) {
+  render({ chat, userId, isLive, people, onSendAgain }) {
     const { messages, members, outgoing } = chat;
     return html`
       <section class="card chat-card" aria-labelledby="chat-title">
         <header class="chat-head">
           <h2 id="chat-title">Chat room</h2>
-          <p class="muted chat-members" data-testid="chat-members">${memberSentence(members, userId)}</p>
+          <${RoomPeopleList} members=${members} people=${chat.people} userId=${userId} isLive=${isLive}
+                             onOwn=${(state, text) => people.setOwn(state, text)} />
         </header>
         <div class="chat-scroll" ref=${this.#scroller} onScroll=${this.onScroll} tabindex="0" role="region"
              aria-label="Messages">
@@ -50,7 +52,8 @@ export class ChatCard extends Component {
               <${Outgoing} key=${each.key} ...${each} onAgain=${() => onSendAgain(each.key)} />`)}
           </ol>
         </div>
-        <${Composer} onSend=${this.send} isLive=${isLive} maxLength=${chat.maxTextLength} />
+        <${TypingLine} members=${members} typing=${chat.people.typing} />
+        <${Composer} onSend=${this.send} onTyping=${(isActive) => people.type(isActive)} isLive=${isLive} maxLength=${chat.maxTextLength} />
       </section>`;
   }
 }
@@ -60,14 +63,6 @@ function EmptyRoom({ joined }) {
     <div class="chat-empty"><${ChatIcon} />
       <p>${joined ? "No messages yet. Say hello." : "Joining the room…"}</p>
     </div>`;
-}
-
-function memberSentence(members, userId) {
-  const others = members.filter((member) => member.userId !== userId).map(({ name }) => name);
-  if (members.length === 0) return "";
-  if (others.length === 0) return "Only you are here";
-  if (others.length < 4) return `You and ${others.join(", ")}`;
-  return `You and ${others.length} others`;
 }
 
 function isContinuation(previous, { userId, at }) {
@@ -108,13 +103,18 @@ class Composer extends Component {
     this.setState({ text: "" });
   };
 
+  write = ({ currentTarget: { value } }) => {
+    this.setState({ text: value });
+    this.props.onTyping(value.trim() !== "");
+  };
+
   render({ isLive, maxLength }, { text }) {
     return html`
       <form class="composer" onSubmit=${this.submit}>
         <label class="visually-hidden" for="chat-input">Message</label>
         <input id="chat-input" class="composer-input" value=${text} maxlength=${maxLength} autocomplete="off"
                placeholder=${isLive ? "Write a message" : "Not connected: messages are queued"} data-testid="chat-input"
-               enterkeyhint="send" onInput=${({ currentTarget }) => this.setState({ text: currentTarget.value })} />
+               enterkeyhint="send" onInput=${this.write} />
         <button class="button primary icon-only" type="submit" data-testid="chat-send" aria-disabled=${!text.trim()}>
           <${SendIcon} /><span class="visually-hidden">Send</span>
         </button>

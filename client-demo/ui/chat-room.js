@@ -4,6 +4,7 @@
  */
 import { asVigilError } from "../vigil-errors.js";
 import { retryDelay, sleep } from "../vigil-reconnect.js";
+import { NOBODY, RoomPeople } from "./room-people.js";
 
 /**
  * @typedef {{messageId: string, userId: string, name: string, text: string, at: string, historyId?: number}} Message
@@ -11,12 +12,12 @@ import { retryDelay, sleep } from "../vigil-reconnect.js";
  *
  * `waiting`: not sent yet. `unsure`: the connection broke before the acknowledgement; the user decides.
  * @typedef {{key: number, text: string, status: "waiting"|"unsure"|"refused", problem: string|null}} Outgoing
- * @typedef {{messages: Message[], members: Member[], outgoing: Outgoing[], joined: boolean,
- *   maxTextLength?: number}} Chat `maxTextLength` is known once joined
+ * @typedef {{messages: Message[], members: Member[], people: import("./room-people.js").People, outgoing: Outgoing[],
+ *   joined: boolean, maxTextLength?: number}} Chat `maxTextLength` is known once joined
  */
 
 /** @type {Chat} */
-export const EMPTY_CHAT = Object.freeze({ messages: [], members: [], outgoing: [], joined: false });
+export const EMPTY_CHAT = Object.freeze({ messages: [], members: [], people: NOBODY, outgoing: [], joined: false });
 
 const KEPT_MESSAGES = 500;
 
@@ -44,6 +45,7 @@ function byPlace(a, b) {
 export class ChatRoom {
   #client;
   #onChange;
+  #people;
   #chat = EMPTY_CHAT;
   #userId = "";
   #nextKey = 1;
@@ -57,14 +59,22 @@ export class ChatRoom {
   constructor(client, onChange) {
     this.#client = client;
     this.#onChange = onChange;
+    this.#people = new RoomPeople(client, (people) => this.#change({ people }));
     client.on("ready", ({ userId }) => this.#onReady(userId));
     client.on("state", ({ state }) => this.#onState(state));
     client.on("chat:message", (message) => this.#receive([message]));
-    client.on("chat:members", ({ members }) => this.#change({ members }));
+    // Joining again asks again.
+    client.on("chat:members", ({ members }) => this.#setMembers(members).catch(() => this.#join()));
+  }
+
+  /** Who is in the room, and who is typing. */
+  get people() {
+    return this.#people;
   }
 
   /** @param {string} text */
   send(text) {
+    this.#people.type(false);
     /** @type {Outgoing} */
     const outgoing = { key: this.#nextKey++, text, status: "waiting", problem: null };
     this.#change({ outgoing: [...this.#chat.outgoing, outgoing] });
@@ -79,7 +89,7 @@ export class ChatRoom {
 
   /** @param {string} userId */
   #onReady(userId) {
-    if (this.#userId !== userId) this.#change(EMPTY_CHAT);
+    if (this.#userId !== userId) this.#forget();
     this.#userId = userId;
     this.#join();
   }
@@ -90,20 +100,33 @@ export class ChatRoom {
     if (state === "live" && this.#wasExpired) this.#join();
     this.#wasExpired = state === "expired";
     if (state !== "live") this.#change({ joined: false });
-    if (state === "logged-out" || state === "ended") this.#chat = EMPTY_CHAT;
+    if (state === "logged-out" || state === "ended") this.#forget();
+  }
+
+  #forget() {
+    this.#people.forget();
+    this.#change(EMPTY_CHAT);
   }
 
   async #join() {
     for (let attempt = 0; this.#client.state.state === "live"; attempt++) {
       try {
-        const { members, recent, maxTextLength } = await this.#client.emit("chat:join");
-        this.#change({ members, maxTextLength, joined: true });
+        const { room, members, recent, maxTextLength } = await this.#client.emit("chat:join");
+        this.#change({ maxTextLength, joined: true });
         this.#receive(recent);
-        return this.#sendAll();
+        this.#sendAll();
+        await this.#people.joined(room);
+        return await this.#setMembers(members);
       } catch (error) {
         await sleep(retryDelay(attempt, asVigilError(error).retryAfterMs));
       }
     }
+  }
+
+  /** @param {Member[]} members */
+  async #setMembers(members) {
+    this.#change({ members });
+    await this.#people.watch(members);
   }
 
   /** @param {Message[]} messages */

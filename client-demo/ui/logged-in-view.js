@@ -85,7 +85,7 @@ export class LoggedInView extends Component {
           </div>
           <div class="pane pane-chat">
             <${ChatCard} chat=${chat} userId=${userId} isLive=${connection.state === "live"}
-                         onSend=${(text) => room.send(text)} onSendAgain=${(key) => room.sendAgain(key)} />
+                         people=${room.people} onSend=${(text) => room.send(text)} onSendAgain=${(key) => room.sendAgain(key)} />
           </div>
           ${route.view === "account" && html`
             <div class="pane-whole">

@@ -15,18 +15,28 @@ const webhook = new Webhook(required("VIGIL_APPLICATION_URL_SECRET"));
 
 const members = new Map(); // by socketId: {userId, name}
 const gone = new Map(); // the latest that have disconnected
+const watched = new Map(); // by socketId: whom it watches
 const recent = [];
 
 const handlers = {
   "chat:join": async ({ socketId, userId }) => {
     members.set(socketId, { userId, name: await nameOf(userId) });
     return {
+      room: ROOM,
       members: present(),
       recent,
       maxTextLength: MAX_TEXT,
       join: [ROOM],
       emit: [membersNow()],
     };
+  },
+
+  // A client asks when the members have changed: it sees the presence of each.
+  "chat:watch": async ({ socketId }) => {
+    const before = watched.get(socketId) ?? new Set();
+    const now = new Set(present().map(({ userId }) => userId));
+    watched.set(socketId, now);
+    return { unwatch: [...before].filter((each) => !now.has(each)), watch: [...now].filter((each) => !before.has(each)) };
   },
 
   "chat:send": async ({ socketId, data }) => {
@@ -44,6 +54,7 @@ const handlers = {
 
   // Posted at least once, also when a node died; a second time it changes nothing.
   disconnect: async ({ socketId }) => {
+    watched.delete(socketId);
     if (!move(socketId, members, gone)) return {};
     if (gone.size > MOST_GONE) gone.delete(gone.keys().next().value);
     return { emit: [membersNow()] };

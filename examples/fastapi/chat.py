@@ -31,6 +31,7 @@ Json = dict[str, Any]
 Members = dict[str, dict[str, str]]
 members: Members = {}  # by socket
 gone: Members = {}  # the latest that have disconnected
+watched: dict[str, set[str]] = {}  # by socket: whom it watches
 recent: deque[Json] = deque(maxlen=RECENT)
 
 
@@ -45,12 +46,21 @@ class Refused(Exception):
 async def join(event: Json) -> Json:
     members[event["socketId"]] = {"userId": event["userId"], "name": await name_of(event["userId"])}
     return {
+        "room": ROOM,
         "members": present(),
         "recent": list(recent),
         "maxTextLength": MAX_TEXT,
         "join": [ROOM],
         "emit": [members_now()],
     }
+
+
+async def watch(event: Json) -> Json:
+    """A client asks when the members have changed: it sees the presence of each."""
+    before = watched.get(event["socketId"], set())
+    now = {member["userId"] for member in members.values()}
+    watched[event["socketId"]] = now
+    return {"unwatch": list(before - now), "watch": list(now - before)}
 
 
 async def send(event: Json) -> Json:
@@ -68,6 +78,7 @@ async def send(event: Json) -> Json:
 
 async def leave(event: Json) -> Json:
     """Posted at least once, also when a node died; a second time it changes nothing."""
+    watched.pop(event["socketId"], None)
     if not move(event["socketId"], members, gone):
         return {}
     if len(gone) > MOST_GONE:
@@ -89,6 +100,7 @@ def move(key: str, source: Members, target: Members) -> bool:
 
 handlers: dict[str, Callable[[Json], Awaitable[Json]]] = {
     "chat:join": join,
+    "chat:watch": watch,
     "chat:send": send,
     "disconnect": leave,
     "connect": restore,

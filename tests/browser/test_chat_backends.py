@@ -9,7 +9,7 @@ from support.backends import create_key
 from support.browsers import PHONE
 from support.chat_backends import chat_backend
 from support.nodes import Installation
-from support.processes import free_ports
+from support.ports import free_ports
 
 
 @pytest.mark.parametrize("example", ["express", "fastapi"])

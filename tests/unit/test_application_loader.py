@@ -80,7 +80,7 @@ def test_a_module_is_imported_by_its_name(folder: Path, monkeypatch: pytest.Monk
 def test_the_demos_chat_is_one() -> None:
     chat = load_application("client-demo/chat.py:chat", ROOT)
     assert chat is not None
-    assert set(chat.handlers) == {"chat:join", "chat:send"}
+    assert set(chat.handlers) == {"chat:join", "chat:watch", "chat:send"}
 
 
 @pytest.mark.parametrize(
