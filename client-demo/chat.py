@@ -1,9 +1,9 @@
 """The demo's chat room: an example of an application on Vigil.
 
 It serves `chat:join`, `chat:watch` and `chat:send`, and sends `chat:message` and `chat:members`. It runs on every
-node, and its room spans all of them. Messages are durable: the room's history has the latest, and clients that were away get
-what they missed. Who has joined is noted in the history of a second room, so that every node knows the names;
-which of them are here is asked of presence, so that nobody stays a member by a node that was killed.
+node, and its room spans all of them. Messages are durable: the room's history has the latest, and clients that
+were away get what they missed. Who has joined is noted in the history of a second room, so that every node knows
+the names; which of them are here is asked of presence, so that nobody stays a member by a node that was killed.
 """
 
 import asyncio
