@@ -76,6 +76,9 @@ class FactRelay(Operation):
             try:
                 if await self._claim():
                     await self._lead()
+                else:
+                    # Of another process: the lease is free some seconds after that one has died, or at its stop.
+                    await asyncio.sleep(RENEW_SECONDS - RETRY_SECONDS)
             except Unavailable as down:
                 self._note_delay(down)
             except Exception:  # a defect must not end it

@@ -51,7 +51,7 @@ class OwnState extends Component {
           ${Object.entries(STATES).map(([value, label]) => html`
             <option key=${value} value=${value} selected=${value === state}>${label}</option>`)}
         </select>
-        <label class="visually-hidden" for="own-state-text">What others read beside your name</label>
+        <label class="visually-hidden" for="own-state-text">What you are doing, for others to read</label>
         <input id="own-state-text" name="text" value=${text} maxlength=${MAX_TEXT} disabled=${!isLive} autocomplete="off"
                placeholder="What are you doing?" data-testid="own-state-text" onChange=${this.save} />
         ${problem && html`<p role="alert">${problem}</p>`}

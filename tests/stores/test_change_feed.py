@@ -31,6 +31,8 @@ def facts(mongo: Mongo) -> FactStore:
 @pytest.fixture
 async def feed(mongo: Mongo, facts: FactStore) -> AsyncIterator[ChangeFeed]:
     """A feed that is open before the test writes."""
+    # It begins with the operation of that time: one that is no fact, and not the clearing after the last test.
+    await mongo.database["other"].insert_one({})
     await facts.begin()
     opened = ChangeFeed(mongo.database)
     await opened.open((await facts.state()).start)
