@@ -125,6 +125,4 @@ class Inbound:
         if connections:
             log.info("node_resynced", sockets=len(connections))
             self._watchdog.ask()
-            self._outbound.presence.check_later(
-                lambda: (each.user_id for each in self.connections if shard_of(each.user_id) in shards)
-            )
+            self._outbound.presence.check_later(lambda: (each.user_id for each in self.connections))
