@@ -49,11 +49,14 @@ class ChosenStates:
         """Remove the state of a user. Raises `Unavailable`."""
         await self._link.execute("DEL", self._keys.chosen_state(user_id))
 
-    async def set(self, user_id: str, state: str, text: str | None) -> None:
-        """Set the state of a user. Raises `Unavailable`."""
-        before, since = await self.read(user_id), self._clock()
-        if before.is_invisible and before.since is not None and state == INVISIBLE:
-            since = before.since
+    async def set(self, user_id: str, state: str, text: str | None) -> UserState:
+        """Set the state of a user, and return it. Raises `Unavailable`."""
+        since = self._clock()
+        if state == INVISIBLE:
+            before = await self.read(user_id)
+            # A later time would tell that the user was there.
+            since = before.since if before.is_invisible and before.since is not None else since
         content = {"t": "chosen", "user": user_id, "state": state, "text": text, "since": since.isoformat()}
         key, life = self._keys.chosen_state(user_id), round(STATE_LIFE.total_seconds())
         await self._link.execute("SET", key, self._seal.seal(content), "EX", life)
+        return UserState(state, text, since)

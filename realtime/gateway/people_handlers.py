@@ -37,10 +37,11 @@ class PeopleHandlers:
 
     async def _set_presence(self, connection: Connection, asked: PresenceSet) -> View:
         user_id = connection.user_id
-        if asked.state is not None:
-            await self._chosen.set(user_id, asked.state, asked.text)
+        if asked.state is None:
+            now = await self._chosen.read(user_id)
+        else:
+            now = await self._chosen.set(user_id, asked.state, asked.text)
             await self._watchers.tell(user_id)
-        now = await self._chosen.read(user_id)
         return PresenceSetDone(state=now.state, text=now.text)
 
     async def _set_typing(self, connection: Connection, asked: TypingSet) -> View:
