@@ -5,7 +5,6 @@ any position that MongoDB's log still has. A majority has each of these writes, 
 """
 
 import contextlib
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from auth.core.clock import iso
 from auth.core.errors import Unavailable
 from auth.core.facts import FactType, NewFact
-from auth.stores.mongo import Database, Document, is_outage, outage_is_unavailable
+from auth.stores.mongo import Database, Document, is_outage, opened, outage_is_unavailable
 
 # ChangeStreamHistoryLost and ChangeStreamFatalError: MongoDB's log does not have the position any more.
 LOST_CODES = frozenset({280, 286})
@@ -102,7 +101,7 @@ class ChangeFeed:
             begin = {} if start.time is None else {"start_at_operation_time": start.time}
         with _mapped_errors():
             stream = self._database.watch(PIPELINE, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **begin)
-            self._stream = await stream if inspect.isawaitable(stream) else stream
+            self._stream = await opened(stream)
 
     @outage_is_unavailable
     async def next(self) -> Change | None:

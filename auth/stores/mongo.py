@@ -7,6 +7,7 @@ Stores use only calls that Motor and PyMongo's asynchronous client share (`find(
 import asyncio
 import contextlib
 import functools
+import inspect
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
@@ -137,6 +138,11 @@ def _client_class(driver: Literal["motor", "pymongo"]) -> Any:
     from auth.stores.motor_driver import AsyncIOMotorClient
 
     return AsyncIOMotorClient
+
+
+async def opened(cursor: Any) -> Any:
+    """The cursor of an aggregation or change stream: PyMongo's is awaited, Motor's is not."""
+    return await cursor if inspect.isawaitable(cursor) else cursor
 
 
 def outage_is_unavailable(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:

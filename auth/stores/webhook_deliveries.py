@@ -9,14 +9,14 @@ from datetime import datetime
 
 from pymongo import DESCENDING, UpdateOne
 
-from auth.core.webhooks import WebhookDelivery
-from auth.stores.mongo import Database, Document, outage_is_unavailable
+from auth.core.webhooks import DeliveryState, WebhookDelivery
+from auth.stores.mongo import Database, Document, opened, outage_is_unavailable
 
 MAX_LISTED = 200
 # Users. After an outage of a receiver there are thousands.
-PROMOTED_AT_ONCE = 200
+PROMOTED_AT_ONCE = 500
 
-OPEN: Document = {"$in": ["waiting", "behind"]}
+OPEN: Sequence[DeliveryState] = ("waiting", "behind")
 
 
 class WebhookDeliveries:
@@ -30,7 +30,10 @@ class WebhookDeliveries:
         """Create the indexes, and the TTL index."""
         await self._deliveries.create_index([("webhookId", 1), ("number", 1)], name="of_webhook")
         await self._deliveries.create_index([("webhookId", 1), ("state", 1), ("dueAt", 1)], name="due")
-        await self._deliveries.create_index([("webhookId", 1), ("userId", 1), ("state", 1)], name="of_user")
+        # Of a user with thousands of facts, only the first one is read.
+        await self._deliveries.create_index(
+            [("webhookId", 1), ("state", 1), ("userId", 1), ("number", 1)], name="first_of_user"
+        )
         await self._deliveries.create_index("removeAt", expireAfterSeconds=0, name="removal")
 
     @outage_is_unavailable
@@ -68,9 +71,11 @@ class WebhookDeliveries:
         return [_delivery(document) for document in await found.to_list(limit)]
 
     @outage_is_unavailable
-    async def users_waiting(self, webhook_id: str, user_ids: Sequence[str | None]) -> set[str | None]:
+    async def users_waiting(
+        self, webhook_id: str, user_ids: Sequence[str | None], *, states: Sequence[DeliveryState] = OPEN
+    ) -> set[str | None]:
         """Those of these users who have a fact that waits for an endpoint."""
-        which = {"webhookId": webhook_id, "userId": {"$in": list(user_ids)}, "state": OPEN}
+        which = {"webhookId": webhook_id, "state": {"$in": states}, "userId": {"$in": list(user_ids)}}
         return set(await self._deliveries.distinct("userId", which))
 
     @outage_is_unavailable
@@ -85,26 +90,28 @@ class WebhookDeliveries:
     @outage_is_unavailable
     async def promote_orphans(self, webhook_id: str, *, now: datetime) -> None:
         """Promote what is behind a fact that is not there any more, because its process died in between."""
-        first = set(await self._deliveries.distinct("userId", {"webhookId": webhook_id, "state": "waiting"}))
-        behind = await self._deliveries.distinct("userId", {"webhookId": webhook_id, "state": "behind"})
-        orphans = [user_id for user_id in behind if user_id not in first]
-        for begin in range(0, len(orphans), PROMOTED_AT_ONCE):
-            users = orphans[begin : begin + PROMOTED_AT_ONCE]
-            await self._promote_first_of(webhook_id, users, now=now)
-
-    async def _promote_first_of(self, webhook_id: str, user_ids: Sequence[str | None], *, now: datetime) -> None:
-        which = {"webhookId": webhook_id, "userId": {"$in": list(user_ids)}, "state": "behind"}
-        found = self._deliveries.find(which, {"userId": 1}, sort=[("number", DESCENDING)])
-        firsts = {document["userId"]: document["_id"] for document in await found.to_list(None)}
-        await self._deliveries.update_many(
-            {"_id": {"$in": list(firsts.values())}, "state": "behind"},
-            {"$set": {"state": "waiting", "dueAt": now}},
-        )
+        first_of_each = [
+            {"$match": {"webhookId": webhook_id, "state": "behind"}},
+            {"$sort": {"userId": 1, "number": 1}},
+            {"$group": {"_id": "$userId", "number": {"$first": "$number"}}},
+        ]
+        firsts = await opened(self._deliveries.aggregate(first_of_each, batchSize=PROMOTED_AT_ONCE))
+        try:
+            while some := await firsts.to_list(PROMOTED_AT_ONCE):
+                numbers = {each["_id"]: each["number"] for each in some}
+                for user_id in await self.users_waiting(webhook_id, list(numbers), states=["waiting"]):
+                    del numbers[user_id]
+                await self._deliveries.update_many(
+                    {"_id": {"$in": [_id(webhook_id, number) for number in numbers.values()]}, "state": "behind"},
+                    {"$set": {"state": "waiting", "dueAt": now}},
+                )
+        finally:
+            await firsts.close()
 
     @outage_is_unavailable
     async def give_up(self, webhook_id: str, *, stored_by: datetime) -> int:
         """Give up what waits since `stored_by`; the number of them."""
-        which = {"webhookId": webhook_id, "state": OPEN, "storedAt": {"$lte": stored_by}}
+        which = {"webhookId": webhook_id, "state": {"$in": OPEN}, "storedAt": {"$lte": stored_by}}
         return int((await self._deliveries.update_many(which, {"$set": {"state": "failed"}})).modified_count)
 
     @outage_is_unavailable
