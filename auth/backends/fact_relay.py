@@ -21,9 +21,11 @@ from auth.stores.change_feed import Change, ChangeFeed, FeedStart, PositionLost,
 from auth.stores.facts import FactStore, NumberTaken, RelayState
 
 LEASE = timedelta(seconds=10)
-RENEW_SECONDS = 3.0
+# How often the lease is asked for, or renewed.
+CLAIM_SECONDS = 3.0
 # For a failed renewal. Less than the lease, so that this node stops before another begins.
 STOP_AFTER_SECONDS = 8.0
+# After the feed of changes has failed.
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
 BATCH = 500
@@ -76,14 +78,11 @@ class FactRelay(Operation):
             try:
                 if await self._claim():
                     await self._lead()
-                else:
-                    # Of another process: the lease is free some seconds after that one has died, or at its stop.
-                    await asyncio.sleep(RENEW_SECONDS - RETRY_SECONDS)
             except Unavailable as down:
                 self._note_delay(down)
             except Exception:  # a defect must not end it
                 log.exception("facts_failed")
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(CLAIM_SECONDS)
 
     def _note_delay(self, down: Unavailable) -> None:
         self._metrics.facts_delayed.inc()
@@ -101,7 +100,7 @@ class FactRelay(Operation):
         work = [asyncio.create_task(self._relay()), asyncio.create_task(self._follow(self._appended))]
         try:
             while loop.time() - renewed_at < STOP_AFTER_SECONDS:
-                await asyncio.sleep(RENEW_SECONDS)
+                await asyncio.sleep(CLAIM_SECONDS)
                 asked_at = loop.time()
                 with contextlib.suppress(Unavailable):
                     if not await self._claim():
