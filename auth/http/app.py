@@ -85,6 +85,7 @@ def create_app(services: Services, operations: Operations, parts: HttpParts) -> 
     """Build the application. The caller attaches the live socket under `/socket.io/` afterwards."""
     settings = parts.settings
     origins = settings.allowed_origins
+    second_origin = SecondOrigin(settings.second_origin)
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[
@@ -94,23 +95,28 @@ def create_app(services: Services, operations: Operations, parts: HttpParts) -> 
             refuse(allowed_origins=origins, cross_site_cookies=settings.server.cookie_same_site == "none"),
             count_in_flight(parts.open_connections),
             limit(services.limits, API),
-            *SecondOrigin(settings.second_origin).middlewares(),
+            *second_origin.middlewares(),
         ],
     )
     pages = Pages(service=settings.accounts.service_name)
-    app[ENDPOINTS] = _add_api(app, services, operations, parts)
+    app[ENDPOINTS] = _add_api(app, services, operations, parts, second_origin)
     _add_service(app, services, parts, pages)
     _add_pages(app, operations, parts, pages)
     return app
 
 
 def _add_api(
-    app: web.Application, services: Services, operations: Operations, parts: HttpParts
+    app: web.Application,
+    services: Services,
+    operations: Operations,
+    parts: HttpParts,
+    second_origin: SecondOrigin,
 ) -> Sequence[Endpoint]:
     policy = CookiePolicy(parts.csrf_keys, parts.settings.allowed_origins)
     identity = HttpIdentity(
         operations.sessions, operations.known_devices, services.limits, policy, parts.suspension, services.clock
     )
+    phone_login = parts.settings.phone_login
     streams = EventStreams()
     # Before the server waits for its responses to end.
     app.on_shutdown.append(streams.close)
@@ -123,12 +129,9 @@ def _add_api(
         TwoFactorRoutes(operations.two_factor),
         PasskeyRoutes(operations.passkey_login, operations.own_passkeys, operations.admission, identity),
         ProviderRoutes(
-            operations.provider_flows,
-            operations.linked_identities,
-            SecondOrigin(parts.settings.second_origin),
-            phone_login=parts.settings.phone_login,
+            operations.provider_flows, operations.linked_identities, second_origin, phone_login=phone_login
         ),
-        PhoneRoutes(operations.phone_login, operations.own_phone, identity, enabled=parts.settings.phone_login),
+        PhoneRoutes(operations.phone_login, operations.own_phone, identity, enabled=phone_login),
         SessionRoutes(operations.sessions, operations.device_rename),
         ApprovalRoutes(operations.approvals),
         AlertRoutes(operations.not_me, operations.dismissals, operations.factor_removal),
@@ -147,7 +150,7 @@ def _add_api(
         BackendEventRoutes(operations.backends.facts, operations.backends.keys, streams),
         WebhookRoutes(operations.backends.webhooks),
         BackendRevocationRoutes(operations.backends.revocations, operations.backends.keys, streams),
-        ConfigRoutes(operations.provider_flows, phone_login=parts.settings.phone_login),
+        ConfigRoutes(operations.provider_flows, phone_login=phone_login),
     )
     rows = []
     for group in groups:
@@ -159,12 +162,17 @@ def _add_api(
             for path in row.paths:
                 app.router.add_route(row.method, path, handler)
             rows.append(row)
-    _add_provider_pages(app, services, operations, parts.settings, identity)
+    _add_provider_pages(app, services, operations, parts.settings, identity, second_origin)
     return rows
 
 
 def _add_provider_pages(
-    app: web.Application, services: Services, operations: Operations, settings: Settings, identity: HttpIdentity
+    app: web.Application,
+    services: Services,
+    operations: Operations,
+    settings: Settings,
+    identity: HttpIdentity,
+    second_origin: SecondOrigin,
 ) -> None:
     visits = ProviderPages(
         flows=operations.provider_flows,
@@ -172,7 +180,7 @@ def _add_provider_pages(
         identities=operations.linked_identities,
         identity=identity,
         limits=services.limits,
-        second_origin=SecondOrigin(settings.second_origin),
+        second_origin=second_origin,
         links=settings.page_links,
     )
     app.router.add_get(f"{API}/oauth/{{provider}}/start", visits.start, allow_head=False)
