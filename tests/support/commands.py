@@ -53,11 +53,13 @@ def run_shipped_command(*arguments: str, environ: Mapping[str, str], timeout: fl
 
 
 def node_packages(folder: str) -> Path:
-    """Return a Node.js test folder's packages, installing them unless `scripts/setup` has done so."""
-    place = ROOT / "tests" / folder
-    if not (place / "node_modules").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=place, check=True, timeout=120)
-    return place / "node_modules"
+    """Return a Node.js test folder's packages, which `scripts/setup test` has installed.
+
+    They are not installed here: test processes that did so at once would disturb each other.
+    """
+    packages = ROOT / "tests" / folder / "node_modules"
+    assert (packages / ".set-up").is_file(), f"{packages} is not set up: run scripts/setup test"
+    return packages
 
 
 class Running:
