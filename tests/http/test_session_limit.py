@@ -1,6 +1,7 @@
 """The limit on sessions as a client meets it; the last administrator; and a proof that is too old."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -33,7 +34,10 @@ async def test_asvs_7_1_2_the_oldest_device_ends_and_is_told(
 
 
 async def test_asvs_7_1_2_a_login_beyond_the_limit_is_refused_on_every_node(
-    start_node: Callable[..., Node], http: aiohttp.ClientSession
+    installation: Installation,
+    start_node: Callable[..., Node],
+    http: aiohttp.ClientSession,
+    services: ServiceUrls,
 ) -> None:
     settings = {"VIGIL_SESSION_LIMIT": "3", "VIGIL_SESSION_LIMIT_POLICY": "refuse_new"}
     apis = [Api(start_node(**settings).url, http) for _ in range(2)]
@@ -44,6 +48,14 @@ async def test_asvs_7_1_2_a_login_beyond_the_limit_is_refused_on_every_node(
     assert len(good) == 3
     refused = [answer for answer in answers if answer.status != 200]
     assert {(answer.status, answer.code) for answer in refused} == {(403, "session_limit_reached")}
+    with MongoClient[Any](services.mongo) as client:
+        audited = list(
+            client[installation.name]["audit_events"].find({"kind": {"$in": ["login", "login_failed"]}})
+        )
+    assert Counter((event["kind"], event["details"].get("reason")) for event in audited) == {
+        ("login", None): 3,
+        ("login_failed", "session_limit_reached"): 17,
+    }
     one = Login(apis[1], good[0].data)
     assert (await one.call("GET", "/sessions")).data["count"] == 3
     # A refresh is no login.
