@@ -20,7 +20,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from argon2 import PasswordHasher, extract_parameters
@@ -50,6 +50,8 @@ ESTIMATED_CHARACTERS = 24
 # Under a million guesses: "very guessable: protection from throttled online attacks" and less (zxcvbn).
 REFUSED_GUESSES = 1_000_000
 MAX_CONTEXT_WORDS = 12
+# More than any hash of another system costs (foreign_hashes.py).
+MAX_WAIT_SECONDS = 2.0
 # Of each lane (RFC 9106, section 3.1).
 LEAST_MEMORY_KIB = 8
 SERVICE_WORDS = ("vigil",)
@@ -68,10 +70,14 @@ USER_WARNINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether a password matches, and whether its hash should be recomputed with the current parameters."""
+    """Whether a password matches, and whether its hash should be recomputed with the current parameters.
+
+    `wait_seconds`: how long a refusal waits, so that it takes as long as the slowest imported hash.
+    """
 
     matches: bool
     needs_rehash: bool = False
+    wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +111,8 @@ class Passwords:
         self._decoy_hash = _decoy(self._hasher)
         self._queue: FairQueue[_Job] = FairQueue()
         self._running = 0
+        # The longest that an imported hash has taken on this node.
+        self._slowest_seconds = 0.0
         # The number of submitted `_serve` calls that have not taken a job yet.
         self._scheduled = 0
         self._lock = threading.Lock()
@@ -119,9 +127,10 @@ class Passwords:
         """Whether `password` matches the hash. Raises `RateLimited` or `Unavailable` when the queue is full.
 
         Without a hash (unknown account), a decoy of the same cost is verified, so that response times do not
-        reveal whether an account exists. For a cheaper hash (imported), a decoy makes up the difference.
+        reveal whether an account exists. For a cheaper hash (imported), a decoy makes up the difference. For one
+        that takes longer than ours, `wait_seconds` of all others does, on this node, from the first one on.
         """
-        return await self._run(ip, lambda: self._verify(password, password_hash))
+        return await self._run(ip, lambda: self._timed(password, password_hash))
 
     async def check(
         self,
@@ -211,6 +220,21 @@ class Passwords:
     def _dequeue(self, job: _Job) -> None:
         with self._lock:
             self._queue.remove(job.owner, job)
+
+    def _timed(self, password: str, password_hash: str | None) -> Verification:
+        # Not the CPU time of this thread: several lanes have threads of their own.
+        began = time.perf_counter()
+        verification = self._verify(password, password_hash)
+        seconds = time.perf_counter() - began
+        if password_hash is not None and self._is_imported(password_hash):
+            self._slowest_seconds = max(self._slowest_seconds, min(seconds, MAX_WAIT_SECONDS))
+        return replace(verification, wait_seconds=max(self._slowest_seconds - seconds, 0.0))
+
+    def _is_imported(self, password_hash: str) -> bool:
+        try:
+            return self._hasher.check_needs_rehash(password_hash)
+        except InvalidHashError:
+            return _foreign(password_hash) is not None
 
     def _verify(self, password: str, password_hash: str | None) -> Verification:
         encoded = _encode(password)

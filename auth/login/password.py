@@ -1,9 +1,11 @@
 """Login with a password.
 
 An unknown address, a wrong password and an account without a password cannot be distinguished: they get the same
-answer after the same Argon2 work. Guesses are limited by account (auth/factors/password_guesses.py), and by IP
-address over all accounts.
+answer after the same time, that of our Argon2 hashes or of the slowest imported one (auth/crypto/passwords.py).
+Guesses are limited by account (auth/factors/password_guesses.py), and by IP address over all accounts.
 """
+
+import asyncio
 
 import structlog
 
@@ -65,7 +67,11 @@ class Login(Operation):
         verification = await self._passwords.verify(password=password, password_hash=password_hash, ip=client.ip)
         if not verification.matches or user is None or password_hash is None:
             await self._audit_failure(user, "wrong_password" if user else "unknown_account", client)
-            await self._guesses.wrong(guesser)
+            try:
+                await self._guesses.wrong(guesser)
+            finally:
+                # After the guess is counted, so that nobody has more guesses at once by it.
+                await asyncio.sleep(verification.wait_seconds)
             raise InvalidCredentials
         try:
             await self._guesses.right(guesser)

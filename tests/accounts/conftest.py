@@ -25,6 +25,7 @@ from auth.audit import AuditLog
 from auth.clients.known_devices import KnownDevices
 from auth.clients.locations import Locations
 from auth.core.clock import utc_now
+from auth.core.errors import AuthError
 from auth.core.models import (
     Client,
     Delivery,
@@ -85,9 +86,10 @@ class Started:
 
 @dataclass
 class RecordingSessions:
-    """Replaces `Sessions`: starts sessions in memory and records those that are ended."""
+    """Replaces `Sessions`: starts sessions in memory, or refuses them, and records those that are ended."""
 
     now: datetime
+    refusal: AuthError | None = None
     started: list[tuple[User, dict[str, Any]]] = field(default_factory=list)
     ended: list[tuple[str, RevocationReason]] = field(default_factory=list)
 
@@ -101,6 +103,8 @@ class RecordingSessions:
         client: Client,
         approved_by: str | None = None,
     ) -> Started:
+        if self.refusal is not None:
+            raise self.refusal
         self.started.append((user, {"amr": tuple(amr), "device_name": device_name, "delivery": delivery}))
         return Started(session_of(user, self.now), IssuedTokens("a", self.now, "r", self.now))
 

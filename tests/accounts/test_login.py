@@ -8,8 +8,18 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from support.waiting import eventually
 
-from auth.core.errors import AuthError, EmailNotVerified, InvalidCredentials, RateLimited, Unavailable
+from auth.core.errors import (
+    AccountLocked,
+    AuthError,
+    Conflict,
+    EmailNotVerified,
+    InvalidCredentials,
+    RateLimited,
+    SessionLimitReached,
+    Unavailable,
+)
 from auth.core.models import TokenDelivery
 from auth.platform.metrics import Metrics
 from auth.stores.users.store import Users
@@ -63,6 +73,43 @@ async def test_asvs_6_3_8_an_unknown_address_takes_as_long_as_a_known_one(world:
             taken.append(time.perf_counter() - begun)
     known, unknown = (statistics.median(taken) for taken in times.values())
     assert 0.4 < unknown / known < 2.5
+
+
+async def test_asvs_6_3_8_a_refusal_waits_for_as_long_as_the_slowest_imported_hash_takes(world: Any) -> None:
+    await world.verified_user(ADA)
+    world.passwords._slowest_seconds = 0.2
+    for email in (ADA, "nobody@example.org"):
+        begun = time.perf_counter()
+        with pytest.raises(InvalidCredentials):
+            await world.login(email, "wrong horse")
+        assert time.perf_counter() - begun >= 0.2
+
+
+async def test_a_wrong_guess_is_counted_before_its_refusal_waits(world: Any) -> None:
+    """Otherwise many guesses at once would find the limit as it was before them."""
+    user = await world.verified_user(ADA)
+    world.use_limits(limit_login="1/5 minutes")
+    world.passwords._slowest_seconds = 3600.0
+    waiting = asyncio.create_task(world.login(ADA, "wrong horse"))
+    guesser = ("192.0.2.10", user.user_id, str(user.credentials_version))
+    await eventually(lambda: world.limits.blocked_for("login", *guesser), "the guess is counted", timeout=30)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+@pytest.mark.parametrize("refusal", [AccountLocked, Conflict, SessionLimitReached])
+async def test_a_session_that_is_refused_after_the_right_password_is_audited_as_a_failure(
+    world: Any, refusal: type[AuthError]
+) -> None:
+    user = await world.verified_user(ADA)
+    world.sessions.refusal = refusal()
+    with pytest.raises(refusal):
+        await world.login(ADA, ip="192.0.2.77")
+    last = (await world.audited(user))[0]
+    assert (last.kind, last.details, last.ip) == ("login_failed", {"reason": refusal.code}, "192.0.2.77")
+    assert last.session_id is None
+    assert "login" not in {event.kind for event in await world.audited(user)}
+    assert logins(world.metrics, refusal.code) == 1
 
 
 async def test_failures_are_audited_without_what_was_typed(world: Any) -> None:

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import AsyncIterator
 from typing import Any
 
+import bcrypt
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
@@ -113,6 +114,27 @@ async def test_asvs_6_3_8_without_an_account_one_decoy_of_the_same_cost_is_verif
     [decoy] = hasher.verified
     assert extract_parameters(decoy) == extract_parameters(await passwords.hash(GOOD))
     passwords.close()
+
+
+async def test_asvs_6_3_8_once_a_hash_has_taken_longer_than_ours_every_refusal_is_to_take_as_long() -> None:
+    passwords = Passwords(workers=1, hasher=QUICK)
+    own = await passwords.hash(GOOD)
+    slow = bcrypt.hashpw(GOOD.encode(), bcrypt.gensalt(10)).decode()
+    assert not (await passwords.verify(password="wrong", password_hash=slow)).matches
+    longest = passwords._slowest_seconds
+    assert longest > 0
+    for password_hash in (None, own):
+        began = time.perf_counter()
+        found = await passwords.verify(password="wrong", password_hash=password_hash)
+        assert not found.matches
+        assert time.perf_counter() - began + found.wait_seconds >= longest
+    passwords.close()
+
+
+async def test_hashes_of_our_own_delay_no_refusal(passwords: Passwords) -> None:
+    await passwords.verify(password="wrong", password_hash=await passwords.hash(GOOD))
+    await passwords.verify(password="wrong", password_hash=None)
+    assert passwords._slowest_seconds == 0
 
 
 @pytest.mark.parametrize("cost", [(8, 1, 1), (32, 2, 4), (64, 2, 1), (100, 1, 1), (64, 3, 1), (64, 4, 1)])
