@@ -18,7 +18,7 @@ import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import structlog
 from limits import parse as parse_rate
@@ -186,6 +186,9 @@ class Application:
     `emits`: the events it sends, each with a one-sentence description for the AsyncAPI document. Events it serves
     are described there by the docstrings of their handlers.
     """
+
+    # Whether it serves events that it does not list.
+    serves_any: ClassVar[bool] = False
 
     name: str
     emits: Mapping[str, str] = field(default_factory=dict)

@@ -40,6 +40,8 @@ log = structlog.get_logger()
 class UrlApplication(Application):
     """Serves client events and hooks by requests to a URL. The backend's names of rooms are complete."""
 
+    serves_any = True
+
     def __init__(self, posts: Posts, devices: Devices, settings: ApplicationUrlSettings) -> None:
         super().__init__("url")
         self._posts = posts

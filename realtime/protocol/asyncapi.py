@@ -19,6 +19,8 @@ from realtime.protocol.messages import (
     ServerEvent,
 )
 
+# Stands for every event of an application behind a URL, and of backends that call the server API.
+ANY_EVENT = "<application>:<event>"
 CHANNEL = {"$ref": "#/channels/root"}
 
 DESCRIPTION = """\
@@ -34,7 +36,10 @@ with `mfa-verify` and then receives `ready`. Until then only `mfa-verify`, `mfa-
 Every client event gets an ack, `{"ok": true, …}` or `{"ok": false, "code": …, "message": …}`. The code is
 `unknown_event` for an unknown event; `invalid_request` for a payload that is not an object, has an invalid field
 or
-is larger than 64 KiB; and `rate_limited` when too many events are sent."""
+is larger than 64 KiB; and `rate_limited` when too many events are sent.
+
+Events of applications are named `<application>:<event>`; those that only a backend knows are here under that
+name."""
 
 SECURITY_SCHEMES: dict[str, Any] = {
     "token": {
@@ -203,27 +208,32 @@ def _application_operations(application: Application | None) -> dict[str, Any]:
 
 
 class _ApplicationEvent(NamedTuple):
-    """An event that the application serves or sends."""
+    """An event that the application serves or sends. `key`: its name in the document, without a colon."""
 
     name: str
+    key: str
     summary: str
     is_served: bool
 
-    @property
-    def key(self) -> str:
-        """The name for document keys, which must not contain a colon."""
-        return self.name.replace(":", ".")
-
 
 def _application_events(application: Application | None) -> Iterator[_ApplicationEvent]:
+    sent = "An event that a backend sends (POST /api/server/emit); its documentation describes it."
+    yield _ApplicationEvent(ANY_EVENT, "backend-event", sent, is_served=False)
     if application is None:
         return
+    if application.serves_any:
+        served = "An event that is posted to the application's backend; its documentation describes it."
+        yield _ApplicationEvent(ANY_EVENT, "client-event", served, is_served=True)
     for name, registration in application.handlers.items():
         summary = " ".join((registration.handler.__doc__ or "").split())
         role_note = f"Only for the role `{registration.role}`." if registration.role else ""
-        yield _ApplicationEvent(name, " ".join(filter(None, (summary, role_note))), is_served=True)
+        yield _event(name, " ".join(filter(None, (summary, role_note))), is_served=True)
     for event, summary in application.emits.items():
-        yield _ApplicationEvent(application.qualified(event), summary, is_served=False)
+        yield _event(application.qualified(event), summary, is_served=False)
+
+
+def _event(name: str, summary: str, *, is_served: bool) -> _ApplicationEvent:
+    return _ApplicationEvent(name, name.replace(":", "."), summary, is_served)
 
 
 def _pointer(message: str) -> dict[str, str]:

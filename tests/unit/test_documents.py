@@ -14,6 +14,7 @@ from support.route_table import ENDPOINTS
 from auth.core.errors import AuthError
 from auth.http.cookies import ACCESS_COOKIE
 from auth.http.pages import api_reference, openapi
+from realtime.application import Application
 from realtime.protocol import asyncapi
 from realtime.protocol.messages import CLIENT_EVENTS, SERVER_EVENTS
 from runtime.application_loader import load_application
@@ -150,7 +151,7 @@ def test_every_event_is_documented(live: dict[str, Any]) -> None:
         for o in live["operations"].values()
         if o["action"] == "receive"
     }
-    assert sent == set(SERVER_EVENTS)
+    assert sent == {*SERVER_EVENTS, "backend-event"}
     assert heard == set(CLIENT_EVENTS) | {"connect"}
 
 
@@ -220,6 +221,22 @@ def test_the_events_of_an_application_are_documented_beside_ours() -> None:
     assert [reply["name"] for reply in send["replies"]] == ["ack: served", "ack: refused"]
 
 
+def test_events_that_only_a_backend_knows_are_one_entry_in_each_direction(live: dict[str, Any]) -> None:
+    class BehindUrl(Application):
+        serves_any = True
+
+    behind_url = asyncapi.build("https://auth.example.org", BehindUrl("url"))
+    schema = json.loads((DATA / "asyncapi-3.0.0.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(behind_url)
+    assert behind_url["components"]["messages"]["client-event"]["name"] == "<application>:<event>"
+    events = api_reference.events_page(behind_url)["sections"]
+    (served,) = [event for event in events["Client to server"] if event["id"] == "clientEvent"]
+    assert [reply["name"] for reply in served["replies"]] == ["ack: served", "ack: refused"]
+    assert "backendEvent" in {event["id"] for event in events["Server to client"]}
+    # Any server can send a backend's events; only one with such an application serves them.
+    assert {"backendEvent", "clientEvent"} & live["operations"].keys() == {"backendEvent"}
+
+
 def test_the_documents_make_readable_pages(http: dict[str, Any], live: dict[str, Any]) -> None:
     api = api_reference.api_page(http)
     (login,) = [shown for shown in api["operations"]["Tokens"] if shown["id"] == "login"]
@@ -227,7 +244,7 @@ def test_the_documents_make_readable_pages(http: dict[str, Any], live: dict[str,
     names = [row.name for row in login["answers"][0]["fields"]]
     assert {"accessToken", "session.device.kind", "session.location.country"} <= set(names)
     events = api_reference.events_page(live)["sections"]
-    assert {event["name"] for event in events["Server to client"]} == set(SERVER_EVENTS)
+    assert {event["name"] for event in events["Server to client"]} == {*SERVER_EVENTS, asyncapi.ANY_EVENT}
 
 
 def all_errors(error: type[AuthError]) -> list[type[AuthError]]:

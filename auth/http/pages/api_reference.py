@@ -41,6 +41,7 @@ def events_page(document: Document) -> dict[str, Any]:
             section = "Connecting"
         sections[section].append(
             {
+                "id": name,
                 "name": messages[0]["name"],
                 "text": messages[0].get("summary", ""),
                 "fields": list(rows(document, messages[0]["payload"])),
