@@ -13,10 +13,10 @@ from auth.core.clock import utc_now
 from auth.core.errors import StartRefused, Unavailable
 from auth.crypto.signing_keys import KeyRing, KeySecretChanged, choose_current
 from auth.crypto.tokens import LEEWAY
+from auth.platform.hosts import is_loopback
 from auth.platform.node_clock import MAX_DIFFERENCE
 from auth.platform.redis.link import RedisLink, as_text
 from auth.platform.redis.master import Master, read_info
-from auth.platform.settings.section import is_loopback
 from auth.platform.settings.settings import Settings
 from auth.stores.change_feed import FeedStart
 from auth.stores.diagnosis import Diagnosis, MongoFacts

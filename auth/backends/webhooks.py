@@ -12,7 +12,7 @@ from auth.core.models import Client, Principal
 from auth.core.webhooks import Webhook, WebhookDelivery, WebhookFormat
 from auth.crypto.webhook_signatures import WebhookSecret
 from auth.factors.step_up import StepUp
-from auth.platform.public_addresses import is_address, is_public
+from auth.platform.hosts import public_url_problem
 from auth.services import Operation, Services
 from auth.stores.facts import FactStore
 from auth.stores.webhook_deliveries import WebhookDeliveries
@@ -201,12 +201,10 @@ class Webhooks(Operation):
             return "This is not a URL."
         if parts.username is not None or parts.password is not None or parts.fragment:
             return "Use a URL without user, password and fragment."
-        if parts.scheme != "https" and not (self._allow_private and parts.scheme == "http"):
-            return "The URL must begin with https://; VIGIL_WEBHOOKS_PRIVATE=on allows http://."
-        is_private = host == "localhost" or (is_address(host) and not is_public(host))
-        if is_private and not self._allow_private:
-            return "This is a private address; VIGIL_WEBHOOKS_PRIVATE=on allows them."
-        return None
+        if parts.scheme not in {"http", "https"}:
+            return "The URL must begin with https://."
+        problem = None if self._allow_private else public_url_problem(url, switch="VIGIL_WEBHOOKS_PRIVATE")
+        return f"The URL is refused: {problem}." if problem else None
 
     async def _record(self, kind: str, principal: Principal, client: Client, details: Mapping[str, str]) -> None:
         await self._audit.record(

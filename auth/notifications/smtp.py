@@ -11,7 +11,8 @@ import aiosmtplib
 
 from auth.core.clock import Clock
 from auth.core.mail import Mail
-from auth.platform.settings.settings import SettingsError, is_loopback
+from auth.platform.hosts import is_loopback
+from auth.platform.settings.settings import SettingsError
 
 SMTP_SECONDS = 20
 

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from auth.core.errors import Unavailable
-from auth.platform.public_addresses import is_address, is_public
+from auth.platform.hosts import is_address, is_public
 
 log = structlog.get_logger()
 

@@ -334,7 +334,11 @@ async def raw(body: bytes, encoding: str) -> web.Response:
     [
         "127.0.0.1",
         "localhost",
+        "a.localhost",
         "0x7f000001",
+        "2130706433",
+        "127.1",
+        "0177.0.0.1",
         "[::ffff:127.0.0.1]",
         "\uff11\uff12\uff17.0.0.1",
         "127\u30020\u30020\u30021",

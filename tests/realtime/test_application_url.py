@@ -90,6 +90,15 @@ async def test_an_event_is_posted_signed_with_who_sent_it_and_the_answer_is_its_
     assert set(event["device"]) >= {"name", "browser", "os", "kind"}
 
 
+async def test_the_document_of_the_socket_has_one_entry_for_events_that_only_the_backend_knows(
+    url_nodes: Any, http: Any
+) -> None:
+    async with http.get(f"{url_nodes[0].url}/asyncapi.json") as answer:
+        document = await answer.json()
+    assert document["operations"]["clientEvent"]["action"] == "receive"
+    assert document["components"]["messages"]["client-event"]["name"] == "<application>:<event>"
+
+
 async def test_the_events_of_a_socket_are_posted_one_at_a_time_in_order_over_a_connection_that_stays_open(
     app: ApplicationBackend, url_nodes: Any, connect: Any, log_in: Any
 ) -> None:
@@ -341,12 +350,12 @@ async def test_while_the_backend_is_down_clients_are_told_when_to_come_back_and_
     await eventually(served, "events are served again", timeout=60, every=0.5)
 
 
-async def test_a_private_address_behind_a_name_is_refused_unless_allowed(
+async def test_a_private_address_that_settings_cannot_know_is_refused_unless_allowed(
     app: ApplicationBackend, services: ServiceUrls, start_node: Any, connect: Any, log_in: Any
 ) -> None:
-    # A name of this machine that settings cannot know: what matters is what it resolves to.
+    # To settings it is a name. IDNA makes these fullwidth digits those of an address.
     settings = url_settings(app.port) | {
-        "VIGIL_APPLICATION_URL": f"https://0x7f000001:{app.port}/vigil",
+        "VIGIL_APPLICATION_URL": f"https://\uff11\uff12\uff17.0.0.\uff11:{app.port}/vigil",
         "VIGIL_APPLICATION_URL_PRIVATE": "off",
         "VIGIL_APPLICATION_URL_CONNECT": "off",
         "VIGIL_APPLICATION_URL_DISCONNECT": "off",

@@ -327,7 +327,8 @@ class TestWebhooks:
 
     @pytest.mark.parametrize(
         "url",
-        ["http://example.org/", "https://127.0.0.1/", "https://[::1]/", "https://localhost/", "https://10.0.0.1/x",
+        ["http://example.org/", "https://127.0.0.1/", "https://[::1]/", "https://localhost/", "https://a.localhost/",
+         "https://10.0.0.1/x", "https://127.1/",
          "https://user:secret@example.org/", "ftp://example.org/", "https://", "https://[::ffff:127.0.0.1]/"],
     )  # fmt: skip
     def test_private_addresses_and_other_urls_are_refused(

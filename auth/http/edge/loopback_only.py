@@ -11,7 +11,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from auth.core.errors import NotFound
-from auth.platform.settings.section import names_this_machine
+from auth.platform.hosts import names_this_machine
 
 Page = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

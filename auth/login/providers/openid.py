@@ -15,9 +15,10 @@ from auth.login.providers.document_cache import CachedDocument
 from auth.login.providers.exchange import JSON, bearer, failed, object_of, redeem
 from auth.login.providers.id_tokens import ALGORITHMS, ExpectedClaims, IdTokenRefused, UnknownKey, judge
 from auth.login.providers.provider import Provider
+from auth.platform.hosts import is_loopback
 from auth.platform.http_client import HttpClient
 from auth.platform.settings.providers import ProviderConfig
-from auth.platform.settings.section import is_loopback, split_web_url
+from auth.platform.settings.section import split_web_url
 
 log = structlog.get_logger()
 

@@ -1,11 +1,9 @@
 """Settings of an application whose backend gets client events by HTTP (protocol.md, section 8)."""
 
-from urllib.parse import urlsplit
-
 from pydantic import Field, SecretStr
 
-from auth.platform.public_addresses import is_address, is_public
-from auth.platform.settings.section import Section, SettingsError, Switch, WebUrl, names_this_machine
+from auth.platform.hosts import public_url_problem
+from auth.platform.settings.section import Section, SettingsError, Switch, WebUrl
 
 
 class ApplicationUrlSettings(Section):
@@ -44,15 +42,6 @@ class ApplicationUrlSettings(Section):
             raise SettingsError("VIGIL_APPLICATION_URL_SECRET is required: it signs the posts to the URL")
         if self.application_url_private:
             return
-        parts = urlsplit(self.application_url)
-        host = parts.hostname or ""
-        if names_this_machine(host) or (is_address(host) and not is_public(host)):
-            raise SettingsError(
-                "VIGIL_APPLICATION_URL is wrong: it is a private address; "
-                "set VIGIL_APPLICATION_URL_PRIVATE=on if that is meant"
-            )
-        if parts.scheme != "https":
-            raise SettingsError(
-                "VIGIL_APPLICATION_URL is wrong: it must begin with https://, or be a private address "
-                "with VIGIL_APPLICATION_URL_PRIVATE=on"
-            )
+        problem = public_url_problem(self.application_url, switch="VIGIL_APPLICATION_URL_PRIVATE")
+        if problem is not None:
+            raise SettingsError(f"VIGIL_APPLICATION_URL is wrong: {problem}")

@@ -6,20 +6,12 @@ Authentication level 3, sections 5.1.2 and 5.1.4.1). Checking it at start report
 before any passkey is created, instead of to a user.
 """
 
-import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from auth.platform.hosts import is_address, is_loopback
+
 LOCALHOST = "localhost"
-
-
-def is_address(host: str) -> bool:
-    """Whether the host is an IP address, which cannot have passkeys."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def rp_id_problem(rp_id: str, pages: Iterable[str]) -> str | None:
@@ -32,7 +24,7 @@ def rp_id_problem(rp_id: str, pages: Iterable[str]) -> str | None:
         return f"{rp_id} is an IP address; passkeys need a domain name"
     for page in pages:
         host = urlsplit(page).hostname or ""
-        if host == rp_id or (rp_id == LOCALHOST and is_address(host) and ipaddress.ip_address(host).is_loopback):
+        if host == rp_id or (rp_id == LOCALHOST and is_loopback(host)):
             continue
         if not host.endswith(f".{rp_id}"):
             return f"{page} is not on {rp_id}, so passkeys would not work there"

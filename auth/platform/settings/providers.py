@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from auth.platform.settings.section import PREFIX, Section, SettingsError, WebUrl, is_loopback, read_section
+from auth.platform.hosts import is_loopback
+from auth.platform.settings.section import PREFIX, Section, SettingsError, WebUrl, read_section
 
 GOOGLE_ISSUER = "https://accounts.google.com"
 OIDC = f"{PREFIX}OIDC_"

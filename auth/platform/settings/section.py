@@ -1,6 +1,5 @@
 """Settings sections: declaration, reading from `VIGIL_…` variables, and one-line errors."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -73,23 +72,6 @@ def service_url(*schemes: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is `localhost` or a loopback address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def names_this_machine(host: str) -> bool:
-    """Whether `host` always resolves to the local machine: `is_loopback`, or a name under `localhost` (RFC
-    6761, 6.3).
-    """
-    return is_loopback(host) or host.endswith(".localhost")
 
 
 def _web_url(value: str) -> str:

@@ -18,24 +18,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from auth.core.models import ADMIN, USER
 from auth.core.page_links import PageLinks
+from auth.platform.hosts import is_address, is_loopback, names_this_machine
 from auth.platform.redis.address import read_address
 from auth.platform.settings.application_url import ApplicationUrlSettings
 from auth.platform.settings.facts import FactSettings
 from auth.platform.settings.mongo_url import check_promises
 from auth.platform.settings.origins import is_web, origin_of, passkey_origins, read_origin, read_passkey_origin
-from auth.platform.settings.passkey_domain import is_address, rp_id_problem
+from auth.platform.settings.passkey_domain import rp_id_problem
 from auth.platform.settings.providers import ProviderConfig, read_providers
 from auth.platform.settings.rates import check_rate, read_event_rates
-from auth.platform.settings.section import (
-    Section,
-    Switch,
-    WebUrl,
-    names_this_machine,
-    read_section,
-    service_url,
-)
+from auth.platform.settings.section import Section, Switch, WebUrl, read_section, service_url
 from auth.platform.settings.section import SettingsError as SettingsError
-from auth.platform.settings.section import is_loopback as is_loopback
 
 MIN_SECRET_BYTES = 32
 ROLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
