@@ -24,18 +24,23 @@ export PYTHON
 # Without bytecode files, every process started by a test would compile the server again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run check test page format lint types lock bench faults soak clean set-up
+.PHONY: run check test compile page format lint types lock bench faults soak clean set-up
 
 # exec, so that the server receives signals directly.
 run:
 	@scripts/setup run && exec .venv/bin/python server.py $(ARGS)
 
 # pytest runs last, so that its result is at the end of the output.
-test: lint types
+test: lint
+	@$(MAKE) --no-print-directory -j2 types compile
 	@VIGIL_TEST_CHROMIUM="$${VIGIL_TEST_CHROMIUM:-$$(cat .venv/chromium)}" .venv/bin/python -m pytest $(IN_PARALLEL) $(ARGS)
 
 check: lint types
 	@.venv/bin/python -m pytest $(IN_PARALLEL) $(CHECKED) $(ARGS)
+
+# Otherwise each of pytest's processes compiles all tests when they have changed. An error is left to pytest itself.
+compile: set-up
+	@.venv/bin/python -m pytest --collect-only -qq >/dev/null 2>&1 || true
 
 page: set-up
 	@node scripts/page/bundle.js

@@ -32,6 +32,8 @@ let model = {
   reauthentications: 0,
   end: null,
   problem: null,
+  /** That the service closed the connection, and why. */
+  closed: "",
   /** `fromUrl`: opened by a mailed link or a provider, which takes precedence over an existing session. */
   login: { screen: "login", email: "", notice: null, fromUrl: false },
   /** Which view of the login the URL names, and the notice of the account page. */
@@ -273,7 +275,8 @@ function logEntry(tone, text, { at, key = `entry-${entryCount++}`, ...more } = {
 const logDone = (text) => logEntry("good", text);
 
 function onState(connection) {
-  if (connection.state === "waiting" && model.connection.state === "live") logEntry("info", "Connection lost. Reconnecting…");
+  const isLostNow = connection.state === "waiting" && model.connection.state === "live" && connection.code !== "closing";
+  if (isLostNow) logEntry("info", "Connection lost. Reconnecting…");
   const isLive = connection.state === "live";
   const isLost = hasBeenLive && ["connecting", "waiting"].includes(connection.state);
   update({
@@ -294,6 +297,12 @@ function onLoggedOut({ code }) {
     // A mailed link is about something else: its own page says what to do.
     login: notice && !login.notice && !login.fromUrl ? { ...login, notice } : login,
   });
+}
+
+function onClosing({ reason }) {
+  const text = `The service closed this connection: “${reason}”`;
+  logEntry("info", text);
+  update({ closed: text });
 }
 
 function onReady({ userId, recovered }) {
@@ -390,6 +399,7 @@ client.on("login-approval-closed", onApprovalClosed);
 client.on("user", (user) => update({ user }));
 client.on("token-expired", () => logEntry("warning", "The access token expired before it could be renewed."));
 client.on("draining", () => logEntry("info", "The server is restarting. This page will reconnect automatically."));
+client.on("closing", onClosing);
 client.on("ended", onEnded);
 watchDevices(client, onDevices);
 const room = new ChatRoom(client, (chat) => update({ chat }));

@@ -129,7 +129,9 @@ export class Connection {
 
   /** @returns {ConnectionStatus} */
   get status() {
-    return { state: this.#state, socketId: this.#socket.id ?? null, retryAt: this.#retryAt, code: null };
+    // After `closing` the socket stays open for a moment, but is no longer in use.
+    const socketId = this.#state === "waiting" ? null : this.#socket.id ?? null;
+    return { state: this.#state, socketId, retryAt: this.#retryAt, code: null };
   }
 
   start() {

@@ -10,14 +10,14 @@ import { LoadProblem } from "./load-problem.js";
 const FIELDS = [
   { name: "url", label: "URL", type: "url", autocomplete: "off", hint: "Facts are posted here, signed." },
   {
-    name: "events", label: "Facts", type: "text", autocomplete: "off", optional: true,
+    name: "events", label: "Facts", type: "text", autocomplete: "off", plain: true, optional: true,
     hint: "Such as session.ended, user.*; none for all.",
   },
 ];
 
 /** Properties: `client`, `onTitle()`. */
 export class AdminWebhooks extends Component {
-  /** `secret`: of the endpoint that was created last, shown once. `waiting`: deliveries by endpoint. */
+  /** `secret`: `{id, text}`, made last and shown once. `waiting`: deliveries by endpoint. */
   state = { webhooks: null, waiting: {}, problem: "", result: { text: "", failed: false }, secret: null, removing: null };
 
   componentDidMount() {
@@ -38,8 +38,8 @@ export class AdminWebhooks extends Component {
 
   create = async ({ url, events }) => {
     const wanted = events.split(/[\s,]+/).filter(Boolean);
-    const { secret } = await this.props.client.call("POST", "/admin/webhooks", { url, events: wanted });
-    this.setState({ secret, result: { text: "", failed: false } });
+    const { webhook, secret } = await this.props.client.call("POST", "/admin/webhooks", { url, events: wanted });
+    this.setState({ secret: { id: webhook.id, text: secret }, result: { text: "Created.", failed: false } });
     await this.load();
   };
 
@@ -61,7 +61,7 @@ export class AdminWebhooks extends Component {
 
   addSecret = ({ id }) => this.run(async () => {
     const { secret } = await this.props.client.call("POST", `/admin/webhooks/${id}/secrets`, {});
-    this.setState({ secret });
+    this.setState({ secret: { id, text: secret } });
     return "Both this secret and the one before it sign from now on.";
   });
 
@@ -74,18 +74,16 @@ export class AdminWebhooks extends Component {
     const ask = (webhook) => this.setState({ removing: webhook });
     return html`
       <p class=${`result ${result.failed ? "is-error" : ""}`} role="status" data-testid="webhook-result">${result.text}</p>
-      ${secret && html`
-        <p role="status">Copy this secret for the receiver now; it is not shown again:
-          ${" "}<code class="breakable" data-testid="webhook-secret">${secret}</code></p>`}
       ${problem && html`<${LoadProblem} client=${client} text=${problem} onRetry=${this.load} />`}
       ${webhooks?.length === 0 && html`<p class="empty">No webhooks.</p>`}
       <ul class="rows" aria-label="Webhooks" aria-busy=${webhooks === null}>
         ${webhooks?.map((each) => html`
           <${Webhook} key=${each.id} webhook=${each} waiting=${waiting[each.id] ?? []} now=${client.serverNow()}
+                      secret=${secret?.id === each.id ? secret.text : ""}
                       onSendAgain=${this.sendAgain} onAddSecret=${this.addSecret} onRemove=${ask} />`)}
       </ul>
       <h2>New webhook</h2>
-      <${Form} fields=${FIELDS} submitLabel="Create" busyLabel="Creating…" testid="webhook-form" onSubmit=${this.create} quiet />
+      <${Form} fields=${FIELDS} submitLabel="Create" busyLabel="Creating…" testid="webhook-form" onSubmit=${this.create} quiet resets />
       ${removing && html`
         <${ConfirmDialog} title="Remove this webhook?" confirmLabel="Remove" onConfirm=${() => this.remove(removing)}
                           onCancel=${() => ask(null)}>
@@ -94,7 +92,7 @@ export class AdminWebhooks extends Component {
   }
 }
 
-function Webhook({ webhook, waiting, now, onSendAgain, onAddSecret, onRemove }) {
+function Webhook({ webhook, waiting, now, secret, onSendAgain, onAddSecret, onRemove }) {
   const { url, events, format, failures, lastError, lastSuccessAt } = webhook;
   const state = failures ? `${plural(failures, "failure")} in a row: ${lastError}`
     : lastSuccessAt ? `last accepted ${relativeTime(lastSuccessAt, now)}` : "nothing sent yet";
@@ -107,12 +105,17 @@ function Webhook({ webhook, waiting, now, onSendAgain, onAddSecret, onRemove }) 
         ${waiting.length > 0 && html`
           <p class="device-line" data-testid="webhook-waiting">${waiting.length - given} waiting, ${given} given up</p>`}
       </div>
-      ${waiting.length > 0 && html`
-        <button class="button small" type="button" data-testid="webhook-again" aria-label=${`Send again to ${url}`}
-                onClick=${() => onSendAgain(webhook)}>Send again</button>`}
-      <button class="button small" type="button" data-testid="webhook-secret-new" aria-label=${`New secret for ${url}`}
-              onClick=${() => onAddSecret(webhook)}>New secret</button>
-      <button class="button small" type="button" data-testid="webhook-remove" aria-label=${`Remove ${url}`}
-              onClick=${() => onRemove(webhook)}>Remove…</button>
+      <div class="row-actions">
+        ${waiting.length > 0 && html`
+          <button class="button small" type="button" data-testid="webhook-again" aria-label=${`Send again to ${url}`}
+                  onClick=${() => onSendAgain(webhook)}>Send again</button>`}
+        <button class="button small" type="button" data-testid="webhook-secret-new" aria-label=${`New secret for ${url}`}
+                onClick=${() => onAddSecret(webhook)}>New secret</button>
+        <button class="button small" type="button" data-testid="webhook-remove" aria-label=${`Remove ${url}`}
+                onClick=${() => onRemove(webhook)}>Remove…</button>
+      </div>
+      ${secret && html`
+        <p class="notice is-info" role="status">Copy this secret for the receiver now; it is not shown again:
+          ${" "}<code class="breakable" data-testid="webhook-secret">${secret}</code></p>`}
     </li>`;
 }

@@ -11,7 +11,7 @@ export function AlertBanner({ alerts, onNotMe, onSeen }) {
   const { key, text, suspect, kinds } = alert;
   const outcome = !suspect && kinds?.some(canBeReported) ? " Already logged out." : "";
   return html`
-    <div class="banner alert-banner" key=${key} data-testid="alert-banner">
+    <div class="banner is-warning" key=${key} data-testid="alert-banner">
       <p>${text}${outcome} ${alerts.length > 1 && html`<span class="count tabular">1 of ${alerts.length}</span>`}</p>
       ${suspect && html`
         <button class="button small danger solid" type="button" data-testid="alert-not-me"

@@ -36,7 +36,7 @@ export class ConnectionCard extends Component {
     this.tick();
   };
 
-  render({ client, connection, reauthentications }, { remainingMs, renewed }) {
+  render({ connection, reauthentications }, { remainingMs, renewed }) {
     return html`
       <section class="card connection-card" aria-labelledby="link-title" data-testid="link-card">
         <h2 id="link-title">This connection</h2>
@@ -56,10 +56,6 @@ export class ConnectionCard extends Component {
           <dt>Renewals</dt>
           <dd data-testid="reauth-count" data-count=${reauthentications}>${renewalSentence(reauthentications)}</dd>
         </dl>
-        ${isClosed(connection) && html`
-          <button class="button small" type="button" data-testid="reconnect" onClick=${() => client.reconnect()}>
-            Connect again
-          </button>`}
       </section>`;
   }
 }
@@ -82,7 +78,7 @@ const STATES = {
 };
 
 /** Whether the service has closed the connection until the user asks for it again. */
-const isClosed = ({ state, code }) => state === "waiting" && code === "closing";
+export const isClosed = ({ state, code }) => state === "waiting" && code === "closing";
 
 /** The state of the connection, announced to screen readers when it changes. */
 export function ConnectionState({ connection }) {

@@ -15,7 +15,8 @@ export const newPassword = ({ password: { minLength, maxLength } }, label = "New
  * A form that shows errors next to the field that the server named, or above the button.
  *
  * Properties: `fields`, `submitLabel`, `busyLabel`, `onSubmit(values)`, `testid`, `values`, `focusFirst`,
- * `onCancel`, `onInput(values)`, `quiet` for a form that is not the first choice, and `explain(error, values)`, which may return an element to add to the error message.
+ * `onCancel`, `onInput(values)`, `quiet` for a form that is not the first choice, `resets` for one that stays open and is then
+ * empty again, and `explain(error, values)`, which may return an element to add to the error message.
  */
 export class Form extends Component {
   state = { errors: {}, problem: null, busy: false, sent: {} };
@@ -34,6 +35,7 @@ export class Form extends Component {
     this.setState({ busy: true, errors: {}, problem: null, sent: values });
     try {
       await this.props.onSubmit(values);
+      if (this.props.resets) this.#form.current?.reset();
       this.setState({ busy: false });
     } catch (error) {
       this.#show(this.#sorted(error));

@@ -3,6 +3,7 @@ import { AccountView } from "./account-view.js";
 import { AdminView, canAdminister } from "./admin-view.js";
 import { AlertBanner } from "./alert-banner.js";
 import { ChatCard } from "./chat-card.js";
+import { ClosedBanner } from "./closed-banner.js";
 import { ConnectionCard, ConnectionState } from "./connection-card.js";
 import { DeletionBanner } from "./deletion-banner.js";
 import { DevicesCard } from "./devices-card.js";
@@ -51,7 +52,7 @@ export class LoggedInView extends Component {
   };
 
   render({ model, client, room, dialogs, onLogout, onDone, onNotMe, onSeen, onGo, onTitle }) {
-    const { config, connection, user, userId, devices, chat, entries, reauthentications, problem, asOf } = model;
+    const { config, connection, user, userId, devices, chat, entries, reauthentications, problem, closed, asOf } = model;
     // Hidden as soon as the role is removed.
     const route = model.route.view === "admin" && !canAdminister(user) ? HOME : model.route;
     if (isHome(route)) this.#pane = route;
@@ -71,6 +72,7 @@ export class LoggedInView extends Component {
           </header>
           <div class="banner-place" role="alert">
             ${problem && html`<p class="banner" data-testid="problem">${problem}</p>`}
+            <${ClosedBanner} connection=${connection} text=${closed} onReconnect=${() => client.reconnect()} />
             <${DeletionBanner} client=${client} user=${user} />
             <${AlertBanner} alerts=${openAlerts(entries)} onNotMe=${onNotMe} onSeen=${onSeen} />
           </div>

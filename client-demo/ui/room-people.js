@@ -31,6 +31,7 @@ export class RoomPeople {
     this.#client = client;
     this.#onChange = onChange;
     client.on("presence", ({ userId, ...presence }) => this.#onPresence(userId, presence));
+    client.on("own-presence", (own) => this.#change({ own }));
     client.on("typing", ({ userId, ttlMs }) => this.#onTyping(userId, ttlMs));
   }
 

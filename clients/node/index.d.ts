@@ -31,21 +31,21 @@ export interface VerifierOptions {
   /** Vigil's public URL, as in the claim `iss`. */
   issuer: string;
   /** A key with the scope `revocations`. Without one, a token of an ended session is accepted until it expires. */
-  serverKey?: string;
+  serverKey?: string | undefined;
   /** Default `vigil`. */
-  audience?: string;
+  audience?: string | undefined;
   /** Where Vigil's nodes are reached, if not at `issuer`; the next one is used when one fails. */
-  urls?: readonly string[];
+  urls?: readonly string[] | undefined;
   /** Default 5. */
-  leewaySeconds?: number;
+  leewaySeconds?: number | undefined;
   /** Seconds without a sign of life of the stream after which `whenStale` decides. Default 15. */
-  staleAfterSeconds?: number;
+  staleAfterSeconds?: number | undefined;
   /** `refuse` (default): 503 `unavailable`. `accept`: goes on without later revocations. Both are logged. */
-  whenStale?: "refuse" | "accept";
+  whenStale?: "refuse" | "accept" | undefined;
   /** Called when the verifier becomes current, and when it ceases to be. */
-  onHealth?(health: Health): void;
+  onHealth?: ((health: Health) => void) | undefined;
   /** Default `console`. */
-  logger?: Logger;
+  logger?: Logger | undefined;
 }
 
 export type RefusalCode = "missing_token" | "invalid_token" | "token_expired" | "session_revoked" | "unavailable";

@@ -1,5 +1,7 @@
 // Verifies Vigil's access tokens in a service, and refuses revoked sessions within a second.
 
+import { AsyncResource } from "node:async_hooks";
+
 import { VerificationError } from "./errors.js";
 import { textOf } from "./http.js";
 import { KeySet } from "./keys.js";
@@ -16,6 +18,10 @@ const REQUEST_MS = 5000;
 const WATCH_MS = 1000;
 const KEYS_RETRY_MS = 5000;
 
+// What follows Vigil belongs to no request, whichever one starts it: Next.js caches what a request fetches, and would
+// go on trusting a key that was withdrawn.
+const outside = new AsyncResource("vigil-verify");
+
 /** Verifies access tokens without a call for each. See index.d.ts. */
 export class Verifier {
   #options;
@@ -28,21 +34,26 @@ export class Verifier {
   #hasWarned = false;
 
   constructor(options) {
-    const { issuer, whenStale = "refuse" } = options;
+    const {
+      issuer, serverKey, audience = "vigil", leewaySeconds = 5, staleAfterSeconds = 15, whenStale = "refuse", onHealth,
+      logger = console,
+    } = options;
     if (!issuer) throw new TypeError("issuer is required");
     if (!["refuse", "accept"].includes(whenStale)) throw new TypeError('whenStale must be "refuse" or "accept"');
     const urls = (options.urls?.length ? options.urls : [issuer]).map((url) => url.replace(/\/+$/, ""));
-    this.#options = {
-      audience: "vigil", leewaySeconds: 5, staleAfterSeconds: 15, logger: console, ...options, whenStale, urls,
-    };
+    this.#options = { issuer, serverKey, audience, urls, leewaySeconds, staleAfterSeconds, whenStale, onHealth, logger };
   }
 
   /** Begin to follow keys and revocations. Verifying does it, too. */
   start() {
-    if (this.#timer !== null) return this;
+    if (this.#timer === null) outside.runInAsyncScope(() => this.#follow());
+    return this;
+  }
+
+  #follow() {
     const { urls, serverKey, logger } = this.#options;
     const warn = (text) => logger.warn(`vigil-verify: ${text}`);
-    this.#keys = new KeySet(() => this.#fetchKeys(), warn);
+    this.#keys = new KeySet(() => outside.runInAsyncScope(() => this.#fetchKeys()), warn);
     this.#startedAt = performance.now();
     this.#wasCurrent = null;
     this.#keysTriedAt = -Infinity;
@@ -53,7 +64,6 @@ export class Verifier {
     this.#timer = setInterval(() => this.#watch(), WATCH_MS);
     this.#timer.unref();
     this.#watch();
-    return this;
   }
 
   /** Stop following. */

@@ -1,29 +1,26 @@
-import { VerificationError } from "./errors.js";
-
 /**
- * Next.js: resolves to the response of a refusal, or to null for a valid token. For middleware with the Node.js
- * runtime, and for route handlers.
+ * Next.js: resolves to the response of a refusal, or to null for a valid token. For `proxy.js`, for middleware with the
+ * Node.js runtime, and for route handlers.
  */
 export async function refusal(verifier, request) {
-  try {
-    await verifier.verifyHeader(request.headers.get("authorization"));
-    return null;
-  } catch (error) {
-    if (!(error instanceof VerificationError)) throw error;
-    return Response.json(error.body, { status: error.status, headers: error.headers });
-  }
+  const { refused = null } = await check(verifier, request);
+  return refused;
 }
 
 /** Next.js: a route handler that is called with a valid token only, and gets its claims as `context.claims`. */
 export function protect(verifier, handler) {
   return async (request, context) => {
-    let claims;
-    try {
-      claims = await verifier.verifyHeader(request.headers.get("authorization"));
-    } catch (error) {
-      if (!(error instanceof VerificationError)) throw error;
-      return Response.json(error.body, { status: error.status, headers: error.headers });
-    }
-    return handler(request, { ...context, claims });
+    const { refused, claims } = await check(verifier, request);
+    return refused ?? handler(request, { ...context, claims });
   };
+}
+
+async function check(verifier, request) {
+  try {
+    return { claims: await verifier.verifyHeader(request.headers.get("authorization")) };
+  } catch (error) {
+    // By name: each bundle of an app has its own copy of the class, and the verifier may be of another one.
+    if (error?.name !== "VerificationError") throw error;
+    return { refused: Response.json(error.body, { status: error.status, headers: error.headers }) };
+  }
 }

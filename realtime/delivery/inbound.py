@@ -41,7 +41,9 @@ class Inbound:
         )
         self._room_catch_up = RoomCatchUp(outbound.room_log, outbound.place_proofs, emitter)
         self.places = places = RoomPlaces(self._room_catch_up, outbound.place_proofs, emitter)
-        self.watches = Watches(connections, emitter, outbound.presence, outbound.watchers, clock=clock)
+        self.watches = Watches(
+            connections, emitter, outbound.presence, outbound.chosen, outbound.watchers, clock=clock
+        )
         self._direct = DirectDelivery(
             connections,
             emitter,
@@ -103,6 +105,8 @@ class Inbound:
             await self._direct.take(message)
         elif message.get("t") == "presence":
             self.watches.changed(message["user"])
+        elif message.get("t") == "own-presence":
+            self.watches.own_changed(message["user"])
         elif message.get("t") == "typing":
             self.watches.take_typing(message)
         elif "r" in message:

@@ -3,6 +3,8 @@
 A message about a watched user only says that something may have changed. The node then reads the presence from
 Redis, and tells each socket what differs from what it was told last. So nothing is told twice, and the next
 reading makes up for a lost message, after `REPEAT_SECONDS` at the latest.
+
+The state that a user has chosen is told to the user's own sockets in the same way, each time it is set.
 """
 
 import asyncio
@@ -17,13 +19,14 @@ from auth.core.clock import Clock
 from auth.core.errors import InvalidRequest, Unavailable
 from auth.core.shards import shard_of
 from auth.core.tasks import end
+from realtime.broker.chosen_states import ChosenStates
 from realtime.broker.presence import Presence
 from realtime.broker.seal import Message
 from realtime.broker.watchers import REPEAT_SECONDS, Watchers
 from realtime.engine.emitter import Emitter
 from realtime.hub import Connection, Connections, SocketState
 from realtime.protocol.messages import ServerEvent
-from realtime.protocol.people_messages import PresenceChanged, UserTyping
+from realtime.protocol.people_messages import OwnPresence, PresenceChanged, UserTyping
 
 MOST_WATCHED = 500
 # Users that are noted in Redis or read at a time.
@@ -42,11 +45,19 @@ class Watches:
     """The watches of this node's sockets."""
 
     def __init__(
-        self, connections: Connections, emitter: Emitter, presence: Presence, watchers: Watchers, *, clock: Clock
+        self,
+        connections: Connections,
+        emitter: Emitter,
+        presence: Presence,
+        chosen: ChosenStates,
+        watchers: Watchers,
+        *,
+        clock: Clock,
     ) -> None:
         self._connections = connections
         self._emitter = emitter
         self._presence = presence
+        self._chosen = chosen
         self._watchers = watchers
         self._clock = clock
         # By socket: the users that it watches, and what it was told of each last.
@@ -55,6 +66,8 @@ class Watches:
         # Users of whom Redis does not know yet whether this node watches them, and those to be read.
         self._unsettled: set[str] = set()
         self._unread: set[str] = set()
+        # Users whose own sockets are to be told the state that was chosen.
+        self._own_unread: set[str] = set()
         self._has_work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -113,6 +126,11 @@ class Watches:
         if user_id in self._sockets:
             self._read_soon((user_id,))
 
+    def own_changed(self, user_id: str) -> None:
+        """Tell a user's own sockets the state that the user has chosen."""
+        self._own_unread.add(user_id)
+        self._has_work.set()
+
     def read_again(self, shards: Collection[int]) -> None:
         """Tell what may not have reached this node about users of these shards, in `RELIST_SECONDS`."""
         users = [user_id for user_id in self._sockets if shard_of(user_id) in shards]
@@ -155,7 +173,7 @@ class Watches:
 
     async def _settle_and_read(self) -> None:
         """Raises `Unavailable`; then what is left is done at the next call."""
-        while self._unsettled or self._unread:
+        while self._unsettled or self._unread or self._own_unread:
             # A user is read after Redis knows that this node watches them: what changes later is told to it.
             while self._unsettled:
                 unsettled = set(islice(self._unsettled, BATCH))
@@ -168,6 +186,17 @@ class Watches:
                 watched = [user_id for user_id in unread if user_id in self._sockets]
                 for user_id, presence in (await self._presence.of_users(watched, now=self._clock())).items():
                     self._tell(user_id, presence)
+            own = set(islice(self._own_unread, BATCH))
+            self._own_unread -= own
+            with _put_back(own, self._own_unread):
+                await asyncio.gather(*map(self._tell_own, own))
+
+    async def _tell_own(self, user_id: str) -> None:
+        # Read, not sent along: messages from two nodes could arrive in another order than the states were set.
+        chosen = await self._chosen.read(user_id)
+        sockets = [each.socket_id for each in self._connections.of_user(user_id)]
+        event = OwnPresence(state=chosen.state, text=chosen.text)
+        self._emitter.emit_to_sockets(sockets, ServerEvent.OWN_PRESENCE, event.to_wire())
 
     async def _settle(self, user_id: str) -> None:
         await (self._watchers.note(user_id) if user_id in self._sockets else self._watchers.forget(user_id))

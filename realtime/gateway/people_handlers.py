@@ -1,19 +1,21 @@
 """Socket events about people: the state that a user chooses, and typing."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from auth.core.errors import Forbidden
 from auth.core.views import View
 from realtime.application import Application
+from realtime.broker.seal import Message
 from realtime.delivery.inbound import Inbound
 from realtime.delivery.outbound import Outbound
 from realtime.hub import Connection
 from realtime.protocol.messages import ClientEvent, ServerEvent
 from realtime.protocol.people_messages import (
     TYPING_MS,
+    OwnPresence,
     PresenceSet,
-    PresenceSetDone,
     TypingSet,
     TypingSetDone,
     UserTyping,
@@ -41,16 +43,16 @@ class PeopleHandlers:
             now = await self._chosen.read(user_id)
         else:
             now = await self._chosen.set(user_id, asked.state, asked.text)
-            await self._watchers.tell(user_id)
-        return PresenceSetDone(state=now.state, text=now.text)
+            own = {"t": "own-presence", "user": user_id}
+            await asyncio.gather(self._watchers.tell(user_id), self._send_to_nodes_of(user_id, own))
+        return OwnPresence(state=now.state, text=now.text)
 
     async def _set_typing(self, connection: Connection, asked: TypingSet) -> View:
         user_id, room, to = connection.user_id, asked.to.room, asked.to.user_id
         ttl_ms = TYPING_MS if asked.active else 0
         if to is not None:
             message = {"t": "typing", "user": user_id, "to": to, "ms": ttl_ms}
-            for node_id in await self._presence.nodes_of(to, session_id=None):
-                await self._bus.send(node_id, to, message)
+            await self._send_to_nodes_of(to, message)
         elif room is not None:
             if not self._emitter.is_in(connection.socket_id, room):
                 raise Forbidden("This socket is not in the room.")
@@ -60,6 +62,10 @@ class PeopleHandlers:
             )
             await self._bus.send_to_others({"t": "room", "room": room, "packets": packets})
         return TypingSetDone()
+
+    async def _send_to_nodes_of(self, user_id: str, message: Message) -> None:
+        for node_id in await self._presence.nodes_of(user_id, session_id=None):
+            await self._bus.send(node_id, user_id, message)
 
 
 def own_limits(application: Application | None) -> Mapping[str, str]:

@@ -38,9 +38,9 @@ from realtime.protocol.approval_messages import (
     LoginApprovalResult,
 )
 from realtime.protocol.people_messages import (
+    OwnPresence,
     PresenceChanged,
     PresenceSet,
-    PresenceSetDone,
     TypingSet,
     TypingSetDone,
     UserTyping,
@@ -85,6 +85,7 @@ class ServerEvent(StrEnum):
     ROOM_HISTORY = "room-history"
     ROOM_LEFT = "room-left"
     PRESENCE = "presence"
+    OWN_PRESENCE = "own-presence"
     TYPING = "typing"
 
 
@@ -415,6 +416,7 @@ SERVER_EVENTS: dict[str, type[BaseModel]] = {
     ServerEvent.ROOM_HISTORY: RoomHistoryPlace,
     ServerEvent.ROOM_LEFT: RoomLeft,
     ServerEvent.PRESENCE: PresenceChanged,
+    ServerEvent.OWN_PRESENCE: OwnPresence,
     ServerEvent.TYPING: UserTyping,
 }
 
@@ -432,7 +434,7 @@ CLIENT_EVENTS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
     ClientEvent.STEP_UP_PASSKEY_OPTIONS: (PasskeyOptions, PasskeyOptionsDone),
     ClientEvent.MFA_PASSKEY_OPTIONS: (PasskeyOptions, PasskeyOptionsDone),
     ClientEvent.MFA_VERIFY: (MfaVerify, MfaVerified),
-    ClientEvent.PRESENCE_SET: (PresenceSet, PresenceSetDone),
+    ClientEvent.PRESENCE_SET: (PresenceSet, OwnPresence),
     ClientEvent.TYPING_SET: (TypingSet, TypingSetDone),
 }
 

@@ -60,8 +60,8 @@ class PresenceSet(Input):
         return self
 
 
-class PresenceSetDone(View):
-    """The state of this user, as it is now."""
+class OwnPresence(View):
+    """The state of this user, as it is now on all devices."""
 
     state: str
     text: str | None = omittable()

@@ -173,6 +173,11 @@ async def test_administration(installation: Installation, demo: Any, reader: Rea
     await desk.by("admin-audit").click()
     await expect(desk.by("trail-event").first).to_be_visible()
     await reader.examine(desk, "audit log")
+    await desk.by("admin-webhooks").click()
+    await desk.page.get_by_label("URL").fill("https://receiver.example/vigil")
+    await desk.by("submit").click()
+    await expect(desk.by("webhook-secret")).to_be_visible()
+    await reader.examine(desk, "webhooks")
     assert reader.problems == []
 
 

@@ -18,6 +18,13 @@ CUT = """[...document.querySelectorAll('.card:not(.chat-card), main p, main span
     && !each.matches('.visually-hidden, .chat-card *'))
   .length"""
 
+# What is wider than the card that it is in. Hidden texts for screen readers have no place.
+WIDER_THAN_ITS_CARD = """[...document.querySelectorAll('.card :not(.visually-hidden)')].filter((each) => {
+  const { left, right, width } = each.getBoundingClientRect();
+  const card = each.closest('.card').getBoundingClientRect();
+  return width > 0 && (right > card.right + 1 || left < card.left - 1);
+}).map((each) => each.outerHTML.slice(0, 80))"""
+
 
 @pytest.fixture
 def beside_four(device: Any, account: Any, page_node: Any, http: Any) -> Any:
@@ -47,6 +54,8 @@ async def test_devices_log_and_connection_are_in_view_first_and_the_skip_link_le
         await expect(laptop.by("recorded-event").nth(number)).to_be_in_viewport(ratio=1)
     assert await laptop.page.evaluate(NESTED) == 0
     assert await laptop.page.evaluate(CUT) == 0
+    await expect(laptop.by("own-state")).to_be_visible()
+    assert await laptop.page.evaluate(WIDER_THAN_ITS_CARD) == []
     assert await laptop.page.evaluate("document.documentElement.scrollWidth") <= width
     await laptop.picture(f"80-layout-{width}")
     await laptop.by("account").click()
@@ -61,6 +70,7 @@ async def test_a_phone_shows_one_view_and_the_page_itself_scrolls(beside_four: A
     for pane in ("devices", "security", "chat"):
         await phone.by(f"pane-{pane}").click()
         assert await phone.page.evaluate(NESTED) == 0
+        assert await phone.page.evaluate(WIDER_THAN_ITS_CARD) == []
         for name in ("logout", f"pane-{pane}"):
             await expect(phone.by(name)).to_be_in_viewport(ratio=1)
         await phone.picture(f"81-phone-{pane}")
@@ -81,6 +91,11 @@ async def test_at_four_hundred_per_cent_the_bars_do_not_cover_the_list(beside_fo
     await expect(zoomed.by("logout")).not_to_be_in_viewport()
     assert await zoomed.page.evaluate("document.documentElement.scrollWidth") <= 320
     await zoomed.picture("82-zoomed")
+    await zoomed.by("pane-chat").click()
+    await expect(zoomed.by("own-state")).to_be_visible()
+    assert await zoomed.page.evaluate(WIDER_THAN_ITS_CARD) == []
+    await zoomed.picture("82-zoomed-chat")
+    await zoomed.by("pane-devices").click()
     await zoomed.page.evaluate("scrollTo(0, 0)")
     await zoomed.picture("82-zoomed-top")
 

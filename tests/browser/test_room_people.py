@@ -24,7 +24,8 @@ async def named(name: str, node: Node, http: aiohttp.ClientSession) -> str:
 async def see_each_other(node: Node, device: Any, http: aiohttp.ClientSession) -> None:
     ada, ben = await device("Laptop"), await device("Phone", viewport=PHONE, dark=True)
     await ada.login(node, await named("Ada", node, http))
-    await ben.login(node, await named("Ben", node, http))
+    ben_mail = await named("Ben", node, http)
+    await ben.login(node, ben_mail)
     await ben.by("pane-chat").click()
     seen = ada.by("chat-members").get_by_role("listitem").filter(has_text="Ben")
     await expect(seen).to_have_attribute("data-state", "online")
@@ -44,7 +45,16 @@ async def see_each_other(node: Node, device: Any, http: aiohttp.ClientSession) -
     await expect(ada.by("chat-text").last).to_have_text("See you")
     await expect(ada.by("chat-typing")).to_have_text("")
 
+    tablet = await device("Tablet", viewport=PHONE)
+    await tablet.login(node, ben_mail)
+    await tablet.by("pane-chat").click()
+    await expect(tablet.by("own-state")).to_have_value("busy")
+    await tablet.by("own-state").select_option("away")
+    await expect(ben.by("own-state")).to_have_value("away")
+    await expect(ben.by("own-state-text")).to_have_value("in a meeting")
+
     await ben.by("own-state").select_option("invisible")
+    await expect(tablet.by("own-state")).to_have_value("invisible")
     await expect(seen).to_have_attribute("data-state", "offline")
     # What was chosen is there after a reload.
     await ben.page.reload()

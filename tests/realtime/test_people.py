@@ -111,6 +111,11 @@ async def test_the_state_is_the_users_and_invisible_looks_offline_to_everybody(
     assert (await presence())["lastSeenAt"] == told["lastSeenAt"]
     assert (await other.ask("presence-set", {"state": "online"}))["ok"]
     await until_told(live, shy, online=True, state="online")
+    for each in (device, other):
+        # On both nodes; messages of two states that were set in one moment can be one.
+        await each.wait("own-presence", lambda e: e == {"state": "online"})
+        assert each.all("own-presence")[-1] == {"state": "online"}
+    assert live.all("own-presence") == []
     # It was told offline once.
     assert [event["online"] for event in told_of(live, shy)].count(False) == 1
 

@@ -77,13 +77,13 @@ async def test_presence_of_many_users_is_one_round_trip(
             answer = await backend.call("GET", "/presence?userIds=" + ",".join(asked))
             disturbing.cancel()
             await asyncio.gather(disturbing, return_exceptions=True)
-        return (asked, seen) if answer.status == 200 else None
+        disturbed = sum("between" in command for command in seen) > 1
+        return (asked, seen) if answer.status == 200 and disturbed else None
 
-    # A busy machine may take Redis for silent.
+    # A busy machine may take Redis for silent, or run nobody else meanwhile.
     asked, seen = await eventually(measured, "presence is known", timeout=60)
     places = [place for place, command in enumerate(seen) if any(f":user:{each}:" in command for each in asked)]
     commands = sorted(seen[place].split()[0] for place in places)
     assert commands == ["GET"] * len(asked) + ["HVALS"] * 2 * len(asked)
     # Redis serves a write at once. If the node had waited for a reply, somebody else would have been served first.
     assert places == list(range(places[0], places[0] + len(places)))
-    assert sum("between" in command for command in seen) > 1

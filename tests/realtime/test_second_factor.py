@@ -3,15 +3,18 @@
 import asyncio
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
 import pytest
 from pymongo import MongoClient
 from support.clients import ORIGIN, PASSWORD, Api, Live, Login, Refused
-from support.nodes import Node, ServiceUrls
+from support.nodes import Node, ServiceUrls, mongo_client
 from support.raw_socket import Polling, RawSocket
 from support.secured import Secured, secure
+from support.waiting import eventually
 
 LOGIN_FIELDS = {
     "user",
@@ -33,6 +36,17 @@ async def wait_raw(raw: RawSocket, token: str) -> Any:
     await raw.send("40" + json.dumps({"mfaToken": token}))
     await raw.wait_for("0")
     return (await raw.wait_for("2", event="mfa-required")).data[1]
+
+
+@contextmanager
+def writes_held(services: ServiceUrls) -> Iterator[None]:
+    """MongoDB serves no write meanwhile."""
+    admin = mongo_client(services.mongo).admin
+    admin.command("fsync", lock=True)
+    try:
+        yield
+    finally:
+        admin.command("fsyncUnlock")
 
 
 class TestWaiting:
@@ -271,14 +285,25 @@ class TestFinishing:
         assert len(await secured.sessions()) == 2
 
     async def test_of_one_that_goes_before_it_is_answered_no_session_is_left_that_nobody_can_use(
-        self, node: Node, secured: Any
+        self, node: Node, services: ServiceUrls, secured: Any
     ) -> None:
-        for number in range(4):
-            async with RawSocket.open(node.url) as raw:
-                await wait_raw(raw, await secured.begin())
-                await raw.emit("mfa-verify", secured.recovery(number))
+        async with RawSocket.open(node.url) as raw:
+            await wait_raw(raw, await secured.begin())
+            with writes_held(services):
+                await raw.emit("mfa-verify", secured.recovery(0))
+                await raw.ws.ping()
+                assert (await raw.ws.receive()).type is aiohttp.WSMsgType.PONG
                 raw.abort()
-        await asyncio.sleep(1)
+                # Answered after the node has read that the connection ended.
+                for _ in range(2):
+                    assert (await secured.login.call("GET", "/me")).status == 200
+
+        async def kinds() -> list[str] | None:
+            events = (await secured.login.call("GET", "/me/security-log")).data["events"]
+            kinds = [event["kind"] for event in events]
+            return kinds if "session_revoked" in kinds else None
+
+        await eventually(kinds, "the session is ended", timeout=30)
         assert await secured.sessions() == [secured.login.session_id]
 
     @pytest.mark.parametrize("delay", [0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03])

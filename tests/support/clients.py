@@ -39,6 +39,7 @@ EVENTS = (
     "room-history",
     "room-left",
     "presence",
+    "own-presence",
     "typing",
 )
 

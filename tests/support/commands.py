@@ -62,6 +62,12 @@ def node_packages(folder: str) -> Path:
     return packages
 
 
+def node_version() -> tuple[int, ...]:
+    """Return the version of Node.js."""
+    said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+    return tuple(map(int, said.strip().removeprefix("v").split(".")))
+
+
 class Running:
     """A forked command that runs until it is stopped."""
 

@@ -1,10 +1,11 @@
-"""A service that expects another issuer than Vigil writes learns so from its log, not from 401 responses alone."""
+"""What a verifier does inside a service: it logs another issuer, and its calls belong to no request."""
 
 import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -43,6 +44,21 @@ async def url(ring: KeyRing) -> AsyncIterator[str]:
         yield str(server.make_url("")).rstrip("/")
 
 
+async def said_by_node(script: str, token: str, url: str) -> Any:
+    """What a script of Node.js prints that verifies the token."""
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        script,
+        url,
+        cwd=ROOT / "tests" / "node-clients",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, _ = await process.communicate(token.encode())
+    return json.loads(out)
+
+
 async def test_python_logs_the_other_issuer_once(token: str, url: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "vigil_verify")
     verifier = Verifier("https://other.example.org", urls=[url])
@@ -59,17 +75,14 @@ async def test_python_logs_the_other_issuer_once(token: str, url: str, caplog: p
 
 
 async def test_node_logs_the_other_issuer_once(token: str, url: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        "other_issuer.mjs",
-        url,
-        cwd=ROOT / "tests" / "node-clients",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(60):
-        out, _ = await process.communicate(token.encode())
-    found = json.loads(out)
+    found = await said_by_node("other_issuer.mjs", token, url)
     assert found["codes"] == ["invalid_token", "invalid_token"]
     [message] = [each for each in found["warnings"] if WARNING in each]
     assert '["vigil","vigil"], expected ["https://other.example.org","vigil"]' in message
+
+
+async def test_what_node_asks_vigil_belongs_to_no_request_of_the_service(token: str, url: str) -> None:
+    found = await said_by_node("inside_a_request.mjs", token, url)
+    assert found["userId"]
+    outside = {("/.well-known/jwks.json", None), ("/api/server/revocations", None)}
+    assert {(path, request) for path, request in found["calls"]} == outside
