@@ -28,17 +28,24 @@ const emitter = new Emitter(redis, keys);
 const serverKeys = new ServerKeys(stores.serverKeys);
 const metrics = createMetrics();
 
-/** Emit to a user's sockets; a durable event is in the user's log before. */
+async function requireUser(userId) {
+  if (!(await stores.users.byId(userId))) throw notFound();
+}
+
+/** Emit to a user's sockets, if there are any; a durable event is in the user's log before. */
 async function emit({ userId, event, data, durable }) {
   if (!durable) {
-    await emitter.emit(userRoom(userId), event, data);
-    return {};
+    const sockets = await redis.hlen(keys.sockets(userId));
+    if (sockets > 0) await emitter.emit(userRoom(userId), event, data);
+    else await requireUser(userId);
+    return { delivery: { sockets } };
   }
+  await requireUser(userId);
   const entry = { event, payload: data, versioned: false };
-  const { others } = await userLog.publish(userId, '', [entry]);
+  const { others: sockets } = await userLog.publish(userId, '', [entry]);
   const { eventId } = entry;
-  if (others > 0) await emitter.emit(userRoom(userId), event, { ...data, eventId });
-  return { eventId };
+  if (sockets > 0) await emitter.emit(userRoom(userId), event, { ...data, eventId });
+  return { eventId, delivery: { sockets } };
 }
 
 const isObject = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
@@ -54,6 +61,10 @@ function readEmit(body) {
   if (!isObject(data) || 'eventId' in data || typeof durable !== 'boolean') throw invalidRequest();
   return { userId: to.userId, event, data, durable };
 }
+
+/** Write each use of a key to the audit trail. */
+const record = (req, details) =>
+  stores.audit.record('server_key_used', { userId: null, client: clientOf(req), details, now: new Date() });
 
 const app = express();
 app.disable('x-powered-by');
@@ -71,14 +82,11 @@ app.post('/api/server/emit', measure(metrics)(ACT), json, async (req, res) => {
     details.event = asked.event;
     const data = await emit(asked);
     details.outcome = 'ok';
+    await record(req, details);
     res.json({ success: true, data });
   } catch (error) {
-    details.outcome = error.code ?? details.outcome;
+    if (details.outcome !== 'ok') await record(req, { ...details, outcome: error.code ?? details.outcome });
     throw error;
-  } finally {
-    // The answer does not wait for it.
-    const event = { userId: null, client: clientOf(req), details, now: new Date() };
-    stores.audit.record('server_key_used', event).catch((error) => console.error(error));
   }
 });
 app.use(() => {
