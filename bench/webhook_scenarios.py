@@ -10,7 +10,7 @@ from typing import cast
 
 from bench.accounting import Clocks
 from bench.http_scenarios import over
-from bench.load import Round, now
+from bench.load import SETTLE_SECONDS, Round, now
 from bench.measures import per_unit, waits
 from bench.peers import Login, Server, Stand
 from bench.revocation_scenario import SESSIONS
@@ -22,7 +22,7 @@ OF_NODE = ("webhook_beside", "handshake_beside")
 # Endpoints: none; one that accepts at once; one that never answers.
 KINDS = ("none", "fast", "dead")
 PARTS = 3
-REQUESTS, WARM_REQUESTS = 250, 50
+REQUESTS, WARM_REQUESTS = 500, 50
 HANDSHAKES = 1000
 AT_ONCE = 8
 # Facts are there within a second, and sent then.
@@ -162,11 +162,13 @@ class Stage:
     async def _cost(self, work: Awaitable[list[float]], units: int) -> Cost:
         for meter in self.meters:
             meter.begin()
+        node, *workers = self.meters
         waited = await work
-        await asyncio.sleep(RELAYED_SECONDS)
+        await asyncio.sleep(SETTLE_SECONDS if workers else RELAYED_SECONDS)
+        server = per_unit(node.used(), units)
+        await asyncio.sleep(RELAYED_SECONDS if workers else 0)
         self.stand.check()
-        server, worker = (*(per_unit(meter.used(), units) for meter in self.meters), 0.0)[:2]
-        return Cost(server, worker, waited)
+        return Cost(server, sum(per_unit(worker.used(), units) for worker in workers), waited)
 
     async def _connect(self, logins: Sequence[Login]) -> list[float]:
         connected = await connect_all(self.server, [login.access_token for login in logins])
