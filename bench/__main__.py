@@ -24,8 +24,8 @@ from bench.client import LoadError
 from bench.load import Group, Options, Round
 from bench.measures import Measure, Results
 from bench.peers import (
-    FLOODS,
     HERE,
+    ONLY_VIGIL,
     ROOT,
     Peer,
     Stand,
@@ -33,6 +33,7 @@ from bench.peers import (
     node_peer,
     python_peer,
     running_services,
+    vigil_peer,
 )
 from bench.report import as_json, as_markdown
 
@@ -42,8 +43,8 @@ SPARE_FILES = 500
 GROUP_SECONDS = 600.0
 STOCK_SKIPS = (
     frozenset({"revocation_1", "revocation_2", "login", "login_rest", "login_queue"})
-    | {"revocation_alone_1", "revocation_alone_2"}
-    | FLOODS
+    | {"revocation_alone_1", "revocation_alone_2", "emit", "emit_durable", "emit_durable_load"}
+    | ONLY_VIGIL
 )
 LIBRARIES = ("aiohttp", "python-socketio", "python-engineio", "uvloop", "pymongo", "redis", "pyjwt", "argon2-cffi")
 
@@ -96,7 +97,7 @@ def peer_named(name: str) -> Peer:
         return node_peer()
     if name == "stock":
         return python_peer("stock", "stock python-socketio", HERE / "peer-stock", "stock", STOCK_SKIPS)
-    return python_peer("vigil", "Vigil", HERE / "peer_vigil", "vigil")
+    return vigil_peer()
 
 
 async def measure(peers: Sequence[Peer], wanted: frozenset[str], options: Options, results: Results) -> None:

@@ -1,5 +1,7 @@
 """All scenarios, and the groups that measure them."""
 
+from bench.backend_scenarios import SCENARIOS as BACKEND
+from bench.backend_scenarios import emits
 from bench.flood_scenario import fifty_flooders, one_flooder
 from bench.http_scenarios import SCENARIOS as HTTP
 from bench.http_scenarios import requests
@@ -16,6 +18,7 @@ from bench.socket_scenarios import SCENARIOS as SOCKETS
 from bench.socket_scenarios import sockets
 from bench.storm_scenario import SCENARIOS as STORM
 from bench.storm_scenario import expiry_storm
+from bench.webhook_scenarios import OF_NODE, OF_WORKER, webhook_beside_requests, webhook_of_worker
 
 SCENARIOS = (
     Scenario("handshake", "authenticated handshake", "handshake"),
@@ -34,6 +37,13 @@ SCENARIOS = (
     Scenario("login_queue", "p99: GET /me while 1,000 logins queue", "request", "p99", 50.0),
     Scenario("flood_1", "another's ack beside 1 flooding peer", "ack", target=None),
     Scenario("flood_50", "another's ack beside 50 flooding peers", "ack", target=None),
+    Scenario("emit", "emit to one user from a backend", "event"),
+    Scenario("emit_durable", "durable emit to one user from a backend", "event", target=None),
+    Scenario("emit_durable_load", "p99: 1,000 durable emits a second from a backend", "event", "p99", 50.0),
+    Scenario("webhook_request", "added by a webhook to DELETE /sessions", "of a request", "share", 5.0),
+    Scenario("webhook_relay", "relay of a fact, in a worker", "fact", target=None),
+    Scenario("webhook_beside", "DELETE /sessions, relay and webhook on its node", "request", target=None),
+    Scenario("handshake_beside", "authenticated handshake, relay on its node", "handshake", target=None),
     Scenario("me", "GET /me, token seen before", "request"),
     Scenario("me_fresh", "GET /me, token never seen", "request"),
     Scenario("refresh", "POST /refresh", "request"),
@@ -52,6 +62,9 @@ GROUPS: tuple[tuple[Group, frozenset[str]], ...] = (
     (login_queue, frozenset({"login_queue"})),
     (one_flooder, frozenset({"flood_1"})),
     (fifty_flooders, frozenset({"flood_50"})),
+    (emits, frozenset(BACKEND)),
+    (webhook_of_worker, frozenset(OF_WORKER)),
+    (webhook_beside_requests, frozenset(OF_NODE)),
     (requests, frozenset(HTTP)),
 )
 KEYS = tuple(scenario.key for scenario in SCENARIOS)

@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -29,8 +29,9 @@ NODE_FOLDER = HERE / "peer-node"
 PASSWORD = "bench-password-8341"  # noqa: S105 - of test users in a temporary database
 INSTALL_SECONDS = 600.0
 TOKEN_SECONDS = 900
-# Floods are measured only on Vigil.
-FLOODS = frozenset({"flood_1", "flood_50"})
+ONLY_VIGIL = frozenset({"flood_1", "flood_50", "webhook_request", "webhook_relay", "webhook_beside"}) | {
+    "handshake_beside"
+}
 OWN_SETTINGS = ("VIGIL_", "BENCH_")
 
 
@@ -46,6 +47,10 @@ class Peer:
     mint: tuple[str, ...]
     argon2: tuple[str, ...]
     skips: frozenset[str] = frozenset()
+    # Prints a new server key; none without a server API.
+    issue_key: tuple[str, ...] = ()
+    # Serves the server API, if its nodes do not.
+    backend: tuple[str, ...] = ()
     # Whether its server supports profiling (sampler.py).
     samples: bool = False
 
@@ -82,25 +87,24 @@ def python_peer(name: str, title: str, folder: Path, prefix: str, skips: frozens
     """Return a peer whose three commands are Python files in `folder`."""
     python = sys.executable
     serve, seed, mint = ((python, str(folder / f"{prefix}_{part}.py")) for part in ("server", "seed", "mint"))
-    return Peer(
-        name,
-        title,
-        ROOT,
-        serve,
-        seed,
-        mint,
-        (python, str(HERE / "argon2_cost.py")),
-        skips,
-        samples=prefix == "vigil",
-    )
+    return Peer(name, title, ROOT, serve, seed, mint, (python, str(HERE / "argon2_cost.py")), skips)
+
+
+def vigil_peer() -> Peer:
+    """Return Vigil."""
+    peer = python_peer("vigil", "Vigil", HERE / "peer_vigil", "vigil")
+    issue_key = (*peer.serve, "server-keys", "create", "bench", "--scopes", "emit")
+    return replace(peer, issue_key=issue_key, samples=True)
 
 
 def node_peer() -> Peer:
     """Return the Node peer. Its commands are the scripts of its package.json, run without npm."""
     scripts = json.loads((NODE_FOLDER / "package.json").read_text())["scripts"]
-    serve, seed, mint = (tuple(shlex.split(scripts[name])) for name in ("start", "seed", "mint"))
+    serve, seed, mint, issue_key, backend = (
+        tuple(shlex.split(scripts[name])) for name in ("start", "seed", "mint", "issue-key", "backend")
+    )
     argon2 = ("node", str(HERE / "argon2_cost.cjs"), str(NODE_FOLDER))
-    return Peer("node", "Node", NODE_FOLDER, serve, seed, mint, argon2, FLOODS)
+    return Peer("node", "Node", NODE_FOLDER, serve, seed, mint, argon2, ONLY_VIGIL, issue_key, backend)
 
 
 async def install_node_peer(cores: Cores) -> None:
@@ -152,6 +156,8 @@ class Stand:
     # Folder for the servers' profiles; None without profiling.
     profiled: Path | None = None
     servers: list[Server] = field(default_factory=list)
+    # Processes whose CPU is not that of the servers.
+    others: list[Child] = field(default_factory=list)
     _name: str = field(default_factory=lambda: f"bench_{secrets.token_hex(4)}")
     _secret: str = field(default_factory=lambda: secrets.token_hex(32))
 
@@ -159,8 +165,8 @@ class Stand:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for server in self.servers:
-            await server.child.stop()
+        for child in (*(server.child for server in self.servers), *self.others):
+            await child.stop()
         client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(self.services.mongo_url)
         await client.drop_database(self._name)
         await client.close()
@@ -194,28 +200,57 @@ class Stand:
         """Return the CPU seconds of one password verification with the peer's library, on the server's core."""
         return float(json.loads(await self._run(self.peer.argon2, cores=self.cores.server))["cpuSeconds"])
 
-    async def start(self, nodes: int = 1, *, limited: bool = False) -> Server:
-        """Start the peer's processes and return the first. `limited`: with the peer's default rate limits."""
+    async def issue_key(self) -> str:
+        """Create a key for the peer's server API."""
+        return (await self._run(self.peer.issue_key)).strip()
+
+    async def vigil(self, *command: str) -> str:
+        """Run a command of Vigil's `server.py`; return its standard output."""
+        return await self._run((*self.peer.serve, *command))
+
+    async def start(self, nodes: int = 1, *, limited: bool = False, jobs: bool = False) -> Server:
+        """Start the peer's processes and return the first.
+
+        `limited`: with the peer's default rate limits. `jobs`: with Vigil's background jobs.
+        """
+        settings = {"BENCH_RATE_LIMITS": "on"} if limited else {}
+        if jobs:
+            settings["BENCH_JOBS"] = "on"
         for _ in range(nodes):
-            child = await spawn(
-                self.peer.serve,
-                name=self.peer.name,
-                environ=self._environ() | ({"BENCH_RATE_LIMITS": "on"} if limited else {}),
-                cores=self.cores.server,
-                cwd=self.peer.folder,
-            )
-            # Registered first, so that it is stopped even if it does not start.
-            self.servers.append(Server(child, "", 0))
-            url = await child.wait_for("listening on ")
-            host, _, port = url.removeprefix("http://").rpartition(":")
-            self.servers[-1] = Server(child, host, int(port))
-            child.follow()
+            await self._serve(self.peer.serve, settings)
         return self.servers[0]
 
+    async def start_backend(self) -> Server:
+        """Return the server with the server API: the last one, or the peer's backend, which this starts."""
+        if self.peer.backend:
+            await self._serve(self.peer.backend, {})
+        return self.servers[-1]
+
+    async def start_worker(self) -> Child:
+        """Start Vigil's background jobs as a process of their own, on the load's cores."""
+        worker = await self._spawn((*self.peer.serve, "worker"), {}, self.cores.load)
+        self.others.append(worker)
+        await worker.wait_for("working")
+        worker.follow()
+        return worker
+
+    async def _serve(self, command: Sequence[str], settings: Mapping[str, str]) -> None:
+        child = await self._spawn(command, settings, self.cores.server)
+        # Registered first, so that it is stopped even if it does not start.
+        self.servers.append(Server(child, "", 0))
+        url = await child.wait_for("listening on ")
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        self.servers[-1] = Server(child, host, int(port))
+        child.follow()
+
+    async def _spawn(self, command: Sequence[str], settings: Mapping[str, str], cores: frozenset[int]) -> Child:
+        environ = {**self._environ(), **settings}
+        return await spawn(command, name=self.peer.name, environ=environ, cores=cores, cwd=self.peer.folder)
+
     def check(self) -> None:
-        """Raise `LoadError` if a server has ended."""
-        for server in self.servers:
-            server.child.check()
+        """Raise `LoadError` if a process has ended."""
+        for child in (*(server.child for server in self.servers), *self.others):
+            child.check()
 
     async def _run(
         self, command: Sequence[str], *arguments: str, stdin: str = "", cores: frozenset[int] | None = None

@@ -29,6 +29,8 @@ STOP_AFTER_SECONDS = 8.0
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
 BATCH = 500
+# Changes are collected this long: each batch costs some commands to MongoDB, whatever its size.
+COLLECT_SECONDS = 0.05
 MAX_QUEUED = 2 * BATCH
 # The position is noted this often while there are no facts, so that MongoDB's log always reaches back to it.
 NOTE_SECONDS = 10.0
@@ -180,6 +182,8 @@ async def _batches(feed: ChangeFeed) -> AsyncIterator[AsyncIterator[tuple[list[C
                 asked.cancel()
                 reading.result()
             found = [asked.result()]
+            if isinstance(found[0], Change):
+                await asyncio.sleep(COLLECT_SECONDS)
             while len(found) < BATCH and not queue.empty():
                 found.append(queue.get_nowait())
             last = found[-1]

@@ -7,7 +7,6 @@ internal field) never appears in a response by accident.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -395,7 +394,14 @@ class DeliveryView(View):
 
     @classmethod
     def of(cls, delivery: Delivery) -> Self:
-        return cls(**asdict(delivery) | {"incomplete": delivery.incomplete or None})
+        return cls(
+            sockets=delivery.sockets,
+            notified=delivery.notified,
+            acknowledged=delivery.acknowledged,
+            closed=delivery.closed,
+            pending=delivery.pending,
+            incomplete=delivery.incomplete or None,
+        )
 
 
 class TokensView(View):

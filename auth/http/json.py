@@ -57,7 +57,7 @@ async def read_bounded(request: web.Request) -> bytes:
         raise PayloadTooLarge
     raw = bytearray()
     try:
-        async for chunk in request.content.iter_any():
+        while chunk := await request.content.readany():
             raw += chunk
             if len(raw) > MAX_BODY_BYTES:
                 raise PayloadTooLarge

@@ -18,7 +18,8 @@ class ServerKeyStore:
 
     def __init__(self, database: Database) -> None:
         self._keys = database["server_keys"]
-        self._by_id = BatchedReads(self._read)
+        # A backend sends many requests at a time, with one key: those that come during a read share the next one.
+        self._by_id = BatchedReads(self._read, at_once=1)
 
     @outage_is_unavailable
     async def add(self, key: ServerKey) -> None:
@@ -39,8 +40,7 @@ class ServerKeyStore:
     @outage_is_unavailable
     async def get(self, key_id: str) -> ServerKey | None:
         """The key of this id. Guarantee: a revocation that any node has answered is seen."""
-        document = await self._by_id.ask(key_id)
-        return None if document is None else _key(document)
+        return await self._by_id.ask(key_id)
 
     @outage_is_unavailable
     async def all(self) -> Sequence[ServerKey]:
@@ -63,9 +63,9 @@ class ServerKeyStore:
         stale = {"$not": {"$gt": now - USE_INTERVAL}}
         await self._keys.update_one({"_id": key_id, "lastUsedAt": stale}, {"$set": {"lastUsedAt": now}})
 
-    async def _read(self, key_ids: Sequence[str]) -> dict[str, Document]:
+    async def _read(self, key_ids: Sequence[str]) -> dict[str, ServerKey]:
         cursor = self._keys.find({"_id": {"$in": key_ids}})
-        return {document["_id"]: document for document in await cursor.to_list(len(key_ids))}
+        return {document["_id"]: _key(document) for document in await cursor.to_list(len(key_ids))}
 
 
 def _key(document: Document) -> ServerKey:

@@ -76,7 +76,7 @@ export function createApp({ sessions, login, stores, metrics }) {
 }
 
 /** Counts and times the answers of a route, and names the request to whoever asks about it. */
-function measure(metrics) {
+export function measure(metrics) {
   return (route) => {
     const seconds = metrics.seconds(route);
     return (req, res, next) => {
@@ -92,7 +92,7 @@ function measure(metrics) {
   };
 }
 
-function answerError(error, res, next) {
+export function answerError(error, res, next) {
   if (res.headersSent) return next(error);
   const refusal = asRefusal(ofBodyParser(error));
   if (refusal.status === 503) res.setHeader('Retry-After', '2');
@@ -121,7 +121,7 @@ function fields(body, required, optional = []) {
   return body;
 }
 
-function bearer(req) {
+export function bearer(req) {
   const header = req.headers.authorization;
   if (header === undefined) throw missingToken();
   const match = BEARER.exec(header);
@@ -129,7 +129,7 @@ function bearer(req) {
   return match[1];
 }
 
-const clientOf = (req) => ({
+export const clientOf = (req) => ({
   ip: req.socket.remoteAddress,
   userAgent: (req.headers['user-agent'] ?? '').slice(0, MAX_USER_AGENT),
 });

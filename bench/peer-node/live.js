@@ -7,12 +7,11 @@ import { asRefusal, invalidRequest, sessionRevoked } from './errors.js';
 import { ExpiryWheel } from './expiry.js';
 import { createHandlers } from './handlers.js';
 import { endHere, endEverywhere } from './revocation.js';
+import { userRoom } from './rooms.js';
 import { deviceStatusMessage, member, readEntry } from './userlog.js';
 import { iso } from './views.js';
 
 const PROTOCOL = 1;
-
-export const userRoom = (userId) => `user:${userId}`;
 
 export class Live {
   #io;

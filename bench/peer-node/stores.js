@@ -38,6 +38,7 @@ export async function connectStores({ mongoUrl, database }) {
     users: users(db.collection('users')),
     sessions: sessions(db.collection('sessions')),
     audit: audit(db.collection('audit_events')),
+    serverKeys: serverKeys(db.collection('server_keys')),
     ensureIndexes: () => ensureIndexes(db),
     close: () => client.close(),
   };
@@ -163,6 +164,13 @@ function audit(collection) {
         details,
         removeAt: new Date(now.getTime() + 90 * DAY_MS),
       }),
+  };
+}
+
+function serverKeys(collection) {
+  return {
+    add: (document) => collection.insertOne(document),
+    byId: (id) => collection.findOne({ _id: id }),
   };
 }
 

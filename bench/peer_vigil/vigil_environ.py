@@ -11,20 +11,23 @@ OF_BENCH = {
     "VIGIL_SECRET_KEY": "BENCH_SECRET",
     "VIGIL_ACCESS_TOKEN_SECONDS": "BENCH_TOKEN_SECONDS",
     "VIGIL_RATE_LIMITS": "BENCH_RATE_LIMITS",
+    "VIGIL_JOBS": "BENCH_JOBS",
 }
 FIXED = {
     "VIGIL_APPLICATION": "bench/peer_vigil/vigil_application.py:bench",
     # All load comes from this machine.
     "VIGIL_CONNECTIONS_PER_ADDRESS": "0",
     "VIGIL_LOG_LEVEL": "warning",
-    # The other peers send no mail; in production, `server.py worker` would run the jobs beside a loaded node.
-    "VIGIL_JOBS": "off",
     "VIGIL_DEMO": "off",
+    # Endpoints of webhooks are on this machine, too.
+    "VIGIL_WEBHOOKS_PRIVATE": "on",
 }
 
 
 def vigil_environ() -> dict[str, str]:
     """Return the environment of the bench's Vigil processes."""
     own = {name: os.environ[source] for name, source in OF_BENCH.items() if source in os.environ}
-    # Off, unless a scenario enables them.
-    return dict(os.environ) | {"VIGIL_RATE_LIMITS": "off"} | own | FIXED
+    # Off, unless a scenario enables them: the other peers have neither mail nor facts, and in production
+    # `server.py worker` would run the jobs beside a loaded node.
+    off = {"VIGIL_RATE_LIMITS": "off", "VIGIL_JOBS": "off"}
+    return dict(os.environ) | off | own | FIXED

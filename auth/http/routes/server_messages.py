@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from auth.backends.keys import ServerKeys
-from auth.backends.messages import BackendMessages, Emitted
+from auth.backends.messages import BackendMessages, Emit, Emitted
 from auth.backends.sessions import BackendSessions
 from auth.core.errors import AuthError, Conflict, Forbidden, InternalError, NotFound
 from auth.core.server_keys import Scope
@@ -40,8 +40,9 @@ class BackendMessageRoutes:
 
     @endpoint("POST", "/emit", summary="Send an event", scopes=(Scope.EMIT,), errors=(NotFound, Conflict))
     async def emit(self, call: Call, body: EmitRequest) -> EmitAnswer:
-        call.about.update(_about_emit(body))
-        return EmitAnswer.of(await self._messages.emit(call.server_key, body.asked))
+        asked = body.asked
+        call.about.update(_about_emit(asked))
+        return EmitAnswer.of(await self._messages.emit(call.server_key, asked))
 
     @endpoint("POST", "/batch", summary="Send several commands", scopes=(Scope.EMIT, Scope.SESSIONS))
     async def batch(self, call: Call, body: BatchRequest) -> BatchAnswer:
@@ -87,9 +88,9 @@ class BackendMessageRoutes:
         key = call.server_key
         if command.emit is not None:
             _require_scope(call, Scope.EMIT)
-            emit = parse(EmitRequest, command.emit)
-            about.update(_about_emit(emit))
-            return await self._messages.begin(key, emit.asked)
+            asked = parse(EmitRequest, command.emit).asked
+            about.update(_about_emit(asked))
+            return await self._messages.begin(key, asked)
         _require_scope(call, Scope.SESSIONS)
         body = parse(DisconnectRequest, command.disconnect)
         about["to"] = str(body.target)
@@ -101,8 +102,8 @@ class BackendMessageRoutes:
         return finish
 
 
-def _about_emit(body: EmitRequest) -> dict[str, str]:
-    return {"to": str(body.to.target), "event": body.event}
+def _about_emit(asked: Emit) -> dict[str, str]:
+    return {"to": str(asked.target), "event": asked.message.event}
 
 
 def _require_scope(call: Call, scope: Scope) -> None:

@@ -1,0 +1,3 @@
+/** Names of Socket.IO rooms. */
+
+export const userRoom = (userId) => `user:${userId}`;
