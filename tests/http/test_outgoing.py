@@ -45,6 +45,8 @@ class OwnProvider:
         self.document: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}
         self.key_id = "first"
+        # The `kid`, if it is not the id.
+        self.key_name: str | None = None
 
     @property
     def key(self) -> rsa.RSAPrivateKey:
@@ -70,12 +72,13 @@ class OwnProvider:
             "userinfo_endpoint": f"{self.url}/me",
             **self.document,
         }
+        name = self.key_name or self.key_id
         now = int(time.time())
         claims = {"iss": self.url, "sub": "1", "aud": "vigil", "iat": now, "exp": now + 60, "nonce": PROOFS.nonce}
-        token = jwt.encode({**claims, **self.claims}, self.key, "RS256", {"kid": self.key_id})
+        token = jwt.encode({**claims, **self.claims}, self.key, "RS256", {"kid": name})
         return {
             "/.well-known/openid-configuration": document,
-            "/jwks": {"keys": [{**jwk, "kid": self.key_id}]},
+            "/jwks": {"keys": [{**jwk, "kid": name}]},
             "/token": {"access_token": "access", "token_type": "Bearer", "id_token": token},
             "/me": {"sub": "1", "email": "ada@example.org", "email_verified": True},
         }
@@ -173,6 +176,57 @@ async def test_unknown_keys_do_not_make_us_ask_again_and_again(own: OwnProvider,
     results = await asyncio.gather(*(identify(provider) for _ in range(20)), return_exceptions=True)
     assert {type(result) for result in results} == {ProviderFailed}
     assert own.count("/jwks") == 1
+
+
+class TestAnAddressOfUnsaidState:
+    """Okta's ID tokens have the address, and only the userinfo answer says whether it is verified."""
+
+    @pytest.fixture(autouse=True)
+    def thin(self, own: OwnProvider) -> None:
+        own.claims = {"email": "ada@example.org", "name": "Ada"}
+
+    @pytest.mark.parametrize("verified", [True, False])
+    async def test_the_userinfo_answer_says_it(
+        self, own: OwnProvider, provider: OpenIdProvider, verified: bool
+    ) -> None:
+        said = {"sub": "1", "email": "ada@example.org", "email_verified": verified}
+        own.replaced["/me"] = lambda request: answer(said)
+        claims = await identify(provider)
+        assert (claims.email, claims.email_verified, claims.name) == ("ada@example.org", verified, "Ada")
+
+    @pytest.mark.parametrize(("said", "status"), [({"sub": "1"}, 200), ({"error": "no"}, 403), ({}, 500)])
+    async def test_without_an_answer_it_is_unverified(
+        self, own: OwnProvider, provider: OpenIdProvider, said: dict[str, Any], status: int
+    ) -> None:
+        own.replaced["/me"] = lambda request: answer(said, status)
+        claims = await identify(provider)
+        assert (claims.email, claims.email_verified) == ("ada@example.org", False)
+
+    async def test_what_is_said_of_another_subject_is_refused(
+        self, own: OwnProvider, provider: OpenIdProvider
+    ) -> None:
+        own.replaced["/me"] = lambda request: answer({"sub": "2", "email_verified": True})
+        with pytest.raises(ProviderFailed):
+            await identify(provider)
+
+    async def test_a_provider_that_says_no_is_not_asked_again(
+        self, own: OwnProvider, provider: OpenIdProvider
+    ) -> None:
+        own.claims["email_verified"] = False
+        assert not (await identify(provider)).email_verified
+        assert own.count("/me") == 0
+
+
+async def test_a_key_that_was_replaced_under_its_name_is_found(
+    own: OwnProvider, provider: OpenIdProvider, clock: Clock
+) -> None:
+    await identify(provider)
+    own.key_name = own.key_id
+    own.rotate()
+    clock.ahead += timedelta(minutes=1)
+    own.claims = {"iat": int(clock().timestamp()), "exp": int(clock().timestamp()) + 60}
+    assert (await identify(provider)).subject == "1"
+    assert own.count("/jwks") == 2
 
 
 @pytest.mark.parametrize("subject", ["2", "", None, 1, ["1"]])
