@@ -33,10 +33,14 @@ KEEP_ALIVE_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response of another server. Its body may contain tokens, so it is not in the repr."""
+    """A response of another server. Its body may contain tokens, so it is not in the repr.
+
+    `retry_after`: the header of that name, as it was sent.
+    """
 
     status: int
     body: bytes
+    retry_after: str = ""
 
     def __repr__(self) -> str:
         return f"Reply({self.status}, …)"
@@ -95,7 +99,11 @@ class HttpClient:
             async with self._open_session().request(
                 method, url, data=body, headers=plain, allow_redirects=False
             ) as answer:
-                return Reply(answer.status, await _body(answer, self._max_bytes))
+                return Reply(
+                    answer.status,
+                    await _body(answer, self._max_bytes),
+                    answer.headers.get("Retry-After", ""),
+                )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The error's own text is not logged: it can contain the URL with its query.
             cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
