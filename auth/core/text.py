@@ -55,10 +55,10 @@ def parse_email(text: str) -> EmailAddress | None:
     local_part, at, domain = typed.address(text).rpartition("@")
     if not at or len(text) > MAX_EMAIL + 16 or len(local_part) > MAX_LOCAL_PART:
         return None
-    ascii_domain = _ascii_domain(domain)
-    if ascii_domain is None or _LOCAL_PART.fullmatch(local_part) is None:
+    host = ascii_domain(domain)
+    if host is None or _LOCAL_PART.fullmatch(local_part) is None:
         return None
-    address = f"{local_part}@{ascii_domain}"
+    address = f"{local_part}@{host}"
     return EmailAddress(address, address.casefold()) if len(address) <= MAX_EMAIL else None
 
 
@@ -115,7 +115,8 @@ def printable(text: str, limit: int) -> str:
     return "".join(character for character in text if is_printable(character)).strip()[:limit]
 
 
-def _ascii_domain(domain: str) -> str | None:
+def ascii_domain(domain: str) -> str | None:
+    """The ASCII form of a domain (IDNA 2008, UTS 46), in lower case; None if it is none, or a single label."""
     lowered = domain.lower()
     if not domain.isascii():
         try:

@@ -154,6 +154,7 @@ def test_the_public_url_decides_origin_and_issuer() -> None:
         (" https://A.example/ , http://b.a.example:8080,", {"http://b.a.example:8080"}),
         ("https://a.example:443,http://b.a.example:80", {"http://b.a.example"}),
         ("http://[::1]:8000", {"http://[::1]:8000"}),
+        ("https://Bücher.example:8443/", {"https://xn--bcher-kva.example:8443"}),
         ("https://localhost", {"https://localhost"}),
         ("capacitor://localhost,ionic://localhost/", {"capacitor://localhost", "ionic://localhost"}),
         ("tauri://localhost", {"tauri://localhost"}),
@@ -176,11 +177,19 @@ def test_origins_are_those_that_browsers_send_and_our_own(written: str, origins:
         "null", "*", "localhost", "https://", "https://a/b", "https://a?b", "https://u@a", "https://*.a.example",
         "file://", "file://localhost", "data:text/html,x", "blob://x", "javascript://x", "capacitor://",
         "capacitor:localhost", "capacitor://localhost/index.html", "capacitor://u@localhost", "1app://localhost",
-        "capacitor://local host", "capacitor://localhost:port", "android:apk-key-hash:" + "x" * 43,
+        "capacitor://local host", "capacitor://localhost:port", "https://-ü.example",
+        "android:apk-key-hash:" + "x" * 43,
     ],
 )  # fmt: skip
 def test_what_no_browser_sends_as_one_pages_origin_stops_the_start(written: str) -> None:
     assert wrong(ALLOWED_ORIGINS=written).startswith("VIGIL_ALLOWED_ORIGINS is wrong: ")
+
+
+def test_an_internationalised_domain_is_used_in_the_form_that_browsers_send() -> None:
+    settings = load(PUBLIC_URL="https://straße.example", APP_URL="https://bücher.example:8443/konto")
+    assert settings.public_url == settings.issuer == "https://xn--strae-oqa.example"
+    assert settings.server.app_url == "https://xn--bcher-kva.example:8443/konto"
+    assert settings.allowed_origins == {"https://xn--strae-oqa.example", "https://xn--bcher-kva.example:8443"}
 
 
 def test_an_ipv6_host_is_a_url_in_brackets() -> None:

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
 
 from auth.core.errors import StartRefused
+from auth.core.text import ascii_domain
 
 PREFIX = "VIGIL_"
 
@@ -58,6 +59,22 @@ def split_web_url(value: str) -> SplitResult | None:
     return parts if good and not odd else None
 
 
+def with_ascii_host(url: str) -> str:
+    """The URL with an internationalised domain in its ASCII form, in which browsers send it.
+
+    Raises `ValueError` for an invalid one.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host.isascii():
+        return url
+    domain = ascii_domain(host)
+    if domain is None:
+        raise ValueError(f"{host!r} is not a valid domain")
+    port = "" if parts.port is None else f":{parts.port}"
+    return parts._replace(netloc=domain + port).geturl()
+
+
 def _has_query(value: str) -> bool:
     """Whether `value` contains the start of a query or fragment, even an empty one."""
     return "?" in value or "#" in value
@@ -96,7 +113,7 @@ def _web_url(value: str) -> str:
     if split_web_url(value) is None:
         without = "without a query or fragment, " if _has_query(value) else ""
         raise ValueError(f"must be a URL {without}such as https://example.org")
-    return value
+    return with_ascii_host(value)
 
 
 def _switch(value: object) -> object:
