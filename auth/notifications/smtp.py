@@ -11,6 +11,7 @@ import aiosmtplib
 
 from auth.core.clock import Clock
 from auth.core.mail import Mail
+from auth.core.text import ascii_domain
 from auth.platform.settings.settings import SettingsError, is_loopback
 
 SMTP_SECONDS = 20
@@ -132,7 +133,10 @@ def parse_mail_from(text: str) -> Address:
     """Parse the sender address `VIGIL_MAIL_FROM`. Raises `SettingsError`."""
     name, address = parseaddr(text)
     user, _, domain = address.rpartition("@")
-    if not user or not domain or "\n" in text or "\r" in text:
+    if not domain.isascii():
+        domain = ascii_domain(domain) or ""
+    # A local part that is not ASCII needs SMTPUTF8, which few mail servers of recipients have.
+    if not user or not user.isascii() or not domain or "\n" in text or "\r" in text:
         raise SettingsError("VIGIL_MAIL_FROM is wrong: write Name <address@example.org>")
     try:
         return Address(display_name=name, username=user, domain=domain)

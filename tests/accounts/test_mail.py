@@ -265,7 +265,16 @@ def test_a_mail_goes_to_the_address_it_was_written_to_or_is_refused(to: str) -> 
         compose(Mail("1", "k", to, "s", "t", "h"), sender=parse_mail_from(FROM), sent_at="now")
 
 
-@pytest.mark.parametrize("text", ["", "nobody", "@", "a@", "x\n <a@b.c>", "Name <a@b.c>\r\nBcc: d@e.f"])
+def test_a_sender_in_an_internationalised_domain_is_written_in_its_ascii_form() -> None:
+    sender = parse_mail_from("Söhne <no-reply@bücher.example>")
+    assert sender.addr_spec == "no-reply@xn--bcher-kva.example"
+    raw = compose(Mail("1", "k", "ada@example.org", "s", "t", "h"), sender=sender, sent_at="now")
+    assert raw.startswith(b"From: =?utf-8?q?S=C3=B6hne?= <no-reply@xn--bcher-kva.example>\r\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nobody", "@", "a@", "x\n <a@b.c>", "Name <a@b.c>\r\nBcc: d@e.f", "ö@b.example", "a@-ö.example"]
+)
 def test_a_wrong_sender_stops_the_start(text: str) -> None:
     with pytest.raises(SettingsError, match="VIGIL_MAIL_FROM"):
         parse_mail_from(text)
