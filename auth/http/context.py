@@ -23,10 +23,9 @@ SERVER_KEY = web.RequestKey("server_key", ServerKey)
 COOKIES = web.RequestKey("cookies", dict[str, SetCookie])
 CLEARS = web.RequestKey("clears", str)
 
-# "storage": this origin's storage. Not "cache": Chromium takes seconds for it and holds the response back meanwhile,
-# and responses with a user's data are not stored (`no-store`). Not "cookies": it covers the whole registrable
-# domain, so it would delete other applications' cookies and the known-device cookie (W3C Clear Site Data, section
-# 3.1).
+# "storage": this origin's storage. Not "cache": Chromium takes seconds for it and holds the response back, and
+# responses with a user's data are not stored (`no-store`). Not "cookies": it covers the whole registrable domain,
+# with the cookies of other applications and the known-device cookie (W3C Clear Site Data, section 3.1).
 CLEAR_SITE_DATA = '"storage"'
 
 
