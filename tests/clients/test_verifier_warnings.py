@@ -1,10 +1,13 @@
-"""A service that expects another issuer than Vigil writes learns so from its log, not from 401 responses alone."""
+"""A service that expects another issuer than Vigil writes, or whose clock is behind, learns so from its log, not
+from 401 responses alone.
+"""
 
 import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -18,6 +21,7 @@ from auth.crypto.signing_keys import KeyRing
 from auth.crypto.tokens import AccessTokens
 
 WARNING = "issuer and audience of a genuine token are"
+BEHIND = "the clock of this machine is behind: a genuine token was issued"
 
 
 @pytest.fixture
@@ -25,11 +29,20 @@ async def ring() -> KeyRing:
     return await held_ring(lambda: datetime.now(UTC))
 
 
-@pytest.fixture
-def token(ring: KeyRing) -> str:
-    now = datetime.now(UTC)
+def minted(ring: KeyRing, now: datetime) -> str:
     tokens = AccessTokens(ring, issuer="vigil", audience="vigil", lifetime=timedelta(minutes=15))
     return tokens.mint(make_session(now, session_id=random_session_id()), now=now)[0]
+
+
+@pytest.fixture
+def token(ring: KeyRing) -> str:
+    return minted(ring, datetime.now(UTC))
+
+
+@pytest.fixture
+def early_token(ring: KeyRing) -> str:
+    """As it comes to a machine whose clock is ten minutes behind."""
+    return minted(ring, datetime.now(UTC) + timedelta(minutes=10))
 
 
 @pytest.fixture
@@ -58,11 +71,24 @@ async def test_python_logs_the_other_issuer_once(token: str, url: str, caplog: p
     assert "('vigil', 'vigil'), expected ('https://other.example.org', 'vigil')" in message
 
 
-async def test_node_logs_the_other_issuer_once(token: str, url: str) -> None:
+async def test_python_logs_once_that_its_clock_is_behind(
+    early_token: str, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "vigil_verify")
+    with Verifier("vigil", urls=[url]) as verifier:
+        for _ in range(2):
+            with pytest.raises(InvalidToken):
+                await verifier.verify_async(early_token)
+    [message] = [each for each in caplog.messages if BEHIND in each]
+    assert message.endswith(" s ahead of it")
+
+
+async def in_node(token: str, url: str, issuer: str) -> Any:
     process = await asyncio.create_subprocess_exec(
         "node",
-        "other_issuer.mjs",
+        "verifier_warnings.mjs",
         url,
+        issuer,
         cwd=ROOT / "tests" / "node-clients",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -71,5 +97,15 @@ async def test_node_logs_the_other_issuer_once(token: str, url: str) -> None:
         out, _ = await process.communicate(token.encode())
     found = json.loads(out)
     assert found["codes"] == ["invalid_token", "invalid_token"]
-    [message] = [each for each in found["warnings"] if WARNING in each]
+    return found["warnings"]
+
+
+async def test_node_logs_the_other_issuer_once(token: str, url: str) -> None:
+    warnings = await in_node(token, url, "https://other.example.org")
+    [message] = [each for each in warnings if WARNING in each]
     assert '["vigil","vigil"], expected ["https://other.example.org","vigil"]' in message
+
+
+async def test_node_logs_once_that_its_clock_is_behind(early_token: str, url: str) -> None:
+    [message] = [each for each in await in_node(early_token, url, "vigil") if BEHIND in each]
+    assert message.endswith(" s ahead of it")
