@@ -29,6 +29,8 @@ MAX_HEADER_BYTES = 32 * 1024
 MAX_CONNECTIONS = 32
 MAX_CONNECTIONS_PER_HOST = 8
 KEEP_ALIVE_SECONDS = 15.0
+# aiohttp's own would reveal its version, and firewalls refuse names of HTTP libraries.
+USER_AGENT = "vigil"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ class HttpClient:
                 ),
                 timeout=aiohttp.ClientTimeout(total=SECONDS, connect=CONNECT_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": USER_AGENT},
                 auto_decompress=False,
                 max_line_size=MAX_HEADER_BYTES,
                 max_field_size=MAX_HEADER_BYTES,

@@ -144,6 +144,8 @@ async def test_the_code_is_traded_with_the_verifier_and_the_secret_in_the_header
     assert "client_secret" not in token
     (me,) = [sent for path, sent in own.asked if path == "/me"]
     assert me["Authorization"] == "Bearer access"
+    # Firewalls refuse names of HTTP libraries.
+    assert {sent["User-Agent"] for _, sent in own.asked} == {"vigil"}
 
 
 async def test_the_secret_goes_into_the_form_where_the_header_is_not_taken(

@@ -18,7 +18,7 @@ from auth.platform.settings.providers import ProviderConfig
 
 # Read access to addresses; name and id are public (ASVS 5.0, 10.2.3).
 SCOPE = "user:email"
-API_VERSION = {"X-GitHub-Api-Version": "2022-11-28", "User-Agent": "vigil"}
+API_VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
 MOST_ADDRESSES = 100
 NOT_ALLOWED = frozenset({403, 404})
 
