@@ -368,7 +368,7 @@ def test_browsers_call_the_service_by_its_name_or_by_one_for_passkeys() -> None:
         ("PUBLIC_URL", "example.org"), ("PUBLIC_URL", "ftp://example.org"), ("PUBLIC_URL", "https:example.org"),
         ("PUBLIC_URL", "http://"), ("PUBLIC_URL", "http://[x"), ("PUBLIC_URL", "http://h:port"),
         ("PUBLIC_URL", "http://h:99999"), ("PUBLIC_URL", "https://u:p@h"), ("PUBLIC_URL", "https://h/?q"),
-        ("PUBLIC_URL", "https://h/#f"), ("PUBLIC_URL", "https://a b"),
+        ("PUBLIC_URL", "https://h/#f"), ("PUBLIC_URL", "https://a b"), ("PUBLIC_URL", "https://h/auth"),
         ("ALLOWED_ORIGINS", "*"), ("ALLOWED_ORIGINS", "null"), ("ALLOWED_ORIGINS", "https://a.example/path"),
         ("ALLOWED_ORIGINS", "https://a.example https://b.example"), ("ALLOWED_ORIGINS", "https://[x"),
         ("ALLOWED_ORIGINS", "https://a.example,b.example"), ("ALLOWED_ORIGINS", "https://a.example?q"),

@@ -116,6 +116,12 @@ def _web_url(value: str) -> str:
     return with_ascii_host(value)
 
 
+def _host_url(value: str) -> str:
+    if urlsplit(value).path not in {"", "/"}:
+        raise ValueError("must have no path: the server needs a host of its own")
+    return value
+
+
 def _switch(value: object) -> object:
     words = {"on": True, "off": False}
     if isinstance(value, str):
@@ -126,4 +132,5 @@ def _switch(value: object) -> object:
 
 
 WebUrl = Annotated[str, AfterValidator(_web_url)]
+HostUrl = Annotated[WebUrl, AfterValidator(_host_url)]
 Switch = Annotated[bool, BeforeValidator(_switch)]
