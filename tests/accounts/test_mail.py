@@ -4,6 +4,7 @@ import asyncio
 import email
 import email.policy
 import re
+import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -35,6 +36,7 @@ from auth.platform.settings.settings import SettingsError
 PAGE = Path(__file__).resolve().parents[2] / "client-demo" / "app.css"
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 FROM = "Vigil <no-reply@vigil.example>"
+OWN_URL = "https://auth.vigil.example"
 MAIL = Mail(
     "0123abcd", "verify_address", "ada@example.org", "Confirm: ünïcode", "Text ünïcode\n", "<p>ünïcode</p>\n"
 )
@@ -289,7 +291,7 @@ def test_a_wrong_smtp_url_stops_the_start(url: str) -> None:
 
 
 async def test_without_a_mail_server_mail_stays_in_the_outbox_or_is_refused() -> None:
-    settings: dict[str, Any] = {"smtp_url": None, "mail_from": FROM, "clock": lambda: NOW}
+    settings: dict[str, Any] = {"smtp_url": None, "public_url": OWN_URL, "mail_from": FROM, "clock": lambda: NOW}
     kept = make_sender(outbox=True, **settings)
     assert isinstance(kept, OutboxSender)
     await kept.send(MAIL)
@@ -335,8 +337,8 @@ async def mailbox() -> AsyncIterator[tuple[Mailbox, int]]:
     await server.wait_closed()
 
 
-def sender(url: str) -> SmtpSender:
-    return SmtpSender(url=url, mail_from=FROM, clock=lambda: NOW)
+def sender(url: str, *, public_url: str = OWN_URL, mail_from: str = FROM) -> SmtpSender:
+    return SmtpSender(url=url, public_url=public_url, mail_from=mail_from, clock=lambda: NOW)
 
 
 @pytest.mark.parametrize("credentials", ["", "vigil:p%40ss%2Fword@"])
@@ -358,6 +360,37 @@ async def test_a_mail_arrives_whole(mailbox: tuple[Mailbox, int], credentials: s
     assert html is not None
     assert html.get_content().strip() == "<p>ünïcode</p>"
     assert envelope.content.isascii()
+
+
+@pytest.mark.parametrize(
+    ("public_url", "name"),
+    [
+        (OWN_URL, "auth.vigil.example"),
+        ("https://auth.vigil.example:8443", "auth.vigil.example"),
+        ("http://localhost:8080", "vigil.example"),
+        ("http://chat.localhost:8080", "vigil.example"),
+        ("http://192.0.2.1", "vigil.example"),
+        ("http://[2001:db8::1]", "vigil.example"),
+        ("http://my_container", "vigil.example"),
+    ],
+)
+async def test_a_mail_server_is_told_a_domain_of_the_server_s_and_not_a_container_s_name(
+    mailbox: tuple[Mailbox, int], public_url: str, name: str
+) -> None:
+    box, port = mailbox
+    await sender(f"smtp://127.0.0.1:{port}", public_url=public_url).send(MAIL)
+    [(_, session)] = box.got
+    assert session.host_name == name
+
+
+async def test_a_server_without_a_domain_tells_the_machine_s_name(mailbox: tuple[Mailbox, int]) -> None:
+    box, port = mailbox
+    alone = sender(
+        f"smtp://127.0.0.1:{port}", public_url="http://localhost:8080", mail_from="Vigil <no-reply@localhost>"
+    )
+    await alone.send(MAIL)
+    [(_, session)] = box.got
+    assert session.host_name == socket.getfqdn()
 
 
 @pytest.mark.parametrize(

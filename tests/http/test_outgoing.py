@@ -8,6 +8,7 @@ import functools
 import gzip
 import json
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -156,6 +157,74 @@ async def test_the_secret_goes_into_the_form_where_the_header_is_not_taken(
     (token,) = [sent for path, sent in own.asked if path == "/token"]
     assert (token["client_id"], token["client_secret"]) == ("vigil", "client-secret")
     assert "Authorization" not in token
+
+
+class TestASecretWithSpecialCharacters:
+    """Providers should decode the header (RFC 6749, 2.3.1). Some compare it as it is."""
+
+    METHODS = ("client_secret_basic", "client_secret_post")
+
+    @pytest.fixture
+    def provider(self, own: OwnProvider, client: HttpClient, clock: Clock) -> OpenIdProvider:
+        config = ProviderConfig("own", "Own", "openid", own.url, "vigil", SecretStr("a+b/c d"), "VIGIL_X")
+        return OpenIdProvider(config, web=client, clock=clock)
+
+    def refuse_headers(self, own: OwnProvider, status: int = 401, error: str = "invalid_client") -> None:
+        async def token(request: web.Request) -> web.StreamResponse:
+            if "Authorization" in request.headers:
+                return web.json_response({"error": error}, status=status)
+            return web.json_response(own.answers()["/token"])
+
+        own.replaced["/token"] = token
+
+    def sent(self, own: OwnProvider) -> list[tuple[str | None, str | None]]:
+        asked = [sent for path, sent in own.asked if path == "/token"]
+        return [(each.get("Authorization"), each.get("client_secret")) for each in asked]
+
+    async def test_it_is_encoded_in_the_header_and_sent_once(
+        self, own: OwnProvider, provider: OpenIdProvider
+    ) -> None:
+        own.document["token_endpoint_auth_methods_supported"] = self.METHODS
+        await identify(provider)
+        assert self.sent(own) == [("Basic " + b64encode(b"vigil:a%2Bb%2Fc+d").decode(), None)]
+
+    @pytest.mark.parametrize("status", [400, 401])
+    async def test_it_is_sent_in_the_form_if_the_header_is_refused(
+        self, own: OwnProvider, provider: OpenIdProvider, status: int
+    ) -> None:
+        own.document["token_endpoint_auth_methods_supported"] = self.METHODS
+        self.refuse_headers(own, status)
+        assert (await identify(provider)).subject == "1"
+        assert [secret for _, secret in self.sent(own)] == [None, "a+b/c d"]
+
+    @pytest.mark.parametrize(
+        ("methods", "status", "error"),
+        [
+            (("client_secret_basic",), 401, "invalid_client"),
+            (None, 401, "invalid_client"),
+            (METHODS, 400, "invalid_request"),
+            (METHODS, 403, "invalid_client"),
+        ],
+    )
+    async def test_the_form_is_not_tried_for_another_error_or_where_it_is_not_taken(
+        self, own: OwnProvider, provider: OpenIdProvider, methods: Any, status: int, error: str
+    ) -> None:
+        if methods:
+            own.document["token_endpoint_auth_methods_supported"] = methods
+        self.refuse_headers(own, status, error)
+        with pytest.raises(ProviderFailed):
+            await identify(provider)
+        assert len(self.sent(own)) == 1
+
+    async def test_a_plain_secret_that_is_refused_is_wrong(
+        self, own: OwnProvider, client: HttpClient, clock: Clock
+    ) -> None:
+        own.document["token_endpoint_auth_methods_supported"] = self.METHODS
+        self.refuse_headers(own)
+        config = ProviderConfig("own", "Own", "openid", own.url, "vigil", SecretStr("plain-secret"), "VIGIL_X")
+        with pytest.raises(ProviderFailed):
+            await identify(OpenIdProvider(config, web=client, clock=clock))
+        assert len(self.sent(own)) == 1
 
 
 async def test_documents_are_asked_for_once_and_rotated_keys_are_found(

@@ -58,6 +58,7 @@ class GitHub(Provider):
             proofs=proofs,
             redirect_uri=redirect_uri,
             in_header=False,
+            in_form=True,
         )
         headers = {**bearer(tokens["access_token"]), **API_VERSION}
         reply = await self._web.get(f"{self._config.api_url}/user", headers=headers)

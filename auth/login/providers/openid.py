@@ -36,6 +36,7 @@ class Metadata:
     userinfo_endpoint: str | None
     algorithms: frozenset[str]
     secret_in_header: bool
+    secret_in_form: bool
     names_issuer: bool
 
 
@@ -83,6 +84,7 @@ class OpenIdProvider(Provider):
             proofs=proofs,
             redirect_uri=redirect_uri,
             in_header=metadata.secret_in_header,
+            in_form=metadata.secret_in_form,
         )
         id_token = tokens.get("id_token")
         if not isinstance(id_token, str):
@@ -165,6 +167,7 @@ def metadata_of(document: Mapping[str, Any], *, issuer: str) -> Metadata:
         else _endpoint(document, "userinfo_endpoint", is_local=is_local),
         algorithms=algorithms & ALGORITHMS.keys(),
         secret_in_header="client_secret_basic" in methods,
+        secret_in_form="client_secret_post" in methods,
         names_issuer=document.get("authorization_response_iss_parameter_supported") is True,
     )
 
