@@ -209,6 +209,31 @@ APPLICATION_URL = {
 }
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", " "])
+def test_blanks_around_a_value_are_ignored(end: str) -> None:
+    """Files of secrets end with a line break, of which a provider makes `invalid_client`."""
+    provider = {f"OIDC_STAFF_{name}": f"{end}{value}{end}" for name, value in (
+        ("ISSUER", "https://idp.example"), ("CLIENT_ID", "chat"), ("CLIENT_SECRET", "client secret"),
+    )}  # fmt: skip
+    public = f"https://auth.example.org{end}"
+    stores = {"MONGO_URL": f"mongodb://db/?replicaSet=rs{end}", "REDIS_URL": f"redis://cache{end}"}
+    settings = load({**GIVEN, **WEBHOOK}, PUBLIC_URL=public, **provider, **stores)
+    (staff,) = settings.providers
+    assert (staff.issuer, staff.client_id) == ("https://idp.example", "chat")
+    assert staff.client_secret.get_secret_value() == "client secret"
+    assert settings.public_url == "https://auth.example.org"
+    assert settings.stores.mongo_url is not None
+    assert settings.stores.mongo_url.get_secret_value() == "mongodb://db/?replicaSet=rs"
+    assert load(APPLICATION=end).application is None
+
+
+def test_blanks_around_a_key_belong_to_it() -> None:
+    settings = load({**GIVEN, **WEBHOOK, "VIGIL_SECRET_KEY": f"{SECRET}\n"}, SMS_WEBHOOK_SECRET=f"{SECRET}\n")
+    for key in (settings.tokens.secret_key, settings.phone.sms_webhook_secret):
+        assert key is not None
+        assert key.get_secret_value() == f"{SECRET}\n"
+
+
 def test_client_events_go_to_a_url_or_to_a_python_application_and_not_to_both() -> None:
     assert load().application == "client-demo/chat.py:chat"
     assert load(APPLICATION_URL).application is None

@@ -12,6 +12,9 @@ from auth.core.text import ascii_domain
 
 PREFIX = "VIGIL_"
 
+# Keys of HMACs, which other nodes and servers know: blanks around them count.
+EXACT = frozenset({"secret_key", "second_secret_key", "sms_webhook_secret", "application_url_secret"})
+
 
 class SettingsError(StartRefused, ValueError):
     """A setting is invalid; the message is one line for the operator."""
@@ -27,12 +30,17 @@ SectionModel = TypeVar("SectionModel", bound=Section)
 
 
 def read_section(section: type[SectionModel], environ: Mapping[str, str], *, prefix: str = PREFIX) -> SectionModel:
-    """Read and validate a section. Raises `SettingsError` naming the first invalid variable."""
+    """Read and validate a section. Raises `SettingsError` naming the first invalid variable.
+
+    Ignores blanks and line breaks around values, except for keys: files of secrets often end with a line break.
+    """
     values: dict[str, Any] = {}
     for field in section.model_fields:
         raw = environ.get(prefix + field.upper())
         if raw is None:
             continue
+        if field not in EXACT:
+            raw = raw.strip()
         if raw == "" and field != "application":
             continue
         values[field] = raw if raw != "" else None
