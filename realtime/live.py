@@ -89,8 +89,11 @@ class Live:
 
     @property
     def ahead(self) -> Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]:
-        """Handlers called ahead of the HTTP application's router and middlewares: the live socket's path."""
-        return {f"/{SOCKET_PATH}/": self._server.engines.handle_request}
+        """Handlers called ahead of the HTTP application's router and middlewares: the live socket's path.
+
+        Also without its slash at the end, which some clients leave out and some proxies (Next.js) take away.
+        """
+        return dict.fromkeys((f"/{SOCKET_PATH}/", f"/{SOCKET_PATH}"), self._server.engines.handle_request)
 
     def admits(self) -> Mapping[str, bool]:
         """Conditions for admitting sockets, besides Redis, and whether this node meets them now."""

@@ -268,6 +268,7 @@ def make_jobs(
     email = make_sender(
         smtp_url=smtp.get_secret_value() if smtp and not settings.dev_outbox else None,
         outbox=settings.dev_outbox,
+        public_url=settings.public_url,
         mail_from=settings.mail_from,
         clock=clock,
     )

@@ -20,6 +20,7 @@ class Introspection:
     user_id: str
     session_id: str
     roles: tuple[str, ...]
+    issued_at: datetime
     expires_at: datetime
 
 
@@ -44,7 +45,9 @@ class BackendSessions(Operation):
         user = await self._users.by_id(principal.user_id)
         if user is None or user.locked_at is not None:
             return None
-        return Introspection(user.user_id, principal.session_id, user.roles, principal.expires_at)
+        return Introspection(
+            user.user_id, principal.session_id, user.roles, principal.issued_at, principal.expires_at
+        )
 
     async def presence(self, user_ids: Sequence[str]) -> Mapping[str, UserPresence]:
         """Return the presence of each user; of an unknown one as of one who was never online.

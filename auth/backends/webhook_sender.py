@@ -2,7 +2,8 @@
 
 Each endpoint has a task of its own, which sends to few users at a time: a slow or dead receiver delays nobody
 else. What is not accepted is stored (auth/stores/webhook_deliveries.py) and repeated with growing pauses for three
-days. After some failures in a row an endpoint counts as dead: then one request is sent per pause, as a test.
+days. After some failures in a row an endpoint counts as dead: then one request is sent per pause, as a test. An
+endpoint that asks for a pause, or is overloaded, gets nothing meanwhile (webhook_pauses.py).
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from auth.backends.webhook_pauses import GIVE_UP, LONGEST_TEST_PAUSE, asked_pause, pause_after
 from auth.backends.webhook_requests import WebhookRequests, wants
 from auth.core.errors import Unavailable
 from auth.core.facts import StoredFact
@@ -32,11 +34,8 @@ LIST_SECONDS = 2.0
 PAGE = 100
 # Requests to one endpoint at a time.
 AT_ONCE = 8
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(hours=1)
-GIVE_UP = timedelta(days=3)
 # Failures in a row after which an endpoint counts as dead, and the longest pause between two tests of it.
 DEAD_AFTER = 5
-LONGEST_TEST_PAUSE = timedelta(minutes=5)
 SWEEP_SECONDS = 60.0
 # Of an endpoint that accepts, how old the shown time of the last success may be.
 NOTED_EVERY = timedelta(minutes=1)
@@ -53,11 +52,6 @@ def webhook_client(*, allow_private: bool) -> HttpClient:
     for a connection would be taken for one that does not answer.
     """
     return HttpClient(only_public=not allow_private, per_host=MAX_WEBHOOKS * AT_ONCE, max_bytes=MAX_REPLY_BYTES)
-
-
-def pause_after(attempts: int, *, longest: timedelta = LONGEST_PAUSE) -> timedelta:
-    """The pause after the failure number `attempts`, from 1 on."""
-    return min(FIRST_PAUSE * (1 << min(max(attempts, 1) - 1, 16)), longest)
 
 
 @dataclass(slots=True)
@@ -186,6 +180,8 @@ class WebhookSender(Operation):
 
         async def one(each: WebhookDelivery) -> None:
             async with turns:
+                if health.is_paused(self._clock()):
+                    return  # by an answer to another of these; it stays due
                 stored = facts.get(each.number)
                 error = await self._post(webhook, stored, health) if stored else None
                 now = self._clock()
@@ -218,7 +214,7 @@ class WebhookSender(Operation):
             async with turns:
                 error, attempts = None, 0
                 if user_id not in behind and not health.is_dead():
-                    while theirs:
+                    while theirs and not health.is_paused(self._clock()):
                         error = await self._post(webhook, theirs[0], health)
                         if error is not None:
                             attempts = 1
@@ -253,10 +249,12 @@ class WebhookSender(Operation):
 
     async def _post(self, webhook: Webhook, stored: StoredFact, health: _Health) -> str | None:
         """Send one request; return what went wrong, or None if it was accepted."""
+        pause = timedelta()
         try:
             request = self._requests.make(webhook, stored)
             reply = await self._web.post_bytes(webhook.url, body=request.body, headers=request.headers)
             error = None if 200 <= reply.status < 300 else f"answered {reply.status}"
+            pause = asked_pause(reply.status, reply.retry_after, failures=health.failures + 1, now=self._clock())
         except Unavailable:
             error = "no answer in time, or its address is not allowed"
         except SealBroken:
@@ -274,7 +272,8 @@ class WebhookSender(Operation):
             return None
         health.failures += 1
         if health.is_dead():
-            pause = pause_after(health.failures - DEAD_AFTER + 1, longest=LONGEST_TEST_PAUSE)
+            pause = max(pause, pause_after(health.failures - DEAD_AFTER + 1, longest=LONGEST_TEST_PAUSE))
+        if pause:
             health.paused_until = now + pause
         changes = {"failures": health.failures, "pausedUntil": health.paused_until, "lastError": error}
         await self._webhooks.note(webhook.webhook_id, changes)

@@ -41,7 +41,8 @@ def client_ip(*, peer: str | None, forwarded_for: Sequence[str], trusted: Sequen
     address, text = _peer(peer or UNIX_SOCKET_PEER)
     if not forwarded_for:
         return text
-    hops = [hop for line in forwarded_for for hop in line.split(",")]
+    # Empty members of a list are ignored (RFC 9110, section 5.6.1.2).
+    hops = [hop for line in forwarded_for for hop in line.split(",") if hop.strip()]
     while hops and _is_in(address, trusted):
         claimed = _address(hops.pop())
         if claimed is None:

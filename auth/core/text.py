@@ -40,6 +40,10 @@ _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{1,30})[A-Za-z0-9]")
 # how adjacent text is displayed (Trojan Source, CVE-2021-42574).
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI_CONTROLS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+# Categories of what cannot be seen alone; and letters and symbols that are shown as nothing: Hangul fillers and
+# the Braille pattern without dots.
+_INVISIBLE = _UNPRINTABLE | {"Cf", "Zs", "Mn", "Me"}
+_BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,10 @@ def parse_email(text: str) -> EmailAddress | None:
     local_part, at, domain = typed.address(text).rpartition("@")
     if not at or len(text) > MAX_EMAIL + 16 or len(local_part) > MAX_LOCAL_PART:
         return None
-    ascii_domain = _ascii_domain(domain)
-    if ascii_domain is None or _LOCAL_PART.fullmatch(local_part) is None:
+    host = ascii_domain(domain)
+    if host is None or _LOCAL_PART.fullmatch(local_part) is None:
         return None
-    address = f"{local_part}@{ascii_domain}"
+    address = f"{local_part}@{host}"
     return EmailAddress(address, address.casefold()) if len(address) <= MAX_EMAIL else None
 
 
@@ -77,13 +81,13 @@ def require_email(text: str) -> EmailAddress:
 
 
 def clean_name(name: str | None) -> str | None:
-    """A display name without surrounding whitespace; None if empty. Raises `InvalidRequest`."""
+    """A display name without surrounding whitespace; None if nothing of it is visible. Raises `InvalidRequest`."""
     cleaned = (name or "").strip()
     if len(cleaned) > MAX_NAME:
         raise InvalidRequest(errors=[FieldError("name", f"Use at most {MAX_NAME} characters.")])
     if any(not is_printable(character) for character in cleaned):
         raise InvalidRequest(errors=[FieldError("name", "Control characters are not allowed.")])
-    return cleaned or None
+    return cleaned if is_visible(cleaned) else None
 
 
 def clean_username(username: str | None) -> str | None:
@@ -107,15 +111,24 @@ def is_printable(character: str) -> bool:
     return unicodedata.category(character) not in _UNPRINTABLE and character not in _BIDI_CONTROLS
 
 
+def is_visible(text: str) -> bool:
+    """Whether anything of the text can be seen."""
+    return any(unicodedata.category(each) not in _INVISIBLE and each not in _BLANKS for each in text)
+
+
 def printable(text: str, limit: int) -> str:
-    """`text` without unprintable characters and surrounding whitespace, at most `limit` characters."""
+    """`text` without unprintable characters and surrounding whitespace, at most `limit` characters; empty if
+    nothing of it is visible.
+    """
     text = text[: limit * 4]
     if text.isascii() and text.isprintable():  # fast path for nearly every user agent: 0.2 µs instead of 20
         return text.strip()[:limit]
-    return "".join(character for character in text if is_printable(character)).strip()[:limit]
+    cleaned = "".join(character for character in text if is_printable(character)).strip()[:limit]
+    return cleaned if is_visible(cleaned) else ""
 
 
-def _ascii_domain(domain: str) -> str | None:
+def ascii_domain(domain: str) -> str | None:
+    """The ASCII form of a domain (IDNA 2008, UTS 46), in lower case; None if it is none, or a single label."""
     lowered = domain.lower()
     if not domain.isascii():
         try:

@@ -33,6 +33,8 @@ OWASP_LEAST_MEMORY_KIB, OWASP_LEAST_WORK = 7 * 1024, 5 * 7 * 1024
 
 FORMS = "Argon2, bcrypt, scrypt and PBKDF2 in the forms of docs/moving-in.md"
 DJANGO_ARGON2 = "argon2$"
+# The name of the scheme, as LDAP servers, Dovecot and Spring Security write it before a hash.
+_SCHEME = re.compile(r"\{[A-Za-z0-9@_.-]{1,40}\}(?=\$)", re.ASCII)
 
 
 def usable_password_hash(text: str) -> str:
@@ -40,6 +42,8 @@ def usable_password_hash(text: str) -> str:
 
     Raises `InvalidRequest`, which says what is accepted, unless a login can verify it.
     """
+    if named := _SCHEME.match(text):
+        text = text[named.end() :]
     if text.startswith(f"{DJANGO_ARGON2}argon2"):
         text = text.removeprefix(DJANGO_ARGON2.rstrip("$"))
     if text.startswith("$argon2"):

@@ -143,7 +143,7 @@ def _add_api(
             parts.jobs_dashboard_url,
         ),
         ServerKeyRoutes(operations.backends.keys),
-        BackendSessionRoutes(operations.backends.sessions),
+        BackendSessionRoutes(operations.backends.sessions, parts.settings),
         BackendUserRoutes(operations.backends.users),
         BackendMessageRoutes(operations.backends.messages, operations.backends.sessions, operations.backends.keys),
         BackendRoomRoutes(operations.backends.rooms),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ JSON_TYPE = "application/json"
 JSON_HEADERS = {"Content-Type": JSON_TYPE}
 
 MAX_BODY_BYTES = 64 * 1024
+EMPTY: Mapping[str, str] = MappingProxyType({})
 
 # Error codes reported as `invalid_token` in WWW-Authenticate (RFC 6750, section 3.1).
 BEARER_ERRORS = frozenset(
@@ -84,13 +86,14 @@ def success(data: View, *, status: int = 200, message: str | None = None) -> web
     return web.Response(body=body, status=status, headers=JSON_HEADERS)
 
 
-def failure(error: AuthError, request_id: str) -> web.Response:
-    """Build an error response: `{"success": false, …}`, with the headers of the error."""
+def failure(error: AuthError, request_id: str, *, more: Mapping[str, str] = EMPTY) -> web.Response:
+    """Build an error response: `{"success": false, …}` and `more`, with the headers of the error."""
     body: dict[str, Any] = {
         "success": False,
         "code": error.code,
         "message": error.message,
         "requestId": request_id,
+        **more,
     }
     errors: Sequence[FieldError] = getattr(error, "errors", ())
     if errors:

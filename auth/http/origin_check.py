@@ -81,14 +81,18 @@ def is_preflight(request: web.Request) -> bool:
 
 
 def preflight(request: web.Request, methods: Collection[str], allowed: Collection[str]) -> web.Response:
-    """Build the response to a preflight. Raises `OriginNotAllowed`."""
+    """Build the response to a preflight. Raises `OriginNotAllowed`.
+
+    Every header is allowed: monitoring in the page (Sentry, OpenTelemetry, Datadog) adds its own to each request.
+    """
     if request.headers.get("Origin", "").lower() not in allowed:
         raise OriginNotAllowed
+    asked = request.headers.get("Access-Control-Request-Headers", CORS_REQUEST_HEADERS)
     return web.Response(
         status=204,
         headers={
             "Access-Control-Allow-Methods": ", ".join(sorted(methods)),
-            "Access-Control-Allow-Headers": CORS_REQUEST_HEADERS,
+            "Access-Control-Allow-Headers": asked,
             "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
         },
     )

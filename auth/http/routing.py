@@ -18,8 +18,10 @@ from auth.core.server_keys import WRITING_SCOPES, Scope, ServerKey
 from auth.core.views import Input, Query, View, parse
 from auth.http.context import CLIENT, PRINCIPAL, SERVER_KEY
 from auth.http.edge.runner import ON_DISCONNECT
-from auth.http.identity import HttpIdentity, bearer_token
+from auth.http.forms import is_form
+from auth.http.identity import HttpIdentity
 from auth.http.json import read_json, success
+from auth.http.oauth import oauth_failure, read_oauth_form, server_key_of
 from auth.http.schemas.common import Nothing
 from auth.platform.logs import extend_log_context
 
@@ -63,8 +65,9 @@ class Endpoint:
     parameters. `role`: the account must have this role at the time of the request, else `forbidden`.
     `credentials`: for a public endpoint, the security schemes it accepts; schemes in one tuple are required
     together. `max_age_seconds`: how long any cache may keep the response, if it is the same for every caller.
-    `scopes`: the endpoint is for server keys that have one of these, under `/api/server`. `streams`: it can answer
-    with a stream of events, which the client asks for by its `Accept` header.
+    `scopes`: the endpoint is for server keys that have one of these, under `/api/server`. `oauth`: the body can
+    also be a form, as clients of OAuth send it (auth/http/oauth.py). `streams`: it can answer with a stream of
+    events, which the client asks for by its `Accept` header.
     """
 
     method: str
@@ -82,6 +85,7 @@ class Endpoint:
     credentials: tuple[tuple[str, ...], ...] = ()
     max_age_seconds: int | None = None
     scopes: tuple[Scope, ...] = ()
+    oauth: bool = False
     name: str = ""
     takes: type[Input] = Nothing
     answers: tuple[type[View], ...] = ()
@@ -163,9 +167,9 @@ def server_handler_of(
     """Build the handler of an endpoint for server keys. A use of a writing scope is recorded, even if refused."""
     is_recorded = not WRITING_SCOPES.isdisjoint(row.scopes)
 
-    async def handle(request: web.Request) -> web.StreamResponse:
+    async def serve(request: web.Request) -> web.StreamResponse:
         call = Call(request, request[CLIENT], dict(request.match_info))
-        key = request[SERVER_KEY] = await keys.authenticate(bearer_token(request), row.scopes, client=call.client)
+        key = request[SERVER_KEY] = await keys.authenticate(server_key_of(request), row.scopes, client=call.client)
         extend_log_context(server_key=key.key_id)
         outcome = "internal_error"
         try:
@@ -180,6 +184,14 @@ def server_handler_of(
                 await keys.record_use(key, act, outcome=outcome, about=call.about, client=call.client)
         return response
 
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await serve(request)
+        except AuthError as refusal:
+            if row.oauth and is_form(request):
+                return oauth_failure(refusal, request)
+            raise
+
     return handle
 
 
@@ -189,6 +201,8 @@ async def _serve(
     """Parse the input, call the route, and build the response."""
     if row.takes_query:
         raw: object = _query_of(call.request)
+    elif row.oauth and is_form(call.request):
+        raw = await read_oauth_form(call.request, row.takes)
     else:
         optional = row.body_optional or row.takes is Nothing
         raw = await read_json(call.request, optional=optional) if row.takes_body else {}

@@ -11,7 +11,8 @@ import aiosmtplib
 
 from auth.core.clock import Clock
 from auth.core.mail import Mail
-from auth.platform.hosts import is_loopback
+from auth.core.text import ascii_domain
+from auth.platform.hosts import is_loopback, names_this_machine
 from auth.platform.settings.settings import SettingsError
 
 SMTP_SECONDS = 20
@@ -54,7 +55,7 @@ class SmtpSender:
     sending a password to another machine. Raises `SettingsError` for an invalid URL or sender.
     """
 
-    def __init__(self, *, url: str, mail_from: str, clock: Clock) -> None:
+    def __init__(self, *, url: str, public_url: str, mail_from: str, clock: Clock) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parse_qs(parts.query):
             raise SettingsError("VIGIL_SMTP_URL is wrong: write smtp://user:password@host:port or smtps://…")
@@ -69,6 +70,7 @@ class SmtpSender:
         must_encrypt = self._username is not None and not self._use_tls and not is_loopback(self._host)
         self._start_tls = True if must_encrypt else None
         self._from = parse_mail_from(mail_from)
+        self._own_name = _own_name(public_url, self._from)
         self._clock = clock
 
     async def send(self, mail: Mail) -> None:
@@ -81,6 +83,7 @@ class SmtpSender:
                 recipients=[mail.to],
                 hostname=self._host,
                 port=self._port,
+                local_hostname=self._own_name,
                 username=self._username,
                 password=self._password,
                 use_tls=self._use_tls,
@@ -133,7 +136,10 @@ def parse_mail_from(text: str) -> Address:
     """Parse the sender address `VIGIL_MAIL_FROM`. Raises `SettingsError`."""
     name, address = parseaddr(text)
     user, _, domain = address.rpartition("@")
-    if not user or not domain or "\n" in text or "\r" in text:
+    if not domain.isascii():
+        domain = ascii_domain(domain) or ""
+    # A local part that is not ASCII needs SMTPUTF8, which few mail servers of recipients have.
+    if not user or not user.isascii() or not domain or "\n" in text or "\r" in text:
         raise SettingsError("VIGIL_MAIL_FROM is wrong: write Name <address@example.org>")
     try:
         return Address(display_name=name, username=user, domain=domain)
@@ -141,8 +147,20 @@ def parse_mail_from(text: str) -> Address:
         raise SettingsError("VIGIL_MAIL_FROM is wrong: write Name <address@example.org>") from None
 
 
-def make_sender(*, smtp_url: str | None, outbox: bool, mail_from: str, clock: Clock) -> MailSender:
+def _own_name(public_url: str, sender: Address) -> str | None:
+    """Return the name for EHLO: the server's public one, or the sender's domain. None: the machine's.
+
+    The machine's comes last, because a container's is no domain, for which mail servers refuse the mail (504).
+    """
+    host = urlsplit(public_url).hostname or ""
+    public = None if names_this_machine(host) else ascii_domain(host)
+    return public or ascii_domain(sender.domain)
+
+
+def make_sender(
+    *, smtp_url: str | None, outbox: bool, public_url: str, mail_from: str, clock: Clock
+) -> MailSender:
     """Return the sender that the settings select. Raises `SettingsError`."""
     if smtp_url is not None:
-        return SmtpSender(url=smtp_url, mail_from=mail_from, clock=clock)
+        return SmtpSender(url=smtp_url, public_url=public_url, mail_from=mail_from, clock=clock)
     return OutboxSender() if outbox else NoSender()

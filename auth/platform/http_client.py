@@ -29,14 +29,20 @@ MAX_HEADER_BYTES = 32 * 1024
 MAX_CONNECTIONS = 32
 MAX_CONNECTIONS_PER_HOST = 8
 KEEP_ALIVE_SECONDS = 15.0
+# aiohttp's own would reveal its version, and firewalls refuse names of HTTP libraries.
+USER_AGENT = "vigil"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response of another server. Its body may contain tokens, so it is not in the repr."""
+    """A response of another server. Its body may contain tokens, so it is not in the repr.
+
+    `retry_after`: the header of that name, as it was sent.
+    """
 
     status: int
     body: bytes
+    retry_after: str = ""
 
     def __repr__(self) -> str:
         return f"Reply({self.status}, …)"
@@ -95,7 +101,11 @@ class HttpClient:
             async with self._open_session().request(
                 method, url, data=body, headers=plain, allow_redirects=False
             ) as answer:
-                return Reply(answer.status, await _body(answer, self._max_bytes))
+                return Reply(
+                    answer.status,
+                    await _body(answer, self._max_bytes),
+                    answer.headers.get("Retry-After", ""),
+                )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             # The error's own text is not logged: it can contain the URL with its query.
             cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
@@ -115,6 +125,7 @@ class HttpClient:
                 ),
                 timeout=aiohttp.ClientTimeout(total=SECONDS, connect=CONNECT_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": USER_AGENT},
                 auto_decompress=False,
                 max_line_size=MAX_HEADER_BYTES,
                 max_field_size=MAX_HEADER_BYTES,

@@ -51,7 +51,11 @@ export function verifyToken(token, keys, { issuer, audience, now, leeway }) {
     throw Object.assign(invalid(), { cause: `issuer and audience of a genuine token are ${found}, expected ${expected}` });
   }
   const found = claimsOf(claims);
-  if (found.issuedAt > now + leeway) throw invalid();
+  if (found.issuedAt > now + leeway) {
+    const ahead = Math.round(found.issuedAt - now);
+    const cause = `the clock of this machine is behind: a genuine token was issued ${ahead} s ahead of it`;
+    throw Object.assign(invalid(), { cause });
+  }
   if (now >= found.expiresAt + leeway) throw new VerificationError("token_expired");
   return found;
 }

@@ -6,13 +6,14 @@ import hashlib
 import re
 
 from aiohttp import web
-from aiohttp.http import WS_KEY
+from aiohttp.http import WS_KEY, HttpVersion11
 from multidict import MultiMapping
 
 from auth.platform.header_lists import members
 
 # The only version of the protocol (RFC 6455, section 4.1, 9).
 VERSION_HEADER, VERSION = "Sec-WebSocket-Version", "13"
+KEY_HEADER = "Sec-WebSocket-Key"
 # RFC 9110, section 5.6.2.
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 
@@ -43,14 +44,17 @@ def switching(key: str, protocol: str | None = None) -> bytes:
 def upgrade_key(request: web.BaseRequest) -> str | None:
     """The `Sec-WebSocket-Key` of a valid upgrade request (RFC 6455, section 4.2.1), else None."""
     headers = request.headers
-    if request.method != "GET" or headers.get(VERSION_HEADER) != VERSION:
+    # RFC 9110, section 7.8: an Upgrade in HTTP/1.0 is ignored.
+    if request.method != "GET" or request.version < HttpVersion11 or headers.get(VERSION_HEADER) != VERSION:
+        return None
+    if any(len(headers.getall(name, ())) != 1 for name in (VERSION_HEADER, KEY_HEADER)):
         return None
     for name, wanted in (("Connection", "upgrade"), ("Upgrade", "websocket")):
         if wanted not in (member.lower() for member in members(headers, name)):
             return None
     if offered_protocols(headers) is None:
         return None
-    key = headers.get("Sec-WebSocket-Key", "").strip()
+    key = headers[KEY_HEADER].strip()
     try:
         return key if len(base64.b64decode(key, validate=True)) == 16 else None
     except (binascii.Error, ValueError):

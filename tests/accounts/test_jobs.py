@@ -174,7 +174,12 @@ async def test_asvs_16_5_2_a_mail_server_in_trouble_is_tried_again(
 @pytest.mark.usefixtures("quick_sweep")
 async def test_a_mail_that_cannot_be_composed_is_refused_once_and_ends_no_sweep(office: Office) -> None:
     nowhere = "redis://127.0.0.1:1"
-    sender = SmtpSender(url="smtp://127.0.0.1:1", mail_from="Vigil <vigil@example.org>", clock=utc_now)
+    sender = SmtpSender(
+        url="smtp://127.0.0.1:1",
+        public_url="https://vigil.example",
+        mail_from="Vigil <vigil@example.org>",
+        clock=utc_now,
+    )
     poison = replace(a_mail(1), to="=?utf-8?q?a=0d=0ab?=@evil.example")
     for mail in (poison, a_mail(2)):
         now = utc_now()

@@ -4,6 +4,7 @@ import asyncio
 import email
 import email.policy
 import re
+import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -35,6 +36,7 @@ from auth.platform.settings.settings import SettingsError
 PAGE = Path(__file__).resolve().parents[2] / "client-demo" / "app.css"
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 FROM = "Vigil <no-reply@vigil.example>"
+OWN_URL = "https://auth.vigil.example"
 MAIL = Mail(
     "0123abcd", "verify_address", "ada@example.org", "Confirm: ünïcode", "Text ünïcode\n", "<p>ünïcode</p>\n"
 )
@@ -265,7 +267,16 @@ def test_a_mail_goes_to_the_address_it_was_written_to_or_is_refused(to: str) -> 
         compose(Mail("1", "k", to, "s", "t", "h"), sender=parse_mail_from(FROM), sent_at="now")
 
 
-@pytest.mark.parametrize("text", ["", "nobody", "@", "a@", "x\n <a@b.c>", "Name <a@b.c>\r\nBcc: d@e.f"])
+def test_a_sender_in_an_internationalised_domain_is_written_in_its_ascii_form() -> None:
+    sender = parse_mail_from("Söhne <no-reply@bücher.example>")
+    assert sender.addr_spec == "no-reply@xn--bcher-kva.example"
+    raw = compose(Mail("1", "k", "ada@example.org", "s", "t", "h"), sender=sender, sent_at="now")
+    assert raw.startswith(b"From: =?utf-8?q?S=C3=B6hne?= <no-reply@xn--bcher-kva.example>\r\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nobody", "@", "a@", "x\n <a@b.c>", "Name <a@b.c>\r\nBcc: d@e.f", "ö@b.example", "a@-ö.example"]
+)
 def test_a_wrong_sender_stops_the_start(text: str) -> None:
     with pytest.raises(SettingsError, match="VIGIL_MAIL_FROM"):
         parse_mail_from(text)
@@ -280,7 +291,7 @@ def test_a_wrong_smtp_url_stops_the_start(url: str) -> None:
 
 
 async def test_without_a_mail_server_mail_stays_in_the_outbox_or_is_refused() -> None:
-    settings: dict[str, Any] = {"smtp_url": None, "mail_from": FROM, "clock": lambda: NOW}
+    settings: dict[str, Any] = {"smtp_url": None, "public_url": OWN_URL, "mail_from": FROM, "clock": lambda: NOW}
     kept = make_sender(outbox=True, **settings)
     assert isinstance(kept, OutboxSender)
     await kept.send(MAIL)
@@ -326,8 +337,8 @@ async def mailbox() -> AsyncIterator[tuple[Mailbox, int]]:
     await server.wait_closed()
 
 
-def sender(url: str) -> SmtpSender:
-    return SmtpSender(url=url, mail_from=FROM, clock=lambda: NOW)
+def sender(url: str, *, public_url: str = OWN_URL, mail_from: str = FROM) -> SmtpSender:
+    return SmtpSender(url=url, public_url=public_url, mail_from=mail_from, clock=lambda: NOW)
 
 
 @pytest.mark.parametrize("credentials", ["", "vigil:p%40ss%2Fword@"])
@@ -349,6 +360,37 @@ async def test_a_mail_arrives_whole(mailbox: tuple[Mailbox, int], credentials: s
     assert html is not None
     assert html.get_content().strip() == "<p>ünïcode</p>"
     assert envelope.content.isascii()
+
+
+@pytest.mark.parametrize(
+    ("public_url", "name"),
+    [
+        (OWN_URL, "auth.vigil.example"),
+        ("https://auth.vigil.example:8443", "auth.vigil.example"),
+        ("http://localhost:8080", "vigil.example"),
+        ("http://chat.localhost:8080", "vigil.example"),
+        ("http://192.0.2.1", "vigil.example"),
+        ("http://[2001:db8::1]", "vigil.example"),
+        ("http://my_container", "vigil.example"),
+    ],
+)
+async def test_a_mail_server_is_told_a_domain_of_the_server_s_and_not_a_container_s_name(
+    mailbox: tuple[Mailbox, int], public_url: str, name: str
+) -> None:
+    box, port = mailbox
+    await sender(f"smtp://127.0.0.1:{port}", public_url=public_url).send(MAIL)
+    [(_, session)] = box.got
+    assert session.host_name == name
+
+
+async def test_a_server_without_a_domain_tells_the_machine_s_name(mailbox: tuple[Mailbox, int]) -> None:
+    box, port = mailbox
+    alone = sender(
+        f"smtp://127.0.0.1:{port}", public_url="http://localhost:8080", mail_from="Vigil <no-reply@localhost>"
+    )
+    await alone.send(MAIL)
+    [(_, session)] = box.got
+    assert session.host_name == socket.getfqdn()
 
 
 @pytest.mark.parametrize(

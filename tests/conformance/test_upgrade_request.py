@@ -188,7 +188,7 @@ REQUESTS = {
         request(Upgrade="WebSocket", Connection="keep-alive,  UPGRADE"),
         101,
     ),
-    "an upgrade by HTTP/1.0": (request(version="1.0"), 101),
+    "an upgrade by HTTP/1.0": (request(version="1.0"), 400),
     "an old protocol": (request("/socket.io/?EIO=3&transport=websocket"), 400),
     "two protocols": (request("/socket.io/?EIO=3&EIO=4&transport=websocket"), 400),
     "no protocol": (request("/socket.io/?transport=websocket"), 400),
@@ -255,6 +255,8 @@ LISTS = {
     "websocket last": lines("Upgrade: h2c", "Upgrade: WebSocket", without="Upgrade"),
 }
 NO_LISTS = {
+    "a key twice": lines(f"Sec-WebSocket-Key: {KEY}"),
+    "a version twice": lines("Sec-WebSocket-Version: 13"),
     "not that": lines("Connection: keep-alive", "Connection: close", without="Connection"),
     "in a word": lines("Connection: Upgrades, not-upgrade", without="Connection"),
     "another": lines("Upgrade: h2c", without="Upgrade"),

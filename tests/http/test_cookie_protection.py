@@ -296,6 +296,13 @@ async def test_an_allowed_origin_may_ask_beforehand_and_read_the_answer(send: An
     assert "Origin" in read.headers["Vary"]
 
 
+async def test_a_page_of_an_allowed_origin_may_send_headers_of_its_monitoring(send: Any) -> None:
+    wanted = "authorization,baggage,content-type,sentry-trace,traceparent,x-csrf-token"
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": wanted}
+    answer = await send("OPTIONS", "/api/auth/refresh", None, asked)
+    assert (answer.status, answer.headers["Access-Control-Allow-Headers"]) == (204, wanted)
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", ORIGIN + "0"])
 async def test_another_origin_may_neither_ask_nor_read(send: Any, origin: str) -> None:
     asked = {"Origin": origin, "Access-Control-Request-Method": "PATCH"}

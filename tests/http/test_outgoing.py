@@ -8,6 +8,7 @@ import functools
 import gzip
 import json
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,6 +46,8 @@ class OwnProvider:
         self.document: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}
         self.key_id = "first"
+        # The `kid`, if it is not the id.
+        self.key_name: str | None = None
 
     @property
     def key(self) -> rsa.RSAPrivateKey:
@@ -70,12 +73,13 @@ class OwnProvider:
             "userinfo_endpoint": f"{self.url}/me",
             **self.document,
         }
+        name = self.key_name or self.key_id
         now = int(time.time())
         claims = {"iss": self.url, "sub": "1", "aud": "vigil", "iat": now, "exp": now + 60, "nonce": PROOFS.nonce}
-        token = jwt.encode({**claims, **self.claims}, self.key, "RS256", {"kid": self.key_id})
+        token = jwt.encode({**claims, **self.claims}, self.key, "RS256", {"kid": name})
         return {
             "/.well-known/openid-configuration": document,
-            "/jwks": {"keys": [{**jwk, "kid": self.key_id}]},
+            "/jwks": {"keys": [{**jwk, "kid": name}]},
             "/token": {"access_token": "access", "token_type": "Bearer", "id_token": token},
             "/me": {"sub": "1", "email": "ada@example.org", "email_verified": True},
         }
@@ -141,6 +145,8 @@ async def test_the_code_is_traded_with_the_verifier_and_the_secret_in_the_header
     assert "client_secret" not in token
     (me,) = [sent for path, sent in own.asked if path == "/me"]
     assert me["Authorization"] == "Bearer access"
+    # Firewalls refuse names of HTTP libraries.
+    assert {sent["User-Agent"] for _, sent in own.asked} == {"vigil"}
 
 
 async def test_the_secret_goes_into_the_form_where_the_header_is_not_taken(
@@ -151,6 +157,74 @@ async def test_the_secret_goes_into_the_form_where_the_header_is_not_taken(
     (token,) = [sent for path, sent in own.asked if path == "/token"]
     assert (token["client_id"], token["client_secret"]) == ("vigil", "client-secret")
     assert "Authorization" not in token
+
+
+class TestASecretWithSpecialCharacters:
+    """Providers should decode the header (RFC 6749, 2.3.1). Some compare it as it is."""
+
+    METHODS = ("client_secret_basic", "client_secret_post")
+
+    @pytest.fixture
+    def provider(self, own: OwnProvider, client: HttpClient, clock: Clock) -> OpenIdProvider:
+        config = ProviderConfig("own", "Own", "openid", own.url, "vigil", SecretStr("a+b/c d"), "VIGIL_X")
+        return OpenIdProvider(config, web=client, clock=clock)
+
+    def refuse_headers(self, own: OwnProvider, status: int = 401, error: str = "invalid_client") -> None:
+        async def token(request: web.Request) -> web.StreamResponse:
+            if "Authorization" in request.headers:
+                return web.json_response({"error": error}, status=status)
+            return web.json_response(own.answers()["/token"])
+
+        own.replaced["/token"] = token
+
+    def sent(self, own: OwnProvider) -> list[tuple[str | None, str | None]]:
+        asked = [sent for path, sent in own.asked if path == "/token"]
+        return [(each.get("Authorization"), each.get("client_secret")) for each in asked]
+
+    async def test_it_is_encoded_in_the_header_and_sent_once(
+        self, own: OwnProvider, provider: OpenIdProvider
+    ) -> None:
+        own.document["token_endpoint_auth_methods_supported"] = self.METHODS
+        await identify(provider)
+        assert self.sent(own) == [("Basic " + b64encode(b"vigil:a%2Bb%2Fc+d").decode(), None)]
+
+    @pytest.mark.parametrize("status", [400, 401])
+    async def test_it_is_sent_in_the_form_if_the_header_is_refused(
+        self, own: OwnProvider, provider: OpenIdProvider, status: int
+    ) -> None:
+        own.document["token_endpoint_auth_methods_supported"] = self.METHODS
+        self.refuse_headers(own, status)
+        assert (await identify(provider)).subject == "1"
+        assert [secret for _, secret in self.sent(own)] == [None, "a+b/c d"]
+
+    @pytest.mark.parametrize(
+        ("methods", "status", "error"),
+        [
+            (("client_secret_basic",), 401, "invalid_client"),
+            (None, 401, "invalid_client"),
+            (METHODS, 400, "invalid_request"),
+            (METHODS, 403, "invalid_client"),
+        ],
+    )
+    async def test_the_form_is_not_tried_for_another_error_or_where_it_is_not_taken(
+        self, own: OwnProvider, provider: OpenIdProvider, methods: Any, status: int, error: str
+    ) -> None:
+        if methods:
+            own.document["token_endpoint_auth_methods_supported"] = methods
+        self.refuse_headers(own, status, error)
+        with pytest.raises(ProviderFailed):
+            await identify(provider)
+        assert len(self.sent(own)) == 1
+
+    async def test_a_plain_secret_that_is_refused_is_wrong(
+        self, own: OwnProvider, client: HttpClient, clock: Clock
+    ) -> None:
+        own.document["token_endpoint_auth_methods_supported"] = self.METHODS
+        self.refuse_headers(own)
+        config = ProviderConfig("own", "Own", "openid", own.url, "vigil", SecretStr("plain-secret"), "VIGIL_X")
+        with pytest.raises(ProviderFailed):
+            await identify(OpenIdProvider(config, web=client, clock=clock))
+        assert len(self.sent(own)) == 1
 
 
 async def test_documents_are_asked_for_once_and_rotated_keys_are_found(
@@ -173,6 +247,57 @@ async def test_unknown_keys_do_not_make_us_ask_again_and_again(own: OwnProvider,
     results = await asyncio.gather(*(identify(provider) for _ in range(20)), return_exceptions=True)
     assert {type(result) for result in results} == {ProviderFailed}
     assert own.count("/jwks") == 1
+
+
+class TestAnAddressOfUnsaidState:
+    """Okta's ID tokens have the address, and only the userinfo answer says whether it is verified."""
+
+    @pytest.fixture(autouse=True)
+    def thin(self, own: OwnProvider) -> None:
+        own.claims = {"email": "ada@example.org", "name": "Ada"}
+
+    @pytest.mark.parametrize("verified", [True, False])
+    async def test_the_userinfo_answer_says_it(
+        self, own: OwnProvider, provider: OpenIdProvider, verified: bool
+    ) -> None:
+        said = {"sub": "1", "email": "ada@example.org", "email_verified": verified}
+        own.replaced["/me"] = lambda request: answer(said)
+        claims = await identify(provider)
+        assert (claims.email, claims.email_verified, claims.name) == ("ada@example.org", verified, "Ada")
+
+    @pytest.mark.parametrize(("said", "status"), [({"sub": "1"}, 200), ({"error": "no"}, 403), ({}, 500)])
+    async def test_without_an_answer_it_is_unverified(
+        self, own: OwnProvider, provider: OpenIdProvider, said: dict[str, Any], status: int
+    ) -> None:
+        own.replaced["/me"] = lambda request: answer(said, status)
+        claims = await identify(provider)
+        assert (claims.email, claims.email_verified) == ("ada@example.org", False)
+
+    async def test_what_is_said_of_another_subject_is_refused(
+        self, own: OwnProvider, provider: OpenIdProvider
+    ) -> None:
+        own.replaced["/me"] = lambda request: answer({"sub": "2", "email_verified": True})
+        with pytest.raises(ProviderFailed):
+            await identify(provider)
+
+    async def test_a_provider_that_says_no_is_not_asked_again(
+        self, own: OwnProvider, provider: OpenIdProvider
+    ) -> None:
+        own.claims["email_verified"] = False
+        assert not (await identify(provider)).email_verified
+        assert own.count("/me") == 0
+
+
+async def test_a_key_that_was_replaced_under_its_name_is_found(
+    own: OwnProvider, provider: OpenIdProvider, clock: Clock
+) -> None:
+    await identify(provider)
+    own.key_name = own.key_id
+    own.rotate()
+    clock.ahead += timedelta(minutes=1)
+    own.claims = {"iat": int(clock().timestamp()), "exp": int(clock().timestamp()) + 60}
+    assert (await identify(provider)).subject == "1"
+    assert own.count("/jwks") == 2
 
 
 @pytest.mark.parametrize("subject", ["2", "", None, 1, ["1"]])

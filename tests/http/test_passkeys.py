@@ -67,6 +67,20 @@ async def test_a_passkey_alone_logs_in_over_every_delivery(
     assert (await Login(api, answer.data).call("GET", "/me")).data["user"]["email"] == email
 
 
+@pytest.mark.parametrize("attachment", ["platform", "of a later standard", "", None])
+async def test_how_an_authenticator_is_attached_makes_no_difference(
+    api: Api, login: Login, attachment: str | None
+) -> None:
+    passkey = SoftPasskey(ORIGIN)
+    options = (await login.call("POST", "/webauthn/register/options", {})).data["options"]
+    attached = {"authenticatorAttachment": attachment}
+    added = await login.call(
+        "POST", "/webauthn/register/verify", {"credential": passkey.create(options) | attached}
+    )
+    assert added.status == 200, added.body
+    assert (await enter(api, passkey.get(await login_options(api)) | attached)).status == 200
+
+
 async def test_the_options_name_nobody(api: Api, passkey: SoftPasskey) -> None:
     first = await login_options(api)
     assert (first["allowCredentials"], first["userVerification"], first["rpId"]) == ([], "required", "localhost")

@@ -61,7 +61,7 @@ ROUTES = (
     AlertRoutes(ABSENT, ABSENT, ABSENT),
     AdminRoutes(ABSENT, ABSENT, ABSENT, ABSENT, ABSENT),
     ServerKeyRoutes(ABSENT),
-    BackendSessionRoutes(ABSENT),
+    BackendSessionRoutes(ABSENT, ABSENT),
     BackendUserRoutes(ABSENT),
     BackendMessageRoutes(ABSENT, ABSENT, ABSENT),
     BackendRoomRoutes(ABSENT),

@@ -39,9 +39,13 @@ SLOW = 5
 
 @dataclass
 class Receivers:
-    """One server with an endpoint for each path. Those below `/slow` answer once `release` is set."""
+    """One server with an endpoint for each path. Those below `/slow` answer once `release` is set.
+
+    `refusals`: the status and the headers with which a path refuses everything.
+    """
 
     url: str = ""
+    refusals: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
     came: list[str] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,7 +54,8 @@ class Receivers:
         self.came.append(request.path)
         if request.path.startswith("/slow"):
             await self.release.wait()
-        return web.Response()
+        status, headers = self.refusals.get(request.path, (200, {}))
+        return web.Response(status=status, headers=headers)
 
 
 class Commands(CommandListener):
@@ -184,6 +189,47 @@ async def test_receivers_that_do_not_answer_take_no_connection_of_one_at_the_sam
             await until(world, path, AT_ONCE)
         await world.endpoint("/healthy")
         await until(world, "/healthy", AT_ONCE)
+
+
+async def sent_meanwhile(world: World, after: int, users: Sequence[str]) -> int:
+    """Append a fact of each user, and wait until another endpoint has got them."""
+    known = world.receivers.came.count("/healthy")
+    last = await world.append(users, after)
+    await until(world, "/healthy", known + len(users))
+    return last
+
+
+async def test_an_endpoint_that_is_gone_gets_nothing_more(world: World) -> None:
+    world.receivers.refusals["/gone"] = 410, {}
+    webhook_id = await world.endpoint("/gone")
+    await world.endpoint("/healthy")
+    async with world.sending():
+        number = await sent_meanwhile(world, 0, ["ada"])
+        await until(world, "/gone", 1)
+        world.time.go(days=1)
+        for user in ("ada", "grace"):
+            number = await sent_meanwhile(world, number, [user])
+    assert world.receivers.came.count("/gone") == 1
+    stored = await world.webhooks.get(webhook_id)
+    assert stored is not None
+    assert (stored.last_error, stored.failures) == ("answered 410", 1)
+
+
+async def test_an_endpoint_that_asks_for_time_gets_it_and_then_everything(world: World) -> None:
+    world.receivers.refusals["/busy"] = 503, {"Retry-After": "120"}
+    await world.endpoint("/busy")
+    await world.endpoint("/healthy")
+    users = [f"user-{number}" for number in range(5 * AT_ONCE)]
+    async with world.sending():
+        number = await sent_meanwhile(world, 0, users)
+        world.time.go(seconds=100)
+        await sent_meanwhile(world, number, ["ada"])
+        # Those that were under way when the first one was refused.
+        refused = world.receivers.came.count("/busy")
+        assert 1 <= refused <= AT_ONCE
+        del world.receivers.refusals["/busy"]
+        world.time.go(seconds=21)
+        await until(world, "/busy", refused + len(users) + 1)
 
 
 async def test_the_last_success_is_shown_to_the_minute(world: World) -> None:

@@ -190,6 +190,14 @@ class TestOrigin:
 class TestTransports:
     """Both transports, and the way from one to the other."""
 
+    async def test_the_path_needs_no_slash_at_its_end(self, node: Node, http: aiohttp.ClientSession) -> None:
+        """Clients can leave it out (`addTrailingSlash`), and proxies take it away."""
+        url = f"{node.url}/socket.io?EIO=4&transport="
+        async with http.get(url + "polling") as answer:
+            assert (answer.status, (await answer.text())[:7]) == (200, '0{"sid"')
+        async with http.ws_connect(url + "websocket") as websocket:
+            assert (await websocket.receive_str())[:7] == '0{"sid"'
+
     @pytest.mark.parametrize("transports", [("websocket",), ("polling",), ("polling", "websocket")])
     async def test_each_transport_serves_alike(
         self, shared_nodes: Any, connect: Any, log_in: Any, transports: Any

@@ -5,10 +5,11 @@ import secrets
 from typing import Any
 
 import aiohttp
+import jwt
 import pytest
 from argon2 import PasswordHasher
 from support.backends import Backend, create_key
-from support.clients import PASSWORD, Api
+from support.clients import PASSWORD, Answer, Api
 from support.nodes import Installation, Node
 from support.waiting import eventually
 
@@ -31,6 +32,16 @@ def new_email() -> str:
     return f"backend-{secrets.token_hex(6)}@example.org"
 
 
+def by_basic(key: str | None) -> dict[str, str]:
+    return {"Authorization": aiohttp.encode_basic_auth("a backend", key or "")}
+
+
+async def introspected(backend: Backend, form: Any, headers: dict[str, str]) -> Answer:
+    """Introspect as a client of OAuth does."""
+    async with backend.http.post(f"{backend.url}/api/server/introspect", data=form, headers=headers) as answer:
+        return Answer(answer.status, await answer.json(), answer.headers)
+
+
 class TestIntrospection:
     """A token is described as it stands now."""
 
@@ -49,6 +60,42 @@ class TestIntrospection:
     @pytest.mark.parametrize("token", ["x", "a.b.c", "x" * 7000, "é", "rt1.abc", "{}"])
     async def test_what_is_no_token_is_not_active(self, backend: Backend, token: str) -> None:
         assert (await backend.call("POST", "/introspect", {"token": token})).data == {"active": False}
+
+    async def test_a_client_of_oauth_is_answered_by_rfc_7662(
+        self, backend: Backend, node: Node, log_in: Any
+    ) -> None:
+        login = await log_in(node)
+        form = {"token": login.access_token, "token_type_hint": "access_token"}
+        for headers in (by_basic(backend.key), {"Authorization": f"Bearer {backend.key}"}):
+            answer = await introspected(backend, form, headers)
+            assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
+            assert answer.headers["Content-Type"] == "application/json"
+            claims = jwt.decode(login.access_token, options={"verify_signature": False})
+            same = {name: claims[name] for name in ("sub", "sid", "iss", "aud", "iat", "exp", "roles")}
+            assert answer.body == {"active": True, "token_type": "Bearer", **same}
+        await login.call("POST", "/logout")
+        for token in (login.access_token, login.refresh_token, "x"):
+            answer = await introspected(backend, {"token": token}, by_basic(backend.key))
+            assert (answer.status, answer.body) == (200, {"active": False})
+
+    @pytest.mark.parametrize(
+        ("headers", "form", "status", "error", "challenge"),
+        [
+            ({}, {"token": "x"}, 401, "invalid_client", "Bearer"),
+            (by_basic("vsk_wrong"), {"token": "x"}, 401, "invalid_client", 'Basic realm="vigil"'),
+            ({"Authorization": "Basic é"}, {"token": "x"}, 401, "invalid_client", 'Basic realm="vigil"'),
+            ({"Authorization": "Bearer x"}, {"token": "x"}, 401, "invalid_token", 'Bearer error="invalid_token"'),
+            (None, {}, 400, "invalid_request", None),
+            (None, {"token": ""}, 400, "invalid_request", None),
+            (None, [("token", "x"), ("token", "y")], 400, "invalid_request", None),
+        ],
+    )
+    async def test_a_client_of_oauth_is_refused_by_rfc_6749(
+        self, backend: Backend, headers: dict[str, str] | None, form: Any, status: int, error: str, challenge: Any
+    ) -> None:
+        answer = await introspected(backend, form, by_basic(backend.key) if headers is None else headers)
+        assert (answer.status, answer.body["error"]) == (status, error)
+        assert answer.headers.get("WWW-Authenticate") == challenge
 
     @pytest.mark.parametrize("body", [{}, {"token": ""}, {"token": 1}, {"token": "x", "hint": "y"}, [], None])
     async def test_a_wrong_body_is_refused(self, backend: Backend, body: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 from support.backends import Backend, create_key
 from support.commands import run_command
 from support.event_streams import STREAM, opened
@@ -66,6 +67,15 @@ async def test_a_stream_begins_with_what_is_in_force_and_goes_on_with_news_of_ev
     async with opened(backend.at(shared_nodes[1].url), last_id=last_id, path="/revocations?after=0") as stream:
         snapshot = await stream.until("caught-up")
         assert later[-1].session_id in {data.get("sessionId") for _, data in snapshot}
+
+
+async def test_no_proxy_may_hold_a_stream_back(backend: Backend) -> None:
+    """Neither nginx, which buffers, nor one that compresses. `Accept` can be several lines."""
+    lines = [("Accept", "*/*"), ("Accept", STREAM["Accept"]), ("Authorization", f"Bearer {backend.key}")]
+    async with backend.http.get(f"{backend.url}/api/server/revocations", headers=CIMultiDict(lines)) as answer:
+        assert answer.content_type == "text/event-stream"
+        assert answer.headers["Cache-Control"] == "no-store, no-transform"
+        assert answer.headers["X-Accel-Buffering"] == "no"
 
 
 async def test_a_revoked_key_ends_the_stream(

@@ -36,7 +36,7 @@ ROUTES = (
     AlertRoutes(*[None] * 3),  # type: ignore[arg-type]
     AdminRoutes(*[None] * 5),  # type: ignore[arg-type]
     ServerKeyRoutes(None),  # type: ignore[arg-type]
-    BackendSessionRoutes(None),  # type: ignore[arg-type]
+    BackendSessionRoutes(*[None] * 2),  # type: ignore[arg-type]
     BackendUserRoutes(None),  # type: ignore[arg-type]
     BackendMessageRoutes(*[None] * 3),  # type: ignore[arg-type]
     BackendRoomRoutes(None),  # type: ignore[arg-type]

@@ -23,8 +23,8 @@ PLACES = {
     for library, expected in module.WRITTEN_FOR.items()
 }
 CONNECTION_STATE = [
-    "_buffer_paused", "_current_request", "_loop", "_manager", "_message_tail", "_messages", "_reading_paused",
-    "_request_count", "_task_handler", "_upgraded", "_waiter", "transport",
+    "_buffer_paused", "_current_request", "_keepalive_timeout", "_loop", "_manager", "_message_tail", "_messages",
+    "_reading_paused", "_request_count", "_task_handler", "_upgraded", "_waiter", "transport",
 ]  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 
 import pytest
 from aiohttp import web
@@ -12,17 +13,19 @@ from auth.http.edge.connection_limits import PIECE_BYTES
 from auth.http.edge.runner import HttpRunner
 from auth.platform.metrics import Metrics
 from auth.platform.open_connections import OpenConnections
-from auth.platform.settings.settings import Settings
+from auth.platform.settings.settings import Network, Settings
 from realtime.engine.packets import Incoming
 from realtime.engine.sockets import Received
 
 
 @asynccontextmanager
-async def served(handler: Callable[[web.Request], object], port: int) -> AsyncIterator[None]:
+async def served(
+    handler: Callable[[web.Request], object], port: int, *, proxies: Sequence[Network] = ()
+) -> AsyncIterator[None]:
     app = web.Application()
     app.router.add_route("*", "/", handler)  # type: ignore[arg-type] # handlers of both kinds
     runner = HttpRunner(
-        app, open_connections=OpenConnections(0, proxies=(), metrics=Metrics()), shutdown_timeout=1
+        app, open_connections=OpenConnections(0, proxies=proxies, metrics=Metrics()), shutdown_timeout=1
     )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -51,6 +54,32 @@ async def ticking() -> AsyncIterator[Ticks]:
         yield ticks
     finally:
         task.cancel()
+
+
+async def test_an_idle_connection_of_a_proxy_outlives_those_of_others(
+    unused_tcp_port_factory: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load balancer that sends into a connection that was closed meanwhile answers its client with 502."""
+    monkeypatch.setattr("auth.http.edge.runner.IDLE_SECONDS", 0.2)
+    ports = unused_tcp_port_factory(), unused_tcp_port_factory()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response()
+
+    async with (
+        served(answer, ports[0], proxies=[ip_network("127.0.0.1")]),
+        served(answer, ports[1]),
+    ):
+        streams = [await asyncio.open_connection("127.0.0.1", port) for port in ports]
+        for reader, writer in streams:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+        (by_proxy, to_server), (other, _) = streams
+        assert await other.read() == b""
+        to_server.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await by_proxy.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        for _, writer in streams:
+            writer.close()
 
 
 async def test_between_two_requests_that_came_together_others_get_their_turn(unused_tcp_port: int) -> None:

@@ -153,6 +153,7 @@ def test_the_public_url_decides_origin_and_issuer() -> None:
         (" https://A.example/ , http://b.a.example:8080,", {"http://b.a.example:8080"}),
         ("https://a.example:443,http://b.a.example:80", {"http://b.a.example"}),
         ("http://[::1]:8000", {"http://[::1]:8000"}),
+        ("https://Bücher.example:8443/", {"https://xn--bcher-kva.example:8443"}),
         ("https://localhost", {"https://localhost"}),
         ("capacitor://localhost,ionic://localhost/", {"capacitor://localhost", "ionic://localhost"}),
         ("tauri://localhost", {"tauri://localhost"}),
@@ -175,11 +176,19 @@ def test_origins_are_those_that_browsers_send_and_our_own(written: str, origins:
         "null", "*", "localhost", "https://", "https://a/b", "https://a?b", "https://u@a", "https://*.a.example",
         "file://", "file://localhost", "data:text/html,x", "blob://x", "javascript://x", "capacitor://",
         "capacitor:localhost", "capacitor://localhost/index.html", "capacitor://u@localhost", "1app://localhost",
-        "capacitor://local host", "capacitor://localhost:port", "android:apk-key-hash:" + "x" * 43,
+        "capacitor://local host", "capacitor://localhost:port", "https://-ü.example",
+        "android:apk-key-hash:" + "x" * 43,
     ],
 )  # fmt: skip
 def test_what_no_browser_sends_as_one_pages_origin_stops_the_start(written: str) -> None:
     assert wrong(ALLOWED_ORIGINS=written).startswith("VIGIL_ALLOWED_ORIGINS is wrong: ")
+
+
+def test_an_internationalised_domain_is_used_in_the_form_that_browsers_send() -> None:
+    settings = load(PUBLIC_URL="https://straße.example", APP_URL="https://bücher.example:8443/konto")
+    assert settings.public_url == settings.issuer == "https://xn--strae-oqa.example"
+    assert settings.server.app_url == "https://xn--bcher-kva.example:8443/konto"
+    assert settings.allowed_origins == {"https://xn--strae-oqa.example", "https://xn--bcher-kva.example:8443"}
 
 
 def test_an_ipv6_host_is_a_url_in_brackets() -> None:
@@ -197,6 +206,31 @@ APPLICATION_URL = {
     "VIGIL_APPLICATION_URL": "https://app.example.org/vigil",
     "VIGIL_APPLICATION_URL_SECRET": "whsec_" + "c2VjcmV0cyBvZiB0aGUgdGVzdHMtb25seSE=",
 }
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " "])
+def test_blanks_around_a_value_are_ignored(end: str) -> None:
+    """Files of secrets end with a line break, of which a provider makes `invalid_client`."""
+    provider = {f"OIDC_STAFF_{name}": f"{end}{value}{end}" for name, value in (
+        ("ISSUER", "https://idp.example"), ("CLIENT_ID", "chat"), ("CLIENT_SECRET", "client secret"),
+    )}  # fmt: skip
+    public = f"https://auth.example.org{end}"
+    stores = {"MONGO_URL": f"mongodb://db/?replicaSet=rs{end}", "REDIS_URL": f"redis://cache{end}"}
+    settings = load({**GIVEN, **WEBHOOK}, PUBLIC_URL=public, **provider, **stores)
+    (staff,) = settings.providers
+    assert (staff.issuer, staff.client_id) == ("https://idp.example", "chat")
+    assert staff.client_secret.get_secret_value() == "client secret"
+    assert settings.public_url == "https://auth.example.org"
+    assert settings.stores.mongo_url is not None
+    assert settings.stores.mongo_url.get_secret_value() == "mongodb://db/?replicaSet=rs"
+    assert load(APPLICATION=end).application is None
+
+
+def test_blanks_around_a_key_belong_to_it() -> None:
+    settings = load({**GIVEN, **WEBHOOK, "VIGIL_SECRET_KEY": f"{SECRET}\n"}, SMS_WEBHOOK_SECRET=f"{SECRET}\n")
+    for key in (settings.tokens.secret_key, settings.phone.sms_webhook_secret):
+        assert key is not None
+        assert key.get_secret_value() == f"{SECRET}\n"
 
 
 def test_client_events_go_to_a_url_or_to_a_python_application_and_not_to_both() -> None:
@@ -348,7 +382,7 @@ def test_browsers_call_the_service_by_its_name_or_by_one_for_passkeys() -> None:
         ("PUBLIC_URL", "example.org"), ("PUBLIC_URL", "ftp://example.org"), ("PUBLIC_URL", "https:example.org"),
         ("PUBLIC_URL", "http://"), ("PUBLIC_URL", "http://[x"), ("PUBLIC_URL", "http://h:port"),
         ("PUBLIC_URL", "http://h:99999"), ("PUBLIC_URL", "https://u:p@h"), ("PUBLIC_URL", "https://h/?q"),
-        ("PUBLIC_URL", "https://h/#f"), ("PUBLIC_URL", "https://a b"),
+        ("PUBLIC_URL", "https://h/#f"), ("PUBLIC_URL", "https://a b"), ("PUBLIC_URL", "https://h/auth"),
         ("ALLOWED_ORIGINS", "*"), ("ALLOWED_ORIGINS", "null"), ("ALLOWED_ORIGINS", "https://a.example/path"),
         ("ALLOWED_ORIGINS", "https://a.example https://b.example"), ("ALLOWED_ORIGINS", "https://[x"),
         ("ALLOWED_ORIGINS", "https://a.example,b.example"), ("ALLOWED_ORIGINS", "https://a.example?q"),

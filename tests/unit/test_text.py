@@ -109,6 +109,18 @@ def test_a_name_is_kept_without_outer_space(name: str | None, cleaned: str | Non
     assert clean_name(name) == cleaned
 
 
+@pytest.mark.parametrize(
+    "name", ["\u200b", "\u3164", " \u2800 ", "\u00ad\u2060", "\ufe0f\u034f", "\u115f\u1160\uffa0"]
+)
+def test_a_name_that_nobody_sees_is_none(name: str) -> None:
+    assert (clean_name(name), printable(name, 50)) == (None, "")
+
+
+@pytest.mark.parametrize("name", ["ㅤAda", "👩‍👩‍👧‍👦", "نام‌خانوادگی", "क्षि", "✌️", ".", "\U0001fae8"])
+def test_a_name_of_any_script_or_sign_is_seen(name: str) -> None:
+    assert (clean_name(name), printable(name, 50)) == (name, name)
+
+
 @pytest.mark.parametrize("name", ["x" * 101, "a\nb", "a\x00b", "a\u202eb", "a\u2066b", "\ud800", "a\u2028b"])
 def test_a_name_that_could_deceive_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest):

@@ -112,6 +112,21 @@ def test_werkzeugs_own_hashes_match(method: str) -> None:
     assert not found.matches("letmein")
 
 
+@pytest.mark.parametrize(
+    "scheme", ["{bcrypt}", "{BCRYPT}", "{CRYPT}", "{BLF-CRYPT}", "{bcrypt@SpringSecurity_v5_8}"]
+)
+def test_the_name_of_a_scheme_in_braces_is_no_part_of_a_hash(scheme: str) -> None:
+    assert usable_password_hash(scheme + PHP) == PHP
+
+
+@pytest.mark.parametrize(
+    "text", ["{bcrypt}", "{bcrypt}{bcrypt}" + PHP, "{SSHA}" + "A" * 40, "{}" + PHP, "bcrypt}" + PHP]
+)
+def test_what_has_only_the_name_of_a_scheme_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        usable_password_hash(text)
+
+
 def test_djangos_names_of_the_algorithm_before_a_hash_are_known() -> None:
     assert read_foreign_hash("bcrypt$" + PHP) is not None
     argon2 = "$argon2id$v=19$m=102400,t=2,p=8$c29tZXNhbHRzb21l$" + "A" * 43

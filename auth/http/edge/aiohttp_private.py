@@ -45,6 +45,10 @@ class HttpConnection(web.RequestHandler):
         assert self._manager is not None
         self._manager.connection_made(self, transport)
 
+    def keep_idle_for(self, seconds: float) -> None:
+        """Set how long the connection may be idle between two requests."""
+        self._keepalive_timeout = seconds
+
     def begin_serving(self) -> None:
         """Start the task that serves requests, beginning with those that wait."""
         self._task_handler = self._loop.create_task(self.start())

@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 from auth.core.errors import RateLimited
 from auth.http.edge.aiohttp_private import HttpConnection
 from auth.http.edge.request_id import REQUEST_ID_HEADER, new_request_id
+from auth.http.edge.time_limits import PROXY_IDLE_SECONDS
 from auth.http.json import failure
 from auth.http.origin_check import allow_origin
 from auth.platform.fair_turns import FairTurns
@@ -66,6 +67,8 @@ class LimitedConnection(HttpConnection):
             self._reject(cast("asyncio.Transport", transport), peer[0])
             return
         self._address = peer[0] if isinstance(peer, tuple) else None
+        if self._address is None or self._open_connections.is_proxy(self._address):
+            self.keep_idle_for(PROXY_IDLE_SECONDS)
         super().connection_made(transport)
 
     def _reject(self, transport: asyncio.Transport, address: str) -> None:

@@ -17,6 +17,7 @@ from aiohttp import web
 from auth.core.errors import AuthError, RateLimited, Unavailable
 from auth.core.tasks import end
 from auth.http.edge.request_id import REQUEST_ID, REQUEST_ID_HEADER
+from auth.platform.header_lists import members
 from auth.platform.slow_readers import MAX_WAITING_SECONDS, drop
 
 EVENT_STREAM_TYPE = "text/event-stream"
@@ -65,7 +66,7 @@ class EventSource(Protocol):
 
 def wants_stream(request: web.Request) -> bool:
     """Whether the client asks for a stream rather than a page."""
-    kinds = request.headers.get("Accept", "").split(",")
+    kinds = members(request.headers, "Accept")
     return any(kind.partition(";")[0].strip().lower() == EVENT_STREAM_TYPE for kind in kinds)
 
 
@@ -116,10 +117,11 @@ class EventStreams:
 
 
 def _begin(request: web.Request) -> web.StreamResponse:
-    # The middlewares add theirs after the handler, when these have been sent.
+    # The middlewares add theirs after the handler, when these have been sent. A proxy that compresses holds back
+    # the first kilobyte, unless it may not transform.
     headers = {
         "Content-Type": EVENT_STREAM_TYPE,
-        "Cache-Control": "no-store",
+        "Cache-Control": "no-store, no-transform",
         "X-Accel-Buffering": "no",
         "X-Content-Type-Options": "nosniff",
         "Server": "vigil",

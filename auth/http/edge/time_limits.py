@@ -18,8 +18,9 @@ from auth.platform.suspension import AWAY_SECONDS
 
 # Limit for a request's headers, and again for its body.
 REQUEST_SECONDS = 10.0
-# Idle limit between two requests; a proxy in front should close its connections earlier.
-IDLE_SECONDS = 75.0
+# Idle limit between two requests. A load balancer that finds its connection closed answers its client with 502, so
+# the limit for trusted proxies is longer than theirs: Google's is 600 s, Amazon's up to 4,000 s.
+IDLE_SECONDS, PROXY_IDLE_SECONDS = 75.0, 4100.0
 # Limit for reading nothing of a response.
 UNREAD_SECONDS = MAX_WAITING_SECONDS
 # Connections may be closed this much late, so that many are closed in one sweep under attack.

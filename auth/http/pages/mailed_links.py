@@ -7,23 +7,21 @@ other sites do not know it and may not submit the form.
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from auth.accounts.registration import Registration
 from auth.accounts.registration_links import LinkProof
 from auth.alerts.factor_removal import FactorRemoval
-from auth.core.errors import AuthError, Conflict, InvalidToken, UnsupportedMediaType
+from auth.core.errors import AuthError, Conflict, InvalidToken
 from auth.core.page_links import PageLinks
 from auth.http.context import CLIENT
 from auth.http.cookies import REGISTRATION_COOKIE, sent_cookie
-from auth.http.json import read_bounded
+from auth.http.forms import form_fields
 from auth.http.origin_check import check_own_page
 from auth.http.pages.pages import Pages
 
-FORM_TYPE = "application/x-www-form-urlencoded"
-MAX_FIELDS = 8
 MAX_TOKEN_LENGTH = 1024
 
 # Heading and text of the final page.
@@ -178,12 +176,4 @@ async def read_form(request: web.Request) -> dict[str, str]:
     form of another site, `UnsupportedMediaType` or `PayloadTooLarge`.
     """
     check_own_page(request)
-    if request.content_type != FORM_TYPE:
-        raise UnsupportedMediaType(f"Send the body as {FORM_TYPE}.")
-    raw = await read_bounded(request)
-    try:
-        pairs = parse_qsl(raw.decode("latin-1"), max_num_fields=MAX_FIELDS)
-    except ValueError:  # too many fields
-        return {}
-    fields = dict(pairs)
-    return fields if len(fields) == len(pairs) else {}
+    return await form_fields(request) or {}

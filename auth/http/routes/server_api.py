@@ -1,10 +1,14 @@
 """The server API: what backends of applications call with a server key (protocol.md, section 8)."""
 
+from aiohttp import web
+
 from auth.backends.sessions import BackendSessions
 from auth.backends.users import BackendUsers, NewUser
 from auth.core.errors import Conflict, NotFound
 from auth.core.server_keys import Scope
 from auth.core.views import DeliveryView, SessionView
+from auth.http.forms import is_form
+from auth.http.json import json_response
 from auth.http.routing import Call, endpoint
 from auth.http.schemas.common import DeliveryAnswer, Nothing, RevokedAnswer
 from auth.http.schemas.server_api import (
@@ -22,7 +26,9 @@ from auth.http.schemas.server_api import (
     UpdateUserRequest,
     UserSessionsAnswer,
     WatchRequest,
+    oauth_introspection,
 )
+from auth.platform.settings.settings import Settings
 
 
 class BackendSessionRoutes:
@@ -30,13 +36,18 @@ class BackendSessionRoutes:
 
     tag = "Server API"
 
-    def __init__(self, sessions: BackendSessions) -> None:
+    def __init__(self, sessions: BackendSessions, settings: Settings) -> None:
         self._sessions = sessions
+        self._settings = settings
 
-    @endpoint("POST", "/introspect", summary="Check an access token", scopes=(Scope.REVOCATIONS,))
-    async def introspect(self, _: Call, body: IntrospectRequest) -> IntrospectAnswer:
-        """Does not count against limits of the user or of the user's address."""
-        return IntrospectAnswer.of(await self._sessions.introspect(body.token))
+    @endpoint("POST", "/introspect", summary="Check an access token", scopes=(Scope.REVOCATIONS,), oauth=True)
+    async def introspect(self, call: Call, body: IntrospectRequest) -> IntrospectAnswer | web.Response:
+        """Does not count against limits of the user or of the user's address. A form is answered by RFC 7662."""
+        found = await self._sessions.introspect(body.token)
+        if is_form(call.request):
+            issuer, audience = self._settings.issuer, self._settings.tokens.audience
+            return json_response(oauth_introspection(found, issuer=issuer, audience=audience))
+        return IntrospectAnswer.of(found)
 
     @endpoint("GET", "/presence", summary="See who is online", scopes=(Scope.PRESENCE,))
     async def presence(self, _: Call, query: PresenceQuery) -> PresenceAnswer:

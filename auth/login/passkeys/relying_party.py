@@ -124,7 +124,7 @@ class RelyingParty:
         try:
             _refuse_attestation(credential["response"]["attestationObject"])
             verified = webauthn.verify_registration_response(
-                credential=dict(credential),
+                credential=_without_attachment(credential),
                 expected_challenge=base64url_to_bytes(expected_challenge),
                 expected_rp_id=self._rp_id,
                 expected_origin=self._origins,
@@ -150,7 +150,7 @@ class RelyingParty:
         """Verify an assertion. Raises `InvalidCode`."""
         try:
             verified = webauthn.verify_authentication_response(
-                credential=dict(credential),
+                credential=_without_attachment(credential),
                 expected_challenge=base64url_to_bytes(expected_challenge),
                 expected_rp_id=self._rp_id,
                 expected_origin=self._origins,
@@ -205,6 +205,11 @@ def _descriptor(passkey: Passkey) -> PublicKeyCredentialDescriptor:
     """Return the descriptor of a passkey, with its transports so that the browser asks for the right device."""
     transports = [AuthenticatorTransport(word) for word in passkey.transports if word in TRANSPORTS]
     return PublicKeyCredentialDescriptor(id=passkey.credential_id, transports=transports or None)
+
+
+def _without_attachment(credential: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave `authenticatorAttachment` out: it is not used, and unknown values are as none (section 5.1)."""
+    return {name: value for name, value in credential.items() if name != "authenticatorAttachment"}
 
 
 def _transports(credential: Mapping[str, Any]) -> tuple[str, ...]:

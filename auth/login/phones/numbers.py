@@ -20,7 +20,7 @@ PREFIX_DIGITS = 3
 
 # ASCII only, after normalisation (auth/core/typed_input.py). The letters and extensions that libphonenumber also
 # accepts are not allowed, so that a number has one spelling.
-_WRITTEN = re.compile(r"\+[0-9][0-9 ().-]*[0-9]", re.ASCII)
+_WRITTEN = re.compile(r"\(?\+ ?[0-9][0-9 ()./-]*[0-9]", re.ASCII)
 _RECEIVES_SMS = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 
 

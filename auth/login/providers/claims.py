@@ -14,13 +14,15 @@ MAX_SUBJECT = 255
 class Claims:
     """A user of a provider, identified by `issuer` and `subject` alone (ASVS 5.0, 10.5.2).
 
-    `email_verified`: the provider asserts that the address belongs to the user.
+    `email_verified`: the provider asserts that the address belongs to the user. `is_complete`: there is an
+    address, and the provider has said whether it is verified.
     """
 
     issuer: str
     subject: str
     email: str | None = None
     email_verified: bool = False
+    is_complete: bool = False
     name: str | None = None
     label: str = ""
 
@@ -36,6 +38,7 @@ def claims_of(issuer: str, subject: str, profile: Mapping[str, Any]) -> Claims:
         email=email,
         # Some providers send a string; any other value counts as unverified.
         email_verified=email is not None and (said is True or said == "true"),
+        is_complete=email is not None and said is not None,
         name=name,
         label=email or _text(profile.get("preferred_username"), MAX_NAME) or name or "",
     )

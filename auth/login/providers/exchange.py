@@ -34,11 +34,13 @@ async def redeem(
     proofs: Proofs,
     redirect_uri: str,
     in_header: bool,
+    in_form: bool,
 ) -> dict[str, Any]:
     """Exchange a code for tokens, with client secret and PKCE verifier (RFC 6749, 4.1.3; RFC 7636, 4.5).
 
-    `in_header`: whether the client authenticates in the header or in the form (RFC 6749, 2.3.1). Raises
-    `InvalidToken` for a code that is no longer valid, `Unavailable` or `ProviderFailed`.
+    `in_header`, `in_form`: where the provider takes the client's secret (RFC 6749, 2.3.1). The header comes first;
+    some providers do not decode it, and refuse a secret with special characters there. Raises `InvalidToken` for
+    a code that is no longer valid, `Unavailable` or `ProviderFailed`.
     """
     form = {
         "grant_type": "authorization_code",
@@ -46,13 +48,15 @@ async def redeem(
         "redirect_uri": redirect_uri,
         "code_verifier": proofs.code_verifier,
     }
-    headers = dict(JSON)
     secret = config.client_secret.get_secret_value()
+    secret_form = {**form, "client_id": config.client_id, "client_secret": secret}
     if in_header:
-        headers["Authorization"] = basic(config.client_id, secret)
+        headers = {**JSON, "Authorization": basic(config.client_id, secret)}
+        reply = await web.post(endpoint, form=form, headers=headers)
+        if in_form and _is_encoded(config.client_id, secret) and _refuses_client(reply):
+            reply = await web.post(endpoint, form=secret_form, headers=JSON)
     else:
-        form |= {"client_id": config.client_id, "client_secret": secret}
-    reply = await web.post(endpoint, form=form, headers=headers)
+        reply = await web.post(endpoint, form=secret_form, headers=JSON)
     tokens = object_of(reply, config, what="token")
     token = tokens.get("access_token")
     if not isinstance(token, str) or _HEADER_TEXT.fullmatch(token) is None:
@@ -89,6 +93,16 @@ def object_of(reply: Reply, config: ProviderConfig, *, what: str) -> dict[str, A
 def basic(client_id: str, secret: str) -> str:
     """Return the Basic credentials; both parts are form-encoded first (RFC 6749, section 2.3.1)."""
     return "Basic " + b64encode(f"{quote_plus(client_id)}:{quote_plus(secret)}".encode()).decode()
+
+
+def _is_encoded(*parts: str) -> bool:
+    """Whether `basic` changes a part."""
+    return any(quote_plus(part) != part for part in parts)
+
+
+def _refuses_client(reply: Reply) -> bool:
+    """Whether the reply refuses the client itself, and thus leaves the code valid (RFC 6749, section 5.2)."""
+    return reply.status == 401 or (reply.status == 400 and b'"invalid_client"' in reply.body)
 
 
 def error_code(error: object) -> str:

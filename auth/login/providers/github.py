@@ -18,7 +18,7 @@ from auth.platform.settings.providers import ProviderConfig
 
 # Read access to addresses; name and id are public (ASVS 5.0, 10.2.3).
 SCOPE = "user:email"
-API_VERSION = {"X-GitHub-Api-Version": "2022-11-28", "User-Agent": "vigil"}
+API_VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
 MOST_ADDRESSES = 100
 NOT_ALLOWED = frozenset({403, 404})
 
@@ -58,6 +58,7 @@ class GitHub(Provider):
             proofs=proofs,
             redirect_uri=redirect_uri,
             in_header=False,
+            in_form=True,
         )
         headers = {**bearer(tokens["access_token"]), **API_VERSION}
         reply = await self._web.get(f"{self._config.api_url}/user", headers=headers)

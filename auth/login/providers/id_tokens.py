@@ -37,8 +37,8 @@ class IdTokenRefused(Exception):
     """The token is invalid; the message gives the reason for the log and contains no part of the token."""
 
 
-class UnknownKey(IdTokenRefused):
-    """The token names a key that is not in the key set, which may be outdated."""
+class OutdatedKeys(IdTokenRefused):
+    """The key set may be outdated: it lacks the token's key, or has another one under the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ExpectedClaims:
 def judge(token: str, *, keys: Sequence[Mapping[str, Any]], expected: ExpectedClaims, now: datetime) -> Claims:
     """Validate a token and return its claims.
 
-    Raises `UnknownKey`, or `IdTokenRefused` for any other failure.
+    Raises `OutdatedKeys`, or `IdTokenRefused` for any other failure.
     """
     if len(token) > MAX_TOKEN:
         raise IdTokenRefused("too long")
@@ -99,7 +99,7 @@ def _header(token: str, allowed: Collection[str]) -> tuple[str, str | None]:
 def _key(keys: Sequence[Mapping[str, Any]], algorithm: str, key_id: str | None) -> Any:
     fitting = [key for key in keys if _fits(key, algorithm) and (key_id is None or key.get("kid") == key_id)]
     if not fitting:
-        raise UnknownKey("kid")
+        raise OutdatedKeys("kid")
     if len(fitting) > 1:
         # Section 10.1: if the set has several keys, a token must name its key.
         raise IdTokenRefused("which key")
@@ -130,20 +130,20 @@ def _verify_signature(token: str, algorithm: str, key: Any) -> dict[str, Any]:
     try:
         claims = jwt.decode(token, key, algorithms=[algorithm], options=options)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-        raise IdTokenRefused("signature") from None
+        raise OutdatedKeys("signature") from None
     return dict(claims)
 
 
 def _check_parties(claims: Mapping[str, Any], expected: ExpectedClaims) -> None:
     if not _equal(claims.get("iss"), expected.issuer):
         raise IdTokenRefused("iss")
-    # A token for several audiences could be replayed by another of them, so this client must be the only one.
     audience = claims.get("aud")
-    if isinstance(audience, list) and len(audience) == 1:
-        audience = audience[0]
-    if not _equal(audience, expected.client_id):
+    audiences = audience if isinstance(audience, list) else [audience]
+    if not any(_equal(each, expected.client_id) for each in audiences):
         raise IdTokenRefused("aud")
-    if "azp" in claims and not _equal(claims["azp"], expected.client_id):
+    # One of several audiences could replay a token that was issued to another of them (Zitadel always names
+    # the project beside the client): `azp` must say that it was issued to this client.
+    if (len(audiences) > 1 or "azp" in claims) and not _equal(claims.get("azp"), expected.client_id):
         raise IdTokenRefused("azp")
 
 

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 import structlog
 
 from auth.core.clock import Clock
-from auth.core.errors import ProviderFailed
+from auth.core.errors import AuthError, ProviderFailed
 from auth.login.providers.authorization_request import Proofs, authorization_url
 from auth.login.providers.claims import Claims, claims_of
 from auth.login.providers.document_cache import CachedDocument
 from auth.login.providers.exchange import JSON, bearer, failed, object_of, redeem
-from auth.login.providers.id_tokens import ALGORITHMS, ExpectedClaims, IdTokenRefused, UnknownKey, judge
+from auth.login.providers.id_tokens import ALGORITHMS, ExpectedClaims, IdTokenRefused, OutdatedKeys, judge
 from auth.login.providers.provider import Provider
 from auth.platform.hosts import is_loopback
 from auth.platform.http_client import HttpClient
@@ -37,6 +37,7 @@ class Metadata:
     userinfo_endpoint: str | None
     algorithms: frozenset[str]
     secret_in_header: bool
+    secret_in_form: bool
     names_issuer: bool
 
 
@@ -84,6 +85,7 @@ class OpenIdProvider(Provider):
             proofs=proofs,
             redirect_uri=redirect_uri,
             in_header=metadata.secret_in_header,
+            in_form=metadata.secret_in_form,
         )
         id_token = tokens.get("id_token")
         if not isinstance(id_token, str):
@@ -96,27 +98,38 @@ class OpenIdProvider(Provider):
             algorithms=metadata.algorithms,
         )
         claims = await self._verify_id_token(id_token, expected)
-        if claims.email is None and metadata.userinfo_endpoint is not None:
-            return await self._fetch_userinfo(metadata.userinfo_endpoint, tokens["access_token"], claims)
-        return claims
+        if claims.is_complete or metadata.userinfo_endpoint is None:
+            return claims
+        return await self._fetch_userinfo(metadata.userinfo_endpoint, tokens["access_token"], claims)
 
     async def _verify_id_token(self, id_token: str, expected: ExpectedClaims) -> Claims:
         try:
             try:
                 return judge(id_token, keys=await self._keys.get(), expected=expected, now=self._clock())
-            except UnknownKey:
-                # The keys may have been rotated: reload the set, but not for every forged token.
+            except OutdatedKeys:
+                # The keys may have been replaced: reload the set, but not for every forged token.
                 return judge(id_token, keys=await self._keys.renewed(), expected=expected, now=self._clock())
         except IdTokenRefused as refused:
             raise failed(self._config, f"ID token: {refused}") from None
 
     async def _fetch_userinfo(self, endpoint: str, access_token: str, claims: Claims) -> Claims:
-        """Complete the claims from the userinfo endpoint (OpenID Connect Core 1.0, section 5.3.2)."""
-        reply = await self._web.get(endpoint, headers=bearer(access_token))
-        answer = object_of(reply, self._config, what="userinfo")
+        """Complete the claims from the userinfo endpoint (OpenID Connect Core 1.0, section 5.3.2).
+
+        Okta leaves `email_verified` out of its ID tokens, other providers the address. If there is an address, a
+        failure only leaves it unverified.
+        """
+        try:
+            reply = await self._web.get(endpoint, headers=bearer(access_token))
+            answer = object_of(reply, self._config, what="userinfo")
+        except AuthError:
+            if claims.email is None:
+                raise
+            return claims
         if answer.get("sub") != claims.subject:
             raise failed(self._config, "userinfo: another subject")
         profile = claims_of(claims.issuer, claims.subject, answer)
+        if profile.email is None and claims.email is not None:
+            return claims
         return replace(profile, name=profile.name or claims.name, label=profile.label or claims.label)
 
     async def _discover(self) -> Metadata:
@@ -155,6 +168,7 @@ def metadata_of(document: Mapping[str, Any], *, issuer: str) -> Metadata:
         else _endpoint(document, "userinfo_endpoint", is_local=is_local),
         algorithms=algorithms & ALGORITHMS.keys(),
         secret_in_header="client_secret_basic" in methods,
+        secret_in_form="client_secret_post" in methods,
         names_issuer=document.get("authorization_response_iss_parameter_supported") is True,
     )
 

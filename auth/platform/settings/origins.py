@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from auth.platform.settings.passkey_domain import rp_id_problem
-from auth.platform.settings.section import split_web_url
+from auth.platform.settings.section import split_web_url, with_ascii_host
 
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # RFC 3986, sections 3.1 and 3.2.2, without parts that app origins never have: user, percent signs, empty host.
@@ -32,7 +32,7 @@ def read_origin(value: str) -> str:
     """Parse a page or app origin as sent by browsers. Raises `ValueError` for anything else."""
     parts = split_web_url(value)
     if parts is not None and parts.path in {"", "/"} and "*" not in parts.netloc:
-        return origin_of(value)
+        return origin_of(with_ascii_host(value))
     scheme = value.partition(":")[0].lower()
     if scheme in DEFAULT_PORTS or scheme in OPAQUE_SCHEMES or APP_ORIGIN.fullmatch(value) is None:
         raise ValueError(f"{value!r} is not an origin such as https://example.org or capacitor://localhost")

@@ -7,8 +7,12 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
 
 from auth.core.errors import StartRefused
+from auth.core.text import ascii_domain
 
 PREFIX = "VIGIL_"
+
+# Keys of HMACs, which other nodes and servers know: blanks around them count.
+EXACT = frozenset({"secret_key", "second_secret_key", "sms_webhook_secret", "application_url_secret"})
 
 
 class SettingsError(StartRefused, ValueError):
@@ -25,12 +29,17 @@ SectionModel = TypeVar("SectionModel", bound=Section)
 
 
 def read_section(section: type[SectionModel], environ: Mapping[str, str], *, prefix: str = PREFIX) -> SectionModel:
-    """Read and validate a section. Raises `SettingsError` naming the first invalid variable."""
+    """Read and validate a section. Raises `SettingsError` naming the first invalid variable.
+
+    Ignores blanks and line breaks around values, except for keys: files of secrets often end with a line break.
+    """
     values: dict[str, Any] = {}
     for field in section.model_fields:
         raw = environ.get(prefix + field.upper())
         if raw is None:
             continue
+        if field not in EXACT:
+            raw = raw.strip()
         if raw == "" and field != "application":
             continue
         values[field] = raw if raw != "" else None
@@ -57,6 +66,22 @@ def split_web_url(value: str) -> SplitResult | None:
     return parts if good and not odd else None
 
 
+def with_ascii_host(url: str) -> str:
+    """The URL with an internationalised domain in its ASCII form, in which browsers send it.
+
+    Raises `ValueError` for an invalid one.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host.isascii():
+        return url
+    domain = ascii_domain(host)
+    if domain is None:
+        raise ValueError(f"{host!r} is not a valid domain")
+    port = "" if parts.port is None else f":{parts.port}"
+    return parts._replace(netloc=domain + port).geturl()
+
+
 def _has_query(value: str) -> bool:
     """Whether `value` contains the start of a query or fragment, even an empty one."""
     return "?" in value or "#" in value
@@ -78,6 +103,12 @@ def _web_url(value: str) -> str:
     if split_web_url(value) is None:
         without = "without a query or fragment, " if _has_query(value) else ""
         raise ValueError(f"must be a URL {without}such as https://example.org")
+    return with_ascii_host(value)
+
+
+def _host_url(value: str) -> str:
+    if urlsplit(value).path not in {"", "/"}:
+        raise ValueError("must have no path: the server needs a host of its own")
     return value
 
 
@@ -91,4 +122,5 @@ def _switch(value: object) -> object:
 
 
 WebUrl = Annotated[str, AfterValidator(_web_url)]
+HostUrl = Annotated[WebUrl, AfterValidator(_host_url)]
 Switch = Annotated[bool, BeforeValidator(_switch)]

@@ -27,7 +27,7 @@ from auth.platform.settings.origins import is_web, origin_of, passkey_origins, r
 from auth.platform.settings.passkey_domain import rp_id_problem
 from auth.platform.settings.providers import ProviderConfig, read_providers
 from auth.platform.settings.rates import check_rate, read_event_rates
-from auth.platform.settings.section import Section, Switch, WebUrl, read_section, service_url
+from auth.platform.settings.section import HostUrl, Section, Switch, WebUrl, read_section, service_url
 from auth.platform.settings.section import SettingsError as SettingsError
 
 MIN_SECRET_BYTES = 32
@@ -89,7 +89,7 @@ class ServerSettings(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    public_url: WebUrl | None = Field(
+    public_url: HostUrl | None = Field(
         None, description="URL used by browsers and in mails. Default: built from host and port."
     )
     app_url: WebUrl | None = Field(

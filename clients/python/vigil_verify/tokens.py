@@ -71,7 +71,10 @@ def verify(
         )
     found = _claims(claims)
     if found.issued_at > now + leeway:
-        raise InvalidToken
+        ahead = f"{found.issued_at - now:.0f} s"
+        raise InvalidToken from ValueError(
+            f"the clock of this machine is behind: a genuine token was issued {ahead} ahead of it"
+        )
     if now >= found.expires_at + leeway:
         raise TokenExpired
     return found
