@@ -23,10 +23,10 @@ SERVER_KEY = web.RequestKey("server_key", ServerKey)
 COOKIES = web.RequestKey("cookies", dict[str, SetCookie])
 CLEARS = web.RequestKey("clears", str)
 
-# "storage": this origin's storage. Not "cache": Chromium takes seconds for it and holds the response back, and
-# responses with a user's data are not stored (`no-store`). Not "cookies": it covers the whole registrable domain,
-# with the cookies of other applications and the known-device cookie (W3C Clear Site Data, section 3.1).
-CLEAR_SITE_DATA = '"storage"'
+# "cache": the Back button shows nothing. "storage": this origin's storage. Not "cookies": it covers the whole
+# registrable domain, so it would delete other applications' cookies and the known-device cookie
+# (W3C Clear Site Data, section 3.1).
+CLEAR_SITE_DATA = '"cache", "storage"'
 
 
 def read_client(request: web.BaseRequest, trusted: Sequence[Network]) -> Client:
@@ -67,7 +67,7 @@ def clear_cookies(request: web.Request) -> None:
 
 
 def clear_browser_data(request: web.Request) -> None:
-    """Clear this session's cookies and the origin's storage in the browser (ASVS 5.0, 14.3.1)."""
+    """Clear this session's cookies and the origin's cache and storage in the browser (ASVS 5.0, 14.3.1)."""
     clear_cookies(request)
     request[CLEARS] = CLEAR_SITE_DATA
 

@@ -1,4 +1,4 @@
-"""What a verifier does inside a service: it logs why it refuses genuine tokens, and its calls belong to no request."""
+"""What a verifier does inside a service: says why it refuses genuine tokens, and makes calls of no request."""
 
 import asyncio
 import json
