@@ -52,7 +52,8 @@ class SmtpSender:
     """Sends mails through a mail server.
 
     `smtps://` uses TLS from the start. `smtp://` uses STARTTLS if the server offers it, and requires it before
-    sending a password to another machine. Raises `SettingsError` for an invalid URL or sender.
+    sending a password to another machine. The certificate of another machine must be valid; the one that a mail
+    server is installed with on this machine is for no name. Raises `SettingsError` for an invalid URL or sender.
     """
 
     def __init__(self, *, url: str, public_url: str, mail_from: str, clock: Clock) -> None:
@@ -67,7 +68,8 @@ class SmtpSender:
             self._port = parts.port or (465 if self._use_tls else 587)
         except ValueError:
             raise SettingsError("VIGIL_SMTP_URL is wrong: its port is not a number up to 65535") from None
-        must_encrypt = self._username is not None and not self._use_tls and not is_loopback(self._host)
+        self._is_local = is_loopback(self._host)
+        must_encrypt = self._username is not None and not self._use_tls and not self._is_local
         self._start_tls = True if must_encrypt else None
         self._from = parse_mail_from(mail_from)
         self._own_name = _own_name(public_url, self._from)
@@ -88,6 +90,7 @@ class SmtpSender:
                 password=self._password,
                 use_tls=self._use_tls,
                 start_tls=None if self._use_tls else self._start_tls,
+                validate_certs=not self._is_local,
                 timeout=SMTP_SECONDS,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:

@@ -5,6 +5,7 @@ import email
 import email.policy
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
+from support.certificates import certificate
 
 from auth.clients.locations import Locations
 from auth.core.mail import Mail
@@ -418,6 +420,42 @@ async def test_a_wrong_password_or_a_server_that_is_down_is_tried_again_later(
     for url in (f"smtp://vigil:wrong@127.0.0.1:{mailbox[1]}", "smtp://127.0.0.1:1", "smtps://127.0.0.1:1"):
         with pytest.raises(MailNotSent):
             await sender(url).send(MAIL)
+
+
+@pytest.fixture
+async def with_own_certificate(tmp_path: Path) -> AsyncIterator[tuple[Mailbox, int]]:
+    """As a package of a mail server installs it: STARTTLS with a certificate for the machine, signed by itself."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate(tmp_path, "debian"))
+    box = Mailbox()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(box, authenticator=authenticate, tls_context=context), "127.0.0.1", 0
+    )
+    yield box, server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize("credentials", ["", "vigil:p%40ss%2Fword@"])
+async def test_a_mail_server_on_this_machine_needs_no_certificate_for_a_name(
+    with_own_certificate: tuple[Mailbox, int], credentials: str
+) -> None:
+    box, port = with_own_certificate
+    await sender(f"smtp://{credentials}127.0.0.1:{port}").send(MAIL)
+    [(_, session)] = box.got
+    assert session.ssl is not None
+    assert bool(credentials) == bool(session.auth_data)
+
+
+async def test_the_certificate_of_another_machine_must_be_valid(
+    with_own_certificate: tuple[Mailbox, int],
+) -> None:
+    box, port = with_own_certificate
+    careful = sender(f"smtp://127.0.0.1:{port}")
+    careful._is_local = sender("smtp://mail.example.org")._is_local
+    with pytest.raises(MailNotSent):
+        await careful.send(MAIL)
+    assert box.got == []
 
 
 async def test_no_password_goes_to_another_machine_in_the_clear(mailbox: tuple[Mailbox, int]) -> None:
