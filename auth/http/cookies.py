@@ -25,7 +25,7 @@ ACCESS_COOKIE = "__Host-vigil_access"
 REFRESH_COOKIE = "__Host-vigil_refresh"
 # Refresh token of delivery `cookie`. A separate name, because it authenticates only POST /refresh.
 REFRESH_ONLY_COOKIE = "__Host-vigil_refresh_only"
-# Secrets of logins at providers (auth/login/providers/visits.py), joined by dots; lives as long as the last one.
+# Secret of a login at a provider (auth/login/providers/visits.py); lives as long as that login.
 VISIT_COOKIE = "__Host-vigil_visit"
 # Secret of a browser that registered (auth/accounts/registration_links.py); lives as long as the mailed link.
 REGISTRATION_COOKIE = "__Host-vigil_registration"

@@ -4,8 +4,7 @@ Both redirect to a path of this site or, at the start, to the provider. Errors a
 token of a login that still needs its second factor is in the fragment, which no server and no log sees.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 import structlog
@@ -23,7 +22,7 @@ from auth.http.identity import HttpIdentity
 from auth.http.pages.pages import is_prefetch
 from auth.http.second_origin import SecondOrigin
 from auth.login.admission import LoggedIn, MfaPending
-from auth.login.providers.authorization_request import local_path, secret_of
+from auth.login.providers.authorization_request import local_path
 from auth.login.providers.claims import Claims
 from auth.login.providers.links import LinkedIdentities
 from auth.login.providers.login import ProviderLogin
@@ -33,9 +32,6 @@ from auth.platform.rate_limits import RateLimits
 
 log = structlog.get_logger()
 
-# Visits at once of one browser, such as tabs that a browser reopens.
-MAX_VISITS = 4
-_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 DELIVERIES = {delivery.value: delivery for delivery in (TokenDelivery.COOKIE, TokenDelivery.COOKIES)}
 
 
@@ -83,14 +79,13 @@ class ProviderPages:
         self._flows.provider(provider_id)
         if url := self._second_origin.redirect_url(request):
             return _see_other(url)
+        secret = sent_cookie(request.headers, VISIT_COOKIE) or ""
         client: Client = request[CLIENT]
         visit: Visit | None = None
         try:
             callback = read_callback(request)
-            secrets = _sent_visits(request)
-            secret = secret_of(secrets, callback.state)
             visit = await self._flows.resume(provider_id, secret, callback.state, client=client)
-            _send_visits(request, [other for other in secrets if other != secret])
+            set_cookies(request, [SetCookie(VISIT_COOKIE, "", 0, same_site="Lax")])
             claims = await self._flows.identify(provider_id, visit, secret, callback, client=client)
             return await self._finish(request, provider_id, visit, claims)
         except AuthError as refusal:
@@ -166,20 +161,9 @@ def read_return_to(text: str | None) -> str | None:
 
 
 def send_visit_cookie(request: web.Request, begun: StartedVisit) -> None:
-    """Add a visit to the browser's cookie; visits of other tabs stay in it, up to `MAX_VISITS`."""
-    _send_visits(request, [*_sent_visits(request), begun.secret][-MAX_VISITS:])
-
-
-def _sent_visits(request: web.Request) -> list[str]:
-    """Return the secrets of the browser's visits, oldest first. Omits what cannot be one."""
-    secrets = (sent_cookie(request.headers, VISIT_COOKIE) or "").split(".")
-    return [secret for secret in secrets if _SECRET.fullmatch(secret)]
-
-
-def _send_visits(request: web.Request, secrets: Sequence[str]) -> None:
-    """Set the cookie of the browser's visits. Lax: the callback is a navigation from another site."""
-    life = round(VISIT_LIFE.total_seconds()) if secrets else 0
-    set_cookies(request, [SetCookie(VISIT_COOKIE, ".".join(secrets), life, same_site="Lax")])
+    """Set the visit's cookie. Lax: the callback is a navigation from another site."""
+    cookie = SetCookie(VISIT_COOKIE, begun.secret, round(VISIT_LIFE.total_seconds()), same_site="Lax")
+    set_cookies(request, [cookie])
 
 
 def _mfa_fragment(pending: MfaPending, visit: Visit) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -61,11 +61,6 @@ def is_state_of(secret: str, state: str) -> bool:
     """Whether `state` belongs to the visit with this secret."""
     proved = state.removesuffix(SECOND_NAME)
     return hmac.compare_digest(proofs_of(secret).state.encode(), proved.encode("utf-8", "replace"))
-
-
-def secret_of(secrets: Sequence[str], state: str) -> str:
-    """Return the secret of the visit with this state; otherwise the last, to be refused, or an empty one."""
-    return next((secret for secret in secrets if is_state_of(secret, state)), secrets[-1] if secrets else "")
 
 
 def authorization_url(

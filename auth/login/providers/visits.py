@@ -1,9 +1,9 @@
 """A visit to a provider, from the redirect of the browser to its return.
 
-A visit is a challenge whose secret is in a cookie of the browser that started it, beside those of its other tabs'
-visits. It ends with the first response that has its state, and is valid for ten minutes and for one provider. So a
-response that was started in another browser, is repeated, or comes from another provider is refused (ASVS 5.0,
-10.1.2, 10.2.1, 10.2.2; RFC 9700, sections 4.4 and 4.7).
+A visit is a challenge whose secret is in a cookie of the browser that started it. It ends with the first response
+that has its state, and is valid for ten minutes and for one provider. So a response that was started in another
+browser, is repeated, or comes from another provider is refused (ASVS 5.0, 10.1.2, 10.2.1, 10.2.2; RFC 9700,
+sections 4.4 and 4.7).
 
 A refusal is audited as a failed login (ASVS 5.0, 16.3.1), or as a failed link if the visit was to link. Anyone can
 send responses, so refusals beyond a limit by IP address are only logged.

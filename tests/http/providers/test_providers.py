@@ -150,27 +150,6 @@ class TestForgery:
         assert VISIT_COOKIE in person.browser.cookies
         assert (await person.come_back(back)).headers["Location"] == "/"
 
-    async def test_visits_in_several_tabs_do_not_disturb_each_other(self, person: Person) -> None:
-        backs = [await person.agree(await person.leave()) for _ in range(3)]
-        assert person.browser.attributes[VISIT_COOKIE]["samesite"] == "Lax"
-        for back in (backs[1], backs[0], backs[2]):
-            assert VISIT_COOKIE in person.browser.cookies
-            assert (await person.come_back(back)).headers["Location"] == "/"
-        assert VISIT_COOKIE not in person.browser.cookies
-        for back in backs:
-            assert (await person.come_back(back)).headers["Location"] == "/?login=invalid_token"
-
-    async def test_the_fifth_visit_at_once_replaces_the_oldest(self, person: Person) -> None:
-        backs = [await person.agree(await person.leave()) for _ in range(5)]
-        assert len(person.browser.cookies[VISIT_COOKIE].split(".")) == 4
-        ends = [(await person.come_back(back)).headers["Location"] for back in backs]
-        assert ends == ["/?login=invalid_token", "/", "/", "/", "/"]
-
-    @pytest.mark.parametrize("value", ["", ".", "...", "x.y", "\u00e9.z", "z" * 4000, ".".join(["A" * 43] * 90)])
-    async def test_a_cookie_of_another_form_starts_a_visit_all_the_same(self, person: Person, value: str) -> None:
-        person.browser.cookies[VISIT_COOKIE] = value
-        assert await person.log_in() == "/"
-
     async def test_asvs_10_1_2_an_answer_is_taken_once(self, person: Person) -> None:
         """State replay, also from the browser whose visit it was."""
         back = await person.agree(await person.leave())
