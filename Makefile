@@ -6,7 +6,7 @@
 # make lint      ruff: rules and format
 # make types     mypy --strict, including tests
 # make lock      update requirements*.lock from pyproject.toml                 (ARGS=--upgrade for newer versions)
-# make bench     benchmark against the peers; about 40 minutes on an idle machine (ARGS=--quick for a short run)
+# make bench     benchmark against the peers; an hour or more on an idle machine   (ARGS=--quick for a short run)
 # make faults    break real processes and compare with docs/reliability.md; some 15 minutes (ARGS="--only redis-killed")
 # make soak      draw faults at random, and check what each client saw             (ARGS="--minutes 60 --seed 1")
 # make clean     remove the virtual environment and caches, but not the data in .data
