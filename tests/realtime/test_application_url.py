@@ -13,7 +13,12 @@ from support.commands import run_command
 from support.nodes import Installation, Node, ServiceUrls, pair_of_nodes
 from support.waiting import eventually
 
+from auth.core.clock import utc_now
+from auth.core.errors import Unavailable
+from auth.crypto.webhook_signatures import WebhookSecret
+from auth.platform.metrics import Metrics
 from realtime.application import DISCONNECT_HOOK_RETRY_SECONDS
+from realtime.application_url.posts import Posts
 
 HEARD = ("chat:message", "chat:note")
 
@@ -350,22 +355,19 @@ async def test_while_the_backend_is_down_clients_are_told_when_to_come_back_and_
     await eventually(served, "events are served again", timeout=60, every=0.5)
 
 
-async def test_a_private_address_that_settings_cannot_know_is_refused_unless_allowed(
-    app: ApplicationBackend, services: ServiceUrls, start_node: Any, connect: Any, log_in: Any
+@pytest.mark.parametrize("only_public", [True, False])
+async def test_a_name_that_leads_to_a_private_address_is_refused_unless_allowed(
+    app: ApplicationBackend, *, only_public: bool
 ) -> None:
-    # To settings it is a name. IDNA makes these fullwidth digits those of an address.
-    settings = url_settings(app.port) | {
-        "VIGIL_APPLICATION_URL": f"https://\uff11\uff12\uff17.0.0.\uff11:{app.port}/vigil",
-        "VIGIL_APPLICATION_URL_PRIVATE": "off",
-        "VIGIL_APPLICATION_URL_CONNECT": "off",
-        "VIGIL_APPLICATION_URL_DISCONNECT": "off",
-        "VIGIL_APPLICATION_URL_ROLES": "off",
-    }
-    node = await asyncio.to_thread(lambda: start_node(**settings))
-    live, _ = await opened(connect, log_in, node)
-    assert (await live.ask("chat:send"))["code"] == "unavailable"
-    await node.logged("outgoing_request_failed", "PrivateAddress")
-    socket_id = live.ready["socketId"]
-    await live.close()
-    assert node.stop() == 0
-    assert app.of(socket_id) == []
+    """Settings do not resolve names, and a name may lead to another address later."""
+    url, secret = f"http://localhost:{app.port}/vigil", WebhookSecret.parse(SECRET)
+    posts = Posts(url, [secret], only_public=only_public, metrics=Metrics(), clock=utc_now)
+    message_id = secrets.token_hex(8)
+    posting = posts.post(message_id, {"eventId": message_id, "event": "chat:send", "socketId": message_id})
+    if only_public:
+        with pytest.raises(Unavailable):
+            await posting
+    else:
+        assert (await posting).status == 200
+    await posts.close()
+    assert len(app.of(message_id)) == (0 if only_public else 1)

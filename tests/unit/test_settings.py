@@ -251,6 +251,7 @@ def test_an_applications_url_needs_a_secret_and_can_have_two() -> None:
     [
         "http://app.example.org", "https://localhost:3000", "https://127.0.0.1", "https://[::1]/vigil",
         "https://10.1.2.3", "https://169.254.169.254", "https://[::ffff:10.0.0.1]", "https://a.localhost", "https://127.1",
+        "https://\uff11\uff12\uff17.0.0.\uff11",
         "https://user@app.example.org", "https://app.example.org/?to=x", "ftp://app.example.org",
     ],
 )  # fmt: skip
