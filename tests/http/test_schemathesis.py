@@ -179,7 +179,7 @@ def test_the_server_keeps_to_its_document(
     excluded = [CHECKS.get_one("positive_data_acceptance")] if path in RULES_BEYOND_THE_SCHEMA else []
 
     @hypothesis.settings(
-        max_examples=3 if path in SLOW else 6,
+        max_examples=2 if path in SLOW else 4,
         deadline=None,
         database=None,
         suppress_health_check=list(hypothesis.HealthCheck),

@@ -23,7 +23,7 @@ from realtime.application_url.posts import Posts
 HEARD = ("chat:message", "chat:note")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def url_backend() -> Iterator[ApplicationBackend]:
     """The backend of the URL nodes."""
     backend = ApplicationBackend()
@@ -32,13 +32,13 @@ def url_backend() -> Iterator[ApplicationBackend]:
     backend.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def url_installation(services: ServiceUrls) -> Installation:
     """The installation of the URL nodes."""
     return Installation(services)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def url_nodes(url_installation: Installation, url_backend: ApplicationBackend) -> Iterator[tuple[Node, Node]]:
     """Two nodes that post to the backend."""
     settings = url_settings(url_backend.port) | {"VIGIL_LOG_LEVEL": "debug"}
