@@ -125,8 +125,9 @@ def proxy(request: pytest.FixtureRequest, folder: Path, nodes: list[Node]) -> It
         [*command, CHECKS[request.param.__name__]], capture_output=True, text=True, timeout=30
     )
     assert checked.returncode == 0, checked.stderr
-    assert "[warn]" not in checked.stderr
-    assert "[WARNING]" not in checked.stderr
+    warnings = [line for line in checked.stderr.splitlines() if "[warn]" in line or "[WARNING]" in line]
+    # Debian 12 has an nginx that knows only this form, Debian 13 one that warns of it.
+    assert [line for line in warnings if '"listen ... http2" directive is deprecated' not in line] == []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     yield Proxy(f"https://127.0.0.1:{tls}", f"http://127.0.0.1:{plain}")
     process.terminate()
