@@ -34,7 +34,7 @@ LIST_SECONDS = 2.0
 PAGE = 100
 # Requests to one endpoint at a time.
 AT_ONCE = 8
-# Failures in a row after which an endpoint counts as dead, and the longest pause between two tests of it.
+# Failures in a row after which an endpoint counts as dead.
 DEAD_AFTER = 5
 SWEEP_SECONDS = 60.0
 # Of an endpoint that accepts, how old the shown time of the last success may be.

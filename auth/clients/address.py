@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from auth.core.models import Client
 from auth.core.text import MAX_USER_AGENT
+from auth.platform.header_lists import members_of
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -41,8 +42,7 @@ def client_ip(*, peer: str | None, forwarded_for: Sequence[str], trusted: Sequen
     address, text = _peer(peer or UNIX_SOCKET_PEER)
     if not forwarded_for:
         return text
-    # Empty members of a list are ignored (RFC 9110, section 5.6.1.2).
-    hops = [hop for line in forwarded_for for hop in line.split(",") if hop.strip()]
+    hops = members_of(forwarded_for)
     while hops and _is_in(address, trusted):
         claimed = _address(hops.pop())
         if claimed is None:

@@ -1,12 +1,11 @@
 /** An application's backend, a process of its own without sockets: lets callers with a key emit to users. */
 
 import { createServer } from 'node:http';
-import express from 'express';
 
 import { readConfig } from './config.js';
 import { Emitter } from './emitter.js';
 import { invalidRequest, notFound, unsupportedMediaType } from './errors.js';
-import { answerError, bearer, clientOf, measure } from './http.js';
+import { answerOthers, bearer, clientOf, expressApp, json, measure } from './http.js';
 import { createMetrics } from './metrics.js';
 import { connectRedis, createKeys } from './redis.js';
 import { userRoom } from './rooms.js';
@@ -66,13 +65,7 @@ function readEmit(body) {
 const record = (req, details) =>
   stores.audit.record('server_key_used', { userId: null, client: clientOf(req), details, now: new Date() });
 
-const app = express();
-app.disable('x-powered-by');
-app.disable('etag');
-app.set('query parser', false);
-app.set('case sensitive routing', true);
-
-const json = express.json({ limit: '64kb', inflate: false });
+const app = expressApp();
 app.post('/api/server/emit', measure(metrics)(ACT), json, async (req, res) => {
   const { _id: key, name } = await serverKeys.authenticate(bearer(req), 'emit');
   const details = { key, name, act: ACT, outcome: 'internal_error' };
@@ -89,11 +82,7 @@ app.post('/api/server/emit', measure(metrics)(ACT), json, async (req, res) => {
     throw error;
   }
 });
-app.use(() => {
-  throw notFound();
-});
-// Express knows an error handler by its four parameters.
-app.use((error, req, res, next) => answerError(error, res, next));
+answerOthers(app);
 
 const server = createServer({ keepAliveTimeout: 65_000 }, app);
 server.listen(config.port, config.host, 4096, () => {

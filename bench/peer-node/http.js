@@ -14,13 +14,7 @@ const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 const MAX_USER_AGENT = 512;
 
 export function createApp({ sessions, login, stores, metrics }) {
-  const app = express();
-  app.disable('x-powered-by');
-  app.disable('etag');
-  app.set('query parser', false);
-  app.set('case sensitive routing', true);
-
-  const json = express.json({ limit: '64kb', inflate: false });
+  const app = expressApp();
   const measured = measure(metrics);
 
   app.post(`${BASE}/login`, measured('POST /login'), json, async (req, res) => {
@@ -67,12 +61,29 @@ export function createApp({ sessions, login, stores, metrics }) {
     res.type(metrics.contentType).send(text);
   });
 
+  answerOthers(app);
+  return app;
+}
+
+export const json = express.json({ limit: '64kb', inflate: false });
+
+/** An application without what these servers do not use. */
+export function expressApp() {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', false);
+  app.set('case sensitive routing', true);
+  return app;
+}
+
+/** Answer unknown paths, and every error: after the routes. */
+export function answerOthers(app) {
   app.use(() => {
     throw notFound();
   });
   // Express knows an error handler by its four parameters.
   app.use((error, req, res, next) => answerError(error, res, next));
-  return app;
 }
 
 /** Counts and times the answers of a route, and names the request to whoever asks about it. */
@@ -92,7 +103,7 @@ export function measure(metrics) {
   };
 }
 
-export function answerError(error, res, next) {
+function answerError(error, res, next) {
   if (res.headersSent) return next(error);
   const refusal = asRefusal(ofBodyParser(error));
   if (refusal.status === 503) res.setHeader('Retry-After', '2');
