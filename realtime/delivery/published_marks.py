@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
 
@@ -10,6 +11,8 @@ from auth.core.models import Session
 from auth.core.tasks import Background
 from auth.stores.sessions.marks import PublishedNews, SessionMarks
 
+# A younger fact may still be being published by the operation that created it.
+SETTLED = timedelta(seconds=2)
 # Marks are collected for this long. Far less than the age at which the relay takes a fact for unpublished.
 COLLECT_SECONDS = 0.1
 

@@ -28,7 +28,7 @@ from auth.core.views import SessionView
 from auth.sessions.risk import LOGIN_ALERTS
 from auth.stores.stores import Stores
 from realtime.broker.user_log import NewEvent, UserLog
-from realtime.delivery.published_marks import PublishedMarks
+from realtime.delivery.published_marks import SETTLED, PublishedMarks
 from realtime.delivery.revocation_acks import Count, Counts
 from realtime.protocol import messages
 from realtime.protocol.messages import By, ServerEvent
@@ -112,14 +112,23 @@ class LivePublisher:
         except Unavailable:
             log.warning("fact_not_published", fact=mark, session_id=session_id)
             self.has_unpublished.set()
-            if not isinstance(fact, SessionCreated | SessionEnded):  # these were stored with their mark
-                await self._marks.mark_unpublished(
-                    session_id, [mark], user_id=fact.session.user_id, now=self._clock()
-                )
+            await self._mark_unpublished(fact)
             return None
         if isinstance(fact, SessionCreated | SessionEnded):
             self._published.remove_soon(fact.session, mark)
         return nodes
+
+    async def _mark_unpublished(self, fact: SessionFact) -> None:
+        """Mark a fact that Redis did not accept as settled: the next relay that reaches Redis publishes it."""
+        session = fact.session
+        try:
+            await self._marks.mark_unpublished(
+                session.session_id, [mark_of(fact)], user_id=session.user_id, since=self._clock() - SETTLED
+            )
+        except Unavailable:
+            # These were stored with their mark, and are done, whatever MongoDB says now.
+            if not isinstance(fact, SessionCreated | SessionEnded):
+                raise
 
     async def publish_once(self, fact: SessionFact, request: str | None = None) -> dict[str, int]:
         """Publish one fact and run the application's hooks. Raises `Unavailable` when Redis is down."""

@@ -14,11 +14,12 @@ from auth.platform.periodic_tasks import one_item
 from auth.stores.room_members import RoomMembers
 from auth.stores.sessions.store import SessionStore
 from realtime.broker.deny_list import DenyList
+from realtime.delivery.published_marks import SETTLED
 from realtime.delivery.publisher import LivePublisher
 
 ROUND_SECONDS = 1.0
-# A younger fact may still be being published by the operation that created it.
-SETTLED = timedelta(seconds=2)
+# How long before a fact that Redis did not accept is tried again, by any node.
+PAUSE = timedelta(seconds=ROUND_SECONDS)
 # Prefix of marks for role changes; the session has the newest roles.
 ROLES_MARK = "roles:"
 # Limit per round, so that a backlog does not starve the node.
@@ -82,7 +83,17 @@ class Relay:
                 return
             session, news = claimed
             with one_item("facts", session_id=session.session_id):
-                await self._publish_late(session, news, now=now)
+                try:
+                    await self._publish_late(session, news, now=now)
+                except Unavailable:
+                    await self._release(session, now=now)
+                    raise
+
+    async def _release(self, session: Session, *, now: datetime) -> None:
+        """Let any node claim a session's facts in the next round, not only when this claim is old."""
+        await self._sessions.mark_unpublished(
+            session.session_id, (), user_id=session.user_id, since=now - SETTLED + PAUSE
+        )
 
     async def _publish_late(self, session: Session, news: frozenset[str], *, now: datetime) -> None:
         if any(mark.startswith(ROLES_MARK) for mark in news):
@@ -113,7 +124,8 @@ def ended(session: Session, *, now: datetime) -> SessionEnded:
 def facts_of(session: Session, news: frozenset[str], *, now: datetime) -> list[SessionFact]:
     """The facts of the given marks, in the order in which they happened."""
     facts: list[SessionFact] = []
-    if "created" in news:
+    # Unless its end was published before: its clients would list it again.
+    if "created" in news and (session.is_live(now) or "ended" in news):
         facts.append(SessionCreated(session))
     if "updated" in news and session.is_live(now):
         facts.append(SessionUpdated(session))

@@ -159,9 +159,9 @@ async def test_an_end_is_marked_in_the_same_write_as_the_revocation(
 
 async def test_marks_are_removed_singly(mongo: Mongo, store: SessionStore, session: Session, time: Time) -> None:
     await store.mark_unpublished(
-        session.session_id, ["updated", "alert:new_device"], user_id=session.user_id, now=time.now
+        session.session_id, ["updated", "alert:new_device"], user_id=session.user_id, since=time.now
     )
-    await store.mark_unpublished(session.session_id, ["updated"], user_id=session.user_id, now=time.now)
+    await store.mark_unpublished(session.session_id, ["updated"], user_id=session.user_id, since=time.now)
     await store.mark_published(session.session_id, ["created", "never marked"], user_id=session.user_id)
     kept = await document(mongo, session)
     assert sorted(kept["unpublished"]) == ["alert:new_device", "updated"]
@@ -171,7 +171,7 @@ async def test_marks_are_removed_singly(mongo: Mongo, store: SessionStore, sessi
     assert kept["unpublished"] == []
     assert "unpublishedSince" not in kept
     await store.mark_published("unknown", ["created"], user_id="unknown")
-    await store.mark_unpublished("unknown", ["created"], user_id="unknown", now=time.now)
+    await store.mark_unpublished("unknown", ["created"], user_id="unknown", since=time.now)
 
 
 async def test_news_marked_while_older_news_is_published_stays(

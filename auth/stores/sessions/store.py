@@ -384,11 +384,13 @@ class SessionStore:
         await self._marks.remove([(session_id, user_id, tuple(news))])
 
     @outage_is_unavailable
-    async def mark_unpublished(self, session_id: str, news: Iterable[str], *, user_id: str, now: datetime) -> None:
-        """Mark news that could not be published."""
+    async def mark_unpublished(
+        self, session_id: str, news: Iterable[str], *, user_id: str, since: datetime
+    ) -> None:
+        """Mark news that could not be published; `since` is its age, by which it is claimed."""
         await self._sessions.update_one(
             found(session_id, user_id),
-            {"$addToSet": {"unpublished": {"$each": list(news)}}, "$set": {"unpublishedSince": now}},
+            {"$addToSet": {"unpublished": {"$each": list(news)}}, "$set": {"unpublishedSince": since}},
         )
 
     @outage_is_unavailable
