@@ -5,7 +5,6 @@ import os
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -140,20 +139,20 @@ def shared_installation(services: ServiceUrls) -> Installation:
 
 
 @pytest.fixture(scope="session")
-def shared_nodes(services: ServiceUrls, shared_installation: Installation) -> Iterator[tuple[Node, Node]]:
-    """Two nodes on one MongoDB and Redis. Shared between tests, which create their own accounts."""
-    installation = shared_installation
-    with ThreadPoolExecutor() as both:
-        first, second = both.map(lambda _: installation.start(), range(2))
-    yield first, second
-    assert [first.stop(), second.stop()] == [0, 0]
-    drop(services, installation.name)
+def node(services: ServiceUrls, shared_installation: Installation) -> Iterator[Node]:
+    """A node for the whole run. Shared between tests, which create their own accounts."""
+    node = shared_installation.start()
+    yield node
+    assert node.stop() == 0
+    drop(services, shared_installation.name)
 
 
-@pytest.fixture(scope="session")
-def node(shared_nodes: tuple[Node, Node]) -> Node:
-    """The first of the shared nodes."""
-    return shared_nodes[0]
+@pytest.fixture(scope="module")
+def shared_nodes(shared_installation: Installation, node: Node) -> Iterator[tuple[Node, Node]]:
+    """The shared node, and another one beside it, which ends with the module: most have no use for it."""
+    second = shared_installation.start()
+    yield node, second
+    assert second.stop() == 0
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ class ServerKeyStore:
 
     def __init__(self, database: Database) -> None:
         self._keys = database["server_keys"]
-        # A backend sends many requests at a time, with one key: those that come during a read share the next one.
-        self._by_id = BatchedReads(self._read, at_once=1)
+        self._by_id = BatchedReads(self._read)
 
     @outage_is_unavailable
     async def add(self, key: ServerKey) -> None:

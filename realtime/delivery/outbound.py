@@ -113,7 +113,9 @@ class Outbound:
         self.direct = DirectMessages(
             self.log, self.deny_list, self.room_log, self.presence, leases, self.bus, self._counts, node_id=node_id
         )
-        self._relay = Relay(stores.sessions, stores.room_members, self.publisher, self.deny_list, clock=clock)
+        self._relay = Relay(
+            stores.sessions, stores.session_marks, stores.room_members, self.publisher, self.deny_list, clock=clock
+        )
 
     @property
     def live_side(self) -> LiveSide:

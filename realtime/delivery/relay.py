@@ -1,6 +1,7 @@
 """Publishes facts that never reached Redis, ends expired sessions, and restores the deny-list."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -12,6 +13,7 @@ from auth.core.models import SYSTEM, RevocationReason, Session
 from auth.core.tasks import end
 from auth.platform.periodic_tasks import one_item
 from auth.stores.room_members import RoomMembers
+from auth.stores.sessions.marks import SessionMarks
 from auth.stores.sessions.store import SessionStore
 from realtime.broker.deny_list import DenyList
 from realtime.delivery.published_marks import SETTLED
@@ -34,6 +36,7 @@ class Relay:
     def __init__(
         self,
         sessions: SessionStore,
+        marks: SessionMarks,
         members: RoomMembers,
         publisher: LivePublisher,
         deny_list: DenyList,
@@ -41,6 +44,7 @@ class Relay:
         clock: Clock,
     ) -> None:
         self._sessions = sessions
+        self._marks = marks
         self._members = members
         self._publisher = publisher
         self._deny_list = deny_list
@@ -67,13 +71,24 @@ class Relay:
         while True:
             await self._deny_list.wait_for_doubt(ROUND_SECONDS)
             # A list that cannot be restored, because its master is down, does not keep the others from going on.
-            for work in (self._restore_deny_list, self._publish_backlog, self._end_expired):
-                try:
-                    await work()
-                except Unavailable:
-                    continue
-                except Exception:  # retried in the next round
-                    log.exception("relay_failed")
+            await self._try(self._restore_deny_list)
+            if await self._try(self._is_due):
+                await self._try(self._publish_backlog)
+                await self._try(self._end_expired)
+
+    async def _try(self, work: Callable[[], Awaitable[bool | None]]) -> bool | None:
+        """The result of a part of a round; None if it failed."""
+        try:
+            return await work()
+        except Unavailable:
+            return None
+        except Exception:  # retried in the next round
+            log.exception("relay_failed")
+            return None
+
+    async def _is_due(self) -> bool:
+        now = self._clock()
+        return await self._marks.are_due(before=now - SETTLED, now=now)
 
     async def _publish_backlog(self) -> None:
         for _ in range(MOST_A_ROUND):

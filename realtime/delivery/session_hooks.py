@@ -44,7 +44,7 @@ class SessionHooks:
 
     async def start(self) -> None:
         """Start retrying failed hooks, until `close`."""
-        if self._application is not None:
+        if self._hooks("started") or self._hooks("ended"):
             self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:

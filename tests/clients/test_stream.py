@@ -67,16 +67,16 @@ async def becomes(made: Verifier, *, current: bool) -> None:
 
 async def test_a_silent_stream_is_noticed_told_and_made_up_for(
     shared_installation: Installation,
-    shared_nodes: tuple[Node, Node],
+    node: Node,
     http: aiohttp.ClientSession,
     caplog: pytest.LogCaptureFixture,
     start_service: Any,
 ) -> None:
     key = create_key(shared_installation, "revocations")
-    api = Api(shared_nodes[0].url, http)
+    api = Api(node.url, http)
     email = await api.register()
     kept, ended = [await api.login(email) for _ in range(2)]
-    way = Way(shared_nodes[0].url)
+    way = Way(node.url)
     await way.open()
     settings = {"ISSUER": ISSUER, "SERVER_KEY": key, "URLS": way.url, "STALE_AFTER": str(STALE_AFTER)}
     in_node = (await start_service("express_app.mjs", **settings)).url
@@ -165,7 +165,7 @@ async def test_nonsense_instead_of_a_stream_is_no_proof(said: bytes) -> None:
 
 
 async def test_a_stream_that_a_proxy_keeps_open_without_a_node_is_left_for_another_node(
-    shared_nodes: tuple[Node, Node],
+    node: Node,
     shared_installation: Installation,
     start_service: Any,
     http: aiohttp.ClientSession,
@@ -179,7 +179,7 @@ async def test_a_stream_that_a_proxy_keeps_open_without_a_node_is_left_for_anoth
                 await asyncio.sleep(0.5)
 
     key = create_key(shared_installation, "revocations")
-    api = Api(shared_nodes[0].url, http)
+    api = Api(node.url, http)
     login = await api.login(await api.register())
 
     async def node_accepts() -> bool:
@@ -189,7 +189,7 @@ async def test_a_stream_that_a_proxy_keeps_open_without_a_node_is_left_for_anoth
 
     async with answering(answer) as proxy:
         # Two of them first: each library begins with another of its URLs.
-        urls = [proxy, proxy, shared_nodes[0].url]
+        urls = [proxy, proxy, node.url]
         settings = {"ISSUER": ISSUER, "SERVER_KEY": key, "URLS": ",".join(urls), "STALE_AFTER": str(STALE_AFTER)}
         # `fetch` of Node.js forgets the signal of a response whose request was collected.
         settings |= {"COLLECT_GARBAGE": "yes"}
@@ -200,16 +200,16 @@ async def test_a_stream_that_a_proxy_keeps_open_without_a_node_is_left_for_anoth
 
 
 async def test_a_hook_of_the_service_that_fails_ends_nothing(
-    shared_nodes: tuple[Node, Node], shared_installation: Installation, http: aiohttp.ClientSession
+    node: Node, shared_installation: Installation, http: aiohttp.ClientSession
 ) -> None:
     key = create_key(shared_installation, "revocations")
-    api = Api(shared_nodes[0].url, http)
+    api = Api(node.url, http)
     login = await api.login(await api.register())
 
     def fail(_: Health) -> None:
         raise RuntimeError("of the service")
 
-    with Verifier(ISSUER, server_key=key, urls=[shared_nodes[0].url], on_health=fail) as made:
+    with Verifier(ISSUER, server_key=key, urls=[node.url], on_health=fail) as made:
         await becomes(made, current=True)
         assert made.verify(login.access_token).user_id == login.user_id
         assert (await login.call("POST", "/logout")).status == 200
@@ -233,14 +233,14 @@ async def test_a_hook_of_the_service_that_fails_ends_nothing(
     ],
 )
 async def test_an_answer_that_holds_no_keys_is_no_error_of_the_service(
-    shared_nodes: tuple[Node, Node], http: aiohttp.ClientSession, said: bytes
+    node: Node, http: aiohttp.ClientSession, said: bytes
 ) -> None:
     async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
 
-    login = await Api(shared_nodes[0].url, http).login(await Api(shared_nodes[0].url, http).register())
+    login = await Api(node.url, http).login(await Api(node.url, http).register())
     async with answering(answer) as wrong:
         with Verifier(ISSUER, urls=[wrong]) as made, pytest.raises(Unavailable):
             await made.verify_async(login.access_token)
-        with Verifier(ISSUER, urls=[wrong, shared_nodes[0].url]) as made:
+        with Verifier(ISSUER, urls=[wrong, node.url]) as made:
             assert (await made.verify_async(login.access_token)).user_id == login.user_id

@@ -67,15 +67,15 @@ def standing(node: Node) -> Login:
 
 
 @pytest.fixture(scope="session")
-def room_key(shared_installation: Installation, shared_nodes: Pair) -> str:
+def room_key(shared_installation: Installation, node: Node) -> str:
     """A server key that may emit, and end sessions."""
     return create_key(shared_installation, "emit", "sessions")
 
 
 @pytest.fixture
-def backend(room_key: str, shared_nodes: Pair, http: aiohttp.ClientSession) -> Backend:
-    """A backend at the first node."""
-    return Backend(shared_nodes[0].url, room_key, http)
+def backend(room_key: str, node: Node, http: aiohttp.ClientSession) -> Backend:
+    """A backend at the shared node."""
+    return Backend(node.url, room_key, http)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ Pair = tuple[Node, Node]
 
 
 @pytest.fixture(scope="session")
-def people_key(shared_installation: Installation, shared_nodes: Pair) -> str:
+def people_key(shared_installation: Installation, node: Node) -> str:
     """A server key that may let sockets watch users."""
     return create_key(shared_installation, "emit", "presence")
 

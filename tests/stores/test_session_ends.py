@@ -12,6 +12,7 @@ from support.session_world import Time, make_session
 from auth.core.models import Actor, RevocationReason, Session
 from auth.stores.mongo import Mongo
 from auth.stores.sessions.documents import EXPIRED_KEPT
+from auth.stores.sessions.marks import SessionMarks
 from auth.stores.sessions.store import MAX_LISTED, SessionStore
 
 # Revocation -----------------------------------------------------------------------------------------------
@@ -155,6 +156,27 @@ async def test_an_end_is_marked_in_the_same_write_as_the_revocation(
         (second.session_id, frozenset({"created", "ended"})),
     }
     assert await claim(store, time) is None
+
+
+async def test_there_is_something_to_do_once_news_is_old_or_a_session_has_expired(
+    mongo: Mongo, store: SessionStore, session: Session, time: Time
+) -> None:
+    marks = SessionMarks(mongo.database)
+
+    async def are_due() -> bool:
+        return await marks.are_due(before=time.now - timedelta(seconds=2), now=time.now)
+
+    assert not await are_due()
+    time.go(seconds=3)
+    assert await are_due()
+    await store.mark_published(session.session_id, ["created"], user_id=session.user_id)
+    assert not await are_due()
+    time.now = session.expires_at
+    assert await are_due()
+    assert await store.expire_one(now=time.now) is not None
+    assert not await are_due()
+    time.go(seconds=3)
+    assert await are_due()
 
 
 async def test_marks_are_removed_singly(mongo: Mongo, store: SessionStore, session: Session, time: Time) -> None:

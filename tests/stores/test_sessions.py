@@ -462,7 +462,9 @@ async def test_without_mongodb_every_method_raises_unavailable(time: Time) -> No
         "revoke_all": revoke_all(store, one.user_id, time),
         "expire_one": store.expire_one(now=time.now),
         "mark_published": store.mark_published(one.session_id, ["created"], user_id=one.user_id),
-        "mark_unpublished": store.mark_unpublished(one.session_id, ["created"], user_id=one.user_id, since=time.now),
+        "mark_unpublished": store.mark_unpublished(
+            one.session_id, ["created"], user_id=one.user_id, since=time.now
+        ),
         "claim_unpublished": store.claim_unpublished(before=time.now, now=time.now),
         "revoked_since": store.revoked_since(time.now),
         "users_with_live": anext(store.users_with_live(begun_by=time.now, now=time.now)),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from auth.stores.batched_reads import BatchedReads
+from auth.stores.batched_reads import PATIENCE_SECONDS, BatchedReads
 
 
 class Shelf:
@@ -48,6 +48,37 @@ async def test_a_read_begins_after_the_question() -> None:
     await asyncio.sleep(0)
     shelf.delay.set()
     assert (await before, await after) == (1, 2)
+
+
+async def test_what_is_asked_during_a_read_is_read_together_when_it_ends() -> None:
+    shelf = Shelf(a=1, b=2, c=3)
+    gathering = BatchedReads(shelf.read)
+    shelf.delay.clear()
+    first = asyncio.create_task(gathering.ask("a"))
+    while not shelf.reads:
+        await asyncio.sleep(0)
+    others = [asyncio.create_task(gathering.ask(key)) for key in ("b", "c")]
+    await asyncio.sleep(0)
+    assert shelf.reads == [{"a"}]
+    shelf.delay.set()
+    assert await asyncio.gather(first, *others) == [1, 2, 3]
+    assert shelf.reads == [{"a"}, {"b", "c"}]
+
+
+async def test_reads_that_hang_delay_no_others_up_to_their_greatest_number() -> None:
+    shelf = Shelf(a=1, b=2, c=3)
+    gathering = BatchedReads(shelf.read, at_once=2)
+    shelf.delay.clear()
+    asked = []
+    for number, key in enumerate(("a", "b"), start=1):
+        asked.append(asyncio.create_task(gathering.ask(key)))
+        while len(shelf.reads) < number:
+            await asyncio.sleep(0.001)
+    asked.append(asyncio.create_task(gathering.ask("c")))
+    await asyncio.sleep(5 * PATIENCE_SECONDS)
+    assert shelf.reads == [{"a"}, {"b"}]
+    shelf.delay.set()
+    assert await asyncio.gather(*asked) == [1, 2, 3]
 
 
 async def test_nothing_is_read_for_nobody_however_quickly_one_question_follows_another() -> None:

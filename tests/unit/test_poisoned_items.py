@@ -106,7 +106,7 @@ async def relay_facts(all_of: Dealings) -> None:
         return (a_part(session_id=session_id, user_id="ada"), frozenset()) if session_id else None
 
     sessions = a_part(claim_unpublished=claim, mark_published=all_of.deal)
-    await Relay(sessions, UNUSED, UNUSED, UNUSED, clock=lambda: NOW)._publish_backlog()
+    await Relay(sessions, UNUSED, UNUSED, UNUSED, UNUSED, clock=lambda: NOW)._publish_backlog()
 
 
 async def tell_of_expired_sessions(all_of: Dealings) -> None:
@@ -118,7 +118,7 @@ async def tell_of_expired_sessions(all_of: Dealings) -> None:
         await all_of.deal(facts[0].session.session_id)
 
     await Relay(
-        a_part(expire_one=claim), UNUSED, a_part(publish=publish), UNUSED, clock=lambda: NOW
+        a_part(expire_one=claim), UNUSED, UNUSED, a_part(publish=publish), UNUSED, clock=lambda: NOW
     )._end_expired()
 
 

@@ -1,6 +1,7 @@
-"""Removal of the marks of published news, of many sessions in one command."""
+"""The marks of unpublished news: whether there are any, and their removal, of many sessions in one command."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from auth.stores.mongo import Database, outage_is_unavailable
 
@@ -13,6 +14,17 @@ class SessionMarks:
 
     def __init__(self, database: Database) -> None:
         self._sessions = database["sessions"]
+
+    @outage_is_unavailable
+    async def are_due(self, *, before: datetime, now: datetime) -> bool:
+        """Whether a session has news older than `before`, or has expired by `now` and this is not marked.
+
+        Nearly always False, and costs less than the claims that would find that out: `claim_unpublished` and
+        `expire_one` are writes.
+        """
+        news = {"unpublishedSince": {"$lt": before}}
+        expired = {"revokedAt": None, "expiredAt": None, "expiresAt": {"$lte": now}}
+        return await self._sessions.find_one({"$or": [news, expired]}, {"_id": 1}) is not None
 
     @outage_is_unavailable
     async def remove(self, published: Sequence[PublishedNews]) -> None:
