@@ -15,9 +15,10 @@
 
 PYTHON ?=
 CHECKED = tests/unit tests/stores tests/vectors tests/specification tests/test_architecture.py
-# Most tests wait more than they compute, so there are more processes than cores. Tests of one file run in one process,
-# since they share services. Files run in order: slow ones come before the many quick ones of unit/.
-IN_PARALLEL = -n 6 --dist loadfile --no-loadscope-reorder
+# Most tests wait more than they compute, so there are more processes than cores; each costs the import of all tests.
+# Tests of one file run in one process, since they share services. Files run in order: slow ones come before the many
+# quick ones of unit/.
+IN_PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
 ARGS ?=
 export PYTHON
 

@@ -31,7 +31,7 @@ REFUSALS = [
     "SOMETHING of a version that is still to be written",
 ]
 
-Make = Callable[[Callable[[bytes], bytes]], Awaitable[RedisLink]]
+Make = Callable[..., Awaitable[RedisLink]]
 
 
 @pytest.fixture
@@ -40,7 +40,8 @@ async def link_to() -> AsyncIterator[Make]:
     closing: list[tuple[asyncio.Server, RedisLink]] = []
     serving: set[asyncio.Task[None] | None] = set()
 
-    async def make(answer: Callable[[bytes], bytes]) -> RedisLink:
+    # A busy machine may take longer than the second of a node.
+    async def make(answer: Callable[[bytes], bytes], *, answer_seconds: float = 5) -> RedisLink:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             serving.add(asyncio.current_task())
             with suppress(ConnectionError):
@@ -49,9 +50,8 @@ async def link_to() -> AsyncIterator[Make]:
             writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        # A busy machine may take longer than the second of a node.
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
-        link = RedisLink(url, prefix="t", answer_seconds=5)
+        link = RedisLink(url, prefix="t", answer_seconds=answer_seconds)
         closing.append((server, link))
         return link
 
@@ -124,7 +124,7 @@ async def test_only_those_who_ask_first_wait_for_a_redis_that_does_not_answer(li
         asked.append(command)
         return b"+PONG\r\n" if answers else b""
 
-    link = await link_to(reply)
+    link = await link_to(reply, answer_seconds=0.5)
     with pytest.raises(Unavailable):
         await link.execute("GET", "key")
 
