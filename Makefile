@@ -15,10 +15,10 @@
 
 PYTHON ?=
 CHECKED = tests/unit tests/stores tests/vectors tests/specification tests/test_architecture.py
-# Most tests wait more than they compute, so there are more processes than cores; each costs the import of all tests.
+# Most tests wait more than they compute, so there are more processes than cores. Those of `check` wait less.
 # Tests of one file run in one process, since they share services. Files run in order: slow ones come before the many
 # quick ones of unit/.
-IN_PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
+IN_PARALLEL = -n 6 --dist loadfile --no-loadscope-reorder
 ARGS ?=
 export PYTHON
 
@@ -37,7 +37,7 @@ test: lint
 	@VIGIL_TEST_CHROMIUM="$${VIGIL_TEST_CHROMIUM:-$$(cat .venv/chromium)}" .venv/bin/python -m pytest $(IN_PARALLEL) $(ARGS)
 
 check: lint types
-	@.venv/bin/python -m pytest $(IN_PARALLEL) $(CHECKED) $(ARGS)
+	@.venv/bin/python -m pytest $(IN_PARALLEL) -n 4 $(CHECKED) $(ARGS)
 
 # Otherwise each of pytest's processes compiles all tests when they have changed. An error is left to pytest itself.
 compile: set-up
