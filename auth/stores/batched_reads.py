@@ -71,7 +71,7 @@ class BatchedReads(Generic[K, V]):
         asked, self._asked = self._asked[:MAX_BATCH], self._asked[MAX_BATCH:]
         if not asked:
             return  # another batch started in the same turn has taken them
-        # Start the next batch, if any, without waiting for this one.
+        # What is beyond one batch waits for this one, or for the patience to end.
         self._begin()
         try:
             found = await self._read(list(dict.fromkeys(key for key, _ in asked)))

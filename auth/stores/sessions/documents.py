@@ -77,6 +77,16 @@ def found(session_id: str, user_id: str | None) -> Document:
     return {"_id": session_id} if user_id is None else {"_id": session_id, "userId": user_id}
 
 
+def news_before(moment: datetime) -> Document:
+    """A filter for sessions whose news has been unpublished since before `moment`."""
+    return {"unpublishedSince": {"$lt": moment}}
+
+
+def newly_expired(now: datetime) -> Document:
+    """A filter for sessions that have expired by `now`, which has not been recorded."""
+    return {"revokedAt": None, "expiredAt": None, "expiresAt": {"$lte": now}}
+
+
 def live_at(now: datetime) -> Document:
     """The condition for sessions that are neither revoked nor expired."""
     return {"revokedAt": None, "expiresAt": {"$gt": now}}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from auth.stores.mongo import Database, outage_is_unavailable
+from auth.stores.sessions.documents import newly_expired, news_before
 
 # A session's id, its user's, and the marks to remove.
 PublishedNews = tuple[str, str, tuple[str, ...]]
@@ -22,9 +23,8 @@ class SessionMarks:
         Nearly always False, and costs less than the claims that would find that out: `claim_unpublished` and
         `expire_one` are writes.
         """
-        news = {"unpublishedSince": {"$lt": before}}
-        expired = {"revokedAt": None, "expiredAt": None, "expiresAt": {"$lte": now}}
-        return await self._sessions.find_one({"$or": [news, expired]}, {"_id": 1}) is not None
+        due = {"$or": [news_before(before), newly_expired(now)]}
+        return await self._sessions.find_one(due, {"_id": 1}) is not None
 
     @outage_is_unavailable
     async def remove(self, published: Sequence[PublishedNews]) -> None:

@@ -19,7 +19,15 @@ from auth.core.models import Actor, Client, ClientKind, Device, Location, Revoca
 from auth.stores.actors import actor_document
 from auth.stores.batched_reads import BatchedReads
 from auth.stores.mongo import Database, is_outage, outage_is_unavailable
-from auth.stores.sessions.documents import document_of, found, live_at, location_of, session_of
+from auth.stores.sessions.documents import (
+    document_of,
+    found,
+    live_at,
+    location_of,
+    newly_expired,
+    news_before,
+    session_of,
+)
 from auth.stores.sessions.marks import SessionMarks
 from auth.stores.sessions.rotations import Rotated, Rotation
 
@@ -368,7 +376,7 @@ class SessionStore:
     async def expire_one(self, *, now: datetime) -> Session | None:
         """Claim an expired session whose end has not been announced; None if there is none."""
         document = await self._sessions.find_one_and_update(
-            {"revokedAt": None, "expiredAt": None, "expiresAt": {"$lte": now}},
+            newly_expired(now),
             {
                 "$set": {"expiredAt": now, "unpublishedSince": now},
                 "$addToSet": {"unpublished": "ended"},
@@ -399,7 +407,7 @@ class SessionStore:
         other node claims it until that time is older than `before`.
         """
         document = await self._sessions.find_one_and_update(
-            {"unpublishedSince": {"$lt": before}},
+            news_before(before),
             {"$set": {"unpublishedSince": now}},
             sort=[("unpublishedSince", 1)],
             return_document=ReturnDocument.AFTER,
