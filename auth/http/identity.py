@@ -47,7 +47,7 @@ log = structlog.get_logger()
 BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)
 
 # Errors after which the client's cookies are useless and are cleared. `Unavailable` is not one of them.
-FINAL = (InvalidToken, TokenExpired, SessionRevoked, SessionExpired, RefreshReused)
+FINAL = (InvalidToken, SessionRevoked, SessionExpired, RefreshReused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,9 @@ class HttpIdentity:
         self.check_origin(request)
         try:
             return await self._by_cookies(request, client)
-        except FINAL:
+        except (InvalidToken, TokenExpired):
+            # Not after SessionRevoked: a login ends the session that it replaces, and this answer may arrive after
+            # the cookies of that login.
             clear_cookies(request)
             raise
 

@@ -173,12 +173,7 @@ async def test_a_login_waits_for_the_refresh_whose_late_answer_would_replace_its
         await asyncio.sleep(0.5)
         await route.continue_()
 
-    async def take_as_long_as_a_hash(route: Route) -> None:
-        await asyncio.sleep(0.2)
-        await route.continue_()
-
     await page.route("**/api/auth/refresh", hold)
-    await page.route("**/api/auth/login", take_as_long_as_a_hash)
     page.on("request", lambda request: order.append("login") if request.url.endswith("/login") else None)
     page.on("requestfinished", lambda request: order.append("refresh") if "/refresh" in request.url else None)
     async with page.expect_request("**/api/auth/refresh"):

@@ -256,12 +256,18 @@ async def test_a_refresh_cookie_that_is_none_is_cleared(browser: Any, token: str
     assert browser.cookies == {}
 
 
-async def test_a_revoked_access_cookie_clears_them_too(logged_in: Any) -> None:
-    other = logged_in.twin()
-    await other.call("POST", "/logout")
+async def test_a_late_refusal_of_the_replaced_session_does_not_clear_the_cookies_of_the_login(
+    logged_in: Any, email: str
+) -> None:
+    replaced = dict(logged_in.cookies)
+    await logged_in.login(email, "cookies")
+    begun = dict(logged_in.cookies)
+    logged_in.cookies = replaced
     answer = await logged_in.call("GET", "/me")
     assert answer.code == "session_revoked"
-    assert logged_in.cookies == {}
+    assert "Set-Cookie" not in answer.headers
+    logged_in.cookies = begun
+    assert (await logged_in.call("POST", "/refresh")).status == 200
 
 
 async def test_logout_with_only_the_access_cookie(logged_in: Any) -> None:
