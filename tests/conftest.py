@@ -14,7 +14,7 @@ import pytest
 import redis.asyncio
 from support.clients import Api, Live
 from support.databases import empty, make_indexes, memory
-from support.nodes import Installation, Node, ServiceUrls, drop, mongo_client
+from support.nodes import Installation, Node, ServiceUrls, drop
 from support.redis_forms import FORMS
 from support.valkeys import ThreeMasters, WatchedMaster
 
@@ -59,8 +59,6 @@ def services() -> Iterator[ServiceUrls]:
         embedded = EmbeddedServices(Path(folder))
         started = runner.run(embedded.start())
         yield ServiceUrls(started.mongo_url, started.redis_url)
-        # Without its server, a client waits half a minute for it when it closes.
-        mongo_client(started.mongo_url).close()
         runner.run(embedded.stop())
 
 
